@@ -1,0 +1,230 @@
+"""What a session needs from a model: settings, encode, decode and cross-patch.
+
+The session knows only this contract; the network behind it (PyTorch, a numpy stand-in for
+tests, a remote service) is free to choose how to fulfil it. The module imports numpy alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import BundleError
+
+Embedding: TypeAlias = Any
+"""Result of `Predictor.encode`: opaque, immutable, may be decoded any number of times."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Numbers that belong to a trained model and travel inside its bundle.
+
+    Parameters
+    ----------
+    model_id : str
+        Name of the model, as in the manifest.
+    patch_size : int
+        Edge of the cubic patch in voxels.
+    spacing_range_mm : tuple of float
+        Smallest and largest isotropic voxel size seen in training.
+    default_spacing_mm : float
+        Voxel size used when the caller names none; lies in `spacing_range_mm`.
+    windows_hu : tuple of (low, high)
+        Hounsfield windows; each gives one input channel scaled to [0, 1].
+    version : int
+        Version of the bundle format.
+    official : bool
+        True for weights of the original publication: click maps overwrite each other and the
+        prompt is resized without anti-aliasing, as in the published code.
+
+    Raises
+    ------
+    BundleError
+        If a value cannot belong to a usable model.
+
+    Examples
+    --------
+    >>> settings = ModelSettings("demo", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))
+    >>> settings.patch_size
+    64
+    >>> ModelSettings.from_dict(settings.to_dict()) == settings
+    True
+    """
+
+    model_id: str
+    patch_size: int
+    spacing_range_mm: tuple[float, float]
+    default_spacing_mm: float
+    windows_hu: tuple[tuple[float, float], ...]
+    version: int = 1
+    official: bool = False
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 1:
+            message = f"patch_size must be at least 1 voxel, got {self.patch_size}"
+            raise BundleError(message)
+        low, high = self.spacing_range_mm
+        if not (0.0 < low <= self.default_spacing_mm <= high < math.inf):
+            message = (
+                "expected 0 < smallest <= default <= largest spacing in mm, "
+                f"got range ({low}, {high}) and default {self.default_spacing_mm}"
+            )
+            raise BundleError(message)
+        if not self.windows_hu or any(not (a < b) for a, b in self.windows_hu):
+            message = f"expected HU windows (low, high) with low < high, got {self.windows_hu}"
+            raise BundleError(message)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a dictionary of JSON types (tuples become lists in JSON).
+
+        Returns
+        -------
+        dict
+            One entry for each field.
+
+        Examples
+        --------
+        >>> ModelSettings("demo", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),)).to_dict()["model_id"]
+        'demo'
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelSettings:
+        """Build settings from JSON types; unknown keys are ignored.
+
+        Parameters
+        ----------
+        values : mapping
+            Entries named like the fields of this class.
+
+        Returns
+        -------
+        ModelSettings
+            The validated settings.
+
+        Raises
+        ------
+        BundleError
+            If a needed entry is missing or has the wrong type.
+
+        Examples
+        --------
+        >>> ModelSettings.from_dict({"model_id": "demo"})
+        Traceback (most recent call last):
+        ...
+        CTSAM3DLib.errors.BundleError: model settings lack the entry 'patch_size'
+        """
+        try:
+            model_id, patch_size = str(values["model_id"]), int(values["patch_size"])
+            low, high = values["spacing_range_mm"]
+            return cls(
+                model_id=model_id,
+                patch_size=patch_size,
+                spacing_range_mm=(float(low), float(high)),
+                default_spacing_mm=float(values["default_spacing_mm"]),
+                windows_hu=tuple((float(a), float(b)) for a, b in values["windows_hu"]),
+                version=int(values.get("version", 1)),
+                official=bool(values.get("official", False)),
+            )
+        except KeyError as error:
+            message = f"model settings lack the entry {error}"
+            raise BundleError(message) from error
+        except (TypeError, ValueError) as error:
+            message = f"model settings have an entry of the wrong type: {error}"
+            raise BundleError(message) from error
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A promptable model of one cubic patch.
+
+    Patch arrays are KJI, `(patch_size, patch_size, patch_size)`, float32. A predictor keeps no
+    state between calls: the same arguments give the same result.
+
+    Examples
+    --------
+    >>> isinstance(object(), Predictor)
+    False
+    """
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Numbers that belong to the trained model."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it computes, for example ``"cpu"`` or ``"cuda:0"``."""
+        ...
+
+    def encode(self, patch_hu: NDArray[np.float32]) -> Embedding:
+        """Compute what every later click in this patch shares.
+
+        Parameters
+        ----------
+        patch_hu : ndarray, float32, (D, H, W)
+            Hounsfield units, KJI; windowing happens inside the model.
+
+        Returns
+        -------
+        Embedding
+            Opaque and immutable; safe to keep in a cache.
+        """
+        ...
+
+    def decode(
+        self,
+        embedding: Embedding,
+        points_kji: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        previous_logits: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Segment the object that the clicks describe.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            Result of `encode` for this patch.
+        points_kji : ndarray, float32, (N, 3)
+            Clicks in patch voxel coordinates, order K, J, I; voxel centres are integers.
+        labels : ndarray, int64, (N,)
+            1 for a positive click, 0 for a negative one.
+        previous_logits : ndarray, float32, (D, H, W), or None
+            Earlier result in this patch (before the sigmoid), or None at the first click.
+
+        Returns
+        -------
+        ndarray, float32, (D, H, W)
+            Logits: positive inside the object.
+        """
+        ...
+
+    def cross_patch(
+        self,
+        patch_hu: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        neighbour_hu: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Predict where a user would click in a neighbouring patch (cross-patch prompting).
+
+        Parameters
+        ----------
+        patch_hu : ndarray, float32, (D, H, W)
+            Hounsfield units of the segmented patch.
+        mask : ndarray, bool, (D, H, W)
+            The object in that patch.
+        neighbour_hu : ndarray, float32, (D, H, W)
+            Hounsfield units of the neighbour.
+
+        Returns
+        -------
+        ndarray, float32, (D, H, W)
+            Expectation of a positive click in the neighbour, 0 to 1.
+        """
+        ...
