@@ -1,0 +1,96 @@
+"""Interactive segmentation of any anatomy in CT from a few clicks.
+
+Importing this package loads neither torch nor Slicer nor an image library; each name below is
+fetched from its module at first use.
+
+Examples
+--------
+>>> import CTSAM3DLib
+>>> CTSAM3DLib.Click((1.0, 2.0, 3.0)).positive
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from CTSAM3DLib.errors import (
+        BundleError,
+        CheckpointError,
+        ClickOutsideVolumeError,
+        ClicksFileError,
+        CTSAM3DError,
+        DeviceError,
+        GeometryError,
+        SegmentationFileError,
+        VolumeError,
+    )
+    from CTSAM3DLib.geometry import BoundingBox, Geometry
+    from CTSAM3DLib.prompts import Click, ClickHistory
+    from CTSAM3DLib.segment import SegmentationResult, segment
+    from CTSAM3DLib.session import InteractiveSession, open_session
+    from CTSAM3DLib.volume import MaskUpdate, Volume
+    from CTSAM3DLib.volume_io import read_volume
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BundleError": "errors",
+    "CTSAM3DError": "errors",
+    "CheckpointError": "errors",
+    "ClickOutsideVolumeError": "errors",
+    "ClicksFileError": "errors",
+    "DeviceError": "errors",
+    "GeometryError": "errors",
+    "SegmentationFileError": "errors",
+    "VolumeError": "errors",
+    "BoundingBox": "geometry",
+    "Geometry": "geometry",
+    "Click": "prompts",
+    "ClickHistory": "prompts",
+    "SegmentationResult": "segment",
+    "segment": "segment",
+    "InteractiveSession": "session",
+    "open_session": "session",
+    "MaskUpdate": "volume",
+    "Volume": "volume",
+    "read_volume": "volume_io",
+}
+
+__all__ = [
+    "BoundingBox",
+    "BundleError",
+    "CTSAM3DError",
+    "CheckpointError",
+    "Click",
+    "ClickHistory",
+    "ClickOutsideVolumeError",
+    "ClicksFileError",
+    "DeviceError",
+    "Geometry",
+    "GeometryError",
+    "InteractiveSession",
+    "MaskUpdate",
+    "SegmentationFileError",
+    "SegmentationResult",
+    "Volume",
+    "VolumeError",
+    "__version__",
+    "open_session",
+    "read_volume",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name from its module."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
