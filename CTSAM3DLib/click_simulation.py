@@ -1,0 +1,164 @@
+"""A simulated user: where the next click goes, given the truth and the present mask.
+
+Two users that differ on purpose, because accuracy drops when test clicks are placed unlike those of
+training: one corrects the largest mistake at its centre, the other clicks anywhere in the error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from scipy import ndimage
+
+from CTSAM3DLib.errors import GeometryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Strategy = Literal["largest_error", "uniform_error"]
+"""Names of the simulated users."""
+
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+
+_CORE_SHARE = 0.75  # voxels at least this deep, relative to the deepest, count as "the centre"
+_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)  # parts that touch at a corner are one mistake
+
+
+def next_click(
+    truth_kji: NDArray[Any],
+    prediction_kji: NDArray[Any] | None,
+    spacing_mm: Sequence[float],
+    rng: np.random.Generator,
+    strategy: str = "largest_error",
+) -> tuple[tuple[int, int, int], bool] | None:
+    """Choose the voxel that a user would click next.
+
+    Parameters
+    ----------
+    truth_kji : 3D array
+        Non-zero is inside the wanted structure.
+    prediction_kji : 3D array of the same shape, or None
+        The present mask; None or all zero before the first click, which then falls inside the
+        structure.
+    spacing_mm : 3 floats
+        Voxel spacing along i, j, k (the reverse of the array axes).
+    rng : numpy.random.Generator
+        The only source of chance: the same state gives the same click.
+    strategy : {'largest_error', 'uniform_error'}
+        'largest_error': in the connected component of the missed or of the wrongly added voxels
+        that has most voxels, one of the voxels at least 0.75 times as deep as the deepest.
+        'uniform_error': missed or wrongly added voxels, chosen in proportion to their number, then
+        one voxel with a probability proportional to its depth.
+        Depth is the distance in mm to the border of the region; the edge of the array is a border.
+
+    Returns
+    -------
+    (i, j, k), positive
+        A voxel of `truth_kji` as IJK, and True when it lies inside the structure. None when the
+        mask is right everywhere.
+
+    Raises
+    ------
+    GeometryError
+        When the arrays do not match, are not 3D, or a spacing is not finite and positive.
+    ValueError
+        When the strategy is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth = np.zeros((5, 5, 9), bool)
+    >>> truth[1:4, 1:4, 1:4] = True
+    >>> next_click(truth, None, (1, 1, 1), np.random.default_rng(0))
+    ((2, 2, 2), True)
+    >>> next_click(truth, truth, (1, 1, 1), np.random.default_rng(0)) is None
+    True
+    """
+    truth, prediction, spacing_kji = _checked(truth_kji, prediction_kji, spacing_mm)
+    if strategy not in STRATEGIES:
+        raise ValueError(f"expected a strategy of {', '.join(STRATEGIES)}, got {strategy!r}")
+    boxes = ndimage.find_objects((truth | prediction).astype(np.uint8))
+    if not boxes:
+        return None
+    truth, prediction = truth[boxes[0]], prediction[boxes[0]]
+    missed, added = truth & ~prediction, prediction & ~truth
+    if not (missed.any() or added.any()):
+        return None
+    if strategy == "largest_error":
+        region, positive = _largest_component(missed, added)
+        place = _near_the_deepest(region, spacing_kji, rng)
+    else:
+        positive = _chance_by_size(missed, added, rng)
+        place = _anywhere_by_depth(missed if positive else added, spacing_kji, rng)
+    k, j, i = (int(p) + axis.start for p, axis in zip(place, boxes[0], strict=True))
+    return (i, j, k), positive
+
+
+def _checked(
+    truth_kji: NDArray[Any], prediction_kji: NDArray[Any] | None, spacing_mm: Sequence[float]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+    truth = np.asarray(truth_kji) != 0
+    prediction = np.zeros_like(truth) if prediction_kji is None else np.asarray(prediction_kji) != 0
+    if truth.ndim != 3 or prediction.shape != truth.shape:
+        raise GeometryError(
+            f"expected two 3D masks of one shape, got {truth.shape} and {prediction.shape}"
+        )
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
+        raise GeometryError(f"expected 3 finite spacings > 0 mm, got {spacing_mm!r}")
+    return truth, prediction, spacing[::-1]
+
+
+def _largest_component(
+    missed: NDArray[np.bool_], added: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], bool]:
+    """Return the largest connected part of either error; on a tie the missed one."""
+    best: tuple[int, NDArray[np.bool_], bool] | None = None
+    for error, positive in ((missed, True), (added, False)):
+        labels, count = ndimage.label(error, structure=_NEIGHBOURS)
+        if count == 0:
+            continue
+        sizes = np.bincount(labels.ravel())[1:]
+        largest = int(sizes.argmax())
+        if best is None or sizes[largest] > best[0]:
+            best = int(sizes[largest]), labels == largest + 1, positive
+    if best is None:
+        raise GeometryError("expected at least one wrong voxel, got none")
+    return best[1], best[2]
+
+
+def _depth_mm(
+    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Voxels of a region (N, 3) and the distance of each to the nearest voxel outside it."""
+    box = ndimage.find_objects(region.astype(np.uint8))[0]
+    inside = np.pad(region[box], 1)
+    depth = ndimage.distance_transform_edt(inside, sampling=spacing_kji)
+    places = np.argwhere(inside)
+    start = np.array([axis.start for axis in box])
+    return places - 1 + start, np.asarray(depth[tuple(places.T)], dtype=np.float64)
+
+
+def _near_the_deepest(
+    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    places, depth = _depth_mm(region, spacing_kji)
+    core = places[depth >= _CORE_SHARE * depth.max()]
+    return np.asarray(core[rng.integers(len(core))])
+
+
+def _anywhere_by_depth(
+    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    places, depth = _depth_mm(region, spacing_kji)
+    return np.asarray(places[rng.choice(len(places), p=depth / depth.sum())])
+
+
+def _chance_by_size(
+    missed: NDArray[np.bool_], added: NDArray[np.bool_], rng: np.random.Generator
+) -> bool:
+    n_missed, n_added = int(np.count_nonzero(missed)), int(np.count_nonzero(added))
+    return bool(rng.random() * (n_missed + n_added) < n_missed)

@@ -1,0 +1,259 @@
+"""Overlap and surface agreement of two masks, with empty masks defined.
+
+Surfaces are made of *surface elements*: every 2x2x2 neighbourhood of voxel centres that holds both
+inside and outside voxels carries one element at its centre. Its area is the length of the mean
+gradient of the inside indicator in that neighbourhood times the cell volume, which is exact for
+planes along the axes and along the face and space diagonals; on a digitised sphere it is 6-9 % too
+large, as marching cubes on binary voxels is, and the ratio in NSD cancels most of that. Elements
+sit on the lattice, so distances can be short by up to half a voxel, alike for every method.
+Voxels beyond the array count as outside: a structure cut by the field of view is closed there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from CTSAM3DLib.errors import GeometryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_RELATIVE_SLACK = 1e-6  # distances equal to the tolerance up to rounding count as within it
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """Distances between two surfaces, element by element.
+
+    Attributes
+    ----------
+    a_to_b_mm, b_to_a_mm : float64 arrays
+        Distance of each element of one surface to the nearest element of the other;
+        infinite when the other surface has no element.
+    areas_a_mm2, areas_b_mm2 : float64 arrays
+        Area of each element, in the same order.
+    """
+
+    a_to_b_mm: NDArray[np.float64]
+    b_to_a_mm: NDArray[np.float64]
+    areas_a_mm2: NDArray[np.float64]
+    areas_b_mm2: NDArray[np.float64]
+
+
+def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
+    """Dice overlap of two masks: twice the common volume over the sum of the volumes.
+
+    Parameters
+    ----------
+    a_kji, b_kji : arrays of one shape, bool or numeric
+        Non-zero is inside.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
+
+    Raises
+    ------
+    GeometryError
+        When the shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.array([1, 1, 0, 0], bool)
+    >>> dice(a, np.array([0, 1, 1, 1], bool))
+    0.4
+    >>> dice(a[:0], a[:0])
+    1.0
+    """
+    a, b = _checked_pair(a_kji, b_kji)
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    if total == 0:
+        return 1.0
+    return 2.0 * int(np.count_nonzero(a & b)) / total
+
+
+def nsd(
+    a_kji: NDArray[Any],
+    b_kji: NDArray[Any],
+    spacing_mm: Sequence[float],
+    tolerance_mm: float = 2.0,
+) -> float:
+    """Normalised surface Dice: share of both surfaces that lies within a tolerance of the other.
+
+    The definition of Nikolov et al. (arXiv 1809.04430, section "Performance metrics"), with the
+    surface elements of this module.
+
+    Parameters
+    ----------
+    a_kji, b_kji : 3D arrays of one shape
+        Non-zero is inside.
+    spacing_mm : 3 floats
+        Voxel spacing along i, j, k (the reverse of the array axes).
+    tolerance_mm : float
+        Distance up to which a surface element agrees, inclusive.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
+
+    Raises
+    ------
+    GeometryError
+        When shapes differ, are not 3D, or a spacing or the tolerance is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros((12, 12, 12), bool)
+    >>> a[2:8, 2:8, 2:8] = True
+    >>> nsd(a, np.roll(a, 2, axis=0), (1.0, 1.0, 1.0), tolerance_mm=2.0)
+    1.0
+    >>> nsd(a, np.zeros_like(a), (1.0, 1.0, 1.0))
+    0.0
+    """
+    if not (np.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise GeometryError(f"expected a finite tolerance >= 0 mm, got {tolerance_mm!r}")
+    distances = surface_distances(a_kji, b_kji, spacing_mm)
+    total = float(distances.areas_a_mm2.sum() + distances.areas_b_mm2.sum())
+    if total == 0.0:
+        return 1.0
+    reach = tolerance_mm * (1 + _RELATIVE_SLACK) + _RELATIVE_SLACK * min(spacing_mm)
+    agreeing = distances.areas_a_mm2[distances.a_to_b_mm <= reach].sum()
+    agreeing += distances.areas_b_mm2[distances.b_to_a_mm <= reach].sum()
+    return min(1.0, float(agreeing) / total)
+
+
+def surface_distances(
+    a_kji: NDArray[Any], b_kji: NDArray[Any], spacing_mm: Sequence[float]
+) -> SurfaceDistances:
+    """Distances between the surface elements of two masks.
+
+    Parameters
+    ----------
+    a_kji, b_kji : 3D arrays of one shape
+        Non-zero is inside.
+    spacing_mm : 3 floats
+        Voxel spacing along i, j, k.
+
+    Returns
+    -------
+    SurfaceDistances
+        Empty arrays for the surface of an empty mask; distances to it are infinite.
+
+    Raises
+    ------
+    GeometryError
+        When shapes differ, are not 3D, or a spacing is not finite and positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> a = np.zeros((8, 8, 8), bool)
+    >>> a[2:5, 2:5, 2:5] = True
+    >>> found = surface_distances(a, np.roll(a, 1, axis=2), (3.0, 1.0, 1.0))
+    >>> float(found.a_to_b_mm.max())
+    3.0
+    """
+    a, b = _checked_pair(a_kji, b_kji)
+    spacing_kji = _checked_spacing(spacing_mm, a.ndim)
+    points_a, areas_a = _surface_elements(a, spacing_kji)
+    points_b, areas_b = _surface_elements(b, spacing_kji)
+    return SurfaceDistances(
+        _nearest(points_a, points_b), _nearest(points_b, points_a), areas_a, areas_b
+    )
+
+
+def surface_area_mm2(mask_kji: NDArray[Any], spacing_mm: Sequence[float]) -> float:
+    """Area of the surface of a mask, from the surface elements of this module.
+
+    Parameters
+    ----------
+    mask_kji : 3D array
+        Non-zero is inside.
+    spacing_mm : 3 floats
+        Voxel spacing along i, j, k.
+
+    Returns
+    -------
+    float
+        Area in mm2, 0.0 for an empty mask.
+
+    Raises
+    ------
+    GeometryError
+        When the mask is not 3D or a spacing is not finite and positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> surface_area_mm2(np.zeros((4, 4, 4), bool), (1.0, 1.0, 1.0))
+    0.0
+    """
+    mask = np.asarray(mask_kji) != 0
+    spacing_kji = _checked_spacing(spacing_mm, mask.ndim)
+    return float(_surface_elements(mask, spacing_kji)[1].sum())
+
+
+def _checked_pair(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    first, second = np.asarray(a) != 0, np.asarray(b) != 0
+    if first.shape != second.shape:
+        raise GeometryError(
+            f"expected two masks of one shape, got {first.shape} and {second.shape}"
+        )
+    return first, second
+
+
+def _checked_spacing(spacing_mm: Sequence[float], ndim: int) -> NDArray[np.float64]:
+    if ndim != 3:
+        raise GeometryError(f"expected 3D masks, got {ndim} dimensions")
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
+        raise GeometryError(f"expected 3 finite spacings > 0 mm, got {spacing_mm!r}")
+    return spacing[::-1]
+
+
+def _surface_elements(
+    mask_kji: NDArray[np.bool_], spacing_kji: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions in mm (N, 3) and areas in mm2 (N,) of the elements of one mask's surface."""
+    boxes = ndimage.find_objects(mask_kji.astype(np.uint8))
+    if not boxes:
+        return np.zeros((0, 3)), np.zeros(0)
+    inside = np.pad(mask_kji[boxes[0]], 1).astype(np.int8)
+    start_kji = np.array([axis.start for axis in boxes[0]])
+    count = _corner_sums(inside, (0, 1, 2))
+    corners = np.argwhere((count > 0) & (count < 8))
+    squared = np.zeros(len(corners))
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        steps = _corner_sums(np.diff(inside, axis=axis), others)[tuple(corners.T)]
+        squared += (steps / (4.0 * spacing_kji[axis])) ** 2
+    positions_mm = (corners + start_kji - 0.5) * spacing_kji
+    return positions_mm, np.sqrt(squared) * float(np.prod(spacing_kji))
+
+
+def _corner_sums(values: NDArray[np.int8], axes: tuple[int, ...]) -> NDArray[np.int8]:
+    """Sum of each pair of neighbours along each of the axes (at most 8 in all: int8 suffices)."""
+    for axis in axes:
+        low = [slice(None)] * values.ndim
+        high = [slice(None)] * values.ndim
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        values = values[tuple(low)] + values[tuple(high)]
+    return values
+
+
+def _nearest(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(others) == 0 or len(points) == 0:
+        return np.full(len(points), np.inf)
+    distances, _ = cKDTree(others).query(points)
+    return np.asarray(distances, dtype=np.float64)
