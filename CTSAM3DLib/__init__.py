@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from CTSAM3DLib.geometry import BoundingBox, Geometry
     from CTSAM3DLib.prompts import Click, ClickHistory
-    from CTSAM3DLib.segment import SegmentationResult, segment
+    from CTSAM3DLib.segmentation import SegmentationResult, segment
     from CTSAM3DLib.session import InteractiveSession, open_session
     from CTSAM3DLib.volume import MaskUpdate, Volume
     from CTSAM3DLib.volume_io import read_volume
@@ -50,8 +50,8 @@ _HOME = {
     "Geometry": "geometry",
     "Click": "prompts",
     "ClickHistory": "prompts",
-    "SegmentationResult": "segment",
-    "segment": "segment",
+    "SegmentationResult": "segmentation",
+    "segment": "segmentation",
     "InteractiveSession": "session",
     "open_session": "session",
     "MaskUpdate": "volume",
