@@ -1,0 +1,219 @@
+"""Checks and decisions on the 4x4 matrices that place a voxel grid in the world."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from CTSAM3DLib.errors import GeometryError
+
+ORTHOGONALITY_TOLERANCE = 1e-3  # largest |cos| between two axes; 0.057 degrees off square
+PARALLEL_TOLERANCE = 1e-4  # rad; 0.05 voxel over a grid of 512
+
+
+def finite_array(values: ArrayLike, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
+    """Return `values` as a finite float64 array of `shape`.
+
+    Raises
+    ------
+    GeometryError
+        Not numeric, another shape, or NaN or infinite numbers; `what` names the value.
+
+    Examples
+    --------
+    >>> finite_array([1, 2, 3], (3,), "a position").dtype
+    dtype('float64')
+    """
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"expected {what} of numbers, got {values!r}"
+        raise GeometryError(message) from error
+    if array.shape != shape:
+        message = f"expected {what} of shape {shape}, got shape {array.shape}"
+        raise GeometryError(message)
+    if not np.isfinite(array).all():
+        message = f"expected {what} of finite numbers, got {array.tolist()}"
+        raise GeometryError(message)
+    return array
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view of `array` that cannot be written through.
+
+    Examples
+    --------
+    >>> read_only(np.zeros(2)).flags.writeable
+    False
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
+    """Return an index-to-world matrix as read-only float64 after checking that it can be used.
+
+    float64 because float32 steps are 0.06 mm at 1000 mm, more than a tenth of a fine voxel.
+
+    Parameters
+    ----------
+    matrix : (4, 4) array_like
+        Maps homogeneous voxel indices (i, j, k, 1) to world mm.
+
+    Raises
+    ------
+    GeometryError
+        Not 4x4, not finite, last row not (0, 0, 0, 1), an axis of length zero, or axes that are
+        not at right angles (sheared or tilted acquisition).
+
+    Examples
+    --------
+    >>> validated_affine(np.diag([1, 2, 3, 1]))[1].tolist()
+    [0.0, 2.0, 0.0, 0.0]
+    >>> validated_affine([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.GeometryError: expected orthogonal axes, got 63.435 degrees between i and j
+    """
+    affine = finite_array(matrix, (4, 4), "a matrix")
+    if not np.array_equal(affine[3], [0, 0, 0, 1]):
+        message = f"expected a matrix with last row (0, 0, 0, 1), got {affine[3].tolist()}"
+        raise GeometryError(message)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (lengths > 0).all():
+        message = f"expected a voxel spacing > 0 mm along every axis, got {lengths.tolist()}"
+        raise GeometryError(message)
+    directions = affine[:3, :3] / lengths
+    for first, second in itertools.combinations(range(3), 2):
+        cosine = float(directions[:, first] @ directions[:, second])
+        if abs(cosine) > ORTHOGONALITY_TOLERANCE:
+            angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+            pair = f"{'ijk'[first]} and {'ijk'[second]}"
+            message = f"expected orthogonal axes, got {angle:.3f} degrees between {pair}"
+            raise GeometryError(message)
+    # Adding zero turns -0.0 into 0.0: equal geometries then have equal bytes and hashes.
+    return read_only(affine + 0.0)
+
+
+def nearest_axes(directions: NDArray[np.float64]) -> tuple[tuple[int, int, int], NDArray[Any]]:
+    """Pair every world axis with the grid axis that runs along it, and say which way.
+
+    The pairing maximises the summed |cos| over the six permutations, so it stays a permutation
+    at 45 degrees, where picking each axis by itself may take one axis twice. Ties go to the
+    first permutation in lexicographic order. The reordered and flipped axes of any orthogonal
+    frame are right-handed: the mean over the permutations is > 1 unless the frame is already
+    aligned, and a mirrored frame cannot have a trace above 1.
+
+    Parameters
+    ----------
+    directions : (3, 3) float64
+        Unit vectors of the grid axes as columns, in the world frame.
+
+    Returns
+    -------
+    axes : tuple of int
+        axes[w] is the grid axis that runs along world axis w.
+    signs : (3,) float64
+        +1 where that grid axis points the same way as the world axis, else -1.
+
+    Examples
+    --------
+    >>> axes, signs = nearest_axes(np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]))
+    >>> axes, signs.tolist()
+    ((1, 0, 2), [1.0, -1.0, 1.0])
+    """
+    world = np.arange(3)
+    best, best_score = (0, 1, 2), -1.0
+    for i, j, k in itertools.permutations(range(3)):
+        score = float(np.abs(directions[world, [i, j, k]]).sum())
+        if score > best_score + 1e-9:  # rounding must not decide a tie
+            best, best_score = (i, j, k), score
+    return best, np.where(directions[world, list(best)] < 0, -1.0, 1.0)
+
+
+def isotropic_grid(
+    ijk_to_world: NDArray[np.float64], size_ijk: tuple[int, int, int], spacing_mm: float
+) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
+    """Return matrix and size (i, j, k) of the isotropic grid along the axes of another grid.
+
+    The new axes are the old ones, reordered and flipped to run along the world axes. The new
+    voxels cover the old ones edge to edge, and both grids have the same centre.
+
+    Parameters
+    ----------
+    ijk_to_world : (4, 4) float64
+        Matrix of the old grid.
+    size_ijk : tuple of int
+        Its size in voxels.
+    spacing_mm : float
+        Voxel size of the new grid, > 0.
+
+    Raises
+    ------
+    GeometryError
+        Spacing not finite or not > 0.
+
+    Examples
+    --------
+    >>> matrix, size = isotropic_grid(np.diag([-1.0, 1, 2, 1]), (3, 4, 5), 1.0)
+    >>> size, matrix[:3, 3].tolist()
+    ((3, 4, 10), [-2.0, 0.0, -0.5])
+    """
+    if not (np.isfinite(spacing_mm) and spacing_mm > 0):
+        message = f"expected a finite grid spacing > 0 mm, got {spacing_mm}"
+        raise GeometryError(message)
+    spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
+    axes, signs = nearest_axes(ijk_to_world[:3, :3] / spacing)
+    order = list(axes)
+    size = np.asarray(size_ijk)
+    # A millionth of a voxel less, lest rounding adds a layer of voxels.
+    cells = np.ceil((size * spacing)[order] / spacing_mm - 1e-6).clip(min=1)
+    matrix = np.eye(4)
+    matrix[:3, :3] = (ijk_to_world[:3, :3] / spacing)[:, order] * signs * spacing_mm
+    centre = ijk_to_world[:3, :3] @ ((size - 1) / 2) + ijk_to_world[:3, 3]
+    matrix[:3, 3] = centre - matrix[:3, :3] @ ((cells - 1) / 2)
+    i, j, k = cells.astype(int).tolist()
+    return matrix, (i, j, k)
+
+
+def matched_axes(
+    ijk_to_world: NDArray[np.float64], grid_to_world: NDArray[np.float64]
+) -> tuple[tuple[int, int, int], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the map from grid index to volume index when both have the same axes.
+
+    Returns
+    -------
+    axes : tuple of int
+        axes[g] is the volume axis (0 i, 1 j, 2 k) along grid axis g.
+    scales, offsets : (3,) float64
+        index along axes[g] = scales[g] * (index along g) + offsets[g]; scales may be negative.
+
+    Raises
+    ------
+    GeometryError
+        The axes are not parallel within 1e-4 rad.
+
+    Examples
+    --------
+    >>> axes, scales, offsets = matched_axes(np.diag([-1.0, 1, 2, 1]), np.diag([1.0, 1, 1, 1]))
+    >>> axes, scales.tolist()
+    ((0, 1, 2), [-1.0, 1.0, 0.5])
+    """
+    to_volume = np.linalg.inv(ijk_to_world)
+    spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
+    grid_spacing = np.linalg.norm(grid_to_world[:3, :3], axis=0)
+    linear = to_volume[:3, :3] @ grid_to_world[:3, :3]
+    cosines = linear * spacing[:, None] / grid_spacing
+    axes, _ = nearest_axes(cosines.T)
+    rest = np.abs(cosines)
+    rest[list(axes), range(3)] = 0
+    if rest.max() > PARALLEL_TOLERANCE:
+        angle = np.degrees(np.arcsin(min(1.0, rest.max())))
+        message = f"expected grids with parallel axes, got {angle:.3f} degrees between them"
+        raise GeometryError(message)
+    offsets = to_volume[:3, :3] @ grid_to_world[:3, 3] + to_volume[:3, 3]
+    return axes, linear[list(axes), range(3)], offsets[list(axes)]

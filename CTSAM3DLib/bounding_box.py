@@ -1,0 +1,283 @@
+"""Half-open boxes of voxels: which part of a voxel grid something occupies."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import GeometryError
+
+IJK = tuple[int, int, int]
+
+
+def three_ints(values: Sequence[int], what: str) -> IJK:
+    """Return `values` as three Python integers; GeometryError naming `what` otherwise."""
+    try:
+        numbers = tuple(operator.index(value) for value in values)
+    except TypeError as error:
+        message = f"expected three integers as {what}, got {values!r}"
+        raise GeometryError(message) from error
+    if len(numbers) != 3:
+        message = f"expected three integers as {what}, got {len(numbers)}: {values!r}"
+        raise GeometryError(message)
+    return numbers[0], numbers[1], numbers[2]
+
+
+@dataclass(frozen=True)
+class BoundingBox:
+    """A box of voxels, half-open: voxel `v` is inside when start <= v < stop on every axis.
+
+    A box may reach outside its grid (negative start) and may be empty. Operations whose
+    result is empty return the one empty box ``BoundingBox.empty()``, so that empty results
+    compare equal.
+
+    Parameters
+    ----------
+    start_ijk, stop_ijk : tuple of int
+        First voxel and one past the last voxel along i, j, k (x fastest).
+
+    Raises
+    ------
+    GeometryError
+        Not three integers, or a stop before its start.
+
+    Examples
+    --------
+    >>> box = BoundingBox((1, 2, 3), (4, 4, 4))
+    >>> box.size_ijk, box.shape_kji
+    ((3, 2, 1), (1, 2, 3))
+    >>> np.zeros((9, 8, 7))[box.slices_kji].shape
+    (1, 2, 3)
+    """
+
+    start_ijk: IJK
+    stop_ijk: IJK
+
+    def __post_init__(self) -> None:
+        start = three_ints(self.start_ijk, "the start of a box")
+        stop = three_ints(self.stop_ijk, "the stop of a box")
+        if any(last < first for first, last in zip(start, stop, strict=True)):
+            message = f"expected a box with stop >= start, got start {start} and stop {stop}"
+            raise GeometryError(message)
+        object.__setattr__(self, "start_ijk", start)
+        object.__setattr__(self, "stop_ijk", stop)
+
+    @classmethod
+    def empty(cls) -> BoundingBox:
+        """Return the box without voxels.
+
+        Examples
+        --------
+        >>> BoundingBox.empty().is_empty
+        True
+        """
+        return cls((0, 0, 0), (0, 0, 0))
+
+    @classmethod
+    def from_shape(cls, shape_kji: Sequence[int]) -> BoundingBox:
+        """Return the box of a whole array of shape `shape_kji`.
+
+        Examples
+        --------
+        >>> BoundingBox.from_shape((2, 3, 4)).stop_ijk
+        (4, 3, 2)
+        """
+        k, j, i = three_ints(shape_kji, "the shape of an array")
+        return cls((0, 0, 0), (i, j, k))
+
+    @classmethod
+    def from_slices(cls, slices_kji: Sequence[slice]) -> BoundingBox:
+        """Return the box that three slices of a KJI array select.
+
+        Parameters
+        ----------
+        slices_kji : sequence of slice
+            Slices with integer start and stop (both >= 0) and step None or 1.
+
+        Raises
+        ------
+        GeometryError
+            Open-ended, negative or stepping slices, or not three of them.
+
+        Examples
+        --------
+        >>> BoundingBox.from_slices((slice(3, 4), slice(2, 4), slice(1, 4)))
+        BoundingBox(start_ijk=(1, 2, 3), stop_ijk=(4, 4, 4))
+        """
+        for one in slices_kji:
+            if one.step not in (None, 1) or one.start is None or one.stop is None:
+                message = f"expected slices with start, stop and no step, got {one}"
+                raise GeometryError(message)
+        starts = three_ints([one.start for one in slices_kji], "slice starts")
+        stops = three_ints([one.stop for one in slices_kji], "slice stops")
+        if min(*starts, *stops) < 0:
+            message = f"expected slices that count from the start, got {tuple(slices_kji)}"
+            raise GeometryError(message)
+        return cls((starts[2], starts[1], starts[0]), (stops[2], stops[1], stops[0]))
+
+    @classmethod
+    def from_mask(cls, mask_kji: NDArray[Any]) -> BoundingBox:
+        """Return the smallest box round the non-zero voxels; the empty box if there are none.
+
+        Parameters
+        ----------
+        mask_kji : (K, J, I) array
+            Bool or numeric; every non-zero voxel counts.
+
+        Raises
+        ------
+        GeometryError
+            The array is not 3D.
+
+        Examples
+        --------
+        >>> mask = np.zeros((5, 6, 7), dtype=bool)
+        >>> mask[1:3, 2, 4] = True
+        >>> BoundingBox.from_mask(mask)
+        BoundingBox(start_ijk=(4, 2, 1), stop_ijk=(5, 3, 3))
+        """
+        if mask_kji.ndim != 3:
+            message = f"expected a 3D mask, got shape {mask_kji.shape}"
+            raise GeometryError(message)
+        slices = np.flatnonzero(mask_kji.any(axis=(1, 2)))
+        if slices.size == 0:
+            return cls.empty()
+        # Only the occupied slices are read a second time, and flattened to one plane.
+        plane: NDArray[np.bool_] = np.any(mask_kji[slices[0] : slices[-1] + 1], axis=0)
+        rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+        return cls(
+            (int(columns[0]), int(rows[0]), int(slices[0])),
+            (int(columns[-1]) + 1, int(rows[-1]) + 1, int(slices[-1]) + 1),
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the box holds no voxel."""
+        return 0 in self.size_ijk
+
+    @property
+    def size_ijk(self) -> IJK:
+        """Number of voxels along i, j, k."""
+        (i0, j0, k0), (i1, j1, k1) = self.start_ijk, self.stop_ijk
+        return i1 - i0, j1 - j0, k1 - k0
+
+    @property
+    def shape_kji(self) -> IJK:
+        """Shape of a KJI array with the content of this box."""
+        i, j, k = self.size_ijk
+        return k, j, i
+
+    @property
+    def slices_kji(self) -> tuple[slice, slice, slice]:
+        """Slices that cut this box out of a KJI array; GeometryError for a negative start."""
+        if min(self.start_ijk) < 0:
+            message = f"expected a box clipped to its array, got start {self.start_ijk}"
+            raise GeometryError(message)
+        (i0, j0, k0), (i1, j1, k1) = self.start_ijk, self.stop_ijk
+        return slice(k0, k1), slice(j0, j1), slice(i0, i1)
+
+    def contains(self, ijk: Sequence[int]) -> bool:
+        """Whether voxel `ijk` lies in the box.
+
+        Examples
+        --------
+        >>> BoundingBox((0, 0, 0), (2, 2, 2)).contains((1, 1, 2))
+        False
+        """
+        voxel = three_ints(ijk, "a voxel")
+        bounds = zip(self.start_ijk, voxel, self.stop_ijk, strict=True)
+        return all(first <= here < last for first, here, last in bounds)
+
+    def union(self, other: BoundingBox) -> BoundingBox:
+        """Return the smallest box round both boxes; an empty box adds nothing.
+
+        Examples
+        --------
+        >>> BoundingBox((0, 0, 0), (1, 1, 1)).union(BoundingBox((4, 0, 0), (5, 2, 1))).stop_ijk
+        (5, 2, 1)
+        """
+        if self.is_empty or other.is_empty:
+            box = other if self.is_empty else self
+            return BoundingBox.empty() if box.is_empty else box
+        return BoundingBox(
+            _each(min, self.start_ijk, other.start_ijk), _each(max, self.stop_ijk, other.stop_ijk)
+        )
+
+    def intersection(self, other: BoundingBox) -> BoundingBox:
+        """Return the box of the voxels in both boxes.
+
+        Examples
+        --------
+        >>> BoundingBox((0, 0, 0), (3, 3, 3)).intersection(BoundingBox((5, 0, 0), (6, 1, 1)))
+        BoundingBox(start_ijk=(0, 0, 0), stop_ijk=(0, 0, 0))
+        """
+        start = _each(max, self.start_ijk, other.start_ijk)
+        stop = _each(min, self.stop_ijk, other.stop_ijk)
+        if any(last <= first for first, last in zip(start, stop, strict=True)):
+            return BoundingBox.empty()
+        return BoundingBox(start, stop)
+
+    def clipped(self, shape_kji: Sequence[int]) -> BoundingBox:
+        """Return the part of the box inside an array of shape `shape_kji`.
+
+        Examples
+        --------
+        >>> BoundingBox((-2, 0, 0), (3, 3, 9)).clipped((4, 4, 4))
+        BoundingBox(start_ijk=(0, 0, 0), stop_ijk=(3, 3, 4))
+        """
+        return self.intersection(BoundingBox.from_shape(shape_kji))
+
+    def padded(self, voxels: int) -> BoundingBox:
+        """Return the box grown by `voxels` >= 0 on all six sides; an empty box stays empty.
+
+        Examples
+        --------
+        >>> BoundingBox((1, 1, 1), (2, 2, 2)).padded(2)
+        BoundingBox(start_ijk=(-1, -1, -1), stop_ijk=(4, 4, 4))
+        """
+        if voxels < 0:
+            message = f"expected padding >= 0 voxels, got {voxels}"
+            raise GeometryError(message)
+        if self.is_empty:
+            return BoundingBox.empty()
+        margin = (voxels, voxels, voxels)
+        return BoundingBox(
+            _each(operator.sub, self.start_ijk, margin), _each(operator.add, self.stop_ijk, margin)
+        )
+
+    def shifted(self, offset_ijk: Sequence[int]) -> BoundingBox:
+        """Return the box moved by `offset_ijk` voxels; an empty box stays empty.
+
+        Examples
+        --------
+        >>> BoundingBox((1, 1, 1), (2, 2, 2)).shifted((0, -1, 5)).start_ijk
+        (1, 0, 6)
+        """
+        offset = three_ints(offset_ijk, "an offset")
+        if self.is_empty:
+            return BoundingBox.empty()
+        return BoundingBox(
+            _each(operator.add, self.start_ijk, offset), _each(operator.add, self.stop_ijk, offset)
+        )
+
+    def relative_to(self, outer: BoundingBox) -> BoundingBox:
+        """Return this box counted from the first voxel of `outer`, to index a crop of it.
+
+        Examples
+        --------
+        >>> BoundingBox((4, 4, 4), (5, 5, 5)).relative_to(BoundingBox((3, 2, 1), (9, 9, 9)))
+        BoundingBox(start_ijk=(1, 2, 3), stop_ijk=(2, 3, 4))
+        """
+        i, j, k = outer.start_ijk
+        return self.shifted((-i, -j, -k))
+
+
+def _each(function: Any, first: IJK, second: IJK) -> IJK:
+    """Apply `function` to the two values of every axis."""
+    i, j, k = (function(a, b) for a, b in zip(first, second, strict=True))
+    return i, j, k
