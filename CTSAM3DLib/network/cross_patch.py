@@ -1,0 +1,175 @@
+"""Cross-patch prompting (CPP): guess where a click would go in a neighbouring patch.
+
+A small residual U-Net reads the image of a patch, its mask and the image of a neighbour, and draws
+a heat map of the click that a user would place in the neighbour. Its form and attribute names are
+those of MONAI's residual ``UNet``, which the official checkpoint uses.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+CROSS_PATCH_CHANNELS = 3
+"""Image of the patch, its binary mask, image of the neighbour, in this order."""
+
+OFFICIAL_WIDTHS = (16, 32, 64, 128, 256)
+SMALL_WIDTHS = (8, 16, 32, 64, 128)
+
+
+class ConvUnit(nn.Module):
+    """A 3³ convolution (or its transpose), instance norm without parameters, and one-weight PReLU.
+
+    Parameters
+    ----------
+    conv : Module
+        The convolution.
+    width : int
+        Channels that it gives.
+    """
+
+    def __init__(self, conv: nn.Module, width: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.adn = nn.Sequential(OrderedDict(N=nn.InstanceNorm3d(width), A=nn.PReLU()))
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Map (B, C_in, D, H, W) to (B, width, D', H', W')."""
+        output: Tensor = self.adn(self.conv(grid))
+        return output
+
+
+class BareConv(nn.Module):
+    """A 3³ convolution alone, named as the convolution of a :class:`ConvUnit`."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(width_in, width_out, 3, padding=1)
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Map (B, C_in, D, H, W) to (B, C_out, D, H, W)."""
+        output: Tensor = self.conv(grid)
+        return output
+
+
+class ResidualUnit(nn.Module):
+    """Convolution units in a row plus a shortcut.
+
+    Parameters
+    ----------
+    units : sequence of Module
+        The units; the shortcut adapts to what they do to channels and grid.
+    width_in, width_out, stride : int
+        Channels before and after, and the stride of the whole.
+    """
+
+    def __init__(
+        self, units: Sequence[nn.Module], width_in: int, width_out: int, stride: int
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(OrderedDict((f"unit{i}", u) for i, u in enumerate(units)))
+        if stride > 1:
+            self.residual: nn.Module = nn.Conv3d(width_in, width_out, 3, stride=stride, padding=1)
+        elif width_in != width_out:
+            self.residual = nn.Conv3d(width_in, width_out, 1)
+        else:
+            self.residual = nn.Identity()
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Map (B, width_in, D, H, W) to (B, width_out, D / stride, ...)."""
+        output: Tensor = self.residual(grid) + self.conv(grid)
+        return output
+
+
+class SkipConcat(nn.Module):
+    """Concatenate the input (first) with what the submodule makes of it, over the channels."""
+
+    def __init__(self, submodule: nn.Module) -> None:
+        super().__init__()
+        self.submodule = submodule
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """Map (B, C, D, H, W) to (B, C + C_submodule, D, H, W)."""
+        return torch.cat([grid, self.submodule(grid)], dim=1)
+
+
+def _encoder_unit(width_in: int, width_out: int, stride: int) -> ResidualUnit:
+    first = nn.Conv3d(width_in, width_out, 3, stride=stride, padding=1)
+    second = nn.Conv3d(width_out, width_out, 3, padding=1)
+    units = [ConvUnit(first, width_out), ConvUnit(second, width_out)]
+    return ResidualUnit(units, width_in, width_out, stride)
+
+
+def _decoder_unit(width_in: int, width_out: int, *, linear: bool) -> nn.Sequential:
+    up = nn.ConvTranspose3d(width_in, width_out, 3, stride=2, padding=1, output_padding=1)
+    refine: nn.Module
+    if linear:
+        refine = BareConv(width_out, width_out)
+    else:
+        refine = ConvUnit(nn.Conv3d(width_out, width_out, 3, padding=1), width_out)
+    return nn.Sequential(
+        ConvUnit(up, width_out), ResidualUnit([refine], width_out, width_out, stride=1)
+    )
+
+
+def _level(width_in: int, width_out: int, widths: Sequence[int], *, top: bool) -> nn.Sequential:
+    """One scale of the U, all coarser scales inside it; the last two widths end the recursion."""
+    inner: nn.Module
+    if len(widths) > 2:
+        inner, width_inner = _level(widths[0], widths[0], widths[1:], top=False), widths[0]
+    else:
+        inner, width_inner = _encoder_unit(widths[0], widths[1], stride=1), widths[1]
+    return nn.Sequential(
+        _encoder_unit(width_in, widths[0], stride=2),
+        SkipConcat(inner),
+        _decoder_unit(widths[0] + width_inner, width_out, linear=top),
+    )
+
+
+class CrossPatchPredictor(nn.Module):
+    """Residual U-Net that predicts the heat map of a click in a neighbouring patch.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Channels per scale, finest first, at least two. Each scale but the last halves the grid, so
+        patch sizes must be multiples of ``2 ** (len(widths) - 1)``.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two widths.
+
+    Examples
+    --------
+    >>> predictor = CrossPatchPredictor((4, 8, 16))
+    >>> predictor(torch.rand(2, 3, 16, 16, 16)).shape
+    torch.Size([2, 1, 16, 16, 16])
+    """
+
+    def __init__(self, widths: Sequence[int] = OFFICIAL_WIDTHS) -> None:
+        super().__init__()
+        if len(widths) < 2:
+            msg = f"cross-patch widths: expected at least 2, got {tuple(widths)}"
+            raise ValueError(msg)
+        self.model = _level(CROSS_PATCH_CHANNELS, 1, widths, top=True)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Predict heat maps.
+
+        Parameters
+        ----------
+        pair : Tensor
+            (B, 3, D, H, W): normalised image, binary mask of the object in it, normalised image of
+            the neighbouring patch.
+
+        Returns
+        -------
+        Tensor
+            (B, 1, D, H, W) expected click heat map on the neighbour's grid, linear (unbounded).
+        """
+        heat: Tensor = self.model(pair)
+        return heat
