@@ -1,0 +1,120 @@
+# Commands of the project. `make` alone lists them.
+# `make demo` and `make test` do all set-up themselves: they need Python 3.10 or newer and a network for pip, once.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+# ---- settings: override on the command line, for example make test PYTHON=python3.11 ----------------------------
+
+# The Python that makes the virtual environment: the first that is 3.10 or newer. Slicer itself has 3.12.
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.13 python3.10 python3.14 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && echo "$$python" && break; done)
+VENV ?= .venv
+# make demo CT=scan.nii.gz CLICKS=clicks.json [OUT=folder]
+CT ?=
+CLICKS ?=
+OUT ?= demo-output
+# make unit PYTEST_ARGS="-k geometry"
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUN := $(BIN)/python
+RUNTIME := $(VENV)/.runtime-ready
+DEVELOP := $(VENV)/.develop-ready
+
+# ---- for users ----------------------------------------------------------------------------------------------------
+
+.PHONY: help
+help: ## List the commands
+	@echo "Commands of CT-SAM3D for 3D Slicer:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-20s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: $(RUNTIME) ## Segment the sample CT; or yours: CT=scan.nii.gz CLICKS=clicks.json [OUT=folder]
+ifeq ($(strip $(CT)),)
+	$(RUN) -m CTSAM3DLib demo --output-dir "$(OUT)"
+else
+	@test -n "$(CLICKS)" || { echo "CT=... also needs CLICKS=... , the clicks for that CT (see README.md)." >&2; exit 2; }
+	@mkdir -p "$(OUT)"
+	$(RUN) -m CTSAM3DLib segment "$(CT)" --clicks "$(CLICKS)" --output "$(OUT)/segmentation.seg.nrrd" \
+		--picture "$(OUT)/segmentation.png" --report "$(OUT)/report.json"
+endif
+
+# ---- checks -------------------------------------------------------------------------------------------------------
+
+CHECKS := lint types imports unit
+
+.PHONY: test
+test: $(DEVELOP) ## All checks: lint, types, imports, unit tests; every one runs, also after a failure
+	@failed=; for check in $(CHECKS); do \
+		printf '\n== make %s\n' "$$check"; $(MAKE) "$$check" || failed="$$failed $$check"; \
+	done; \
+	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+
+.PHONY: lint
+lint: $(DEVELOP) ## Style, format and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+.PHONY: types
+types: $(DEVELOP) ## mypy, strict, on the library
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(DEVELOP) ## Import contracts: what may import what
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo
+
+.PHONY: unit
+unit: $(DEVELOP) ## Tests and doctests with coverage; some of them, without: PYTEST_ARGS="-k word"
+	$(RUN) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=term)
+
+.PHONY: bench
+bench: $(DEVELOP) ## Benchmarks; prints times and memory with the device
+	@set -- Testing/Benchmarks/bench_*.py; test -e "$$1" || { echo "There are no benchmarks yet."; exit 0; }; \
+	for benchmark in "$$@"; do PYTHONPATH=. $(RUN) "$$benchmark" || exit 1; done
+
+# ---- files made by a command --------------------------------------------------------------------------------------
+
+.PHONY: format
+format: $(DEVELOP) ## Rewrite the sources in the common format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: cmake-lists
+cmake-lists: $(DEVELOP) ## Rewrite the file lists in CMakeLists.txt from what git tracks
+	$(RUN) tools/cmake_lists.py
+
+.PHONY: icon
+icon: $(DEVELOP) ## Draw the icon of the extension again
+	$(RUN) tools/draw_icon.py
+
+.PHONY: repository-address
+repository-address: $(DEVELOP) ## Write the public address everywhere: URL=https://host/owner/SlicerCTSAM3D
+	$(RUN) tools/repository_address.py "$(URL)"
+
+# ---- environment --------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(DEVELOP) ## Only make .venv with everything for developers
+
+$(RUNTIME): requirements/runtime.txt requirements/constraints.txt
+	@sh tools/make_environment.sh "$(PYTHON)" "$(VENV)" requirements/runtime.txt
+	@touch $@
+
+# The developer set contains the runtime set; slicer-core exists for fewer systems than the rest, hence the fallback.
+$(DEVELOP): requirements/runtime.txt requirements/develop.txt requirements/slicer.txt requirements/constraints.txt
+	@sh tools/make_environment.sh "$(PYTHON)" "$(VENV)" requirements/slicer.txt requirements/develop.txt
+	@touch $@ $(RUNTIME)
+
+.PHONY: clean
+clean: ## Remove caches and outputs, keep .venv
+	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build demo-output test-output
+	find . -path "./$(VENV)" -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## As clean, and remove .venv
+	rm -rf "$(VENV)"

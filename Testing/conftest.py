@@ -1,0 +1,136 @@
+"""Fixtures and guards for every test; test data and the Slicer core are skipped with a reason when missing."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Before anything draws: no window, neither from Qt nor from VTK nor from matplotlib.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NEEDS_SLICER = (
+    REPOSITORY / "Testing" / "MRML",
+    REPOSITORY / "Testing" / "Slicer",
+    REPOSITORY / "CTSAM3DLib" / "slicer_adapter",
+    REPOSITORY / "CTSAM3DLib" / "slicer_adapter.py",
+)
+
+# The machines of continuous integration are slow and shared: no time limit per example, and the same examples each run.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@lru_cache(maxsize=1)
+def missing_for_slicer() -> str:
+    """Why the core of 3D Slicer cannot be used here; empty when it can."""
+    if importlib.util.find_spec("slicer") is None:
+        return "slicer-core is not installed (requirements/slicer.txt)"
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL("libEGL.so.1")
+        except OSError:
+            return "libEGL is missing, VTK cannot draw off screen (Debian and Ubuntu: libegl1 libgl1-mesa-dri)"
+    try:
+        import slicer  # noqa: F401
+    except Exception as error:  # a broken wheel may raise anything
+        return f"`import slicer` fails: {error}"
+    return ""
+
+
+class _SkippedModule(pytest.Module):
+    """A test file that is not imported, because what it imports is missing."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(missing_for_slicer(), allow_module_level=True)
+
+
+class SlicerGuard:
+    """Skips, with the reason, what needs the core of 3D Slicer on a machine without it."""
+
+    @staticmethod
+    def _is_skipped(path: Path) -> bool:
+        return any(path.is_relative_to(place) for place in NEEDS_SLICER) and bool(missing_for_slicer())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+        if not self._is_skipped(module_path):
+            return None
+        return _SkippedModule.from_parent(parent, path=module_path)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        # Doctests of the adapter; the skipped tests of Testing/MRML tell the reason.
+        is_library = collection_path.is_relative_to(REPOSITORY / "CTSAM3DLib")
+        return True if is_library and self._is_skipped(collection_path) else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A plugin of its own, because hooks of a conftest see only the files beside and below it.
+    config.pluginmanager.register(SlicerGuard(), "ctsam3d-slicer-guard")
+
+
+def _torch_globals() -> tuple[object, ...]:
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "is_grad_enabled"):
+        return ()
+    return (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+        torch.is_autocast_enabled("cpu"),
+    )
+
+
+def _threads() -> set[threading.Thread]:
+    # tqdm keeps one monitor thread for the life of the process.
+    return {thread for thread in threading.enumerate() if type(thread).__name__ != "TMonitor"}
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind() -> Iterator[None]:
+    """Fails a test after which a thread, a torch global, a numpy setting or the current folder differs."""
+    threads, torch_globals = _threads(), _torch_globals()
+    numpy_errors, folder = np.geterr(), Path.cwd()
+    yield
+    left = [thread.name for thread in _threads() - threads if thread.is_alive()]
+    assert not left, f"threads left behind: {left}"
+    assert not torch_globals or _torch_globals() == torch_globals, "torch globals changed"
+    assert np.geterr() == numpy_errors, "numpy error settings changed"
+    assert Path.cwd() == folder, "current folder changed"
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root folder of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real CTs; the environment variable CTSAM3D_DATA names it, else it lies beside the repository."""
+    named = os.environ.get("CTSAM3D_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not (folder / "ct").is_dir():
+        pytest.skip(f"no real CTs: {folder} has no folder 'ct' (set CTSAM3D_DATA)")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A random generator with the same numbers in every run."""
+    return np.random.default_rng(20240322)
