@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 20
 
 
 def entry_values(file: str = "a.pt", content: bytes = CONTENT, **changes: object) -> dict:
-    values = {
+    return {
         "id": Path(file).stem,
         "file": file,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -30,8 +30,8 @@ def entry_values(file: str = "a.pt", content: bytes = CONTENT, **changes: object
         "windows_hu": [[-125, 225], [-1000, 400]],
         "training_data": [{"name": "set", "licence": "CC-BY-4.0", "url": "https://example.org"}],
         "quality": {"dice": 0.9},
+        **changes,
     }
-    return {key: value for key, value in {**values, **changes}.items() if value is not None}
 
 
 def write_manifest(folder: Path, *entries: dict, **changes: object) -> Path:
@@ -181,7 +181,8 @@ def test_unusable_manifest(tmp_path, text, problem) -> None:
     ],
 )
 def test_unusable_entry(tmp_path, changes, problem) -> None:
-    entry = entry_values("a.pt", **{"id": "a", **changes})
+    values = {**entry_values("a.pt"), **changes}
+    entry = {key: value for key, value in values.items() if value is not None}
     (tmp_path / "models.json").write_text(json.dumps({"schema": 1, "models": [entry]}))
     with pytest.raises(BundleError, match=problem):
         resolve_model(None, ModelStore([tmp_path]))
