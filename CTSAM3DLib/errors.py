@@ -1,0 +1,43 @@
+"""Named errors: every message says what was expected and what came."""
+
+from __future__ import annotations
+
+
+class CTSAM3DError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class GeometryError(CTSAM3DError, ValueError):
+    """A matrix, shape, spacing or box does not describe a voxel grid."""
+
+
+class VolumeError(CTSAM3DError, ValueError):
+    """An image cannot be read or is not a finite, scalar, non-empty 3D volume."""
+
+
+class ClickOutsideVolumeError(CTSAM3DError, ValueError):
+    """A click lies outside the voxels of the volume."""
+
+
+class ClicksFileError(CTSAM3DError, ValueError):
+    """A clicks file, Markups file or batch table cannot be understood."""
+
+
+class SegmentationFileError(CTSAM3DError, ValueError):
+    """A segmentation cannot be written or read."""
+
+
+class BundleError(CTSAM3DError):
+    """A model bundle or its manifest is missing, truncated, altered or of the wrong kind."""
+
+
+class CheckpointError(CTSAM3DError):
+    """A checkpoint does not hold the expected keys and shapes."""
+
+
+class DeviceError(CTSAM3DError):
+    """The requested compute device is unknown or not available."""
+
+
+class NodeError(CTSAM3DError, ValueError):
+    """A Slicer node is of the wrong kind, in the wrong state or cannot be brought into place."""
