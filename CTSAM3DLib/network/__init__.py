@@ -1,0 +1,1 @@
+"""Networks of the CT-SAM3D family, their TorchScript bundles and the torch predictor."""

@@ -1,0 +1,143 @@
+"""Building blocks of the lite network: residual block, PSAP block, prompt pyramid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3x3 convolutions with instance norm and a shortcut.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels before and after.
+    stride : int
+        Stride of the first convolution and of the shortcut.
+
+    Examples
+    --------
+    >>> ResidualBlock(4, 8, 2)(torch.zeros(1, 4, 8, 8, 8)).shape
+    torch.Size([1, 8, 4, 4, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv3d(in_channels, out_channels, 3, stride, 1)
+        self.norm0 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.conv1 = nn.Conv3d(out_channels, out_channels, 3, 1, 1)
+        self.norm1 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels or stride > 1:
+            self.shortcut = nn.Conv3d(in_channels, out_channels, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, D, H, W) to (B, out, D/stride, H/stride, W/stride)."""
+        y = F.leaky_relu(self.norm0(self.conv0(x)), 0.1)
+        y = self.norm1(self.conv1(y))
+        return F.leaky_relu(y + self.shortcut(x), 0.1)
+
+
+class PSAPBlock(nn.Module):
+    """Progressively and spatially aligned prompt block.
+
+    Instance-normalised features are scaled and shifted by maps that convolutions compute from the
+    prompt at the same scale (paper figure, part B): ``IN(x) * (1 + gamma) + beta``, twice, with a
+    residual connection.
+
+    Parameters
+    ----------
+    channels : int
+        Feature channels.
+    hidden : int
+        Hidden channels of the prompt convolutions, for each of the two norms.
+
+    Examples
+    --------
+    >>> block = PSAPBlock(8, 4)
+    >>> block(torch.zeros(1, 8, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4)).shape
+    torch.Size([1, 8, 4, 4, 4])
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.prompt = nn.Conv3d(3, 2 * hidden, 3, 1, 1)
+        self.modulate0 = nn.Conv3d(hidden, 2 * channels, 3, 1, 1)
+        self.modulate1 = nn.Conv3d(hidden, 2 * channels, 3, 1, 1)
+        self.conv0 = nn.Conv3d(channels, channels, 3, 1, 1)
+        self.conv1 = nn.Conv3d(channels, channels, 3, 1, 1)
+
+    def forward(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """Modulate (B, C, D, H, W) features by the (B, 3, D, H, W) prompt of the same scale."""
+        hidden = F.relu(self.prompt(prompt))
+        y = modulate(x, self.modulate0(hidden[:, : self.hidden]))
+        y = modulate(self.conv0(y), self.modulate1(hidden[:, self.hidden :]))
+        return x + self.conv1(y)
+
+
+def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
+    """Instance-normalise, scale by ``1 + gamma``, shift by ``beta``, leaky ReLU (slope 0.2).
+
+    Parameters
+    ----------
+    x : Tensor
+        (B, C, D, H, W) features.
+    gamma_beta : Tensor
+        (B, 2C, D, H, W): gamma in the first C channels, beta in the last C.
+
+    Returns
+    -------
+    Tensor
+        (B, C, D, H, W).
+
+    Examples
+    --------
+    >>> x = torch.randn(1, 2, 4, 4, 4)
+    >>> plain = F.leaky_relu(F.instance_norm(x), 0.2)
+    >>> bool(torch.allclose(modulate(x, torch.zeros(1, 4, 4, 4, 4)), plain))
+    True
+    """
+    gamma, beta = torch.chunk(gamma_beta, 2, 1)
+    return F.leaky_relu(F.instance_norm(x) * (1.0 + gamma) + beta, 0.2)
+
+
+def prompt_pyramid(prompt: Tensor, levels: int, mode: str) -> list[Tensor]:
+    """Resize the prompt to every decoder scale, finest first.
+
+    Parameters
+    ----------
+    prompt : Tensor
+        (B, 3, D, H, W): mask probability, positive map, negative map.
+    levels : int
+        Number of halvings.
+    mode : str
+        ``max`` (a click is seen at every scale), ``area``, or ``trilinear`` without anti-aliasing
+        (the official behaviour: below 1/8 most clicks fall between the samples).
+
+    Returns
+    -------
+    list of Tensor
+        ``levels + 1`` tensors, the first one being `prompt` itself.
+
+    Examples
+    --------
+    >>> prompt = torch.zeros(1, 3, 16, 16, 16)
+    >>> prompt[0, 1, 5, 5, 5] = 1.0
+    >>> [float(p.max()) for p in prompt_pyramid(prompt, 2, "max")]
+    [1.0, 1.0, 1.0]
+    """
+    pyramid = [prompt]
+    for level in range(levels):
+        if mode == "max":
+            pyramid.append(F.max_pool3d(pyramid[-1], 2))
+        elif mode == "area":
+            pyramid.append(F.avg_pool3d(pyramid[-1], 2))
+        else:
+            scale = 0.5 ** (level + 1)
+            pyramid.append(
+                F.interpolate(prompt, scale_factor=scale, mode="trilinear", align_corners=False)
+            )
+    return pyramid

@@ -1,0 +1,87 @@
+"""Build whole models from sizes: the one place where parts are put together."""
+
+from __future__ import annotations
+
+from CTSAM3DLib.network.cross_patch import SMALL_WIDTHS, CrossPatchPredictor
+from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
+from CTSAM3DLib.network.model import PromptableModel
+from CTSAM3DLib.network.official import OfficialSegmenter
+from CTSAM3DLib.network.variants import OfficialConfig
+from CTSAM3DLib.predictor import ModelSettings
+
+LITE_WINDOWS_HU = ((-160.0, 240.0), (-1024.0, 1400.0))
+OFFICIAL_WINDOW_HU = ((-125.0, 225.0),)
+
+
+def build_lite(
+    config: LiteConfig | None = None,
+    model_id: str = "ctsam3d-lite",
+    patch_size: int = 64,
+    windows_hu: tuple[tuple[float, float], ...] = LITE_WINDOWS_HU,
+) -> PromptableModel:
+    """Build our own network with random weights, in evaluation mode.
+
+    Parameters
+    ----------
+    config : LiteConfig, optional
+        Sizes.
+    model_id : str
+        Name of the model.
+    patch_size : int
+        Edge of a patch in voxels.
+    windows_hu : tuple
+        HU windows, one input channel each.
+
+    Returns
+    -------
+    PromptableModel
+        The model; its ``settings`` attribute belongs into the bundle.
+
+    Examples
+    --------
+    >>> build_lite(LiteConfig(widths=(4, 4, 8, 8, 8), hidden=4)).settings.spacing_range_mm
+    (1.5, 4.0)
+    """
+    sizes = config or LiteConfig(image_channels=len(windows_hu))
+    settings = ModelSettings(model_id, patch_size, (1.5, 4.0), 2.0, windows_hu)
+    return _assemble(LiteSegmenter(sizes), CrossPatchPredictor(SMALL_WIDTHS), settings)
+
+
+def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
+    """Build an official network with random weights, in evaluation mode.
+
+    Parameters
+    ----------
+    config : OfficialConfig
+        One of `CTSAM3DLib.network.variants`.
+    model_id : str
+        Name of the model.
+
+    Returns
+    -------
+    PromptableModel
+        With the official window, spacing of 1.5 mm and click quirks.
+
+    Raises
+    ------
+    ValueError
+        When the configuration has no cross-patch predictor.
+    """
+    segmenter = OfficialSegmenter(config)
+    if not config.cross_patch_widths:
+        message = "expected a configuration with cross-patch widths, got none"
+        raise ValueError(message)
+    settings = ModelSettings(
+        model_id, 64, (1.5, 1.5), 1.5, OFFICIAL_WINDOW_HU, official=True
+    )
+    return _assemble(segmenter, segmenter.cpp_predictor, settings)
+
+
+def _assemble(
+    segmenter: LiteSegmenter | OfficialSegmenter,
+    cross_patch: CrossPatchPredictor,
+    settings: ModelSettings,
+) -> PromptableModel:
+    model = PromptableModel(segmenter, cross_patch, settings)
+    model.settings = settings  # type: ignore[assignment]
+    return model.eval()

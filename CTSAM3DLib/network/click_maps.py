@@ -1,0 +1,108 @@
+"""Clicks as Gaussian maps, the spatial half of the prompt.
+
+Two behaviours, chosen by a flag of the model: ``official`` (a later click overwrites the box round
+it, coordinates are truncated) for the authors' weights, and the mended one (maximum over clicks,
+nearest voxel) for ours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CLICK_SIGMA = 2.0
+CLICK_RADIUS = 8
+# Smallest kernel value that is kept: float32 epsilon, the peak being 1.
+KERNEL_FLOOR = 1.1920929e-07
+
+
+def click_kernel(sigma: float, radius: int) -> Tensor:
+    """Gaussian kernel of one click.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation in patch voxels.
+    radius : int
+        Half the edge; the kernel has ``2 * radius + 1`` voxels along an axis.
+
+    Returns
+    -------
+    Tensor
+        (K, K, K) float32 with peak 1; values below `KERNEL_FLOOR` are 0.
+
+    Examples
+    --------
+    >>> kernel = click_kernel(2.0, 8)
+    >>> tuple(kernel.shape), float(kernel[8, 8, 8]), int((kernel > 0).sum())
+    ((17, 17, 17), 1.0, 4501)
+    """
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    square = offsets * offsets
+    distance = square.view(-1, 1, 1) + square.view(1, -1, 1) + square.view(1, 1, -1)
+    kernel = torch.exp(-distance / (2.0 * sigma * sigma))
+    return torch.where(kernel < 1.1920929e-07, torch.zeros_like(kernel), kernel)
+
+
+def render_clicks(
+    points_kji: Tensor,
+    labels: Tensor,
+    depth: int,
+    height: int,
+    width: int,
+    overwrite: bool,
+    sigma: float = 2.0,
+    radius: int = 8,
+) -> Tensor:
+    """Render clicks into a positive and a negative map.
+
+    Parameters
+    ----------
+    points_kji : Tensor
+        (N, 3) float32, voxel coordinates in the patch, axis order K, J, I.
+    labels : Tensor
+        (N,) int64, 1 positive, 0 negative; other labels are left out.
+    depth, height, width : int
+        Size of the patch in voxels.
+    overwrite : bool
+        True: the official quirk, a click replaces its whole box and coordinates are truncated.
+        False: the maximum over clicks, coordinates go to the nearest voxel.
+    sigma : float
+        Standard deviation of a click in voxels.
+    radius : int
+        Half the edge of a click's box in voxels.
+
+    Returns
+    -------
+    Tensor
+        (2, D, H, W) float32 in [0, 1]: positive map, negative map. Clicks whose voxel lies outside
+        the patch still add the part of their box that lies inside.
+
+    Examples
+    --------
+    >>> points = torch.tensor([[4.0, 4.0, 4.0], [12.0, 4.0, 4.0]])
+    >>> maps = render_clicks(points, torch.tensor([1, 0]), 16, 16, 16, overwrite=False)
+    >>> float(maps[0, 4, 4, 4]), float(maps[1, 12, 4, 4]), float(maps[0, 15, 15, 15])
+    (1.0, 1.0, 0.0)
+    """
+    kernel = click_kernel(sigma, radius).to(points_kji.device)
+    maps = torch.zeros((2, depth, height, width), device=points_kji.device)
+    shift = 0.0 if overwrite else 0.5
+    centres = torch.floor(points_kji + shift).to(torch.int64).cpu()
+    label_list = labels.cpu()
+    for index in range(centres.shape[0]):
+        label = int(label_list[index])
+        if label == 0 or label == 1:
+            k, j, i = int(centres[index, 0]), int(centres[index, 1]), int(centres[index, 2])
+            k0, k1 = max(k - radius, 0), min(k + radius + 1, depth)
+            j0, j1 = max(j - radius, 0), min(j + radius + 1, height)
+            i0, i1 = max(i - radius, 0), min(i + radius + 1, width)
+            if k0 < k1 and j0 < j1 and i0 < i1:
+                part = kernel[
+                    k0 - k + radius : k1 - k + radius,
+                    j0 - j + radius : j1 - j + radius,
+                    i0 - i + radius : i1 - i + radius,
+                ]
+                box = maps[1 - label, k0:k1, j0:j1, i0:i1]
+                box.copy_(part if overwrite else torch.maximum(box, part))
+    return maps

@@ -1,0 +1,139 @@
+"""The lite segmenter: convolutional encoder once a patch, PSAP decoder once a click.
+
+Image and prompt meet only in sums, never in concatenations, so that everything that depends on the
+image alone (the lateral maps) belongs to the embedding and costs nothing at a click.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from CTSAM3DLib.network.blocks import PSAPBlock, ResidualBlock, prompt_pyramid
+
+
+@dataclass(frozen=True)
+class LiteConfig:
+    """Sizes of the lite segmenter.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels at the scales 1, 1/2, 1/4, 1/8, 1/16.
+    hidden : int
+        Hidden channels of the PSAP prompt convolutions.
+    image_channels : int
+        HU windows of the image input.
+    prompt_resize : str
+        ``max``, ``area`` or ``trilinear``, see `prompt_pyramid`.
+
+    Examples
+    --------
+    >>> LiteConfig().widths
+    (16, 32, 64, 128, 192)
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192)
+    hidden: int = 24
+    image_channels: int = 2
+    prompt_resize: str = "max"
+
+
+class LiteSegmenter(nn.Module):
+    """Promptable segmenter with PSAP at every decoder scale.
+
+    Parameters
+    ----------
+    config : LiteConfig
+        Sizes.
+
+    Examples
+    --------
+    >>> net = LiteSegmenter(LiteConfig(widths=(4, 4, 8, 8, 8), hidden=4))
+    >>> embedding = net.encode(torch.zeros(1, 2, 32, 32, 32))
+    >>> net.decode(embedding, torch.zeros(1, 3, 32, 32, 32)).shape
+    torch.Size([1, 1, 32, 32, 32])
+    """
+
+    def __init__(self, config: LiteConfig) -> None:
+        super().__init__()
+        w = config.widths
+        self.prompt_resize = config.prompt_resize
+        self.levels = len(w) - 1
+        self.stem = nn.Conv3d(config.image_channels, w[0], 3, 1, 1)
+        self.stem_norm = nn.InstanceNorm3d(w[0], affine=True)
+        self.stages = nn.ModuleList(ResidualBlock(w[n], w[n + 1], 2) for n in range(self.levels))
+        # Coarsest first, as the decoder consumes them; the finest map feeds the refinement.
+        self.laterals = nn.ModuleList(
+            nn.Conv3d(w[n], w[n], 1) for n in range(self.levels - 1, 0, -1)
+        )
+        self.fine_lateral = nn.Conv3d(w[0], w[0], 3, 1, 1)
+        self.psap = nn.ModuleList(PSAPBlock(w[n], config.hidden) for n in range(self.levels, 0, -1))
+        self.upscale = nn.ModuleList(
+            nn.ConvTranspose3d(w[n], w[n - 1], 2, 2) for n in range(self.levels, 0, -1)
+        )
+        self.refine_features = nn.Conv3d(w[0], w[0], 3, 1, 1)
+        self.refine_prompt = nn.Conv3d(3, w[0], 3, 1, 1)
+        self.refine_norm = nn.InstanceNorm3d(w[0], affine=True)
+        self.head = nn.Conv3d(w[0], 1, 3, 1, 1)
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Embed a patch.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, image_channels, D, H, W), windowed to [0, 1]; sizes are multiples of 16.
+
+        Returns
+        -------
+        list of Tensor
+            The coarsest features, then the lateral maps from coarse to fine.
+        """
+        x = F.leaky_relu(self.stem_norm(self.stem(image)), 0.1)
+        features = [x]
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        embedding = [x]
+        level = self.levels - 1
+        for lateral in self.laterals:
+            embedding.append(lateral(features[level]))
+            level -= 1
+        embedding.append(self.fine_lateral(features[0]))
+        return embedding
+
+    @torch.jit.export
+    def decode(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
+        """Decode the prompt against an embedded patch.
+
+        Parameters
+        ----------
+        embedding : list of Tensor
+            What `encode` returned.
+        prompt : Tensor
+            (B, 3, D, H, W): mask probability, positive map, negative map, all in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (B, 1, D, H, W) logits.
+        """
+        pyramid = prompt_pyramid(prompt, self.levels, self.prompt_resize)
+        x = embedding[0]
+        level = self.levels
+        for psap, upscale in zip(self.psap, self.upscale):  # noqa: B905 (not scriptable)
+            x = upscale(psap(x, pyramid[level]))
+            level -= 1
+            if level > 0:
+                x = x + embedding[self.levels - level]
+        x = self.refine_features(x) + embedding[self.levels] + self.refine_prompt(prompt)
+        return self.head(F.leaky_relu(self.refine_norm(x), 0.1))
+
+    def forward(self, image: Tensor, prompt: Tensor) -> Tensor:
+        """Encode and decode in one call, for training; shapes as in `encode` and `decode`."""
+        return self.decode(self.encode(image), prompt)

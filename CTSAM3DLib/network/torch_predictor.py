@@ -1,0 +1,206 @@
+"""A bundle on a device, behind the Predictor contract: numpy in, numpy out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from CTSAM3DLib.errors import BundleError, DeviceError
+from CTSAM3DLib.model_store import resolve_model
+from CTSAM3DLib.predictor import ModelSettings
+
+SETTINGS_FILE = "settings.json"
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Turn a device name into a device that can be used.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    DeviceError
+        When the name is unknown or the device is not there.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    >>> resolve_device("gpu")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.DeviceError: expected device auto, cpu, cuda or cuda:N, got 'gpu'
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name, _, number = device.partition(":")
+    if name not in ("cpu", "cuda") or (number and not number.isdigit()):
+        message = f"expected device auto, cpu, cuda or cuda:N, got {device!r}"
+        raise DeviceError(message)
+    if name == "cuda":
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= there:
+            message = f"device {device!r} is not available: {there} CUDA devices were found"
+            raise DeviceError(message)
+    return torch.device(device)
+
+
+class TorchPredictor:
+    """Run a TorchScript bundle.
+
+    Parameters
+    ----------
+    path : Path
+        A bundle written by `CTSAM3DLib.network.export.write_bundle`; its checksum is verified by
+        the model store, not here.
+    device : str
+        See `resolve_device`.
+
+    Raises
+    ------
+    BundleError
+        When the file is no bundle of this project.
+    DeviceError
+        When the device cannot be used.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        self._device = resolve_device(device)
+        extra = {SETTINGS_FILE: ""}
+        try:
+            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+        except (RuntimeError, ValueError) as error:
+            message = f"{path} is not a readable TorchScript bundle: {str(error).splitlines()[0]}"
+            raise BundleError(message) from error
+        if not extra[SETTINGS_FILE]:
+            message = f"{path} is TorchScript but no bundle of CT-SAM3D: it holds no {SETTINGS_FILE}"
+            raise BundleError(message)
+        self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
+        self._module = module.float().eval().to(self._device)
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Settings of the bundle."""
+        return self._settings
+
+    @property
+    def device(self) -> str:
+        """Device in use, such as ``cpu`` or ``cuda:0``."""
+        return str(self._device)
+
+    def encode(self, patch_hu: NDArray[np.float32]) -> list[Tensor]:
+        """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
+        with torch.inference_mode():
+            embedding: list[Tensor] = self._module.encode(self._tensor(patch_hu))
+        return embedding
+
+    def decode(
+        self,
+        embedding: list[Tensor],
+        points_kji: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        previous_logits: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
+        previous = None if previous_logits is None else self._tensor(previous_logits)
+        with torch.inference_mode():
+            logits = self._module.decode(
+                embedding,
+                self._tensor(np.asarray(points_kji, np.float32).reshape(-1, 3)),
+                torch.tensor(np.asarray(labels, np.int64).tolist(), dtype=torch.int64),
+                previous,
+            )
+        return to_numpy(logits)
+
+    def cross_patch(
+        self,
+        patch_hu: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        neighbour_hu: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
+        with torch.inference_mode():
+            heat = self._module.cross_patch(
+                self._tensor(patch_hu)[None],
+                self._tensor(mask.astype(np.float32))[None],
+                self._tensor(neighbour_hu)[None],
+            )
+        return to_numpy(heat[0])
+
+    def _tensor(self, array: NDArray[np.float32]) -> Tensor:
+        return to_tensor(array).to(self._device)
+
+
+def to_tensor(array: NDArray[np.float32]) -> Tensor:
+    """Copy a float32 array into a tensor through the buffer protocol.
+
+    torch 2.2, the newest for Intel macOS, was built against NumPy 1; with NumPy 2 its
+    ``from_numpy`` fails, the buffer protocol does not.
+
+    Examples
+    --------
+    >>> to_tensor(np.ones((2, 0, 3), np.float32)).shape
+    torch.Size([2, 0, 3])
+    """
+    array = np.ascontiguousarray(array, np.float32)
+    if array.size == 0:
+        return torch.zeros(array.shape)
+    return torch.frombuffer(bytearray(array.tobytes()), dtype=torch.float32).view(array.shape)
+
+
+def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    """Copy a tensor into a float32 array without ``Tensor.numpy``, see `to_tensor`.
+
+    Examples
+    --------
+    >>> to_numpy(torch.tensor([[1.0, 2.0]]))
+    array([[1., 2.]], dtype=float32)
+    """
+    tensor = tensor.detach().to("cpu", torch.float32).contiguous()
+    out = np.empty(tuple(tensor.shape), np.float32)
+    if out.size:
+        # A tensor over the array's own memory: the copy lands in the array.
+        torch.frombuffer(memoryview(out).cast("B"), dtype=torch.float32).view(tensor.shape).copy_(
+            tensor
+        )
+    return out
+
+
+def load_predictor(model: str | Path | None = None, device: str = "auto") -> TorchPredictor:
+    """Find, verify and load a model.
+
+    Parameters
+    ----------
+    model : str, Path or None
+        Id, path of a bundle, or None for the default model.
+    device : str
+        See `resolve_device`.
+
+    Returns
+    -------
+    TorchPredictor
+        Ready to use.
+
+    Raises
+    ------
+    BundleError
+        When the model is unknown, missing, altered or no bundle.
+    DeviceError
+        When the device cannot be used.
+    """
+    entry: Any = resolve_model(model)
+    return TorchPredictor(entry.path, device)

@@ -1,0 +1,59 @@
+"""Command line: ``python -m CTSAM3DLib train pack|run``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pack data or train; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib train", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    pack_parser = commands.add_parser("pack", help="pack CTs and labels into one file")
+    pack_parser.add_argument("data", type=Path, help="folder with ct/ and labels_only/")
+    pack_parser.add_argument("output", type=Path, help="the .npz to write")
+    pack_parser.add_argument("--split", default="train", choices=("train", "validation"))
+    pack_parser.add_argument("--pseudo-cases", type=int, default=60)
+    pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
+    run_parser = commands.add_parser("run", help="train, resuming where the run stopped")
+    run_parser.add_argument("data", type=Path, help="packed training cases")
+    run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
+    run_parser.add_argument("--iterations", type=int, required=True)
+    run_parser.add_argument("--validation", type=Path, help="packed validation cases")
+    run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
+    run_parser.add_argument("--device", default="cpu")
+    run_parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    return _pack(args) if args.command == "pack" else _run(args)
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from CTSAM3DLib.training.packing import pack
+
+    header = pack(args.data, args.output, args.split, args.pseudo_cases, args.limit)
+    targets = sum(len(case["targets"]) for case in header["cases"])
+    print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    import torch
+
+    from CTSAM3DLib.training.config import TrainConfig
+    from CTSAM3DLib.training.data import PackedData
+    from CTSAM3DLib.training.trainer import Trainer
+
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    config = TrainConfig.read(args.config) if args.config else TrainConfig()
+    validation = PackedData(args.validation, device) if args.validation else None
+    trainer = Trainer(config, PackedData(args.data, device), args.run_dir, validation)
+    print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
+    trainer.run(args.iterations)
+    print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

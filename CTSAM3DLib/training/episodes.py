@@ -1,0 +1,170 @@
+"""One training episode: a batch of patches, clicks, corrections, losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from CTSAM3DLib.network.click_maps import render_clicks
+from CTSAM3DLib.network.lite import LiteSegmenter
+from CTSAM3DLib.training.augmentation import synthesise, vary_intensity, window
+from CTSAM3DLib.training.clicks import first_click, next_click, partial_mask
+from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.losses import dice_of, segmentation_loss
+from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
+
+# A patch must show enough of its target to be worth clicking.
+SMALLEST_IN_PATCH = 20
+TRIES = 8
+
+
+@dataclass
+class Episode:
+    """A batch and the clicks made in it so far.
+
+    Parameters
+    ----------
+    image : Tensor
+        (B, C, D, H, W), windowed.
+    target : Tensor
+        (B, 1, D, H, W) in {0, 1}.
+    prior : Tensor
+        (B, D, H, W) previous mask probability.
+    clicks : list
+        For each sample the (point, label) pairs so far.
+    """
+
+    image: Tensor
+    target: Tensor
+    prior: Tensor
+    clicks: list[list[tuple[Tensor, int]]]
+
+    def prompt(self, probability: Tensor) -> Tensor:
+        """Stack the previous mask and the click maps: (B, 3, D, H, W)."""
+        rows = []
+        d, h, w = self.target.shape[2:]
+        for made in self.clicks:
+            points = torch.zeros((0, 3))
+            labels = torch.zeros((0,), dtype=torch.int64)
+            if made:
+                points = torch.stack([p for p, _ in made])
+                labels = torch.tensor([label for _, label in made])
+            rows.append(render_clicks(points, labels, d, h, w, False))
+        maps = torch.stack(rows).to(self.image.device)
+        return torch.cat([probability[:, None], maps], 1)
+
+    def correct(self, logits: Tensor, generator: torch.Generator) -> None:
+        """Add to each sample the click that corrects its largest error."""
+        for number, made in enumerate(self.clicks):
+            point, label = next_click(
+                self.target[number, 0] > 0, logits[number, 0] > 0, generator
+            )
+            if label >= 0:
+                made.append((point, label))
+
+
+def draw_episode(
+    data: PackedData, config: TrainConfig, rng: np.random.Generator, generator: torch.Generator
+) -> Episode:
+    """Draw a batch: targets, patches, first clicks, and for some a previous mask.
+
+    Parameters
+    ----------
+    data : PackedData
+        The packed cases.
+    config : TrainConfig
+        Shares, sizes, ranges.
+    rng, generator
+        Random sources; they alone decide the result.
+
+    Returns
+    -------
+    Episode
+        The batch with its first clicks.
+    """
+    images, targets, priors, clicks = [], [], [], []
+    for _ in range(config.batch_size):
+        hu, target, point = _draw_sample(data, config, rng, generator)
+        images.append(hu)
+        targets.append(target)
+        prior = torch.zeros(target.shape, device=data.device)
+        made: list[tuple[Tensor, int]] = []
+        if rng.random() < config.prior_probability:
+            prior = partial_mask(target, generator)
+        if not prior.any() or rng.random() < 0.5:
+            made.append((point, 1))
+        priors.append(prior)
+        clicks.append(made)
+    image = window(torch.stack(images), config.windows_hu)
+    return Episode(image, torch.stack(targets)[:, None].float(), torch.stack(priors), clicks)
+
+
+def _draw_sample(
+    data: PackedData, config: TrainConfig, rng: np.random.Generator, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    for _ in range(TRIES):
+        drawn = data.draw(rng, config.source_weights)
+        case = data.cases[drawn.case]
+        voxel = drawn.points[int(rng.integers(len(drawn.points)))].cpu().numpy().astype(np.float64)
+        placement, inside = random_placement(
+            rng, voxel, case.spacing_kji_mm, config.patch_size, config.spacing_range_mm
+        )
+        volume = case.pseudo if drawn.volume == "pseudo" else case.labels
+        if volume is None:
+            continue
+        labels = cut(volume, placement, nearest=True, fill=0.0)
+        target = labels == drawn.value
+        if int(target.sum()) < SMALLEST_IN_PATCH:
+            continue
+        if case.hu is None:
+            hu = synthesise(labels, case.class_hu, rng, generator)
+        else:
+            hu = cut(case.hu, placement, nearest=False, fill=AIR_HU)
+        hu = vary_intensity(hu, rng, generator)
+        k, j, i = (round(float(v)) for v in inside)
+        if rng.random() < 0.5 and bool(target[k, j, i]):
+            point = torch.tensor([k, j, i], dtype=torch.float32)
+        else:
+            point = first_click(target, generator)
+        return hu, target, point
+    message = f"no target with {SMALLEST_IN_PATCH} voxels in its patch after {TRIES} tries"
+    raise RuntimeError(message)
+
+
+def run_episode(
+    net: LiteSegmenter,
+    episode: Episode,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> tuple[Tensor, list[float]]:
+    """Decode, correct, decode again; gradient on the first and the last decode.
+
+    Returns
+    -------
+    Tensor
+        The loss.
+    list of float
+        Mean Dice after the first and, if there was one, the last decode.
+    """
+    bf16 = torch.autocast(episode.image.device.type, torch.bfloat16)
+    with bf16:
+        embedding = net.encode(episode.image)
+        logits = net.decode(embedding, episode.prompt(episode.prior)).float()
+    loss = segmentation_loss(logits, episode.target)
+    scores = [float(dice_of(logits.detach(), episode.target).mean())]
+    if rng.random() >= config.extra_round_probability:
+        return loss, scores
+    silent = int(rng.integers(0, config.most_silent_rounds + 1))
+    for number in range(silent + 1):
+        episode.correct(logits.detach(), generator)
+        prompt = episode.prompt(torch.sigmoid(logits.detach()[:, 0]))
+        last = number == silent
+        with bf16, torch.set_grad_enabled(last):
+            logits = net.decode(embedding, prompt).float()
+    scores.append(float(dice_of(logits.detach(), episode.target).mean()))
+    return 0.5 * loss + 0.5 * segmentation_loss(logits, episode.target), scores

@@ -1,0 +1,52 @@
+"""Losses on logits."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice plus binary cross entropy, mean over the batch.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, 1, D, H, W).
+    target : Tensor
+        (B, 1, D, H, W) in {0, 1}.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+
+    Examples
+    --------
+    >>> target = torch.zeros(1, 1, 4, 4, 4)
+    >>> target[..., :2] = 1.0
+    >>> good = segmentation_loss(20.0 * (2.0 * target - 1.0), target)
+    >>> bad = segmentation_loss(-20.0 * (2.0 * target - 1.0), target)
+    >>> bool(good < 0.01), bool(bad > 10.0)
+    (True, True)
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, target)
+    probability = torch.sigmoid(logits).flatten(1)
+    truth = target.flatten(1)
+    overlap = (probability * truth).sum(1)
+    dice = (2.0 * overlap + 1.0) / (probability.sum(1) + truth.sum(1) + 1.0)
+    return entropy + (1.0 - dice).mean()
+
+
+def dice_of(logits: Tensor, target: Tensor) -> Tensor:
+    """Hard Dice of each sample, threshold 0 on logits; (B,).
+
+    Examples
+    --------
+    >>> dice_of(torch.tensor([[[[[1.0, -1.0]]]]]), torch.tensor([[[[[1.0, 1.0]]]]])).item()
+    0.6666666865348816
+    """
+    mask = (logits > 0).flatten(1).float()
+    truth = target.flatten(1)
+    return 2.0 * (mask * truth).sum(1) / (mask.sum(1) + truth.sum(1)).clamp_min(1.0)

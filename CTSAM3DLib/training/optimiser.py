@@ -1,0 +1,113 @@
+"""Muon for convolution kernels: momentum, made orthogonal by a Newton-Schulz iteration.
+
+torch.optim.Muon takes matrices only; a kernel (out, in, k, k, k) is the matrix (out, in * k^3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Quintic Newton-Schulz coefficients of the published method: fast growth of small singular values.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Push all singular values of a matrix towards 1.
+
+    Parameters
+    ----------
+    matrix : Tensor
+        (M, N).
+    steps : int
+        Newton-Schulz steps.
+
+    Returns
+    -------
+    Tensor
+        (M, N) bfloat16.
+
+    Examples
+    --------
+    >>> m = orthogonalise(torch.diag(torch.tensor([3.0, 1.0, 0.5]))).float()
+    >>> bool((torch.linalg.svdvals(m) - 1.0).abs().max() < 0.4)
+    True
+    """
+    x = matrix.bfloat16()
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    x = x / (x.norm() + 1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum with orthogonalised updates.
+
+    Parameters
+    ----------
+    params : list of Parameter
+        Kernels of at least two axes.
+    lr : float
+        Step; the update has root mean square ``0.2 * lr``, like an AdamW step of 0.2 * lr.
+    momentum : float
+        Decay of the momentum.
+    weight_decay : float
+        Decoupled decay, times ``lr``.
+    """
+
+    def __init__(
+        self,
+        params: list[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        del closure
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                momentum = state["momentum"]
+                momentum.lerp_(parameter.grad, 1.0 - group["momentum"])
+                blend = torch.lerp(parameter.grad, momentum, group["momentum"])
+                update = orthogonalise(blend.flatten(1))
+                size = max(update.shape) ** 0.5
+                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+                parameter.add_(
+                    update.view_as(parameter).to(parameter.dtype), alpha=-0.2 * group["lr"] * size
+                )
+
+
+def split_parameters(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split into kernels for Muon and the rest for AdamW.
+
+    Kernels with fewer than 8 rows or columns (stem, head, prompt input) gain nothing from it.
+
+    Examples
+    --------
+    >>> kernels, rest = split_parameters(nn.Conv3d(16, 16, 3))
+    >>> len(kernels), len(rest)
+    (1, 1)
+    """
+    kernels, rest = [], []
+    for parameter in net.parameters():
+        matrix = parameter.ndim >= 2 and min(parameter.shape[:2]) >= 8
+        (kernels if matrix else rest).append(parameter)
+    return kernels, rest

@@ -1,0 +1,176 @@
+"""Pack CTs and label maps into one array file, so that training needs torch and numpy alone.
+
+The file is an uncompressed ``.npz`` with the flat arrays ``hu`` (int16), ``labels`` and ``pseudo``
+(uint8), ``points`` (N, 3) int16 (voxels of each target, KJI) and ``header`` (JSON as bytes).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.training.pseudo_labels import pseudo_labels
+
+POINTS_PER_TARGET = 400
+SMALLEST_TARGET_VOXELS = 60
+BODY_HU = -400
+MARGIN_VOXELS = 6
+
+
+def pack(
+    data_dir: Path, output: Path, split: str = "train", pseudo_cases: int = 60, limit: int = 0
+) -> dict[str, Any]:
+    """Pack the cases of a split.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Folder with ``ct/`` and ``labels_only/``, one folder a case (``ct.nii.gz``,
+        ``labels.nii.gz``, ``labels.json``, ``meta.json``).
+    output : Path
+        The ``.npz`` to write.
+    split : str
+        ``train`` or ``validation``, compared with ``meta.json``.
+    pseudo_cases : int
+        How many CTs with human organ labels also get pseudo-labels; all others always do.
+    limit : int
+        Most cases; 0 for all.
+
+    Returns
+    -------
+    dict
+        The header: one entry a case with its shape, spacing and targets.
+
+    Raises
+    ------
+    FileNotFoundError
+        When no case of that split is found.
+    """
+    writer = _Writer()
+    folders = sorted((data_dir / "ct").glob("*")) + sorted((data_dir / "labels_only").glob("*"))
+    seen: dict[str, int] = {}
+    for folder in folders:
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta.get("split") != split or (limit and len(writer.cases) >= limit):
+            continue
+        family = folder.name.split("__")[0]
+        seen[family] = seen.get(family, 0) + 1
+        with_pseudo = family != "openkbp" or seen[family] <= pseudo_cases
+        writer.add(folder, meta, with_pseudo=with_pseudo)
+    if not writer.cases:
+        message = f"no case of split {split!r} under {data_dir}: expected ct/*/meta.json there"
+        raise FileNotFoundError(message)
+    return writer.write(output)
+
+
+class _Writer:
+    """Collects flat arrays and their header."""
+
+    def __init__(self) -> None:
+        self.cases: list[dict[str, Any]] = []
+        self.parts: dict[str, list[NDArray[Any]]] = {
+            "hu": [],
+            "labels": [],
+            "pseudo": [],
+            "points": [],
+        }
+        self.sizes = dict.fromkeys(self.parts, 0)
+        self.rng = np.random.default_rng(0)
+
+    def add(self, folder: Path, meta: dict[str, Any], *, with_pseudo: bool) -> None:
+        hu, spacing = _read(folder / "ct.nii.gz", np.int16)
+        labels, labels_spacing = _read(folder / "labels.nii.gz", np.uint8)
+        spacing = spacing or labels_spacing
+        if labels is None:
+            if hu is None:
+                return
+            labels = np.zeros(hu.shape, np.uint8)
+        box = _crop(hu > BODY_HU if hu is not None else labels > 0)
+        labels = np.ascontiguousarray(labels[box])
+        names_file = folder / "labels.json"
+        names = json.loads(names_file.read_text()) if names_file.is_file() else {}
+        case: dict[str, Any] = {
+            "name": folder.name,
+            "family": folder.name.split("__")[0],
+            "shape": list(labels.shape),
+            "spacing_kji_mm": spacing,
+            "label_origin": meta.get("label_origin", ""),
+            "label_names": names,
+            "hu": None,
+            "labels": self._append("labels", labels),
+            "pseudo": None,
+            "targets": [],
+        }
+        self._targets(case, labels, "labels", names)
+        if hu is not None:
+            hu = np.ascontiguousarray(hu[box])
+            case["hu"] = self._append("hu", hu)
+            if with_pseudo:
+                pseudo = pseudo_labels(hu, (spacing[0], spacing[1], spacing[2]))
+                case["pseudo"] = self._append("pseudo", pseudo)
+                self._targets(case, pseudo, "pseudo", {})
+        self.cases.append(case)
+
+    def _append(self, kind: str, array: NDArray[Any]) -> int:
+        start = self.sizes[kind]
+        self.parts[kind].append(array.reshape(-1, 3) if kind == "points" else array.ravel())
+        self.sizes[kind] += len(self.parts[kind][-1])
+        return start
+
+    def _targets(
+        self, case: dict[str, Any], volume: NDArray[np.uint8], kind: str, names: dict[str, str]
+    ) -> None:
+        order = np.argsort(volume, axis=None, kind="stable")
+        counts = np.bincount(volume.ravel(), minlength=256)
+        ends = np.cumsum(counts)
+        for value in np.flatnonzero(counts[1:] >= SMALLEST_TARGET_VOXELS) + 1:
+            flat = order[ends[value] - counts[value] : ends[value]]
+            flat = self.rng.choice(flat, min(len(flat), POINTS_PER_TARGET), replace=False)
+            points = np.stack(np.unravel_index(flat, volume.shape), 1).astype(np.int16)
+            case["targets"].append(
+                {
+                    "kind": kind,
+                    "value": int(value),
+                    "name": names.get(str(value), ""),
+                    "voxels": int(counts[value]),
+                    "points": self._append("points", points),
+                    "count": len(points),
+                }
+            )
+
+    def write(self, output: Path) -> dict[str, Any]:
+        header = {"version": 1, "cases": self.cases}
+        types = {"hu": np.int16, "labels": np.uint8, "pseudo": np.uint8, "points": np.int16}
+        arrays = {
+            kind: np.concatenate(parts) if parts else np.zeros(0, types[kind])
+            for kind, parts in self.parts.items()
+        }
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez(output, **arrays)  # type: ignore[arg-type]
+        return header
+
+
+def _read(path: Path, dtype: type) -> tuple[NDArray[Any] | None, list[float]]:
+    """Array KJI and spacing KJI in mm, axes brought to R, A, S; (None, []) without the file."""
+    import SimpleITK as sitk
+
+    if not path.is_file():
+        return None, []
+    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+    # LPS index order to RAS: flip the two in-plane axes.
+    array = sitk.GetArrayFromImage(image)[:, ::-1, ::-1]
+    return array.astype(dtype), [float(s) for s in image.GetSpacing()[::-1]]
+
+
+def _crop(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Bounding box of the mask with a margin."""
+    box = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        start, stop = (int(hit[0]), int(hit[-1]) + 1) if hit.size else (0, mask.shape[axis])
+        box.append(slice(max(start - MARGIN_VOXELS, 0), stop + MARGIN_VOXELS))
+    return tuple(box)

@@ -1,0 +1,155 @@
+"""Cut an augmented patch round a voxel: random spacing, rotation, flips, all in one resampling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+AIR_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class PatchPlacement:
+    """Affine map from patch voxels to volume voxels: ``volume = matrix @ (patch - middle) + centre``.
+
+    Parameters
+    ----------
+    size : int
+        Edge of the patch in voxels.
+    centre : ndarray
+        (3,) float64, volume voxel (KJI) at the middle of the patch.
+    matrix : ndarray
+        (3, 3) float64, patch voxel step -> volume voxel step.
+    spacing_mm : float
+        Nominal spacing of the patch.
+    """
+
+    size: int
+    centre: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    spacing_mm: float
+
+
+def random_placement(
+    rng: np.random.Generator,
+    voxel_kji: NDArray[np.float64],
+    spacing_kji_mm: tuple[float, float, float],
+    size: int,
+    spacing_range_mm: tuple[float, float],
+) -> tuple[PatchPlacement, NDArray[np.float64]]:
+    """Draw spacing, rotation, flips and where in the patch the voxel lies.
+
+    Half of the patches are centred on the voxel (the first click of a session), the others hold it
+    anywhere except near a face.
+
+    Returns
+    -------
+    PatchPlacement
+        The placement.
+    ndarray
+        (3,) float64, where `voxel_kji` lies in the patch (KJI).
+    """
+    native = float(np.exp(np.mean(np.log(spacing_kji_mm))))
+    low = min(max(spacing_range_mm[0], 0.6 * native), spacing_range_mm[1])
+    nominal = math.exp(rng.uniform(math.log(low), math.log(spacing_range_mm[1])))
+    scale = nominal * np.exp(rng.normal(0.0, 0.04, 3))
+    rotation = _rotation(rng.normal(0.0, 0.12, 3)) if rng.random() < 0.6 else np.eye(3)
+    flips = np.where(rng.random(3) < (0.1, 0.1, 0.5), -1.0, 1.0)
+    step_mm = rotation @ np.diag(scale * flips)
+    matrix = np.diag(1.0 / np.asarray(spacing_kji_mm)) @ step_mm
+    reach = 0.0 if rng.random() < 0.5 else size / 2 - size / 8
+    inside = rng.uniform(-reach, reach, 3) if reach else np.zeros(3)
+    # An even patch has its middle voxel at size / 2, as in a session.
+    middle = size / 2
+    centre = np.asarray(voxel_kji, np.float64) - matrix @ inside
+    return PatchPlacement(size, centre, matrix, nominal), inside + middle
+
+
+def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.eye(3)
+    for axis, angle in enumerate(angles_rad):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = math.cos(angle)
+        turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
+        out = turn @ out
+    return out
+
+
+def cut(
+    volume: Tensor, placement: PatchPlacement, *, nearest: bool, fill: float, smooth: bool = True
+) -> Tensor:
+    """Resample a volume into a patch.
+
+    Parameters
+    ----------
+    volume : Tensor
+        (K, J, I) of any real dtype.
+    placement : PatchPlacement
+        Where the patch lies.
+    nearest : bool
+        Nearest voxel (labels) or linear (HU).
+    fill : float
+        Value outside the volume.
+    smooth : bool
+        For linear: average whole blocks first where the patch is at least twice as coarse.
+
+    Returns
+    -------
+    Tensor
+        (D, H, W) float32.
+
+    Examples
+    --------
+    >>> volume = torch.arange(8.0 ** 3).view(8, 8, 8)
+    >>> placement = PatchPlacement(4, np.array([4.0, 4.0, 4.0]), np.eye(3), 1.0)
+    >>> bool(torch.equal(cut(volume, placement, nearest=True, fill=0.0), volume[2:6, 2:6, 2:6]))
+    True
+    """
+    size, matrix = placement.size, placement.matrix
+    corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)
+    reach = corners.reshape(-1, 3) @ matrix.T + placement.centre
+    steps = [
+        1 if nearest or not smooth else max(1, int(np.linalg.norm(matrix[axis])))
+        for axis in range(3)
+    ]
+    start = np.maximum(np.floor(reach.min(0)).astype(int) - 2, 0)
+    stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 3, volume.shape)
+    out_shape = (size, size, size)
+    if np.any(start >= stop):
+        return torch.full(out_shape, fill, device=volume.device)
+    crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    crop = (crop.float() - fill)[None, None]
+    if max(steps) > 1:
+        crop = F.avg_pool3d(crop, steps, ceil_mode=True, count_include_pad=False)
+    block = np.asarray(steps, np.float64)
+    offset = (placement.centre - start - (block - 1) / 2) / block
+    linear = matrix / block[:, None]
+    grid = _grid(linear, offset, size, crop.shape[2:], volume.device)
+    mode = "nearest" if nearest else "bilinear"
+    return F.grid_sample(crop, grid, mode, "zeros", align_corners=False)[0, 0] + fill
+
+
+def _grid(
+    linear: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    size: int,
+    shape: torch.Size,
+    device: torch.device,
+) -> Tensor:
+    """Sampling grid of `grid_sample`: last axis x, y, z, voxel v at (2 v + 1) / n - 1."""
+    steps = torch.arange(size, device=device, dtype=torch.float32) - size / 2
+    axes = []
+    for axis in (2, 1, 0):
+        a, b, c = (float(v) for v in linear[axis])
+        position = (
+            a * steps.view(-1, 1, 1) + b * steps.view(1, -1, 1) + c * steps + float(offset[axis])
+        )
+        axes.append((2.0 * position + 1.0) / shape[axis] - 1.0)
+    return torch.stack(axes, -1)[None]

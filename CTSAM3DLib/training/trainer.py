@@ -1,0 +1,207 @@
+"""The training loop: exact resume, weight average, validation curve."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
+from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.episodes import Episode, draw_episode, run_episode
+from CTSAM3DLib.training.losses import dice_of
+from CTSAM3DLib.training.optimiser import Muon, split_parameters
+
+VALIDATION_SEED = 12345
+VALIDATION_CLICKS = (1, 3, 5)
+
+
+class Trainer:
+    """Trains the lite segmenter on packed data.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings.
+    data : PackedData
+        Training cases.
+    run_dir : Path
+        Checkpoints (``last.pt``) and the log (``log.jsonl``) go here; an existing checkpoint is
+        resumed.
+    validation : PackedData or None
+        Cases for the curve.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: PackedData,
+        run_dir: Path,
+        validation: PackedData | None = None,
+    ) -> None:
+        self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
+        self.device = data.device
+        torch.manual_seed(config.seed)
+        sizes = LiteConfig(
+            config.widths, config.hidden, len(config.windows_hu), config.prompt_resize
+        )
+        self.net = LiteSegmenter(sizes).to(self.device)
+        self.average = [p.detach().clone() for p in self.net.parameters()]
+        kernels, rest = split_parameters(self.net)
+        self.optimisers: list[torch.optim.Optimizer] = []
+        if config.muon:
+            self.optimisers.append(Muon(kernels, config.muon_rate))
+        else:
+            rest = kernels + rest
+        self.optimisers.append(torch.optim.AdamW(rest, config.learning_rate, weight_decay=0.01))
+        self.peak_rates = [o.param_groups[0]["lr"] for o in self.optimisers]
+        self.iteration = 0
+        self.seconds = 0.0
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.is_file():
+            self.resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the newest state is kept."""
+        return self.run_dir / "last.pt"
+
+    def rate(self, iteration: int) -> float:
+        """Share of the peak learning rate: warm-up, constant, linear cool-down."""
+        c = self.config
+        share = min(1.0, (iteration + 1) / max(c.warmup, 1))
+        if c.cooldown_end > c.cooldown_start:
+            left = (c.cooldown_end - iteration) / (c.cooldown_end - c.cooldown_start)
+            share *= min(1.0, max(0.0, left))
+        return share
+
+    def step(self) -> dict[str, float]:
+        """Run one iteration; its random draws depend on the seed and its number alone."""
+        rng = np.random.default_rng((self.config.seed, self.iteration))
+        generator = torch.Generator(self.device)
+        generator.manual_seed(int(rng.integers(2**62)))
+        episode = draw_episode(self.data, self.config, rng, generator)
+        self.net.train()
+        loss, scores = run_episode(self.net, episode, self.config, rng, generator)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
+        if bool(torch.isfinite(norm)):
+            for optimiser, peak in zip(self.optimisers, self.peak_rates, strict=True):
+                optimiser.param_groups[0]["lr"] = peak * self.rate(self.iteration)
+                optimiser.step()
+        decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
+        with torch.no_grad():
+            for mean, parameter in zip(self.average, self.net.parameters(), strict=True):
+                mean.lerp_(parameter, 1.0 - decay)
+        self.iteration += 1
+        return {"loss": float(loss.detach()), "first": scores[0], "last": scores[-1]}
+
+    def run(self, iterations: int, log_every: int = 50, save_every: int = 250) -> None:
+        """Train up to a total number of iterations, saving and logging on the way."""
+        gathered: list[dict[str, float]] = []
+        while self.iteration < iterations:
+            start = time.perf_counter()
+            gathered.append(self.step())
+            self.seconds += time.perf_counter() - start
+            if self.iteration % log_every == 0:
+                means = {k: float(np.mean([g[k] for g in gathered])) for k in gathered[0]}
+                self._log({"kind": "train", **means})
+                gathered = []
+            if self.iteration % save_every == 0 or self.iteration == iterations:
+                self.save()
+            if self.validation is not None and self.iteration % (4 * save_every) == 0:
+                self._log({"kind": "validation", **self.validate(self.validation)})
+
+    def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:
+        """Dice of the averaged weights after 1, 3 and 5 clicks on fixed patches."""
+        net = self.averaged()
+        totals: dict[str, list[float]] = {}
+        config = TrainConfig.from_dict(
+            {
+                **self.config.to_dict(),
+                "prior_probability": 0.0,
+                "batch_size": 2,
+                "source_weights": {"human": 0.4, "machine": 0.6},
+            }
+        )
+        for number in range(batches):
+            rng = np.random.default_rng((VALIDATION_SEED, number))
+            generator = torch.Generator(self.device)
+            generator.manual_seed(VALIDATION_SEED + number)
+            episode = draw_episode(data, config, rng, generator)
+            for clicks, score in _click_curve(net, episode, generator).items():
+                totals.setdefault(clicks, []).append(score)
+        return {clicks: float(np.mean(scores)) for clicks, scores in totals.items()}
+
+    def averaged(self) -> LiteSegmenter:
+        """Return a copy of the network with the averaged weights, in evaluation mode."""
+        net = LiteSegmenter(
+            LiteConfig(
+                self.config.widths,
+                self.config.hidden,
+                len(self.config.windows_hu),
+                self.config.prompt_resize,
+            )
+        ).to(self.device)
+        with torch.no_grad():
+            for parameter, mean in zip(net.parameters(), self.average, strict=True):
+                parameter.copy_(mean)
+        return net.eval()
+
+    def save(self) -> None:
+        """Write the whole state, replacing the last one at once."""
+        state = {
+            "config": self.config.to_dict(),
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "net": self.net.state_dict(),
+            "average": self.averaged().state_dict(),
+            "optimisers": [o.state_dict() for o in self.optimisers],
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def resume(self) -> None:
+        """Read the last state."""
+        state: dict[str, Any] = torch.load(
+            self.checkpoint, map_location=self.device, weights_only=True
+        )
+        self.net.load_state_dict(state["net"])
+        for mean, (name, _) in zip(self.average, self.net.named_parameters(), strict=True):
+            mean.copy_(state["average"][name])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
+
+    def _log(self, values: dict[str, Any]) -> None:
+        line = json.dumps(
+            {"iteration": self.iteration, "seconds": round(self.seconds, 1), **values}
+        )
+        with (self.run_dir / "log.jsonl").open("a") as log:
+            log.write(line + "\n")
+
+
+def _click_curve(
+    net: LiteSegmenter, episode: Episode, generator: torch.Generator
+) -> dict[str, float]:
+    out: dict[str, float] = {}
+    device = episode.image.device.type
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+        embedding = net.encode(episode.image)
+        probability: Tensor = episode.prior
+        for click in range(1, max(VALIDATION_CLICKS) + 1):
+            logits = net.decode(embedding, episode.prompt(probability)).float()
+            if click in VALIDATION_CLICKS:
+                out[f"dice_{click}"] = float(dice_of(logits, episode.target).mean())
+            probability = torch.sigmoid(logits[:, 0])
+            episode.correct(logits, generator)
+    return out
