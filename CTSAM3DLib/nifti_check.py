@@ -1,0 +1,87 @@
+"""Whether a NIfTI file is whole: ITK reads a truncated one and fills the rest with zeros."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+from CTSAM3DLib.errors import VolumeError
+
+_CHUNK = 1 << 20
+_HEADER = 544  # bytes of a NIfTI-2 header with its extension flag, the longer of the two
+
+
+def check_nifti_complete(file: Path) -> None:
+    """Raise VolumeError if a .nii or .nii.gz file holds less data than its header says.
+
+    A compressed file is read through once, which also verifies its checksum: a broken download
+    would otherwise become slices of zeros. Costs about as much as reading the image.
+
+    Parameters
+    ----------
+    file : path
+        Any file; other suffixes are not looked at.
+
+    Raises
+    ------
+    VolumeError
+        The file ends early, or its compressed stream is damaged.
+    """
+    name = file.name.lower()
+    if not name.endswith((".nii", ".nii.gz")):
+        return
+    try:
+        with gzip.open(file) if name.endswith(".gz") else file.open("rb") as stream:
+            header = stream.read(_HEADER)
+            found = len(header)
+            while chunk := stream.read(_CHUNK):
+                found += len(chunk)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        message = f"expected a whole compressed file, got a truncated or damaged one ({error})"
+        raise VolumeError(message) from error
+    wanted = _expected_bytes(header)
+    if wanted is not None and found < wanted:
+        message = f"expected {wanted} bytes of image, got {found}: the file is truncated"
+        raise VolumeError(message)
+
+
+def _expected_bytes(header: bytes) -> int | None:
+    """Return the number of bytes of a single-file NIfTI image; None if it is not one."""
+    if len(header) < 4:
+        return None
+    for order in "<>":
+        kind = _number(order + "i", header, 0)
+        if kind == 348 and len(header) >= 348 and header[344:347] == b"n+1":
+            sizes = struct.unpack_from(order + "8h", header, 40)
+            bits, offset = _number(order + "h", header, 72), _number(order + "f", header, 108)
+        elif kind == 540 and len(header) >= 540 and header[4:7] == b"n+2":
+            sizes = struct.unpack_from(order + "8q", header, 16)
+            bits, offset = _number(order + "h", header, 14), _number(order + "q", header, 168)
+        else:
+            continue
+        voxels = math.prod(max(1, size) for size in sizes[1 : sizes[0] + 1])
+        return offset + voxels * bits // 8
+    return None
+    for order in "<>":
+        kind = _number(order + "i", header, 0)
+        if kind == 348 and len(header) >= 348 and header[344:347] == b"n+1":
+            sizes = struct.unpack_from(order + "8h", header, 40)
+            bits, offset = _number(order + "h", header, 72), _number(order + "f", header, 108)
+        elif kind == 540 and len(header) >= 540 and header[4:7] == b"n+2":
+            sizes = struct.unpack_from(order + "8q", header, 16)
+            bits, offset = _number(order + "h", header, 14), _number(order + "q", header, 168)
+        else:
+            continue
+        voxels = 1
+        for size in sizes[1 : sizes[0] + 1]:
+            voxels *= max(1, size)
+        return int(offset) + voxels * bits // 8
+    return None
+
+
+def _number(layout: str, data: bytes, at: int) -> int:
+    """Return the one number that `layout` describes, without its fraction."""
+    return int(struct.unpack_from(layout, data, at)[0])
