@@ -59,6 +59,7 @@ lint: $(DEVELOP) ## Style, format and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(RUN) tools/check_files.py $$(git ls-files 2>/dev/null)
 
 .PHONY: types
 types: $(DEVELOP) ## mypy, strict, on the library

@@ -1,4 +1,4 @@
-"""Fixtures and guards for every test; test data and the Slicer core are skipped with a reason when missing."""
+"""Fixtures and guards for every test; missing data and a missing Slicer core skip with a reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ NEEDS_SLICER = (
     REPOSITORY / "CTSAM3DLib" / "slicer_adapter.py",
 )
 
-# The machines of continuous integration are slow and shared: no time limit per example, and the same examples each run.
+# Machines of continuous integration are slow and shared: no time limit per example, and the same
+# examples in each run.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
@@ -43,7 +44,7 @@ def missing_for_slicer() -> str:
         try:
             ctypes.CDLL("libEGL.so.1")
         except OSError:
-            return "libEGL is missing, VTK cannot draw off screen (Debian and Ubuntu: libegl1 libgl1-mesa-dri)"
+            return "libEGL is missing (Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri)"
     try:
         import slicer  # noqa: F401
     except Exception as error:  # a broken wheel may raise anything
@@ -63,10 +64,14 @@ class SlicerGuard:
 
     @staticmethod
     def _is_skipped(path: Path) -> bool:
-        return any(path.is_relative_to(place) for place in NEEDS_SLICER) and bool(missing_for_slicer())
+        return any(path.is_relative_to(place) for place in NEEDS_SLICER) and bool(
+            missing_for_slicer()
+        )
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    def pytest_pycollect_makemodule(
+        self, module_path: Path, parent: pytest.Collector
+    ) -> pytest.Module | None:
         if not self._is_skipped(module_path):
             return None
         return _SkippedModule.from_parent(parent, path=module_path)
@@ -103,7 +108,7 @@ def _threads() -> set[threading.Thread]:
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind() -> Iterator[None]:
-    """Fails a test after which a thread, a torch global, a numpy setting or the current folder differs."""
+    """Fails a test that leaves a thread, torch global, numpy setting or current folder changed."""
     threads, torch_globals = _threads(), _torch_globals()
     numpy_errors, folder = np.geterr(), Path.cwd()
     yield
@@ -122,7 +127,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with real CTs; the environment variable CTSAM3D_DATA names it, else it lies beside the repository."""
+    """The folder with real CTs: the environment variable CTSAM3D_DATA, else ../shared/data."""
     named = os.environ.get("CTSAM3D_DATA")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not (folder / "ct").is_dir():

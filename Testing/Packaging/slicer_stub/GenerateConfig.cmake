@@ -1,0 +1,8 @@
+set(lines)
+foreach(name HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS KEYWORDS TIER)
+  if(NOT EXTENSION_${name})
+    message(FATAL_ERROR "EXTENSION_${name} is not set")
+  endif()
+  string(APPEND lines "${name}=${EXTENSION_${name}}\n")
+endforeach()
+file(WRITE "${CMAKE_BINARY_DIR}/metadata.txt" "NAME=${PROJECT_NAME}\n${lines}")

@@ -1,0 +1,1 @@
+# Slicer packs the install tree here; the stub has nothing to add.
