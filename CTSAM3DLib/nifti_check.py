@@ -62,23 +62,8 @@ def _expected_bytes(header: bytes) -> int | None:
             bits, offset = _number(order + "h", header, 14), _number(order + "q", header, 168)
         else:
             continue
-        voxels = math.prod(max(1, size) for size in sizes[1 : sizes[0] + 1])
+        voxels = math.prod(max(1, int(size)) for size in sizes[1 : int(sizes[0]) + 1])
         return offset + voxels * bits // 8
-    return None
-    for order in "<>":
-        kind = _number(order + "i", header, 0)
-        if kind == 348 and len(header) >= 348 and header[344:347] == b"n+1":
-            sizes = struct.unpack_from(order + "8h", header, 40)
-            bits, offset = _number(order + "h", header, 72), _number(order + "f", header, 108)
-        elif kind == 540 and len(header) >= 540 and header[4:7] == b"n+2":
-            sizes = struct.unpack_from(order + "8q", header, 16)
-            bits, offset = _number(order + "h", header, 14), _number(order + "q", header, 168)
-        else:
-            continue
-        voxels = 1
-        for size in sizes[1 : sizes[0] + 1]:
-            voxels *= max(1, size)
-        return int(offset) + voxels * bits // 8
     return None
 
 
