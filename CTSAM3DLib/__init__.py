@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from CTSAM3DLib.api import open_session
     from CTSAM3DLib.errors import (
         BundleError,
         CheckpointError,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from CTSAM3DLib.geometry import BoundingBox, Geometry
     from CTSAM3DLib.prompts import Click, ClickHistory
     from CTSAM3DLib.segmentation import SegmentationResult, segment
-    from CTSAM3DLib.session import InteractiveSession, open_session
+    from CTSAM3DLib.session import InteractiveSession
     from CTSAM3DLib.volume import MaskUpdate, Volume
     from CTSAM3DLib.volume_io import read_volume
 
@@ -53,7 +54,7 @@ _HOME = {
     "SegmentationResult": "segmentation",
     "segment": "segmentation",
     "InteractiveSession": "session",
-    "open_session": "session",
+    "open_session": "api",
     "MaskUpdate": "volume",
     "Volume": "volume",
     "read_volume": "volume_io",

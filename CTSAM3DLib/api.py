@@ -1,0 +1,70 @@
+"""Opening a session: the one place where sessions and the PyTorch network meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.predictor import Predictor
+from CTSAM3DLib.session import InteractiveSession
+from CTSAM3DLib.volume import Volume
+
+
+def open_session(
+    volume: Volume,
+    model: str | Path | Predictor | None = None,
+    device: str = "auto",
+    spacing_mm: float | None = None,
+) -> InteractiveSession:
+    """Open an interactive session for one structure in a volume.
+
+    PyTorch is imported only when a model has to be loaded, that is, unless `model` is a
+    predictor.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT, for example from `read_volume`.
+    model : str, Path or Predictor, optional
+        Id or file of a model, or a loaded one; default: the bundled model. For several
+        structures load it once, or use `InteractiveSession.for_another_structure`.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; of no effect for a predictor.
+    spacing_mm : float, optional
+        Voxel size at which the model looks at the volume; default: chosen from the spacing of
+        the volume and the range of the model.
+
+    Returns
+    -------
+    InteractiveSession
+        Without clicks.
+
+    Raises
+    ------
+    BundleError
+        If the model is unknown, missing, damaged or not a model.
+    DeviceError
+        If the device is unknown or not available.
+    GeometryError
+        If the spacing is not a positive number.
+
+    Examples
+    --------
+    >>> open_session(None, model=3)
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: expected a model id, a path or a Predictor, got int
+    """
+    if model is None or isinstance(model, (str, Path)):
+        from CTSAM3DLib.network.torch_predictor import load_predictor
+
+        return InteractiveSession.for_volume(volume, load_predictor(model, device), spacing_mm)
+    if not _is_predictor(model):
+        message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
+        raise BundleError(message)
+    return InteractiveSession.for_volume(volume, model, spacing_mm)
+
+
+def _is_predictor(model: object) -> bool:
+    """Tell whether an object has all that `Predictor` asks for."""
+    return isinstance(model, Predictor)

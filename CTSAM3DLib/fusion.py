@@ -1,0 +1,125 @@
+"""Joining the answers of patches to one field of logits that obeys every click.
+
+All arrays are KJI on the model grid; logits are before the sigmoid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.bounding_box import IJK, BoundingBox
+
+LOGIT_LIMIT = 20.0
+"""Logits are kept in [-20, 20]: float16 holds them, and no voxel gets beyond correction."""
+
+CLICK_LOGIT = 1.0
+"""A click's own voxel has at least this logit (or its negative): a probability of 0.73."""
+
+CLICK_SIGMA_VOXELS = 1.5
+"""Width of the correction around a click that the model did not obey."""
+
+
+def taper_weights(patch: BoundingBox, grid_shape_kji: IJK, ramp: int) -> NDArray[np.float32]:
+    """Return how much a new patch counts against what was there before.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        The patch on the grid.
+    grid_shape_kji : tuple of int
+        Shape of the grid. A patch face at or beyond its border has no ramp.
+    ramp : int
+        Number of voxels over which the weight falls to 0 at the other faces.
+
+    Returns
+    -------
+    ndarray, float32, (D, H, W)
+        1 in the interior, falling linearly towards the faces inside the grid.
+
+    Examples
+    --------
+    >>> box = BoundingBox((0, 0, 0), (8, 1, 1))
+    >>> taper_weights(box, (1, 1, 20), 2)[0, 0].tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.25]
+    """
+    profiles = []
+    for axis in (2, 1, 0):
+        low, high = patch.start_ijk[axis], patch.stop_ijk[axis]
+        depth = np.arange(high - low) + 0.5
+        profile = np.ones(high - low)
+        if low > 0:
+            profile = np.minimum(profile, depth / ramp)
+        if high < grid_shape_kji[2 - axis]:
+            profile = np.minimum(profile, depth[::-1] / ramp)
+        profiles.append(profile.astype(np.float32))
+    z, y, x = profiles
+    weights: NDArray[np.float32] = z[:, None, None] * y[None, :, None] * x[None, None, :]
+    return weights
+
+
+def blended(
+    old: NDArray[np.floating], new: NDArray[np.float32], weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the mean of old and new logits; the new ones where there are no old ones.
+
+    Parameters
+    ----------
+    old : ndarray, float, (D, H, W)
+        Earlier logits; NaN where nothing was computed.
+    new : ndarray, float32, (D, H, W)
+        Logits of the new patch; cut to the range of `LOGIT_LIMIT`.
+    weights : ndarray, float32, (D, H, W)
+        Share of the new ones.
+
+    Examples
+    --------
+    >>> old, new = np.array([[[np.nan, 2.0, 2.0]]]), np.array([[[-4.0, -4.0, -99.0]]])
+    >>> blended(old, new, np.array([[[0.5, 0.5, 1.0]]])).tolist()
+    [[[-4.0, -1.0, -20.0]]]
+    """
+    limited = np.clip(new, -LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
+    before = np.where(np.isnan(old), limited, old).astype(np.float32)
+    result: NDArray[np.float32] = before + weights.astype(np.float32) * (limited - before)
+    return result
+
+
+def obeying(logits: NDArray[np.float32], clicks: Iterable[tuple[IJK, bool]]) -> NDArray[np.float32]:
+    """Return logits whose voxels at the clicks have the sign that the user asked for.
+
+    A click that is obeyed with a logit of at least `CLICK_LOGIT` changes nothing. Otherwise a
+    Gaussian bump of just the missing height is added, so that the surface moves round the click
+    and nowhere else.
+
+    Parameters
+    ----------
+    logits : ndarray, float32, (D, H, W)
+        Not changed.
+    clicks : iterable of (voxel, positive)
+        Voxels (i, j, k) of the array, oldest click first. Where two clicks contradict each other
+        the newer one wins.
+
+    Examples
+    --------
+    >>> row = np.full((1, 1, 9), -3.0, np.float32)
+    >>> [round(float(value), 1) for value in obeying(row, [((4, 0, 0), True)])[0, 0, 2:7]]
+    [-1.4, 0.2, 1.0, 0.2, -1.4]
+    """
+    result = logits.copy()
+    reach = math.ceil(4 * CLICK_SIGMA_VOXELS)
+    whole = BoundingBox.from_shape((logits.shape[0], logits.shape[1], logits.shape[2]))
+    for voxel, positive in clicks:
+        i, j, k = voxel
+        sign = 1.0 if positive else -1.0
+        missing = CLICK_LOGIT - sign * float(result[k, j, i])
+        if missing <= 0:
+            continue
+        box = BoundingBox((i, j, k), (i + 1, j + 1, k + 1)).padded(reach).intersection(whole)
+        z, y, x = np.ogrid[box.slices_kji]
+        squared = (z - k) ** 2 + (y - j) ** 2 + (x - i) ** 2
+        bump = np.exp(squared / (-2.0 * CLICK_SIGMA_VOXELS**2))
+        result[box.slices_kji] += (sign * missing * bump).astype(np.float32)
+    return np.clip(result, -LOGIT_LIMIT, LOGIT_LIMIT)

@@ -1,0 +1,87 @@
+"""Image embeddings of patches, each computed once and kept for later clicks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.predictor import Embedding, Predictor
+from CTSAM3DLib.resampling import extract_patch
+from CTSAM3DLib.volume import Volume
+
+
+class PatchEncoder:
+    """Encodes patches of one volume with one model and keeps the most recently used ones.
+
+    Sessions for several structures in the same volume share one encoder, so that an image patch
+    is encoded once for all of them. An evicted embedding is computed again when it is needed:
+    the cache changes the time, never the result. One thread at a time may use it.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT.
+    grid : Geometry
+        Model grid of that volume (`geometry.model_grid`).
+    predictor : Predictor
+        The model.
+    max_patches : int
+        How many embeddings to keep, at least 1; one of the bundled model takes about 25 MB.
+
+    Raises
+    ------
+    CTSAM3DError
+        If `max_patches` is below 1.
+
+    Examples
+    --------
+    >>> PatchEncoder(None, None, None, max_patches=0)
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.CTSAM3DError: expected room for at least 1 patch, got 0
+    """
+
+    def __init__(
+        self, volume: Volume, grid: Geometry, predictor: Predictor, max_patches: int = 16
+    ) -> None:
+        """Start with an empty cache."""
+        if max_patches < 1:
+            message = f"expected room for at least 1 patch, got {max_patches}"
+            raise CTSAM3DError(message)
+        self.volume = volume
+        self.grid = grid
+        self.predictor = predictor
+        self.max_patches = max_patches
+        self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of embeddings in the cache."""
+        return len(self._kept)
+
+    def __contains__(self, patch: BoundingBox) -> bool:
+        """Tell whether the embedding of a patch is in the cache."""
+        return patch in self._kept
+
+    def embedding(self, patch: BoundingBox) -> Embedding:
+        """Return the embedding of a patch, computed now or earlier.
+
+        Parameters
+        ----------
+        patch : BoundingBox
+            On the model grid; may reach over its border, where the patch holds air.
+
+        Returns
+        -------
+        Embedding
+            As `Predictor.encode` gave it.
+        """
+        if patch in self._kept:
+            self._kept.move_to_end(patch)
+            return self._kept[patch]
+        embedding = self.predictor.encode(extract_patch(self.volume, self.grid, patch))
+        self._kept[patch] = embedding
+        while len(self._kept) > self.max_patches:
+            self._kept.popitem(last=False)
+        return embedding

@@ -1,0 +1,152 @@
+"""Which patch of the model grid answers a click, and which grid a model looks at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from CTSAM3DLib.bounding_box import IJK, BoundingBox
+from CTSAM3DLib.errors import GeometryError
+from CTSAM3DLib.geometry import Geometry
+
+MARGIN_FRACTION = 8
+"""A patch is used again for clicks at least 1/8 of its edge away from its faces."""
+
+
+def choose_spacing_mm(
+    geometry: Geometry,
+    default_spacing_mm: float,
+    spacing_range_mm: tuple[float, float],
+    spacing_mm: float | None = None,
+) -> float:
+    """Return the voxel size of the model grid for a volume.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the volume.
+    default_spacing_mm : float
+        The usual voxel size of the model.
+    spacing_range_mm : tuple of float
+        Smallest and largest voxel size that the model was trained for.
+    spacing_mm : float, optional
+        The wish of the caller; taken as it is, also outside the range.
+
+    Returns
+    -------
+    float
+        The wish; else the default, or the geometric mean of the volume's spacing where that is
+        coarser (a finer grid would only interpolate), kept inside the range.
+
+    Raises
+    ------
+    GeometryError
+        If the wish is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coarse = Geometry(np.diag([3.0, 3.0, 3.0, 1.0]), (10, 10, 10))
+    >>> choose_spacing_mm(coarse, 2.0, (1.5, 4.0))
+    3.0
+    """
+    if spacing_mm is not None:
+        if not (math.isfinite(spacing_mm) and spacing_mm > 0):
+            message = f"expected a model spacing above 0 mm, got {spacing_mm}"
+            raise GeometryError(message)
+        return float(spacing_mm)
+    mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
+    low, high = spacing_range_mm
+    # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004.
+    return min(max(default_spacing_mm, round(mean, 3), low), high)
+
+
+def plan_patch(
+    voxel_ijk: Sequence[int],
+    patches: Sequence[BoundingBox],
+    grid_shape_kji: IJK,
+    patch_size: int,
+) -> BoundingBox:
+    """Return the patch for a click: a known one in which it lies well inside, or a new one.
+
+    Parameters
+    ----------
+    voxel_ijk : sequence of int
+        Grid voxel of the click.
+    patches : sequence of BoundingBox
+        Patches that the object has used so far, on the grid.
+    grid_shape_kji : tuple of int
+        Shape of the grid.
+    patch_size : int
+        Edge of the patch in voxels.
+
+    Returns
+    -------
+    BoundingBox
+        A cube of `patch_size`. The known patch with the greatest distance between the click and
+        its faces, where that is at least 1/8 of the edge; faces at the border of the grid do not
+        count, since nothing lies beyond them. Otherwise a new patch, see `centred_patch`.
+
+    Examples
+    --------
+    >>> first = plan_patch((50, 50, 50), [], (200, 200, 200), 64)
+    >>> first.start_ijk
+    (18, 18, 18)
+    >>> plan_patch((30, 50, 50), [first], (200, 200, 200), 64) == first
+    True
+    >>> plan_patch((20, 50, 50), [first], (200, 200, 200), 64).start_ijk
+    (0, 18, 18)
+    """
+    best: BoundingBox | None = None
+    best_margin: float = patch_size // MARGIN_FRACTION - 1
+    for patch in patches:
+        margin = _margin(voxel_ijk, patch, grid_shape_kji)
+        if margin > best_margin:
+            best, best_margin = patch, margin
+    return centred_patch(voxel_ijk, grid_shape_kji, patch_size) if best is None else best
+
+
+def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int) -> BoundingBox:
+    """Return the patch around a voxel, kept inside the grid as far as the grid allows.
+
+    Parameters
+    ----------
+    voxel_ijk : sequence of int
+        Voxel that comes to lie at index ``patch_size // 2`` along each axis.
+    grid_shape_kji : tuple of int
+        Along an axis with at least `patch_size` voxels the patch is shifted to lie inside;
+        along a shorter one the grid lies in the middle of the patch.
+    patch_size : int
+        Edge of the patch in voxels.
+
+    Examples
+    --------
+    >>> centred_patch((99, 50, 3), (8, 100, 100), 64)
+    BoundingBox(start_ijk=(36, 18, -28), stop_ijk=(100, 82, 36))
+    """
+    start = [0, 0, 0]
+    for axis in range(3):
+        size = grid_shape_kji[2 - axis]
+        if size < patch_size:
+            start[axis] = -((patch_size - size) // 2)
+        else:
+            start[axis] = min(max(voxel_ijk[axis] - patch_size // 2, 0), size - patch_size)
+    i, j, k = start
+    return BoundingBox((i, j, k), (i + patch_size, j + patch_size, k + patch_size))
+
+
+def _margin(voxel_ijk: Sequence[int], patch: BoundingBox, grid_shape_kji: IJK) -> float:
+    """Return how many voxels lie between a voxel and the inner faces; -1 if it is outside.
+
+    Infinite where the patch covers the grid on all sides.
+    """
+    if not patch.contains(voxel_ijk):
+        return -1
+    margin = math.inf
+    for axis in range(3):
+        low, high = patch.start_ijk[axis], patch.stop_ijk[axis]
+        if low > 0:
+            margin = min(margin, voxel_ijk[axis] - low)
+        if high < grid_shape_kji[2 - axis]:
+            margin = min(margin, high - 1 - voxel_ijk[axis])
+    return margin
