@@ -1,4 +1,4 @@
-"""Everything that belongs into the installed extension is listed in CMake and lands in its place."""
+"""What belongs into the installed extension is listed in CMake and lands in its place."""
 
 from __future__ import annotations
 
