@@ -75,7 +75,8 @@ class PSAPBlock(nn.Module):
         hidden = F.relu(self.prompt(prompt))
         y = modulate(x, self.modulate0(hidden[:, : self.hidden]))
         y = modulate(self.conv0(y), self.modulate1(hidden[:, self.hidden :]))
-        return x + self.conv1(y)
+        out: Tensor = x + self.conv1(y)
+        return out
 
 
 def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:

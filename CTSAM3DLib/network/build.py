@@ -71,9 +71,7 @@ def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
     if not config.cross_patch_widths:
         message = "expected a configuration with cross-patch widths, got none"
         raise ValueError(message)
-    settings = ModelSettings(
-        model_id, 64, (1.5, 1.5), 1.5, OFFICIAL_WINDOW_HU, official=True
-    )
+    settings = ModelSettings(model_id, 64, (1.5, 1.5), 1.5, OFFICIAL_WINDOW_HU, official=True)
     return _assemble(segmenter, segmenter.cpp_predictor, settings)
 
 
@@ -82,6 +80,4 @@ def _assemble(
     cross_patch: CrossPatchPredictor,
     settings: ModelSettings,
 ) -> PromptableModel:
-    model = PromptableModel(segmenter, cross_patch, settings)
-    model.settings = settings  # type: ignore[assignment]
-    return model.eval()
+    return PromptableModel(segmenter, cross_patch, settings).eval()

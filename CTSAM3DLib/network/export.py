@@ -80,7 +80,9 @@ def lite_from_checkpoint(
 def _load(path: Path, key: str) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if key not in state or "config" not in state:
-        message = f"{path} is no training checkpoint: expected 'config' and {key!r}, got {list(state)}"
+        message = (
+            f"{path} is no training checkpoint: expected 'config' and {key!r}, got {list(state)}"
+        )
         raise CheckpointError(message)
     return state
 
@@ -97,10 +99,10 @@ def main(argv: list[str] | None = None) -> int:
     """``python -m CTSAM3DLib export``: write the bundle and update the manifest beside it."""
     parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
-    parser.add_argument("manifest", type=Path, help="models.json to update; the bundle goes beside")
+    parser.add_argument("manifest", type=Path, help="models.json to update")
     parser.add_argument("--id", default="ctsam3d-lite")
     parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
-    parser.add_argument("--card", type=Path, help="JSON with licence, training_data, quality, notes")
+    parser.add_argument("--card", type=Path, help="JSON: licence, training data, quality")
     args = parser.parse_args(argv)
     model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
     path = args.manifest.parent / f"{args.id}.pt"

@@ -132,7 +132,8 @@ class LiteSegmenter(nn.Module):
             if level > 0:
                 x = x + embedding[self.levels - level]
         x = self.refine_features(x) + embedding[self.levels] + self.refine_prompt(prompt)
-        return self.head(F.leaky_relu(self.refine_norm(x), 0.1))
+        logits: Tensor = self.head(F.leaky_relu(self.refine_norm(x), 0.1))
+        return logits
 
     def forward(self, image: Tensor, prompt: Tensor) -> Tensor:
         """Encode and decode in one call, for training; shapes as in `encode` and `decode`."""

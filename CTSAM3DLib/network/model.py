@@ -39,12 +39,15 @@ class PromptableModel(nn.Module):
     torch.Size([32, 32, 32])
     """
 
-    def __init__(self, segmenter: nn.Module, cross_patch: nn.Module, settings: ModelSettings) -> None:
+    def __init__(
+        self, segmenter: nn.Module, cross_patch: nn.Module, settings: ModelSettings
+    ) -> None:
         super().__init__()
+        self.settings = settings
         self.segmenter = segmenter
         self.cross_patch_net = cross_patch
         self.overwrite_clicks = settings.official
-        self.windows_hu: list[tuple[float, float]] = [(float(a), float(b)) for a, b in settings.windows_hu]
+        self.windows_hu = [(float(a), float(b)) for a, b in settings.windows_hu]
 
     def normalise(self, patch_hu: Tensor) -> Tensor:
         """Scale the HU windows to [0, 1].
@@ -67,7 +70,9 @@ class PromptableModel(nn.Module):
     @torch.jit.export
     def encode(self, patch_hu: Tensor) -> list[Tensor]:
         """Embed a (D, H, W) patch of HU; the result serves any number of `decode` calls."""
-        embedding: list[Tensor] = self.segmenter.encode(self.normalise(patch_hu[None]))
+        embedding: list[Tensor] = self.segmenter.encode(  # type: ignore[operator]
+            self.normalise(patch_hu[None])
+        )
         return embedding
 
     @torch.jit.export
@@ -104,7 +109,7 @@ class PromptableModel(nn.Module):
         if previous_logits is not None:
             previous = torch.sigmoid(previous_logits)[None]
         prompt = torch.cat([previous, maps])[None].to(finest.dtype)
-        logits: Tensor = self.segmenter.decode(embedding, prompt)
+        logits: Tensor = self.segmenter.decode(embedding, prompt)  # type: ignore[operator]
         return logits[0, 0].clamp(-20.0, 20.0)
 
     @torch.jit.export

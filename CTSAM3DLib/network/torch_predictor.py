@@ -87,7 +87,9 @@ class TorchPredictor:
             message = f"{path} is not a readable TorchScript bundle: {str(error).splitlines()[0]}"
             raise BundleError(message) from error
         if not extra[SETTINGS_FILE]:
-            message = f"{path} is TorchScript but no bundle of CT-SAM3D: it holds no {SETTINGS_FILE}"
+            message = (
+                f"{path} is TorchScript but no bundle of CT-SAM3D: it holds no {SETTINGS_FILE}"
+            )
             raise BundleError(message)
         self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
         self._module = module.float().eval().to(self._device)
@@ -174,9 +176,7 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     out = np.empty(tuple(tensor.shape), np.float32)
     if out.size:
         # A tensor over the array's own memory: the copy lands in the array.
-        torch.frombuffer(memoryview(out).cast("B"), dtype=torch.float32).view(tensor.shape).copy_(
-            tensor
-        )
+        torch.frombuffer(out.data.cast("B"), dtype=torch.float32).view(tensor.shape).copy_(tensor)
     return out
 
 

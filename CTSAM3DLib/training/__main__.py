@@ -1,4 +1,4 @@
-"""Command line: ``python -m CTSAM3DLib train pack|run``."""
+"""Command line: ``python -m CTSAM3DLib train pack|run|cross-patch``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ def main(argv: list[str] | None = None) -> int:
     pack_parser.add_argument("--split", default="train", choices=("train", "validation"))
     pack_parser.add_argument("--pseudo-cases", type=int, default=60)
     pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
-    run_parser = commands.add_parser("run", help="train, resuming where the run stopped")
-    run_parser.add_argument("data", type=Path, help="packed training cases")
-    run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
-    run_parser.add_argument("--iterations", type=int, required=True)
-    run_parser.add_argument("--validation", type=Path, help="packed validation cases")
-    run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
-    run_parser.add_argument("--device", default="cpu")
-    run_parser.add_argument("--threads", type=int, default=1)
+    for name, text in (
+        ("run", "train the segmenter, resuming where the run stopped"),
+        ("cross-patch", "train the cross-patch predictor, resuming likewise"),
+    ):
+        run_parser = commands.add_parser(name, help=text)
+        run_parser.add_argument("data", type=Path, help="packed training cases")
+        run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
+        run_parser.add_argument("--iterations", type=int, required=True)
+        run_parser.add_argument("--validation", type=Path, help="packed validation cases")
+        run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
+        run_parser.add_argument("--device", default="cpu")
+        run_parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
     return _pack(args) if args.command == "pack" else _run(args)
 
@@ -41,6 +45,7 @@ def _run(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.training.config import TrainConfig
+    from CTSAM3DLib.training.cross_patch import CrossPatchTrainer
     from CTSAM3DLib.training.data import PackedData
     from CTSAM3DLib.training.trainer import Trainer
 
@@ -48,7 +53,13 @@ def _run(args: argparse.Namespace) -> int:
     device = torch.device(args.device)
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
     validation = PackedData(args.validation, device) if args.validation else None
-    trainer = Trainer(config, PackedData(args.data, device), args.run_dir, validation)
+    data = PackedData(args.data, device)
+    if args.command == "cross-patch":
+        cross_patch = CrossPatchTrainer(config, data, args.run_dir)
+        cross_patch.run(args.iterations, validation)
+        print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
+        return 0
+    trainer = Trainer(config, data, args.run_dir, validation)
     print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
     trainer.run(args.iterations)
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")

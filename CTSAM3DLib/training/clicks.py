@@ -113,9 +113,9 @@ def partial_mask(target: Tensor, generator: torch.Generator) -> Tensor:
     normal = torch.randn(3, generator=generator, device=device)
     normal = normal / normal.norm()
     steps = [torch.arange(n, device=device, dtype=torch.float32) for n in target.shape]
-    field = (
-        normal[0] * steps[0].view(-1, 1, 1) + normal[1] * steps[1].view(1, -1, 1)
-    ) + normal[2] * steps[2]
+    field = (normal[0] * steps[0].view(-1, 1, 1) + normal[1] * steps[1].view(1, -1, 1)) + normal[
+        2
+    ] * steps[2]
     inside = field[target]
     quantile = 0.2 + 0.7 * float(torch.rand(1, generator=generator, device=device))
     cut_at = inside.kthvalue(max(1, int(quantile * inside.numel()))).values

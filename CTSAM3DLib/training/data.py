@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BONE = re.compile(r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone")
+BONE = re.compile(
+    r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone"
+)
 AIR = re.compile(r"trachea|airway|sinus")
 # Kinds of target: where the label comes from, or that the image itself is synthetic.
 KINDS = ("human", "machine", "synthetic", "pseudo")
@@ -77,7 +79,9 @@ class PackedData:
     def __init__(self, path: Path, device: torch.device) -> None:
         with np.load(path) as arrays:
             if "header" not in arrays:
-                message = f"{path} is no packed data: expected an array 'header', got {arrays.files}"
+                message = (
+                    f"{path} is no packed data: expected an array 'header', got {arrays.files}"
+                )
                 raise ValueError(message)
             header = json.loads(arrays["header"].tobytes())
             flat = {

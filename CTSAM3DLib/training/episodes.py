@@ -60,9 +60,7 @@ class Episode:
     def correct(self, logits: Tensor, generator: torch.Generator) -> None:
         """Add to each sample the click that corrects its largest error."""
         for number, made in enumerate(self.clicks):
-            point, label = next_click(
-                self.target[number, 0] > 0, logits[number, 0] > 0, generator
-            )
+            point, label = next_click(self.target[number, 0] > 0, logits[number, 0] > 0, generator)
             if label >= 0:
                 made.append((point, label))
 

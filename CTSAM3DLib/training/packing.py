@@ -156,13 +156,13 @@ class _Writer:
 
 def _read(path: Path, dtype: type) -> tuple[NDArray[Any] | None, list[float]]:
     """Array KJI and spacing KJI in mm, axes brought to R, A, S; (None, []) without the file."""
-    import SimpleITK as sitk
+    import SimpleITK
 
     if not path.is_file():
         return None, []
-    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+    image = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), "LPS")
     # LPS index order to RAS: flip the two in-plane axes.
-    array = sitk.GetArrayFromImage(image)[:, ::-1, ::-1]
+    array = SimpleITK.GetArrayFromImage(image)[:, ::-1, ::-1]
     return array.astype(dtype), [float(s) for s in image.GetSpacing()[::-1]]
 
 

@@ -79,13 +79,13 @@ def _supervoxels(
     smooth: NDArray[np.float32], spacing_kji_mm: tuple[float, float, float]
 ) -> NDArray[Any]:
     """Watershed of the gradient inside soft tissue (SimpleITK, level by dynamics)."""
-    import SimpleITK as sitk
+    import SimpleITK
 
-    image = sitk.GetImageFromArray(smooth)
+    image = SimpleITK.GetImageFromArray(smooth)
     image.SetSpacing([float(s) for s in spacing_kji_mm[::-1]])
-    gradient = sitk.GradientMagnitudeRecursiveGaussian(image, sigma=2.0)
-    regions = sitk.GetArrayFromImage(
-        sitk.MorphologicalWatershed(
+    gradient = SimpleITK.GradientMagnitudeRecursiveGaussian(image, sigma=2.0)
+    regions = SimpleITK.GetArrayFromImage(
+        SimpleITK.MorphologicalWatershed(
             gradient, level=1.5, markWatershedLine=False, fullyConnected=False
         )
     )

@@ -16,7 +16,7 @@ AIR_HU = -1024.0
 
 @dataclass(frozen=True)
 class PatchPlacement:
-    """Affine map from patch voxels to volume voxels: ``volume = matrix @ (patch - middle) + centre``.
+    """Affine map of patch voxels to volume voxels: ``matrix @ (patch - middle) + centre``.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _grid(
     shape: torch.Size,
     device: torch.device,
 ) -> Tensor:
-    """Sampling grid of `grid_sample`: last axis x, y, z, voxel v at (2 v + 1) / n - 1."""
+    """Build the sampling grid of `grid_sample`: last axis x, y, z, voxel v at (2 v + 1) / n - 1."""
     steps = torch.arange(size, device=device, dtype=torch.float32) - size / 2
     axes = []
     for axis in (2, 1, 0):

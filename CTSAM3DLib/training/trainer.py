@@ -91,7 +91,7 @@ class Trainer:
         loss, scores = run_episode(self.net, episode, self.config, rng, generator)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
         if bool(torch.isfinite(norm)):
             for optimiser, peak in zip(self.optimisers, self.peak_rates, strict=True):
