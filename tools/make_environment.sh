@@ -28,7 +28,7 @@ environment_python() {
 }
 
 install() {
-    "$(environment_python)" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+    "$(environment_python)" -m pip install --quiet --quiet --disable-pip-version-check --no-input --only-binary :all: \
         --requirement "$1" --constraint "$folder/requirements/constraints.txt"
 }
 
@@ -44,7 +44,7 @@ if ! { environment_python && is_recent_python "$(environment_python)"; } >/dev/n
         fail "the virtual environment $venv could not be made. Is the folder writable and the disk not full?"
 fi
 
-printf 'Installing %s (once; the packages need 1 to 2 GB) ...\n' "$(basename "$requirements")"
+printf 'Installing %s (once; the packages need 1 to 3 GB) ...\n' "$(basename "$requirements")"
 install "$requirements" && exit 0
 [ -n "$fallback" ] || fail "pip could not install $requirements. The reason is above; mostly it is the network or the disk."
 

@@ -111,9 +111,8 @@ def _venv_whose_pip(folder: Path, script: str) -> Path:
 def test_set_up_says_that_pip_failed(repository: Path, tmp_path: Path) -> None:
     venv = _venv_whose_pip(tmp_path / "venv", "exit 1")
     python = str(_fake_python(tmp_path, "exit 0"))
-    done = _run(
-        "sh", "tools/make_environment.sh", python, str(venv), "full.txt", "small.txt", cwd=repository
-    )
+    arguments = (python, str(venv), "full.txt", "small.txt")
+    done = _run("sh", "tools/make_environment.sh", *arguments, cwd=repository)
     assert done.returncode == 1
     assert "going on with small.txt" in done.stderr
     assert "pip could not install small.txt" in done.stderr
@@ -122,9 +121,8 @@ def test_set_up_says_that_pip_failed(repository: Path, tmp_path: Path) -> None:
 def test_set_up_falls_back_to_the_smaller_set(repository: Path, tmp_path: Path) -> None:
     venv = _venv_whose_pip(tmp_path / "venv", 'case "$*" in *full.txt*) exit 1;; esac')
     python = str(_fake_python(tmp_path, "exit 0"))
-    done = _run(
-        "sh", "tools/make_environment.sh", python, str(venv), "full.txt", "small.txt", cwd=repository
-    )
+    arguments = (python, str(venv), "full.txt", "small.txt")
+    done = _run("sh", "tools/make_environment.sh", *arguments, cwd=repository)
     assert done.returncode == 0, done.stderr
 
 
