@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -45,7 +46,6 @@ def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
 
     Examples
     --------
-    >>> import vtk
     >>> image = vtk.vtkImageData()
     >>> image.SetDimensions(7, 6, 5)
     >>> image.AllocateScalars(vtk.VTK_SHORT, 1)
@@ -81,11 +81,10 @@ def _voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, geometry: Geometry) -> 
             "vector or time-resolved image; extract one component or frame first"
         )
         raise VolumeError(message)
-    try:
-        array: NDArray[Any] = vtk_to_numpy(scalars)
-    except (TypeError, ValueError) as error:
-        message = f"expected numeric voxels in {name_of(volume_node)}, got {scalars.GetClassName()}"
-        raise VolumeError(message) from error
+    if scalars.GetDataType() == vtk.VTK_BIT:
+        message = f"expected numbers in {name_of(volume_node)}, got bits (a packed mask)"
+        raise VolumeError(message)
+    array: NDArray[Any] = vtk_to_numpy(scalars)
     return array.reshape(geometry.shape_kji)
 
 
@@ -104,19 +103,33 @@ class VolumeIdentity:
         Address of the image object.
     voxels_modified : int
         Modification time of the image and its voxels.
-    key : str
-        Name and geometry. The same after saving and loading the scene: goes into the clicks tag.
+    geometry : str
+        Digest of matrix and size.
+    name : str
+        Name of the node; not compared.
 
     Examples
     --------
-    >>> VolumeIdentity("n1", "a", 5, "CT") == VolumeIdentity("n1", "a", 6, "CT")
+    >>> VolumeIdentity("n1", "a", 5, "c0de") == VolumeIdentity("n1", "a", 6, "c0de")
     False
     """
 
     node_id: str
     image_address: str
     voxels_modified: int
-    key: str
+    geometry: str
+    name: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Name and geometry: outlives saving and loading the scene, so it goes into clicks tags.
+
+        Examples
+        --------
+        >>> VolumeIdentity("n1", "a", 5, "c0de", "CT").key
+        'CT#c0de'
+        """
+        return f"{self.name}#{self.geometry}"
 
 
 def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdentity:
@@ -134,7 +147,6 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
 
     Examples
     --------
-    >>> import vtk
     >>> image = vtk.vtkImageData()
     >>> image.SetDimensions(7, 6, 5)
     >>> node = slicer.vtkMRMLScalarVolumeNode()
@@ -154,7 +166,8 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
         node_id=volume_node.GetID() or "",
         image_address=image.GetAddressAsString("vtkImageData"),
         voxels_modified=image.GetMTime(),
-        key=f"{volume_node.GetName() or ''}#{digest}",
+        geometry=digest,
+        name=volume_node.GetName() or "",
     )
 
 

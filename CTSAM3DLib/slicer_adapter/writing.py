@@ -1,0 +1,259 @@
+"""Writing a mask into a segment, exactly, with Slicer's masks, overwrite mode and undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry import BoundingBox, Geometry
+from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.slicer_adapter import masking
+from CTSAM3DLib.slicer_adapter.frames import geometry_from_node, linear_matrix_between
+from CTSAM3DLib.slicer_adapter.labelmaps import (
+    Lattice,
+    box_of,
+    boxed,
+    empty_image,
+    lattice_of,
+    layer_of,
+    oriented_image,
+    resampled,
+    same_lattice,
+    stored_mask,
+    tight,
+)
+from CTSAM3DLib.slicer_adapter.segments import SegmentTarget, check_binary_labelmap
+from CTSAM3DLib.slicer_adapter.tags import clicks_text, segment_of, set_clicks
+from CTSAM3DLib.volume import MaskUpdate
+
+_Editor = slicer.vtkSlicerSegmentEditorLogic
+_ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))
+
+
+def write_segment(
+    target: SegmentTarget,
+    mask: MaskUpdate | NDArray[np.bool_],
+    clicks: ClickHistory | None = None,
+    save_state: Callable[[], object] | None = None,
+) -> None:
+    """Write a mask into a segment as one step that the segment editor can undo.
+
+    Voxels outside the masks of the segment editor stay as they are; segments that its overwrite
+    mode names give way, all others keep their voxels, overlaps included. The mask is exact where
+    segmentation and volume share their voxels, under any linear transforms, or under the same
+    non-linear one. Into other voxels (oversampled or imported segmentations) it goes by the value
+    at each voxel centre; the segment keeps the grid that it is stored on.
+
+    Parameters
+    ----------
+    target : SegmentTarget
+        What to write and through which editor.
+    mask : MaskUpdate or (K, J, I) bool array
+        A changed box of the volume, which leaves the rest of the segment alone; or the mask of
+        the whole volume, which replaces the segment.
+    clicks : ClickHistory, optional
+        Kept in the tag of the segment; None leaves the tag alone.
+    save_state : callable, optional
+        Saves the state for undo; by default `target.editor_logic` does. In an effect or beside an
+        embedded segment editor widget pass the `saveStateForUndo` of that.
+
+    Raises
+    ------
+    NodeError
+        No such segment; not stored as a binary labelmap; another segmentation in the editor; a
+        mask setting that cannot be used; a non-linear transform between segmentation and volume;
+        or Slicer reports an error. Only the last one may leave a part of the step behind.
+    VolumeError
+        The volume has no voxels, or the mask does not fit it.
+
+    Notes
+    -----
+    Set mode needs a modifier over the old and the new voxels on the stored grid: with another
+    grid the old voxels would stay, with a smaller box protected ones would vanish.
+    """
+    geometry = _checked(target, mask)
+    plan = _Plan(target, geometry, mask)
+    text = clicks_text(target.segmentation_node, target.segment_id)
+    (save_state or target.editor_logic.SaveStateForUndo)()
+    if clicks is not None:
+        # Before the voxels: whoever observes them compares the tag.
+        set_clicks(target.segmentation_node, target.segment_id, clicks, target.volume_node)
+    try:
+        with masking.editing(target):
+            plan.carry_out()
+    except Exception:
+        if clicks is not None:
+            _restore_tag(target, text)
+        raise
+
+
+def _checked(target: SegmentTarget, mask: MaskUpdate | NDArray[np.bool_]) -> Geometry:
+    """Return the geometry of the volume if the mask can be written into the target."""
+    segment_of(target.segmentation_node, target.segment_id)
+    check_binary_labelmap(target.segmentation_node)
+    masking.check_editor(target)
+    geometry = geometry_from_node(target.volume_node)
+    if isinstance(mask, MaskUpdate):
+        if mask.bbox.clipped(geometry.shape_kji) != mask.bbox and not mask.bbox.is_empty:
+            message = f"expected a box inside a volume of size {geometry.size_ijk}, got {mask.bbox}"
+            raise VolumeError(message)
+    elif mask.dtype != np.bool_ or mask.shape != geometry.shape_kji:
+        message = (
+            f"expected a bool mask of shape {geometry.shape_kji}, got {mask.dtype} of shape "
+            f"{mask.shape}"
+        )
+        raise VolumeError(message)
+    return geometry
+
+
+def _restore_tag(target: SegmentTarget, text: str | None) -> None:
+    """Put the clicks tag back as it was."""
+    segment = segment_of(target.segmentation_node, target.segment_id)
+    if text is None:
+        segment.RemoveTag(CLICKS_TAG)
+    else:
+        segment.SetTag(CLICKS_TAG, text)
+
+
+class _Plan:
+    """One write: old and new voxels on the lattice of the segment, and the way to change them."""
+
+    def __init__(
+        self, target: SegmentTarget, geometry: Geometry, mask: MaskUpdate | NDArray[np.bool_]
+    ) -> None:
+        self._target = target
+        self._editor_node = target.editor_logic.GetSegmentEditorNode()
+        to_segmentation = linear_matrix_between(target.volume_node, target.segmentation_node)
+        stored, self._old = stored_mask(target.segmentation_node, target.segment_id)
+        self._lattice = self._reference[0] if stored is None else stored
+        self._is_new = stored is None
+        self._unchanged = isinstance(mask, MaskUpdate) and mask.bbox.is_empty
+        self._new = self._content(mask, to_segmentation @ geometry.ijk_to_ras)
+
+    @cached_property
+    def _reference(self) -> tuple[Lattice, BoundingBox]:
+        """Lattice for new segments and its extent, as the segment editor sees them."""
+        node = self._target.segmentation_node
+        segmentation = node.GetSegmentation()
+        name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+        if not segmentation.GetConversionParameter(name):
+            ids = segmentation.GetSegmentIDs()
+            if all(stored_mask(node, one)[0] is None for one in ids):
+                node.SetReferenceImageGeometryParameterFromVolumeNode(self._target.volume_node)
+        image = slicer.vtkOrientedImageData()
+        text = self._target.editor_logic.GetReferenceImageGeometryString()
+        slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False)
+        return lattice_of(image), box_of(image)
+
+    def carry_out(self) -> None:
+        """Change the voxels."""
+        bbox = self._old.bbox.union(self._new.bbox)
+        if self._unchanged or bbox.is_empty:
+            return
+        if self._is_new:
+            self._leave_foreign_layer()
+        if self._can_set():
+            self._set(bbox)
+        else:
+            self._write_difference(bbox)
+
+    def _content(self, mask: MaskUpdate | NDArray[np.bool_], volume: Lattice) -> MaskUpdate:
+        """Return the new voxels of the segment on its own lattice, in a tight box."""
+        if isinstance(mask, MaskUpdate):
+            update = mask
+        else:
+            update = tight(MaskUpdate(mask, BoundingBox.from_shape(mask.shape)))
+        if update.bbox.is_empty or same_lattice(volume, self._lattice, update.bbox):
+            moved, covered = update, np.ones(update.bbox.shape_kji, dtype=bool)
+        else:
+            moved, covered = resampled(update, volume, self._lattice)
+        if not isinstance(mask, MaskUpdate):
+            return tight(moved)
+        bbox = self._old.bbox.union(moved.bbox)
+        voxels = boxed(self._old, bbox)
+        if not moved.bbox.is_empty:
+            inside = voxels[moved.bbox.relative_to(bbox).slices_kji]
+            inside[covered] = moved.mask_kji[covered]
+        return tight(MaskUpdate(voxels, bbox))
+
+    def _leave_foreign_layer(self) -> None:
+        """Take an empty segment out of a shared labelmap on another grid.
+
+        Writing it there would resample the other segments of that labelmap.
+        """
+        node, segment_id = self._target.segmentation_node, self._target.segment_id
+        layer = layer_of(node, segment_id)
+        if layer is None or box_of(layer).is_empty:
+            return
+        if not _match(lattice_of(layer), self._lattice):
+            node.GetSegmentation().SeparateSegmentLabelmap(segment_id)
+
+    def _can_set(self) -> bool:
+        """Whether Slicer's Set mode is exact: everything that takes part shares one grid."""
+        if masking.has_masks(self._editor_node) and not _match(self._lattice, self._reference[0]):
+            return False
+        layers = (
+            layer_of(self._target.segmentation_node, one)
+            for one in masking.overwritten_segments(self._target)
+        )
+        return all(
+            layer is None or box_of(layer).is_empty or _match(lattice_of(layer), self._lattice)
+            for layer in layers
+        )
+
+    def _set(self, bbox: BoundingBox) -> None:
+        """Replace the segment in one call, masks and overwriting left to Slicer."""
+        voxels = boxed(self._new, bbox)
+        if masking.has_masks(self._editor_node):
+            # Beyond the reference geometry Slicer knows no mask and would take all as editable.
+            inside = self._reference[1].intersection(bbox)
+            voxels = boxed(MaskUpdate(boxed(self._new, inside), inside), bbox)
+        image = oriented_image(self._lattice, MaskUpdate(voxels, bbox))
+        self._modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
+
+    def _write_difference(self, bbox: BoundingBox) -> None:
+        """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
+        target = self._target
+        before = boxed(self._old, bbox)
+        after = boxed(self._new, bbox)
+        if masking.has_masks(self._editor_node):
+            after = np.where(masking.editable_voxels(target, self._lattice, bbox), after, before)
+        overwritten = masking.overwritten_segments(target)
+        with masking.masks_off(self._editor_node):
+            self._remove(target.segment_id, self._lattice, MaskUpdate(before & ~after, bbox))
+            added = tight(MaskUpdate(after & ~before, bbox))
+            if not added.bbox.is_empty:
+                image = oriented_image(self._lattice, added)
+                self._modify(target.segment_id, image, _Editor.ModificationModeAdd, True)
+            for other in overwritten:
+                lattice, held = stored_mask(target.segmentation_node, other)
+                if lattice is not None:
+                    final, _ = resampled(tight(MaskUpdate(after, bbox)), self._lattice, lattice)
+                    lost = held.mask_kji & boxed(final, held.bbox)
+                    self._remove(other, lattice, MaskUpdate(lost, held.bbox))
+
+    def _remove(self, segment_id: str, lattice: Lattice, mask: MaskUpdate) -> None:
+        """Remove voxels from a segment on its own lattice."""
+        lost = tight(mask)
+        if not lost.bbox.is_empty:
+            image = oriented_image(lattice, lost)
+            self._modify(segment_id, image, _Editor.ModificationModeRemove, True)
+
+    def _modify(
+        self, segment_id: str, image: slicer.vtkOrientedImageData, mode: int, bypass_masks: bool
+    ) -> None:
+        """Call Slicer."""
+        self._target.editor_logic.ModifySegmentByLabelmap(
+            self._target.segmentation_node, segment_id, image, mode, True, bypass_masks
+        )
+
+
+def _match(first: Lattice, second: Lattice) -> bool:
+    """Whether Slicer takes two lattices as one."""
+    images = (empty_image(first, _ONE_VOXEL), empty_image(second, _ONE_VOXEL))
+    return bool(slicer.vtkOrientedImageDataResample.DoGeometriesMatch(*images))
