@@ -1,0 +1,75 @@
+"""Joining patches and obeying clicks, against plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.fusion import blended, obeying, taper_weights
+
+GRID = (20, 30, 40)  # K, J, I
+
+
+@pytest.mark.parametrize("start", [(10, 10, 5), (0, 22, -3), (32, -4, 12), (5, 0, 0)])
+def test_the_taper_falls_only_at_faces_inside_the_grid(start) -> None:
+    patch = BoundingBox(start, tuple(value + 8 for value in start))
+    weights = taper_weights(patch, GRID, 2)
+    assert weights.dtype == np.float32
+    for k, j, i in np.ndindex(8, 8, 8):
+        expected = 1.0
+        for index, first, size in zip((i, j, k), start, GRID[::-1], strict=True):
+            low = {0: 0.25, 1: 0.75}.get(index, 1.0) if first > 0 else 1.0
+            high = {7: 0.25, 6: 0.75}.get(index, 1.0) if first + 8 < size else 1.0
+            expected *= min(low, high)
+        assert weights[k, j, i] == pytest.approx(expected)
+
+
+def test_blending_is_a_mean_where_something_was_known() -> None:
+    old = np.array([[[np.nan, 4.0, 4.0, -20.0]]], np.float16)
+    new = np.array([[[3.0, -4.0, -4.0, 1000.0]]], np.float32)
+    weights = np.array([[[0.0, 1.0, 0.25, 0.5]]], np.float32)
+    result = blended(old, new, weights)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, [[[3.0, -4.0, 2.0, 0.0]]])
+
+
+def test_obeyed_clicks_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.uniform(-20, 20, (9, 9, 9)).astype(np.float32)
+    logits[4, 3, 2], logits[1, 1, 1] = 1.0, -1.5
+    np.testing.assert_array_equal(obeying(logits, [((2, 3, 4), True), ((1, 1, 1), False)]), logits)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_disobeyed_click_gets_a_gaussian_of_the_missing_height(positive) -> None:
+    sign = 1.0 if positive else -1.0
+    logits = np.full((21, 21, 21), -6.0 * sign, np.float32)
+    result = obeying(logits, [((12, 10, 9), positive)])
+    for k, j, i in np.ndindex(*logits.shape):
+        squared = (i - 12) ** 2 + (j - 10) ** 2 + (k - 9) ** 2
+        expected = sign * (-6.0 + 7.0 * math.exp(-squared / (2 * 1.5**2)))
+        assert result[k, j, i] == pytest.approx(expected, abs=2e-3)
+    assert (logits == -6.0 * sign).all()
+
+
+def test_a_click_too_weak_is_lifted_to_one() -> None:
+    logits = np.full((5, 5, 5), 0.25, np.float32)
+    assert obeying(logits, [((2, 2, 2), True)])[2, 2, 2] == pytest.approx(1.0)
+
+
+def test_the_newer_of_two_contradicting_clicks_wins() -> None:
+    logits = np.zeros((5, 5, 5), np.float32)
+    here = (2, 2, 2)
+    assert obeying(logits, [(here, True), (here, False)])[2, 2, 2] == pytest.approx(-1.0)
+    assert obeying(logits, [(here, False), (here, True)])[2, 2, 2] == pytest.approx(1.0)
+
+
+def test_clicks_at_the_corner_of_the_patch() -> None:
+    logits = np.full((4, 5, 6), -20.0, np.float32)
+    result = obeying(logits, [((0, 0, 0), True), ((5, 4, 3), True)])
+    assert result[0, 0, 0] == pytest.approx(1.0, abs=0.01)
+    assert result[3, 4, 5] == pytest.approx(1.0)
+    assert result.min() >= -20.0
