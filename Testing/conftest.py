@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -76,11 +76,18 @@ class SlicerGuard:
             return None
         return _SkippedModule.from_parent(parent, path=module_path)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        # Doctests of the adapter; the skipped tests of Testing/MRML tell the reason.
-        is_library = collection_path.is_relative_to(REPOSITORY / "CTSAM3DLib")
-        return True if is_library and self._is_skipped(collection_path) else None
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_file(
+        self, file_path: Path
+    ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+        # Doctests are for the library, not for the tests and their helpers; they import what they show.
+        collectors = yield
+        unwanted = file_path.is_relative_to(REPOSITORY / "Testing") or self._is_skipped(file_path)
+        return [
+            collector
+            for collector in collectors
+            if not (unwanted and type(collector).__name__ == "DoctestModule")
+        ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
