@@ -80,7 +80,7 @@ class SlicerGuard:
     def pytest_collect_file(
         self, file_path: Path
     ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-        # Doctests are for the library, not for the tests and their helpers; they import what they show.
+        # Doctests belong to the library; test files and their helpers have none.
         collectors = yield
         unwanted = file_path.is_relative_to(REPOSITORY / "Testing") or self._is_skipped(file_path)
         return [
