@@ -12,42 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from CTSAM3DLib.network.resize import resize_prompt
+
 PROMPT_CHANNELS = 3
 """Previous mask probability, positive click map, negative click map, in this order."""
-
-
-def resize_prompt(prompt: Tensor, size: list[int], mode: str) -> Tensor:
-    """Bring the prompt (B, 3, D, H, W) to a coarser grid of ``size`` = [d, h, w].
-
-    Parameters
-    ----------
-    prompt : Tensor
-        Float tensor (B, 3, D, H, W).
-    size : list of int
-        Target size.
-    mode : str
-        ``"trilinear"`` samples without anti-aliasing, as the official network does; ``"area"``
-        averages and ``"max"`` keeps the peak of each block, so that no click is lost.
-
-    Raises
-    ------
-    ValueError
-        Unknown mode.
-
-    Examples
-    --------
-    >>> prompt = torch.zeros(1, 3, 8, 8, 8)
-    >>> prompt[0, 1, 0, 0, 0] = 1.0
-    >>> [float(resize_prompt(prompt, [2, 2, 2], m).max()) for m in ("trilinear", "max")]
-    [0.0, 1.0]
-    """
-    if mode == "trilinear":
-        return functional.interpolate(prompt, size=size, mode="trilinear", align_corners=False)
-    if mode == "area":
-        return functional.interpolate(prompt, size=size, mode="area")
-    if mode == "max":
-        return functional.adaptive_max_pool3d(prompt, size)
-    raise ValueError("prompt resize mode: expected trilinear, area or max, got " + mode)
 
 
 class PromptNorm(nn.Module):
@@ -183,7 +151,7 @@ class MaskDecoder(nn.Module):
     quality_hidden : int
         Hidden width of the quality head, 0 for none.
     prompt_resize : str
-        See :func:`resize_prompt`.
+        See :func:`CTSAM3DLib.network.resize.resize_prompt`.
     """
 
     def __init__(

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from CTSAM3DLib.network.resize import resize_trilinear
+
 _NORM_EPSILON = 1e-6
 KEY_STRIDES = (8, 4, 2, 1)
 """Stride of the key and value grid per stage: a 64³ patch gives 2³ keys at every scale."""
@@ -115,9 +117,7 @@ class StridedAttention(nn.Module):
         attention = torch.softmax(query @ key.transpose(2, 3) * self.scale, dim=-1)
         mixed = (attention @ self._split_heads(value)).transpose(1, 2).reshape(tokens.shape)
         key_size = [key_grid.size(2), key_grid.size(3), key_grid.size(4)]
-        stretched = functional.interpolate(
-            grid_from_tokens(value, key_size), size=size, mode="trilinear", align_corners=False
-        )
+        stretched = resize_trilinear(grid_from_tokens(value, key_size), size)
         output: Tensor = self.proj(mixed + self.up_norm(tokens_from_grid(stretched)))
         return output
 
