@@ -1,0 +1,202 @@
+"""Segmenting several structures of one CT from stored clicks, without a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.api import open_session
+from CTSAM3DLib.clicks_io import history_from_points
+from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
+from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.predictor import ModelSettings, Predictor
+from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.segmentation_io import write_segmentation
+from CTSAM3DLib.segments import RegionMask, Segment
+from CTSAM3DLib.session import InteractiveSession
+from CTSAM3DLib.volume import Volume
+
+Progress = Callable[[str, int, int], None]
+"""Called after each structure with its name, how many are done, and how many there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """The structures that were segmented in one volume.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        In the order of the clicks: name, mask, colour, terminology, clicks.
+    geometry : Geometry
+        Of the volume.
+    volume_name : str
+        Name of the volume, stored with the clicks.
+    seconds : mapping of str to float
+        Time for each structure, by its name.
+    load_seconds : float
+        Time to load the model.
+    settings : ModelSettings
+        Of the model.
+    device : str
+        Where the model ran.
+    grid_spacing_mm : float
+        Voxel size at which the model looked at the volume.
+    """
+
+    segments: tuple[Segment, ...]
+    geometry: Geometry
+    volume_name: str
+    seconds: Mapping[str, float]
+    load_seconds: float
+    settings: ModelSettings
+    device: str
+    grid_spacing_mm: float
+
+    def __getitem__(self, name: str) -> Segment:
+        """Return the segment of a structure; KeyError when there is none."""
+        for segment in self.segments:
+            if segment.name == name:
+                return segment
+        raise KeyError(name)
+
+    @property
+    def volumes_cm3(self) -> dict[str, float]:
+        """Volume of each structure: voxels inside times the size of a voxel, in cm3."""
+        voxel_mm3 = float(np.prod(self.geometry.spacing_mm))
+        return {one.name: one.mask.voxel_count * voxel_mm3 / 1000 for one in self.segments}
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Return the mask of a structure on the whole volume, (K, J, I) bool.
+
+        Raises
+        ------
+        KeyError
+            There is no such structure.
+        """
+        return self[name].mask.full(self.geometry.shape_kji)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.seg.nrrd`` file that 3D Slicer opens.
+
+        Raises
+        ------
+        SegmentationFileError
+            The name does not end with ``.seg.nrrd``.
+        OSError
+            The file cannot be written.
+        """
+        write_segmentation(path, self.segments, self.geometry, self.volume_name or None)
+
+
+def segment(
+    volume: Volume,
+    clicks: Mapping[str, ClickHistory | Mapping[str, Any]],
+    model: str | Path | Predictor | None = None,
+    device: str = "auto",
+    spacing_mm: float | None = None,
+    progress: Progress | None = None,
+) -> SegmentationResult:
+    """Segment every clicked structure of a CT.
+
+    The result is that of an interactive session to which the same clicks are added in the same
+    order. All structures share the model and the embeddings of the image.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT, for example from `read_volume`.
+    clicks : mapping
+        Structure name to a `ClickHistory`, or to ``{"positive": [[r, a, s], ...], "negative":
+        [...]}`` in mm, RAS.
+    model : str, Path or Predictor, optional
+        See `open_session`.
+    device : str
+        See `open_session`.
+    spacing_mm : float, optional
+        See `open_session`.
+    progress : callable, optional
+        Called after each structure with its name, the number done and their number.
+
+    Returns
+    -------
+    SegmentationResult
+        Masks on the volume's own voxels; structures may overlap.
+
+    Raises
+    ------
+    ClicksFileError
+        No structure, a structure without a positive click, or malformed positions.
+    ClickOutsideVolumeError
+        A click outside the volume; the text names structure and click.
+    BundleError, DeviceError, GeometryError
+        See `open_session`.
+
+    Examples
+    --------
+    >>> from CTSAM3DLib.geometry import Geometry
+    >>> volume = Volume(np.zeros((8, 8, 8), np.int16), Geometry(np.eye(4), (8, 8, 8)))
+    >>> segment(volume, {"liver": {"negative": [[1, 2, 3]]}})
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.ClicksFileError: structure 'liver' has no positive click
+    """
+    histories = {name: _history(name, given) for name, given in clicks.items()}
+    if not histories:
+        raise ClicksFileError("expected clicks for at least one structure, got none")
+    _check_inside(volume, histories)
+    start = perf_counter()
+    session = open_session(volume, model, device, spacing_mm)
+    load_seconds = perf_counter() - start
+    segments = []
+    seconds = {}
+    for name, history in histories.items():
+        start = perf_counter()
+        segments.append(Segment(name, _mask(session, history), history))
+        seconds[name] = perf_counter() - start
+        if progress is not None:
+            progress(name, len(segments), len(histories))
+    return SegmentationResult(
+        segments=tuple(segments),
+        geometry=volume.geometry,
+        volume_name=volume.name,
+        seconds=seconds,
+        load_seconds=load_seconds,
+        settings=session.predictor.settings,
+        device=session.predictor.device,
+        grid_spacing_mm=session.grid.spacing_mm[0],
+    )
+
+
+def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory:
+    """Return the clicks of one structure, at least one of them positive."""
+    what = f"structure {name!r}"
+    history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
+    if not history.positives():
+        raise ClicksFileError(f"{what} has no positive click")
+    return history
+
+
+def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
+    """Raise for a click outside the volume before any time is spent."""
+    for name, history in histories.items():
+        for index, click in enumerate(history):
+            try:
+                volume.geometry.voxel_from_ras(click.position_ras)
+            except ClickOutsideVolumeError as error:
+                text = f"structure {name!r}, click {index}: {error}"
+                raise ClickOutsideVolumeError(text) from error
+
+
+def _mask(shared: InteractiveSession, history: ClickHistory) -> RegionMask:
+    """Return the mask of one structure; the sessions share their image embeddings."""
+    session = shared.for_another_structure()
+    for click in history:
+        session.add_click(click.position_ras, click.positive)
+    return RegionMask.from_full(session.mask)
