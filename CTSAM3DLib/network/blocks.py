@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from CTSAM3DLib.network.resize import resize_prompt
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3x3 convolutions with instance norm and a shortcut.
@@ -137,8 +139,6 @@ def prompt_pyramid(prompt: Tensor, levels: int, mode: str) -> list[Tensor]:
         elif mode == "area":
             pyramid.append(F.avg_pool3d(pyramid[-1], 2))
         else:
-            scale = 0.5 ** (level + 1)
-            pyramid.append(
-                F.interpolate(prompt, scale_factor=scale, mode="trilinear", align_corners=False)
-            )
+            size = [side >> (level + 1) for side in prompt.shape[2:]]
+            pyramid.append(resize_prompt(prompt, size, mode))
     return pyramid

@@ -102,7 +102,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("manifest", type=Path, help="models.json to update")
     parser.add_argument("--id", default="ctsam3d-lite")
     parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
-    parser.add_argument("--card", type=Path, help="JSON: licence, training data, quality")
+    parser.add_argument(
+        "--card", type=Path, required=True, help="JSON: licence, training_data, quality"
+    )
     args = parser.parse_args(argv)
     model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
     path = args.manifest.parent / f"{args.id}.pt"
@@ -113,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def update_manifest(
-    manifest: Path, bundle: Path, checksum: str, model: PromptableModel, card: Path | None
+    manifest: Path, bundle: Path, checksum: str, model: PromptableModel, card: Path
 ) -> None:
     """Replace or add the model's entry; the first model of a manifest becomes its default."""
     content: dict[str, Any] = {"schema": 1, "default": model.settings.model_id, "models": []}
@@ -127,7 +129,7 @@ def update_manifest(
         "sha256": checksum,
         "bytes": bundle.stat().st_size,
         **settings,
-        **(json.loads(card.read_text()) if card else {}),
+        **json.loads(card.read_text()),
     }
     others = [m for m in content["models"] if m["id"] != identifier]
     content["models"] = [entry, *others]

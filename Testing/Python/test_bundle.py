@@ -1,0 +1,202 @@
+"""Bundles: written, loaded, refused; the predictor's numpy side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from CTSAM3DLib.errors import BundleError, CheckpointError, DeviceError
+from CTSAM3DLib.network.build import build_lite, build_official
+from CTSAM3DLib.network.export import (
+    lite_from_checkpoint,
+    main,
+    write_bundle,
+)
+from CTSAM3DLib.network.lite import LiteConfig
+from CTSAM3DLib.network.model import PromptableModel
+from CTSAM3DLib.network.torch_predictor import (
+    TorchPredictor,
+    load_predictor,
+    resolve_device,
+    to_numpy,
+    to_tensor,
+)
+from CTSAM3DLib.network.variants import OFFICIAL_VARIANTS
+from CTSAM3DLib.training.config import TrainConfig
+
+SMALL = LiteConfig(widths=(4, 8, 8, 16, 16), hidden=4)
+
+
+@pytest.fixture
+def model() -> PromptableModel:
+    torch.manual_seed(0)
+    return build_lite(SMALL, "small", patch_size=32)
+
+
+@pytest.fixture
+def bundle(model: PromptableModel, tmp_path: Path) -> Path:
+    path = tmp_path / "small.pt"
+    write_bundle(model, path, half=False)
+    return path
+
+
+def _clicks() -> tuple[np.ndarray, np.ndarray]:
+    return np.array([[16, 15, 14], [3, 3, 3]], np.float32), np.array([1, 0])
+
+
+def test_bundle_gives_what_the_model_gives(model: PromptableModel, bundle: Path) -> None:
+    predictor = TorchPredictor(bundle, "cpu")
+    hu = np.random.default_rng(0).normal(0, 300, (32, 32, 32)).astype(np.float32)
+    points, labels = _clicks()
+    previous = np.random.default_rng(1).normal(0, 3, hu.shape).astype(np.float32)
+    answer = predictor.decode(predictor.encode(hu), points, labels, previous)
+    with torch.inference_mode():
+        expected = model.decode(
+            model.encode(torch.tensor(hu)),
+            torch.tensor(points),
+            torch.tensor(labels),
+            torch.tensor(previous),
+        ).numpy()
+    assert answer.dtype == np.float32
+    assert float(np.std(expected)) > 1e-3
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    assert predictor.settings == model.settings
+    assert predictor.device == "cpu"
+
+
+def test_previous_logits_pass_a_sigmoid(model: PromptableModel) -> None:
+    embedding = model.encode(torch.zeros(32, 32, 32))
+    points, labels = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+    prompt = torch.zeros(1, 3, 32, 32, 32)
+    prompt[0, 0] = 0.5
+    with torch.inference_mode():
+        expected = model.segmenter.decode(embedding, prompt)[0, 0]
+        answer = model.decode(embedding, points, labels, torch.zeros(32, 32, 32))
+    assert torch.allclose(answer, expected, atol=1e-5)
+
+
+def test_windows_are_applied_inside(model: PromptableModel) -> None:
+    image = model.normalise(torch.tensor([[[[-2000.0, -160.0, 40.0, 240.0, 1400.0]]]]))
+    assert image[0, 0].flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1])
+    assert image[0, 1].flatten().tolist()[-1] == pytest.approx(1.0)
+
+
+def test_half_precision_file_is_half_as_large_and_close(
+    model: PromptableModel, bundle: Path, tmp_path: Path
+) -> None:
+    hu = np.random.default_rng(0).normal(0, 300, (32, 32, 32)).astype(np.float32)
+    points, labels = _clicks()
+    whole = TorchPredictor(bundle, "cpu")
+    expected = whole.decode(whole.encode(hu), points, labels, None)
+    path = tmp_path / "half.pt"
+    write_bundle(model, path)
+    half = TorchPredictor(path, "cpu")
+    assert path.stat().st_size < 0.75 * bundle.stat().st_size
+    np.testing.assert_allclose(
+        half.decode(half.encode(hu), points, labels, None), expected, atol=0.02
+    )
+
+
+def test_cross_patch_heat_map_has_the_shape_of_a_patch(bundle: Path) -> None:
+    predictor = TorchPredictor(bundle, "cpu")
+    hu = np.zeros((32, 32, 32), np.float32)
+    heat = predictor.cross_patch(hu, hu > 0, hu)
+    assert heat.shape == (32, 32, 32)
+    assert heat.dtype == np.float32
+
+
+def test_official_variant_uses_official_click_maps() -> None:
+    with torch.device("meta"):
+        model = build_official(OFFICIAL_VARIANTS["tiny"], "official-tiny")
+    assert model.settings.official
+    assert model.overwrite_clicks
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04 broken zip"])
+def test_a_file_that_is_no_bundle_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.pt"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"wrong.pt is not a readable TorchScript bundle"):
+        TorchPredictor(path, "cpu")
+
+
+def test_torchscript_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), str(path))
+    with pytest.raises(BundleError, match="TorchScript but no bundle of CT-SAM3D"):
+        TorchPredictor(path, "cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "mps"])
+def test_unknown_devices_are_named(name: str) -> None:
+    with pytest.raises(DeviceError, match="expected device auto, cpu, cuda or cuda:N"):
+        resolve_device(name)
+
+
+def test_missing_cuda_device_is_an_error() -> None:
+    with pytest.raises(DeviceError, match="CUDA devices were found"):
+        resolve_device("cuda:99")
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 3), (1, 1, 1)])
+def test_arrays_cross_the_border_unchanged(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    array.setflags(write=False)
+    np.testing.assert_array_equal(to_numpy(to_tensor(array)), array)
+    np.testing.assert_array_equal(to_numpy(to_tensor(array.T)), array.T)
+
+
+def _checkpoint(model: PromptableModel, path: Path) -> Path:
+    config = TrainConfig(widths=SMALL.widths, hidden=SMALL.hidden).to_dict()
+    torch.save({"config": config, "average": model.segmenter.state_dict()}, path)
+    return path
+
+
+def _export(model: PromptableModel, folder: Path, identifier: str) -> None:
+    card = folder / "card.json"
+    card.write_text(json.dumps({"licence": "Apache-2.0", "training_data": [], "quality": {}}))
+    checkpoint = _checkpoint(model, folder / "last.pt")
+    arguments = [str(checkpoint), str(folder / "models.json"), "--id", identifier]
+    assert main([*arguments, "--card", str(card)]) == 0
+
+
+def test_export_writes_a_bundle_that_the_store_loads(
+    model: PromptableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    _export(model, folder, "fresh")
+    _export(model, folder, "second")
+    monkeypatch.setenv("CTSAM3D_MODELS", str(folder))
+    assert load_predictor(None, "cpu").settings.model_id == "fresh"
+    assert load_predictor("second", "cpu").settings.patch_size == 64
+    entry = json.loads((folder / "models.json").read_text())["models"][1]
+    assert entry["licence"] == "Apache-2.0"
+    assert entry["bytes"] == (folder / "fresh.pt").stat().st_size
+
+
+def test_an_altered_bundle_is_refused(
+    model: PromptableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _export(model, tmp_path, "fresh")
+    data = bytearray((tmp_path / "fresh.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "fresh.pt").write_bytes(bytes(data))
+    monkeypatch.setenv("CTSAM3D_MODELS", str(tmp_path))
+    with pytest.raises(BundleError, match="SHA-256"):
+        load_predictor("fresh", "cpu")
+
+
+def test_wrong_checkpoints_are_named(model: PromptableModel, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.save({"weights": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match=r"no training checkpoint.*weights"):
+        lite_from_checkpoint(path)
+    wrong = TrainConfig(widths=(4, 8, 8, 16, 32), hidden=4).to_dict()
+    torch.save({"config": wrong, "average": model.segmenter.state_dict()}, path)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        lite_from_checkpoint(path)
