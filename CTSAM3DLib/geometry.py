@@ -226,10 +226,13 @@ class Geometry:
             The position lies outside [-0.5, size - 0.5) along an axis, or is not finite.
         """
         position = _points(position_ras).reshape(3)
+        if not np.isfinite(position).all():
+            message = f"expected a position inside the volume, got RAS {position.tolist()} mm"
+            raise ClickOutsideVolumeError(message)
         at_ijk = self.ijk_from_ras(position)
         # floor(x + 0.5), not round: rint goes half to even and would move every second border.
         voxel = np.floor(at_ijk + 0.5)
-        if not np.isfinite(position).all() or (voxel < 0).any() or (voxel >= self.size_ijk).any():
+        if (voxel < 0).any() or (voxel >= self.size_ijk).any():
             lower, upper = np.round(self.extent_ras, 2).tolist()
             message = (
                 f"expected a position inside the volume, RAS {lower} to {upper} mm; got RAS "
