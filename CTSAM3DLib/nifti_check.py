@@ -11,7 +11,7 @@ from pathlib import Path
 from CTSAM3DLib.errors import VolumeError
 
 _CHUNK = 1 << 20
-_HEADER = 544  # bytes of a NIfTI-2 header with its extension flag, the longer of the two
+_HEADER = 348  # bytes; ITK reads no NIfTI-2
 
 
 def check_nifti_complete(file: Path) -> None:
@@ -49,24 +49,12 @@ def check_nifti_complete(file: Path) -> None:
 
 
 def _expected_bytes(header: bytes) -> int | None:
-    """Return the number of bytes of a single-file NIfTI image; None if it is not one."""
-    if len(header) < 4:
+    """Return the number of bytes of a single-file NIfTI-1 image; None if it is not one."""
+    if len(header) < _HEADER or header[344:347] != b"n+1":
         return None
-    for order in "<>":
-        kind = _number(order + "i", header, 0)
-        if kind == 348 and len(header) >= 348 and header[344:347] == b"n+1":
-            sizes = struct.unpack_from(order + "8h", header, 40)
-            bits, offset = _number(order + "h", header, 72), _number(order + "f", header, 108)
-        elif kind == 540 and len(header) >= 540 and header[4:7] == b"n+2":
-            sizes = struct.unpack_from(order + "8q", header, 16)
-            bits, offset = _number(order + "h", header, 14), _number(order + "q", header, 168)
-        else:
-            continue
-        voxels = math.prod(max(1, int(size)) for size in sizes[1 : int(sizes[0]) + 1])
-        return offset + voxels * bits // 8
-    return None
-
-
-def _number(layout: str, data: bytes, at: int) -> int:
-    """Return the one number that `layout` describes, without its fraction."""
-    return int(struct.unpack_from(layout, data, at)[0])
+    order = "<" if struct.unpack_from("<i", header)[0] == _HEADER else ">"
+    sizes: tuple[int, ...] = struct.unpack_from(order + "8h", header, 40)
+    bits: int = struct.unpack_from(order + "h", header, 72)[0]
+    offset: float = struct.unpack_from(order + "f", header, 108)[0]
+    voxels = math.prod(max(1, size) for size in sizes[1 : sizes[0] + 1])
+    return int(offset) + voxels * bits // 8

@@ -31,6 +31,12 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         Voxels in the dtype of the file, scaled where the file says so (DICOM: HU). Its name is
         that of the file or folder; for a folder, the UID of the chosen series follows.
 
+    Notes
+    -----
+    ITK, which 3D Slicer uses too, reads NaN and infinite voxels of NIfTI files as 0; those of
+    other formats are refused. Files that GDCM cannot read are not part of a DICOM series: one
+    inside the stack leaves a gap, which is refused; one at its end shortens the volume.
+
     Raises
     ------
     VolumeError
