@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -95,25 +94,6 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path)
         raise CheckpointError(message) from error
 
 
-def main(argv: list[str] | None = None) -> int:
-    """``python -m CTSAM3DLib export``: write the bundle and update the manifest beside it."""
-    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
-    parser.add_argument("manifest", type=Path, help="models.json to update")
-    parser.add_argument("--id", default="ctsam3d-lite")
-    parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
-    parser.add_argument(
-        "--card", type=Path, required=True, help="JSON: licence, training_data, quality"
-    )
-    args = parser.parse_args(argv)
-    model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
-    path = args.manifest.parent / f"{args.id}.pt"
-    checksum = write_bundle(model, path)
-    update_manifest(args.manifest, path, checksum, model, args.card)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
-    return 0
-
-
 def update_manifest(
     manifest: Path, bundle: Path, checksum: str, model: PromptableModel, card: Path
 ) -> None:
@@ -134,7 +114,3 @@ def update_manifest(
     others = [m for m in content["models"] if m["id"] != identifier]
     content["models"] = [entry, *others]
     manifest.write_text(json.dumps(content, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -195,7 +195,7 @@ class CrossPatchTrainer:
                 )
                 losses = []
 
-    def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:
+    def validate(self, data: PackedData, batches: int = 8) -> dict[str, float]:
         """Share of peaks inside the structure, and how well peaks tell presence from absence."""
         self.net.eval()
         hits, present, absent = [], [], []

@@ -115,22 +115,21 @@ def cut(
     size, matrix = placement.size, placement.matrix
     corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)
     reach = corners.reshape(-1, 3) @ matrix.T + placement.centre
-    steps = [
-        1 if nearest or not smooth else max(1, int(np.linalg.norm(matrix[axis])))
-        for axis in range(3)
-    ]
-    start = np.maximum(np.floor(reach.min(0)).astype(int) - 2, 0)
-    stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 3, volume.shape)
+    steps = np.ones(3, int)
+    if smooth and not nearest:
+        steps = np.maximum(np.linalg.norm(matrix, axis=1).astype(int), 1)
+    # A whole block more on each side: a block cut short has its mean elsewhere than its middle.
+    start = np.maximum(np.floor(reach.min(0)).astype(int) - 1 - steps, 0)
+    stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 2 + steps, volume.shape)
     out_shape = (size, size, size)
     if np.any(start >= stop):
         return torch.full(out_shape, fill, device=volume.device)
     crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
     crop = (crop.float() - fill)[None, None]
-    if max(steps) > 1:
-        crop = F.avg_pool3d(crop, steps, ceil_mode=True, count_include_pad=False)
-    block = np.asarray(steps, np.float64)
-    offset = (placement.centre - start - (block - 1) / 2) / block
-    linear = matrix / block[:, None]
+    if steps.max() > 1:
+        crop = F.avg_pool3d(crop, steps.tolist(), ceil_mode=True, count_include_pad=False)
+    offset = (placement.centre - start - (steps - 1) / 2) / steps
+    linear = matrix / steps[:, None]
     grid = _grid(linear, offset, size, crop.shape[2:], volume.device)
     mode = "nearest" if nearest else "bilinear"
     return F.grid_sample(crop, grid, mode, "zeros", align_corners=False)[0, 0] + fill

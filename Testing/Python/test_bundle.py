@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from CTSAM3DLib.errors import BundleError, CheckpointError, DeviceError
+from CTSAM3DLib.network.__main__ import main
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.export import (
     lite_from_checkpoint,
-    main,
     write_bundle,
 )
 from CTSAM3DLib.network.lite import LiteConfig

@@ -1,0 +1,31 @@
+"""Command line: ``python -m CTSAM3DLib export``, from a training checkpoint to a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from CTSAM3DLib.network.export import lite_from_checkpoint, update_manifest, write_bundle
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the bundle beside a manifest and update the manifest; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
+    parser.add_argument("manifest", type=Path, help="models.json to update")
+    parser.add_argument("--id", default="ctsam3d-lite")
+    parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
+    parser.add_argument(
+        "--card", type=Path, required=True, help="JSON: licence, training_data, quality"
+    )
+    args = parser.parse_args(argv)
+    model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
+    path = args.manifest.parent / f"{args.id}.pt"
+    checksum = write_bundle(model, path)
+    update_manifest(args.manifest, path, checksum, model, args.card)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

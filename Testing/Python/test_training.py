@@ -1,0 +1,161 @@
+"""Packing, training and resuming on two tiny cases written here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from CTSAM3DLib.training.__main__ import main
+from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.cross_patch import CrossPatchTrainer
+from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.packing import pack
+from CTSAM3DLib.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(
+    patch_size=32,
+    widths=(4, 8, 8, 8, 8),
+    hidden=4,
+    warmup=5,
+    learning_rate=3e-3,
+    spacing_range_mm=(2.0, 2.5),
+)
+
+
+def _ball_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """HU and labels, axes I, J, K: two balls of different HU in a body."""
+    rng = np.random.default_rng(seed)
+    i, j, k = np.ogrid[:40, :44, :48]
+    hu = np.full((40, 44, 48), -1000.0)
+    hu[4:36, 4:40, 4:44] = 0.0
+    labels = np.zeros(hu.shape, np.uint8)
+    for value, (centre, level) in enumerate((((12, 20, 20), 150), ((27, 22, 30), 90)), 1):
+        ball = (i - centre[0]) ** 2 + (j - centre[1]) ** 2 + (k - centre[2]) ** 2 < 49
+        labels[ball] = value
+        hu[ball] = level
+    return (hu + rng.normal(0, 10, hu.shape)).astype(np.int16), labels
+
+
+def _write_case(folder: Path, seed: int, *, ct: bool = True, origin: str = "human (test)") -> None:
+    folder.mkdir(parents=True)
+    hu, labels = _ball_case(seed)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    if ct:
+        nibabel.save(nibabel.Nifti1Image(hu, affine), folder / "ct.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "labels.nii.gz")
+    (folder / "labels.json").write_text(json.dumps({"1": "spleen", "2": "kidney_left"}))
+    (folder / "meta.json").write_text(json.dumps({"split": "train", "label_origin": origin}))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    _write_case(root / "ct" / "balls__1", 1)
+    _write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
+    _write_case(root / "labels_only" / "maps__1", 3, ct=False)
+    pack(root, root / "train.npz")
+    return root / "train.npz"
+
+
+def test_pack_keeps_voxels_and_targets(packed: Path) -> None:
+    data = PackedData(packed, CPU)
+    assert [c.name for c in data.cases] == ["balls__1", "balls__2", "maps__1"]
+    hu, labels = _ball_case(1)
+    case = data.cases[0]
+    assert case.hu is not None
+    # Nothing but air is cropped away: 4 voxels of air were there, and the margin is 6.
+    np.testing.assert_array_equal(case.hu.numpy(), hu.transpose(2, 1, 0))
+    np.testing.assert_array_equal(case.labels.numpy(), labels.transpose(2, 1, 0))
+    assert case.spacing_kji_mm == pytest.approx((2.0, 2.0, 2.0))
+    kinds = {t.kind for t in data.targets}
+    assert kinds == {"human", "machine", "synthetic", "pseudo"}
+    for target in data.targets:
+        of = data.cases[target.case]
+        volume = of.pseudo if target.volume == "pseudo" else of.labels
+        assert volume is not None
+        k, j, i = target.points[0].tolist()
+        assert int(volume[k, j, i]) == target.value
+
+
+def test_draw_follows_the_weights(packed: Path) -> None:
+    data = PackedData(packed, CPU)
+    rng = np.random.default_rng(0)
+    drawn = [data.draw(rng, {"human": 0.75, "synthetic": 0.25}).kind for _ in range(200)]
+    assert set(drawn) == {"human", "synthetic"}
+    assert 0.65 < drawn.count("human") / 200 < 0.85
+    with pytest.raises(ValueError, match="no target for the weights"):
+        data.draw(rng, {"human": 0.0})
+
+
+def test_packing_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no case of split 'train'"):
+        pack(tmp_path, tmp_path / "out.npz")
+    np.savez(tmp_path / "other.npz", x=np.zeros(1))
+    with pytest.raises(ValueError, match="expected an array 'header'"):
+        PackedData(tmp_path / "other.npz", CPU)
+
+
+def test_training_learns_the_balls(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, source_weights={"human": 1.0}, prior_probability=0.0, batch_size=4)
+    trainer = Trainer(config, PackedData(packed, CPU), tmp_path, PackedData(packed, CPU))
+    trainer.run(24, log_every=8, save_every=24)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert losses[-1] < 0.75 * losses[0]
+    scores = trainer.validate(PackedData(packed, CPU), batches=2)
+    assert set(scores) == {"dice_1", "dice_3", "dice_5"}
+    assert scores["dice_5"] > 0.3
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, muon: bool) -> None:
+    config = replace(CONFIG, muon=muon)
+    data = PackedData(packed, CPU)
+    whole = Trainer(config, data, tmp_path / "whole")
+    whole.run(4)
+    Trainer(config, data, tmp_path / "parts").run(2)
+    parts = Trainer(config, data, tmp_path / "parts")
+    assert parts.iteration == 2
+    parts.run(4)
+    for a, b in zip(whole.net.parameters(), parts.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(whole.average, parts.average, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_rate_warms_up_and_cools_down(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, warmup=10, cooldown_start=100, cooldown_end=200)
+    trainer = Trainer(config, PackedData(packed, CPU), tmp_path)
+    assert [trainer.rate(n) for n in (4, 50, 150, 250)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+
+
+def test_cross_patch_training_lowers_its_loss_and_resumes(packed: Path, tmp_path: Path) -> None:
+    data = PackedData(packed, CPU)
+    trainer = CrossPatchTrainer(CONFIG, data, tmp_path)
+    trainer.run(6, data, every=3)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert 0.0 <= lines[-1]["hit_rate"] <= 1.0
+    again = CrossPatchTrainer(CONFIG, data, tmp_path)
+    assert again.iteration == 6
+    first, second = trainer.net.state_dict(), again.net.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_command_line_packs_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write_case(tmp_path / "data" / "ct" / "balls__1", 1)
+    assert main(["pack", str(tmp_path / "data"), str(tmp_path / "train.npz")]) == 0
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**CONFIG.to_dict(), "source_weights": {"human": 1.0}}))
+    arguments = ["run", str(tmp_path / "train.npz"), str(tmp_path / "run"), "--iterations", "1"]
+    threads = str(torch.get_num_threads())
+    assert main([*arguments, "--config", str(config), "--threads", threads]) == 0
+    assert (tmp_path / "run" / "last.pt").is_file()
+    assert "finished at iteration 1" in capsys.readouterr().out
