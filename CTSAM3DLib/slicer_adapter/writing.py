@@ -195,8 +195,13 @@ class _Plan:
 
     def _can_set(self) -> bool:
         """Whether Slicer's Set mode is exact: everything that takes part shares one grid."""
-        if masking.has_masks(self._editor_node) and not _match(self._lattice, self._reference[0]):
-            return False
+        if masking.has_masks(self._editor_node):
+            reference, known = self._reference
+            # Slicer makes its masks on the reference geometry; beyond it all would be editable.
+            if not _match(self._lattice, reference):
+                return False
+            if self._new.bbox.intersection(known) != self._new.bbox:
+                return False
         layers = (
             layer_of(self._target.segmentation_node, one)
             for one in masking.overwritten_segments(self._target)
@@ -208,12 +213,7 @@ class _Plan:
 
     def _set(self, bbox: BoundingBox) -> None:
         """Replace the segment in one call, masks and overwriting left to Slicer."""
-        voxels = boxed(self._new, bbox)
-        if masking.has_masks(self._editor_node):
-            # Beyond the reference geometry Slicer knows no mask and would take all as editable.
-            inside = self._reference[1].intersection(bbox)
-            voxels = boxed(MaskUpdate(boxed(self._new, inside), inside), bbox)
-        image = oriented_image(self._lattice, MaskUpdate(voxels, bbox))
+        image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
         self._modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:

@@ -161,3 +161,11 @@ def sorted_points(ijk: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     points = ijk @ matrix[:3, :3].T + matrix[:3, 3]
     key = np.round(points @ [1.0, 1e3, 1e6], 1)
     return points[np.argsort(key)]
+
+
+def layer_matrix(segmentation: Any, segment_id: str) -> np.ndarray:
+    """Return the voxel -> segmentation RAS matrix of a segment's stored labelmap."""
+    image = segmentation.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
