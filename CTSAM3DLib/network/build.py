@@ -44,7 +44,8 @@ def build_lite(
     """
     sizes = config or LiteConfig(image_channels=len(windows_hu))
     settings = ModelSettings(model_id, patch_size, (1.5, 4.0), 2.0, windows_hu)
-    return _assemble(LiteSegmenter(sizes), CrossPatchPredictor(SMALL_WIDTHS), settings)
+    segmenter, cross_patch = LiteSegmenter(sizes), CrossPatchPredictor(SMALL_WIDTHS)
+    return PromptableModel(segmenter, cross_patch, settings).eval()
 
 
 def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
@@ -72,12 +73,5 @@ def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
         message = "expected a configuration with cross-patch widths, got none"
         raise ValueError(message)
     settings = ModelSettings(model_id, 64, (1.5, 1.5), 1.5, OFFICIAL_WINDOW_HU, official=True)
-    return _assemble(segmenter, segmenter.cpp_predictor, settings)
-
-
-def _assemble(
-    segmenter: LiteSegmenter | OfficialSegmenter,
-    cross_patch: CrossPatchPredictor,
-    settings: ModelSettings,
-) -> PromptableModel:
-    return PromptableModel(segmenter, cross_patch, settings).eval()
+    # Its finest map is at 1/4.
+    return PromptableModel(segmenter, segmenter.cpp_predictor, settings, 0, 4).eval()

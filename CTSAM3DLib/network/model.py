@@ -27,6 +27,10 @@ class PromptableModel(nn.Module):
         Maps (B, 3, D, H, W) - image, mask, neighbour image - to a (B, 1, D, H, W) heat map.
     settings : ModelSettings
         Windows and flags.
+    finest_map : int
+        Which tensor of the embedding has the finest grid.
+    finest_step : int
+        Patch voxels along the edge of one of its voxels.
 
     Examples
     --------
@@ -40,13 +44,20 @@ class PromptableModel(nn.Module):
     """
 
     def __init__(
-        self, segmenter: nn.Module, cross_patch: nn.Module, settings: ModelSettings
+        self,
+        segmenter: nn.Module,
+        cross_patch: nn.Module,
+        settings: ModelSettings,
+        finest_map: int = -1,
+        finest_step: int = 1,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.segmenter = segmenter
         self.cross_patch_net = cross_patch
         self.overwrite_clicks = settings.official
+        self.finest_map = finest_map
+        self.finest_step = finest_step
         self.windows_hu = [(float(a), float(b)) for a, b in settings.windows_hu]
 
     def normalise(self, patch_hu: Tensor) -> Tensor:
@@ -101,9 +112,9 @@ class PromptableModel(nn.Module):
         Tensor
             (D, H, W) logits.
         """
-        finest = embedding[0] if self.overwrite_clicks else embedding[len(embedding) - 1]
-        scale = 4 if self.overwrite_clicks else 1
-        d, h, w = finest.shape[2] * scale, finest.shape[3] * scale, finest.shape[4] * scale
+        finest = embedding[self.finest_map]
+        step = self.finest_step
+        d, h, w = finest.shape[2] * step, finest.shape[3] * step, finest.shape[4] * step
         maps = render_clicks(points_kji, labels, d, h, w, self.overwrite_clicks)
         previous = torch.zeros((1, d, h, w), device=maps.device)
         if previous_logits is not None:

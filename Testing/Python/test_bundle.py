@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from CTSAM3DLib.network.torch_predictor import (
     to_numpy,
     to_tensor,
 )
-from CTSAM3DLib.network.variants import OFFICIAL_VARIANTS
+from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
 from CTSAM3DLib.training.config import TrainConfig
 
 SMALL = LiteConfig(widths=(4, 8, 8, 16, 16), hidden=4)
@@ -66,6 +67,23 @@ def test_bundle_gives_what_the_model_gives(model: PromptableModel, bundle: Path)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     assert predictor.settings == model.settings
     assert predictor.device == "cpu"
+
+
+def test_bundle_holds_no_operator_that_torch_2_2_lacks(bundle: Path) -> None:
+    # Scripting torch.nn.functional.interpolate writes every interpolation of the writing version.
+    with zipfile.ZipFile(bundle) as archive:
+        code = [archive.read(n).decode() for n in archive.namelist() if n.endswith(".py")]
+    assert any("def decode" in text for text in code)
+    assert not any("_upsample_" in text for text in code)
+
+
+def test_official_type_decodes_its_own_patch_size() -> None:
+    torch.manual_seed(0)
+    model = build_official(L1, "l1")
+    points, labels = torch.tensor([[30.0, 30.0, 30.0]]), torch.tensor([1])
+    with torch.inference_mode():
+        logits = model.decode(model.encode(torch.zeros(64, 64, 64)), points, labels, None)
+    assert logits.shape == (64, 64, 64)
 
 
 def test_previous_logits_pass_a_sigmoid(model: PromptableModel) -> None:
