@@ -1,0 +1,147 @@
+"""Colours, marks and small drawing steps that the parts of a picture share."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.segments import Segment
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BACKGROUND = "#101418"
+TEXT = "#E8ECEF"
+FAINT = "#9AA5AD"
+EDGE = "#06080A"
+
+# Blue and orange stay apart for every common kind of colour blindness; the shapes differ as well.
+MARKERS: dict[bool, dict[str, Any]] = {
+    True: {"marker": "o", "markerfacecolor": "#56B4E9", "markersize": 7.0, "markeredgewidth": 1.3},
+    False: {"marker": "X", "markerfacecolor": "#FF9F1C", "markersize": 8.5, "markeredgewidth": 1.0},
+}
+
+
+def picture_colours(rgbs: Sequence[tuple[int, int, int]]) -> list[tuple[float, float, float]]:
+    """Return colours that show on a dark background and differ from each other.
+
+    Dark colours are raised; when two structures share a colour, as left and right kidney do in
+    Slicer, the later ones are turned and lightened.
+
+    Examples
+    --------
+    >>> first, second = picture_colours([(212, 126, 151), (212, 126, 151)])
+    >>> first == second
+    False
+    """
+    found: list[tuple[float, float, float]] = []
+    seen: dict[tuple[int, int, int], int] = {}
+    for rgb in rgbs:
+        repeat = seen.get(rgb, 0)
+        seen[rgb] = repeat + 1
+        hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
+        hue = (hue + 0.11 * repeat) % 1.0
+        lightness = min(max(lightness, 0.45) + 0.06 * repeat, 0.85)
+        found.append(colorsys.hls_to_rgb(hue, lightness, max(saturation, 0.35)))
+    return found
+
+
+def draw_clicks(
+    axes: Axes, clicks: Sequence[Click], places: NDArray[np.float64], scale: float = 1.0
+) -> None:
+    """Draw clicks at places (N, 2) in mm: a round mark inside, a cross outside."""
+    for click, (x, y) in zip(clicks, places, strict=True):
+        style = {**MARKERS[click.positive]}
+        style["markersize"] *= scale
+        axes.plot([x], [y], linestyle="", markeredgecolor=EDGE, zorder=5, **style)
+
+
+def bare(axes: Axes) -> None:
+    """Take away ticks and frame, and keep millimetres square."""
+    axes.set_aspect("equal")
+    axes.set_facecolor(BACKGROUND)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def label(
+    axes: Axes,
+    place: tuple[float, float],
+    text: str,
+    alignment: tuple[str, str],
+    colour: str = TEXT,
+    size: float = 11,
+) -> None:
+    """Write text at a place given as fractions of the picture."""
+    from matplotlib.patheffects import withStroke
+
+    axes.text(
+        *place,
+        text,
+        transform=axes.transAxes,
+        color=colour,
+        fontsize=size,
+        horizontalalignment=alignment[0],
+        verticalalignment=alignment[1],
+        path_effects=[withStroke(linewidth=2.2, foreground=EDGE)],
+    )
+
+
+def scale_bar(axes: Axes) -> None:
+    """Draw a bar of a round length in the lower left corner."""
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    wanted = 0.25 * (right - left)
+    length = max((mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= wanted), default=1)
+    x, y = left + 0.03 * (right - left), bottom + 0.03 * (top - bottom)
+    axes.plot([x, x + length], [y, y], color=TEXT, linewidth=2.5, solid_capstyle="butt")
+    share = (x - left) / (right - left)
+    label(axes, (share, 0.045), f"{length} mm", ("left", "bottom"), TEXT, 8)
+
+
+def zoom(axes: Axes, points: NDArray[np.float64]) -> None:
+    """Show a square round points (N, 2) in mm, with a margin, at least 60 mm wide."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = max(0.62 * float((high - low).max()), 30.0)
+    x, y = (low + high) / 2
+    axes.set_xlim(x - half, x + half)
+    axes.set_ylim(y - half, y + half)
+
+
+def legend(
+    axes: Axes,
+    segments: Sequence[Segment],
+    colours: Sequence[tuple[float, float, float]],
+    voxel_mm3: float,
+) -> None:
+    """Write the names of structures, their volumes in cm3 and their numbers of clicks."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for segment, colour in zip(segments, colours, strict=True):
+        volume_cm3 = segment.mask.voxel_count * voxel_mm3 / 1000
+        positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
+        text = f"{segment.name}   {volume_cm3:,.1f} cm³   clicks +{positive} / -{negative}"
+        handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
+    for inside, text in ((True, "click inside"), (False, "click outside")):
+        style = MARKERS[inside]
+        handles.append(Line2D([], [], linestyle="", markeredgecolor=EDGE, label=text, **style))
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        ncols=4,
+        fontsize=9.5,
+        frameon=False,
+        labelcolor=TEXT,
+        borderaxespad=0.2,
+        handlelength=1.4,
+        columnspacing=2.2,
+    )
+    axes.axis("off")
