@@ -275,7 +275,7 @@ class Stubborn(BallPredictor):
 
 
 @pytest.mark.parametrize("answer", [-99.0, 99.0])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 3.0, 5.0)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 1.0, 12.0)])
 def test_every_click_is_obeyed_by_its_own_voxel_whatever_the_model_says(answer, spacing) -> None:
     predictor = Stubborn()
     predictor.answer = answer
@@ -295,12 +295,47 @@ def test_every_click_is_obeyed_by_its_own_voxel_whatever_the_model_says(answer, 
             assert session.mask[k, j, i] == positive
 
 
-def test_the_correction_of_a_click_stays_local() -> None:
-    session = open_session(empty_volume(cube(spacing_mm=1.0)), Stubborn())
+def test_the_correction_of_a_click_is_a_small_ball() -> None:
+    predictor = Stubborn()
+    predictor.answer = -3.0
+    session = open_session(empty_volume(cube(spacing_mm=0.5, size_mm=60.0)), predictor)
     session.add_click((0.0, 0.0, 0.0))
-    # A bump of 16 over a field of -15 is positive within 1.5 * sqrt(2 ln(16/15)) voxels.
-    radius_mm = 2.0 * 1.5 * math.sqrt(2 * math.log(16 / 15))
-    assert 1 <= session.mask.sum() <= 4 / 3 * math.pi * (radius_mm + 1.0) ** 3
+    # -3 + 4 exp(-d^2 / (2 * 1.5^2)) > 0 within 1.5 sqrt(2 ln(4/3)) voxels of 2 mm; linear
+    # interpolation cuts the tip of a bump that narrow, yet not below one voxel of the grid.
+    radius_mm = 2.0 * 1.5 * math.sqrt(2 * math.log(4 / 3))
+    assert 2.0**3 < mask_size_mm3(session) < 4 / 3 * math.pi * radius_mm**3
+
+
+def test_a_negative_click_in_the_mask_far_from_all_positive_ones_is_honoured() -> None:
+    truth = phantom(cube(120), tube((-58, 0, 0), (58, 0, 0), 12.0))
+    session = open_session(truth.volume, ComponentPredictor())
+    session.add_click((-55.0, 0.0, 0.0))
+    i, j, k = truth.volume.geometry.voxel_from_ras((1.0, 1.0, 1.0))
+    assert session.mask[k, j, i]
+    session.add_click((1.0, 1.0, 1.0), positive=False)
+    assert session.predictor.decoded[-1].labels.tolist() == [0]
+    assert not session.mask[k, j, i]
+
+
+def test_a_new_patch_fades_into_the_old_one_at_its_faces() -> None:
+    predictor = Stubborn()
+    predictor.answer = 10.0
+    session = open_session(empty_volume(cube(160.0)), predictor)
+    session.add_click((1.0, 1.0, 1.0))
+    predictor.answer = -10.0
+    session.add_click((29.0, 1.0, 1.0))
+    first, second = (patch.start_ijk[0] for patch in session.state.patches)
+    assert 0 < second - first < 32
+    row = session.logits_on_volume(BoundingBox((0, 45, 45), (80, 46, 46)))[0, 0]
+    expected = np.full(80, -20.0)
+    expected[first : first + 32] = 10.0
+    shares = np.ones(32)
+    shares[:4] = (np.arange(4) + 0.5) / 4
+    shares[28:] = shares[3::-1]
+    for index, share in enumerate(shares, start=second):
+        known = expected[index] == 10.0
+        expected[index] = 10.0 - 20.0 * share if known else -10.0
+    np.testing.assert_allclose(row, expected, atol=0.01)
 
 
 # What the model is shown -----------------------------------------------------------------------
@@ -595,17 +630,47 @@ def test_a_step_in_a_large_volume_costs_a_patch_not_the_volume() -> None:
     assert session.state.mask.own_nbytes(session.state.mask) == 0
 
 
-def test_the_mask_is_the_zero_level_of_the_logits_everywhere() -> None:
-    geometry = centred_geometry((150, 140, 130), (1.7, 2.0, 3.1), OBLIQUE)
-    session = ball_session(geometry, radius=9.0)
+class Sparse(BallPredictor):
+    """Answers with a few positive voxels, elsewhere and different at every call."""
+
+    def _logits(self, _call):
+        rng = np.random.default_rng(len(self.decoded))
+        logits = rng.uniform(-9, -0.5, (self.patch_size,) * 3)
+        logits[rng.random(logits.shape) < 0.006] = 9.0
+        return logits
+
+
+@pytest.mark.parametrize("predictor", [BallPredictor(radius=9.0), Sparse(patch_size=8)])
+def test_the_mask_is_the_zero_level_of_the_logits_everywhere(predictor) -> None:
+    geometry = centred_geometry((70, 60, 50), (0.7, 1.0, 1.6), OBLIQUE)
+    session = open_session(empty_volume(geometry), predictor)
     rng = np.random.default_rng(3)
-    voxels = rng.integers(0, geometry.size_ijk, (7, 3))
+    voxels = rng.integers(0, geometry.size_ijk, (60 if predictor.patch_size == 8 else 7, 3))
     for number, voxel in enumerate(voxels):
-        session.add_click(geometry.ras_from_ijk(voxel), number not in (2, 5))
+        session.add_click(geometry.ras_from_ijk(voxel), number % 4 != 2)
     logits = session.logits_on_volume(BoundingBox.from_shape(geometry.shape_kji))
     assert logits.shape == session.mask.shape
+    assert session.mask.sum() > 100
     different = np.argwhere((logits > 0) != session.mask)[:, ::-1].tolist()
-    assert all(voxel in voxels.tolist() for voxel in different)
+    assert [voxel for voxel in different if voxel not in voxels.tolist()] == []
+
+
+def test_a_change_at_the_face_of_a_patch_moves_the_surface_beyond_it() -> None:
+    class Scripted(BallPredictor):
+        def _logits(self, _call):
+            answer = np.full((8, 8, 8), -0.5 if self.decode_calls == 1 else -9.0)
+            if self.decode_calls == 1:
+                answer[4, 4, 6] = 9.0
+            return answer
+
+    session = open_session(empty_volume(cube(60, 0.5)), Scripted(patch_size=8))
+    whole = BoundingBox.from_shape(session.volume.geometry.shape_kji)
+    voxels = [(15, 15, 15), (22, 15, 15)]
+    for number, voxel in enumerate(voxels, start=1):
+        # The bright voxel (17, 15, 15) ends up just outside the second patch.
+        session.add_click(session.grid.ras_from_ijk(voxel))
+        assert session.state.patches[-1].start_ijk[0] == (11, 18)[number - 1]
+        assert ((session.logits_on_volume(whole) > 0) != session.mask).sum() <= number
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""The cache of image embeddings."""
+
+from __future__ import annotations
+
+import pytest
+from fake_predictor import BallPredictor
+from phantoms import centred_geometry, empty_volume
+
+from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.geometry import model_grid
+from CTSAM3DLib.patch_encoder import PatchEncoder
+
+
+def patch(start: int) -> BoundingBox:
+    return BoundingBox((start,) * 3, (start + 32,) * 3)
+
+
+def encoder_with_room_for(count: int) -> PatchEncoder:
+    volume = empty_volume(centred_geometry([100] * 3, [2] * 3))
+    return PatchEncoder(volume, model_grid(volume.geometry, 2.0), BallPredictor(), count)
+
+
+def test_the_patch_used_longest_ago_is_forgotten() -> None:
+    encoder = encoder_with_room_for(2)
+    numbers = [encoder.embedding(patch(start)).number for start in (0, 1, 0, 2, 0, 1)]
+    assert numbers == [1, 2, 1, 3, 1, 4]
+    assert len(encoder) == 2
+    assert patch(0) in encoder
+    assert patch(2) not in encoder
+
+
+def test_a_failed_encoding_is_not_kept() -> None:
+    encoder = encoder_with_room_for(2)
+    encoder.predictor.fail_next = RuntimeError("no memory")
+    with pytest.raises(RuntimeError, match="no memory"):
+        encoder.embedding(patch(0))
+    assert len(encoder) == 0
+    assert encoder.embedding(patch(0)).number == 1
+
+
+def test_room_for_nothing_is_refused() -> None:
+    with pytest.raises(CTSAM3DError, match="room for at least 1 patch, got 0"):
+        encoder_with_room_for(0)
