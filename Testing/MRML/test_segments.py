@@ -69,9 +69,8 @@ def test_a_used_segmentation_or_an_empty_volume_is_refused(mrml):
         prepare_segmentation(mrml.segmentation(), empty)
 
 
-@pytest.mark.parametrize(
-    "transforms", [(None, None), (MOVED, None), (None, TILTED), (MOVED, TILTED)]
-)
+@pytest.mark.parametrize("on_volume", [None, MOVED])
+@pytest.mark.parametrize("on_segmentation", [None, TILTED])
 def test_reading_is_exact_under_every_transform(mrml, on_volume, on_segmentation):
     case = Case(mrml, on_volume, on_segmentation)
     case.share_labelmaps()
