@@ -60,8 +60,7 @@ def write_segmentation(
     OSError
         The file cannot be written.
     """
-    if not str(path).lower().endswith(SUFFIX):
-        raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")
+    check_name(path)
     if not segments:
         raise SegmentationFileError("expected at least one segment, got none")
     for segment in segments:
@@ -78,6 +77,15 @@ def write_segmentation(
     fields = _geometry_fields(geometry.cropped(box), len(layers))
     planes = (np.stack([layer[k] for layer in layers], axis=-1) for k in range(len(layers[0])))
     write_nrrd(path, NrrdHeader(fields, keys), planes, layers[0].dtype)
+
+
+def check_name(path: str | Path) -> None:
+    """Raise SegmentationFileError unless a file name ends with ``.seg.nrrd``.
+
+    Slicer opens other names as an image.
+    """
+    if not str(path).lower().endswith(SUFFIX):
+        raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")
 
 
 def _common_box(segments: Sequence[Segment]) -> BoundingBox:

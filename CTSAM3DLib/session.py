@@ -14,12 +14,12 @@ from CTSAM3DLib.geometry import Geometry, model_grid
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.predictor import Predictor
 from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.roi import choose_spacing_mm, plan_patch
+from CTSAM3DLib.roi import choose_spacing_mm
 from CTSAM3DLib.session_state import (
     SessionState,
-    grid_voxel,
     logits_on_volume,
     next_state,
+    patch_for,
     replayed,
 )
 from CTSAM3DLib.volume import MaskUpdate, Volume
@@ -66,7 +66,7 @@ class InteractiveSession:
     """
 
     def __init__(self, encoder: PatchEncoder) -> None:
-        """Start without clicks, with an empty mask."""
+        """Start without clicks."""
         self._encoder = encoder
         self._steps = [SessionState.empty(encoder.volume.geometry, encoder.grid)]
         self._at = 0
@@ -116,17 +116,12 @@ class InteractiveSession:
         Parameters
         ----------
         clicks : sequence of Click
-            Clicks to start with; each may run the model.
+            Clicks to start with; each may run the model. See `set_clicks` for errors.
 
         Returns
         -------
         InteractiveSession
             Independent of this one, except that image patches are encoded once for both.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If a click is not inside the volume.
         """
         other = InteractiveSession(self._encoder)
         other.set_clicks(clicks)
@@ -261,7 +256,7 @@ class InteractiveSession:
         Returns
         -------
         MaskUpdate
-            The former mask's box, now empty of it.
+            The box of the former mask, now empty.
         """
         return self.set_clicks(())
 
@@ -287,10 +282,7 @@ class InteractiveSession:
             If the position is not inside the volume.
         """
         click = _click(position_ras, True)
-        self.volume.geometry.voxel_from_ras(click.position_ras)
-        size = self.predictor.settings.patch_size
-        voxel = grid_voxel(click, self.grid)
-        self._encoder.embedding(plan_patch(voxel, self.state.patches, self.grid.shape_kji, size))
+        self._encoder.embedding(patch_for(self._encoder, self.state, click))
 
     def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
         """Return the logits at voxels of the volume.

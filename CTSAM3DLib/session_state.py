@@ -112,11 +112,8 @@ def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> Sess
     ClickOutsideVolumeError
         If the click is not inside the volume.
     """
-    encoder.volume.geometry.voxel_from_ras(click.position_ras)
+    patch = patch_for(encoder, state, click)
     clicks = state.clicks.added(click)
-    size = encoder.predictor.settings.patch_size
-    voxel = grid_voxel(click, encoder.grid)
-    patch = plan_patch(voxel, state.patches, encoder.grid.shape_kji, size)
     previous = state.logits.read(patch)
     inside = _clicks_in_patch(clicks, encoder.grid, patch)
     if not any(positive for _, positive in inside) and not (previous > 0).any():
@@ -168,6 +165,20 @@ def replayed(
     for click in clicks[length:]:
         state = next_state(encoder, state, click)
     return state
+
+
+def patch_for(encoder: PatchEncoder, state: SessionState, click: Click) -> BoundingBox:
+    """Return the patch of the model grid that answers a click; see `roi.plan_patch`.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        If the click is not inside the volume.
+    """
+    encoder.volume.geometry.voxel_from_ras(click.position_ras)
+    size = encoder.predictor.settings.patch_size
+    voxel = grid_voxel(click, encoder.grid)
+    return plan_patch(voxel, state.patches, encoder.grid.shape_kji, size)
 
 
 def grid_voxel(click: Click, grid: Geometry) -> IJK:

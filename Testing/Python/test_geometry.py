@@ -214,6 +214,7 @@ def _with(row: int, column: int, value: float) -> NDArray[np.float64]:
         (_with(3, 0, 1), (1, 1, 1), r"last row \(0, 0, 0, 1\), got \[1.0, 0.0, 0.0, 1.0\]"),
         (_with(1, 1, 0), (1, 1, 1), r"spacing > 0 mm along every axis, got \[1.0, 0.0, 1.0\]"),
         (_with(0, 2, 0.2), (1, 1, 1), "orthogonal axes, got 78.690 degrees between i and k"),
+        (_with(0, 2, -0.2), (1, 1, 1), "orthogonal axes, got 101.310 degrees between i and k"),
         (_with(0, 1, 0.002), (1, 1, 1), "orthogonal axes, got 89.885 degrees between i and j"),
         (np.eye(4), (1, 0, 1), r"at least one voxel along every axis, got \(1, 0, 1\)"),
         (np.eye(4), (1, 1), "three integers as the shape of a volume, got 2"),

@@ -1,0 +1,141 @@
+"""One case from files to files: CT and clicks in; segmentation, picture and report out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from CTSAM3DLib.clicks_io import read_clicks
+from CTSAM3DLib.model_manifest import ModelEntry
+from CTSAM3DLib.model_store import resolve_model
+from CTSAM3DLib.picture import write_picture
+from CTSAM3DLib.predictor import Predictor
+from CTSAM3DLib.report import report_of, write_report
+from CTSAM3DLib.segmentation import Progress, SegmentationResult, segment
+from CTSAM3DLib.volume_io import read_volume
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to use.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    entry : ModelEntry, optional
+        Where it came from, for the report.
+    """
+
+    predictor: Predictor
+    entry: ModelEntry | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to read and what to write.
+
+    Parameters
+    ----------
+    ct : Path
+        Image file or DICOM folder.
+    clicks : tuple of Path
+        One or several clicks files.
+    output : Path
+        The ``.seg.nrrd`` to write.
+    picture, report : Path, optional
+        PNG and JSON to write as well.
+    title : str
+        Above the picture; by default the name of the CT.
+    """
+
+    ct: Path
+    clicks: tuple[Path, ...]
+    output: Path
+    picture: Path | None = None
+    report: Path | None = None
+    title: str = ""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files to write, by kind."""
+        found = {"segmentation": self.output, "picture": self.picture, "report": self.report}
+        return {kind: path for kind, path in found.items() if path is not None}
+
+
+def load_model(model: str | Path | None = None, device: str = "auto") -> LoadedModel:
+    """Find, verify and load a model for several cases.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        Id or file of a model; default: the bundled one.
+    device : str
+        See `open_session`.
+
+    Raises
+    ------
+    BundleError, DeviceError
+        See `open_session`.
+    """
+    from CTSAM3DLib.network.torch_predictor import load_predictor
+
+    entry = resolve_model(model)
+    return LoadedModel(load_predictor(model, device), entry)
+
+
+def run_case(
+    case: Case,
+    model: LoadedModel,
+    spacing_mm: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[SegmentationResult, dict[str, Any]]:
+    """Segment one CT and write its files.
+
+    Each file is written whole or not at all, the report last.
+
+    Parameters
+    ----------
+    case : Case
+        What to read and write.
+    model : LoadedModel
+        From `load_model`.
+    spacing_mm : float, optional
+        See `open_session`.
+    progress : callable, optional
+        See `segment`.
+
+    Returns
+    -------
+    result : SegmentationResult
+        Masks and volumes.
+    report : dict
+        Also written when the case asks for it.
+
+    Raises
+    ------
+    CTSAM3DError
+        CT, clicks or model cannot be used.
+    OSError
+        A file cannot be written.
+    """
+    start = perf_counter()
+    clicks = read_clicks(case.clicks)
+    volume = read_volume(case.ct)
+    seconds = {"read": perf_counter() - start}
+    begun = perf_counter()
+    result = segment(volume, clicks, model.predictor, spacing_mm=spacing_mm, progress=progress)
+    seconds["segment"] = perf_counter() - begun
+    begun = perf_counter()
+    result.save(case.output)
+    if case.picture is not None:
+        write_picture(case.picture, volume, result.segments, case.title)
+    seconds["write"] = perf_counter() - begun
+    seconds["total"] = perf_counter() - start
+    files = {kind: str(path) for kind, path in case.files.items()}
+    report = report_of(result, str(case.ct), model.entry, seconds, files)
+    if case.report is not None:
+        write_report(case.report, report)
+    return result, report

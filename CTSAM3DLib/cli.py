@@ -1,0 +1,106 @@
+"""The command line: ``python -m CTSAM3DLib COMMAND ...``; each command is imported when asked for."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from CTSAM3DLib import __version__
+from CTSAM3DLib.errors import CTSAM3DError
+
+FAILURE = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the module whose ``main(argv)`` runs it, and what it does."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "segment": Command("CTSAM3DLib.cli_segment", "segment one CT from a file of clicks"),
+    "batch": Command("CTSAM3DLib.cli_batch", "segment many CTs listed in a table"),
+    "demo": Command("CTSAM3DLib.demo", "segment a built-in phantom, or a CT of yours"),
+    "models": Command("CTSAM3DLib.cli_models", "list the models that are installed"),
+    "train": Command("CTSAM3DLib.training.__main__", "train a model"),
+    "evaluate": Command("CTSAM3DLib.evaluation.__main__", "measure a model on labelled CTs"),
+    "export": Command("CTSAM3DLib.network.__main__", "make a bundle of trained weights"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the name of the program; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name == "--version":
+        print(f"CTSAM3DLib {__version__}")
+        return 0
+    if name not in COMMANDS:
+        return _failed(f"unknown command {name!r}; known: {', '.join(COMMANDS)}")
+    return _run(COMMANDS[name], words[1:], debug)
+
+
+def usage() -> str:
+    """Return the text of ``--help``.
+
+    Examples
+    --------
+    >>> usage().splitlines()[0]
+    'usage: python -m CTSAM3DLib COMMAND ...'
+    """
+    lines = ["usage: python -m CTSAM3DLib COMMAND ...", "", "commands:"]
+    lines += [f"  {name:<10}{command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "COMMAND --help tells more; --debug shows where an error came from."]
+    return "\n".join(lines)
+
+
+def _run(command: Command, words: list[str], debug: bool) -> int:
+    """Run a command; turn errors into one plain line."""
+    try:
+        code = import_module(command.module).main(words)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _failed(_plain(error))
+    return int(code or 0)
+
+
+def _plain(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the Python package {error.name!r} is needed here and is not installed"
+    if isinstance(error, (CTSAM3DError, OSError, ImportError)):
+        return text
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+def _failed(text: str) -> int:
+    """Write one line to standard error and return the exit code of an error."""
+    print(f"error: {text}", file=sys.stderr)
+    return FAILURE

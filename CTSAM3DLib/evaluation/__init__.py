@@ -1,0 +1,1 @@
+"""Measuring how good a mask is after how many clicks, for our model and for classical methods."""

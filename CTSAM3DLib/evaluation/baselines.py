@@ -1,0 +1,237 @@
+"""Classical segmentation from the same clicks: region growing, Grow from Seeds, random walker.
+
+All work on the voxels of the volume in a box round the positive clicks, with seeds as in
+`seeds.py`. Their options were chosen on cases of the train split by the commands in the
+docstrings' numbers, never on those that are reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy import ndimage
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.evaluation.seeds import BACKGROUND, FOREGROUND, SeededBox, seeded_box
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from CTSAM3DLib.prompts import Click
+    from CTSAM3DLib.volume import Volume
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method that makes a mask from the volume and all clicks at once.
+
+    Attributes
+    ----------
+    margin_mm : float
+        Margin of the box round the positive clicks.
+    """
+
+    name: ClassVar[str] = ""
+    margin_mm: float = 60.0
+
+    def mask(self, volume: Volume, clicks: Sequence[Click]) -> NDArray[np.bool_]:
+        """Segment from a list of clicks.
+
+        Returns
+        -------
+        bool array (K, J, I)
+            On the voxels of the volume; empty without a positive click.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            When a click is not inside the volume.
+        """
+        result = np.zeros(volume.array_kji.shape, dtype=bool)
+        box = seeded_box(volume, clicks, self.margin_mm)
+        if box is not None:
+            result[box.bbox.slices_kji] = self._in_box(box)
+        return result
+
+    def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ConfidenceConnected(Baseline):
+    """SimpleITK's confidence-connected region growing from the positive clicks.
+
+    The HU are smoothed by curvature flow, as in ITK's example of the filter. Every voxel of the
+    region that is nearer to a negative than to any positive click is taken out again.
+
+    Attributes
+    ----------
+    multiplier : float
+        Width of the accepted interval in standard deviations of the region.
+    iterations : int
+        How often mean and deviation are taken again from the region.
+    radius : int
+        Half size in voxels of the cube round a click that gives the first mean and deviation.
+    smoothing : int
+        Iterations of curvature flow.
+    """
+
+    name: ClassVar[str] = "confidence_connected"
+    multiplier: float = 2.0
+    iterations: int = 2
+    radius: int = 1
+    smoothing: int = 5
+
+    def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
+        import SimpleITK as sitk
+
+        image = sitk.GetImageFromArray(box.hu_kji)
+        if self.smoothing:
+            image = sitk.CurvatureFlow(image, timeStep=0.0625, numberOfIterations=self.smoothing)
+        positive = [place for place, is_positive in box.clicks_kji if is_positive]
+        grown = sitk.ConfidenceConnected(
+            image,
+            seedList=[place[::-1] for place in positive],
+            numberOfIterations=int(self.iterations),
+            multiplier=float(self.multiplier),
+            initialNeighborhoodRadius=int(self.radius),
+            replaceValue=1,
+        )
+        region: NDArray[np.bool_] = sitk.GetArrayFromImage(grown) > 0
+        return region & _nearer_to_positive(box)
+
+
+@dataclass(frozen=True)
+class GrowFromSeeds(Baseline):
+    """Slicer's Grow from Seeds: the filter behind the Segment Editor effect, from slicer-core.
+
+    Attributes
+    ----------
+    seed_radius_mm : float
+        Radius of the ball that each click paints.
+    locality : float
+        The effect's "seed locality": cost of distance beside the cost of intensity.
+    """
+
+    name: ClassVar[str] = "grow_from_seeds"
+    seed_radius_mm: float = 5.0
+    locality: float = 0.0
+
+    def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
+        grow_cut, to_vtk, to_numpy = _slicer_parts()
+        # Seeds on the outermost voxels do not spread in this filter: give it one layer more.
+        hu = np.pad(np.rint(box.hu_kji).astype(np.int16), 1, mode="edge")
+        seeds = np.pad(box.seeds(self.seed_radius_mm), 1)
+        algorithm = grow_cut()
+        algorithm.SetIntensityVolume(to_vtk(hu, box.spacing_kji))
+        algorithm.SetSeedLabelVolume(to_vtk(seeds, box.spacing_kji))
+        algorithm.SetDistancePenalty(float(self.locality))
+        algorithm.Update()
+        labels = to_numpy(algorithm.GetOutput().GetPointData().GetScalars())
+        found: NDArray[np.bool_] = labels.reshape(hu.shape)[1:-1, 1:-1, 1:-1] == FOREGROUND
+        return found
+
+
+@dataclass(frozen=True)
+class RandomWalker(Baseline):
+    """The random walker of scikit-image, on every n-th voxel so that time stays bounded.
+
+    Attributes
+    ----------
+    beta : float
+        How much a step of intensity hinders the walker.
+    seed_radius_mm : float
+        Radius of the ball that each click paints.
+    max_voxels : int
+        The box is thinned out to at most about this many voxels.
+    """
+
+    name: ClassVar[str] = "random_walker"
+    beta: float = 130.0
+    seed_radius_mm: float = 5.0
+    max_voxels: int = 40_000
+
+    def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
+        from skimage.segmentation import random_walker
+
+        steps = self._steps(box)
+        thin = tuple(slice(None, None, step) for step in steps)
+        hu = np.clip(box.hu_kji[thin], -200.0, 300.0)
+        labels = box.seeds(self.seed_radius_mm)[thin].copy()
+        for place, positive in box.clicks_kji:
+            at = tuple(p // step for p, step in zip(place, steps, strict=True))
+            labels[at] = FOREGROUND if positive else BACKGROUND
+        if not ((labels == FOREGROUND).any() and (labels == BACKGROUND).any()):
+            painted: NDArray[np.bool_] = box.seeds(self.seed_radius_mm) == FOREGROUND
+            return painted
+        found = random_walker(
+            hu,
+            labels,
+            beta=self.beta,
+            mode="cg_j",
+            tol=1e-3,
+            prob_tol=1.0,
+            spacing=box.spacing_kji * steps,
+        )
+        fine = np.asarray(found == FOREGROUND)
+        for axis, step in enumerate(steps):
+            fine = np.repeat(fine, step, axis=axis)
+        k, j, i = box.hu_kji.shape
+        cropped: NDArray[np.bool_] = fine[:k, :j, :i]
+        return cropped
+
+    def _steps(self, box: SeededBox) -> NDArray[np.int64]:
+        """Thinning along each axis: the finest axis first, until the box is small enough."""
+        steps = np.ones(3, dtype=np.int64)
+        while np.prod(np.ceil(np.array(box.hu_kji.shape) / steps)) > self.max_voxels:
+            steps[int(np.argmin(steps * box.spacing_kji))] += 1
+        return steps
+
+
+BASELINES: dict[str, type[Baseline]] = {
+    kind.name: kind for kind in (ConfidenceConnected, GrowFromSeeds, RandomWalker)
+}
+"""The classical methods by name."""
+
+
+def _nearer_to_positive(box: SeededBox) -> NDArray[np.bool_]:
+    """Voxels whose nearest click is a positive one."""
+    if all(positive for _, positive in box.clicks_kji):
+        return np.ones(box.hu_kji.shape, dtype=bool)
+    distances = []
+    for wanted in (True, False):
+        free = np.ones(box.hu_kji.shape, dtype=bool)
+        for place, positive in box.clicks_kji:
+            if positive == wanted:
+                free[place] = False
+        distances.append(ndimage.distance_transform_edt(free, sampling=box.spacing_kji))
+    nearer: NDArray[np.bool_] = distances[0] <= distances[1]
+    return nearer
+
+
+def _slicer_parts() -> tuple[Any, Any, Any]:
+    """Return the filter class, numpy to vtkImageData, and VTK scalars to numpy."""
+    try:
+        slicer_core: Any = import_module("slicer_core")
+        data_model: Any = import_module("vtkmodules.vtkCommonDataModel")
+        support: Any = import_module("vtkmodules.util.numpy_support")
+    except ImportError as error:
+        raise CTSAM3DError(
+            f"grow_from_seeds needs slicer-core and vtk, which cannot be imported: {error}"
+        ) from error
+
+    def to_vtk(array_kji: NDArray[Any], spacing_kji: NDArray[np.float64]) -> Any:
+        image = data_model.vtkImageData()
+        image.SetDimensions(*array_kji.shape[::-1])
+        image.SetSpacing(*spacing_kji[::-1])
+        image.GetPointData().SetScalars(
+            support.numpy_to_vtk(np.ascontiguousarray(array_kji).ravel(), deep=True)
+        )
+        return image
+
+    return slicer_core.vtkImageGrowCutSegment, to_vtk, support.vtk_to_numpy

@@ -1,0 +1,216 @@
+"""Labelled CTs on disk, and the structures in them that can be scored."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from CTSAM3DLib.errors import CTSAM3DError, GeometryError
+from CTSAM3DLib.volume_io import read_volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from CTSAM3DLib.volume import Volume
+
+_FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One folder with ``ct.nii.gz``, ``labels.nii.gz``, ``labels.json`` and ``meta.json``.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the files are.
+    split : str
+        For example ``"train"`` or ``"validation"``.
+    region : str
+        What the scan shows.
+    label_kind : str
+        ``"human"`` or ``"machine"``: who drew the labels.
+    anatomies : dict
+        Voxel value to name; nothing else is known about the case.
+    """
+
+    folder: Path
+    split: str
+    region: str
+    label_kind: str
+    anatomies: dict[int, str]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def family(self) -> str:
+        """Region and kind of labels: results of different families are never averaged alone."""
+        return f"{self.region}, {self.label_kind} labels"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One labelled anatomy of one case.
+
+    Attributes
+    ----------
+    case_name, family, anatomy : str
+        Where it comes from and what it is.
+    truth_kji : bool array
+        Its mask on the voxels of the volume.
+    volume_cm3 : float
+        Size of that mask.
+    extent_mm : tuple of float
+        Size of its tight box along i, j, k.
+    """
+
+    case_name: str
+    family: str
+    anatomy: str
+    truth_kji: NDArray[np.bool_]
+    volume_cm3: float
+    extent_mm: tuple[float, float, float]
+
+    def size_class(self, patch_mm: float) -> str:
+        """Return ``small`` (< 5 cm3), ``larger than a patch`` or ``medium``.
+
+        Examples
+        --------
+        >>> mask = np.zeros((1, 1, 1), bool)
+        >>> Structure("c", "f", "a", mask, 900.0, (150.0, 80.0, 60.0)).size_class(96.0)
+        'larger than a patch'
+        >>> Structure("c", "f", "a", mask, 4.0, (20.0, 20.0, 20.0)).size_class(96.0)
+        'small (< 5 cm3)'
+        """
+        if max(self.extent_mm) > patch_mm:
+            return "larger than a patch"
+        return "small (< 5 cm3)" if self.volume_cm3 < 5.0 else "medium"
+
+
+def find_cases(
+    data: Path, split: str, pattern: str | None = None, limit: int | None = None
+) -> list[Case]:
+    """List the labelled cases of a split, sorted by name.
+
+    Parameters
+    ----------
+    data : Path
+        A folder of case folders, or one that holds them in ``ct/``.
+    split : str
+        As in ``meta.json``; ``"all"`` takes every split.
+    pattern : str, optional
+        Regular expression that must occur in the name of the case.
+    limit : int, optional
+        Most cases to return.
+
+    Raises
+    ------
+    CTSAM3DError
+        When there is no such case, or a file is damaged.
+    """
+    root = data / "ct" if (data / "ct").is_dir() else data
+    folders = sorted(path.parent for path in root.glob("*/meta.json"))
+    complete = [folder for folder in folders if all((folder / f).is_file() for f in _FILES)]
+    cases = [_case(folder) for folder in complete if re.search(pattern or "", folder.name)]
+    chosen = [case for case in cases if split in {"all", case.split} and case.anatomies]
+    if not chosen:
+        raise CTSAM3DError(
+            f"expected cases of split {split!r} with {', '.join(_FILES)} in {root}, "
+            f"found none among {len(folders)} folders"
+        )
+    return chosen[:limit]
+
+
+def load_case(case: Case) -> tuple[Volume, NDArray[Any]]:
+    """Read CT and labels of a case.
+
+    Returns
+    -------
+    volume : Volume
+        The CT, HU.
+    labels_kji : integer array of the same shape
+        Voxel values as in `Case.anatomies`.
+
+    Raises
+    ------
+    VolumeError
+        When a file cannot be read.
+    GeometryError
+        When CT and labels are not on the same voxels.
+    """
+    volume = read_volume(case.folder / "ct.nii.gz")
+    labels = read_volume(case.folder / "labels.nii.gz")
+    if labels.array_kji.shape != volume.array_kji.shape or not volume.geometry.allclose(
+        labels.geometry, 1e-2
+    ):
+        raise GeometryError(
+            f"{case.name}: expected labels on the voxels of the CT, "
+            f"{volume.array_kji.shape}, got {labels.array_kji.shape}"
+        )
+    return volume, labels.array_kji
+
+
+def structures_of(
+    case: Case, volume: Volume, labels_kji: NDArray[Any], min_voxels: int = 300
+) -> list[Structure]:
+    """Return the labelled anatomies that are large enough to be scored, by label value.
+
+    Parameters
+    ----------
+    case : Case
+        Names of the labels.
+    volume : Volume
+        For the voxel size.
+    labels_kji : integer array
+        From `load_case`.
+    min_voxels : int
+        Smaller structures are left out.
+    """
+    values = labels_kji.astype(np.int64)
+    counts = np.bincount(values.ravel())
+    spacing = np.asarray(volume.geometry.spacing_mm)
+    found = []
+    for value, anatomy in sorted(case.anatomies.items()):
+        if value >= len(counts) or counts[value] < min_voxels:
+            continue
+        truth = values == value
+        box = ndimage.find_objects(truth.astype(np.uint8))[0]
+        size_ijk = np.array([axis.stop - axis.start for axis in box])[::-1]
+        extent = size_ijk * spacing
+        found.append(
+            Structure(
+                case.name,
+                case.family,
+                anatomy,
+                truth,
+                float(counts[value] * spacing.prod() / 1000.0),
+                (float(extent[0]), float(extent[1]), float(extent[2])),
+            )
+        )
+    return found
+
+
+def _case(folder: Path) -> Case:
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        anatomies = {int(value): str(name) for value, name in names.items()}
+        origin = str(meta["label_origin"])
+        return Case(
+            folder=folder,
+            split=str(meta["split"]),
+            region=str(meta["body_region"]),
+            label_kind="human" if origin.lower().startswith("human") else "machine",
+            anatomies=anatomies,
+        )
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CTSAM3DError(f"{folder} is not a labelled case: {error!r}") from error

@@ -1,0 +1,165 @@
+"""The methods that can be compared, all driven click by click."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
+from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.session import InteractiveSession
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from CTSAM3DLib.predictor import Predictor
+    from CTSAM3DLib.volume import Volume
+
+MODEL = "model"
+"""Name of the method that is our model in its interactive session."""
+
+
+class Attempt(Protocol):
+    """One structure being segmented by one method."""
+
+    def add_click(self, click: Click) -> NDArray[np.bool_]:
+        """Take one more click and return the mask (K, J, I) on the volume's voxels."""
+        ...
+
+
+class Method(Protocol):
+    """Something that turns clicks into masks."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables, with its options where they were given."""
+        ...
+
+    def start(self, volume: Volume) -> Attempt:
+        """Begin a structure in a volume."""
+        ...
+
+
+@dataclass
+class _SessionAttempt:
+    session: InteractiveSession
+
+    def add_click(self, click: Click) -> NDArray[np.bool_]:
+        self.session.add_click(click.position_ras, click.positive)
+        return self.session.mask
+
+
+@dataclass
+class ModelMethod:
+    """Our model in its interactive session; patches of one volume are encoded once.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The loaded model.
+    spacing_mm : float, optional
+        Voxel size of the model grid; default: chosen by the session.
+    name : str
+        Name in tables.
+    """
+
+    predictor: Predictor
+    spacing_mm: float | None = None
+    name: str = MODEL
+    _last: InteractiveSession | None = field(default=None, repr=False)
+
+    def start(self, volume: Volume) -> Attempt:
+        """Begin a structure in a volume."""
+        if self._last is None or self._last.volume is not volume:
+            self._last = InteractiveSession.for_volume(volume, self.predictor, self.spacing_mm)
+        return _SessionAttempt(self._last.for_another_structure())
+
+
+@dataclass
+class _BaselineAttempt:
+    baseline: Baseline
+    volume: Volume
+    clicks: ClickHistory = field(default_factory=ClickHistory)
+
+    def add_click(self, click: Click) -> NDArray[np.bool_]:
+        self.clicks = self.clicks.added(click)
+        return self.baseline.mask(self.volume, self.clicks)
+
+
+@dataclass(frozen=True)
+class BaselineMethod:
+    """A classical method, which sees all clicks anew each time.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        The algorithm with its options.
+    name : str
+        Name in tables.
+    """
+
+    baseline: Baseline
+    name: str
+
+    def start(self, volume: Volume) -> Attempt:
+        """Begin a structure in a volume."""
+        return _BaselineAttempt(self.baseline, volume)
+
+
+def split_methods(text: str) -> list[str]:
+    """Split a list of methods at the commas outside square brackets.
+
+    Examples
+    --------
+    >>> split_methods("model,grow_from_seeds[margin_mm=40,locality=0.1]")
+    ['model', 'grow_from_seeds[margin_mm=40,locality=0.1]']
+    """
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+
+
+def baseline_method(text: str) -> BaselineMethod:
+    """Build a classical method from its name, with options in square brackets.
+
+    Parameters
+    ----------
+    text : str
+        For example ``grow_from_seeds`` or ``confidence_connected[multiplier=2.5,iterations=3]``.
+
+    Raises
+    ------
+    CTSAM3DError
+        When the method or an option is unknown, or a value is not a number.
+
+    Examples
+    --------
+    >>> baseline_method("random_walker[beta=90]").baseline.beta
+    90
+    """
+    match = re.fullmatch(r"(\w+)(?:\[([^\]]*)\])?", text)
+    name = match.group(1) if match else text
+    if match is None or name not in BASELINES:
+        known = ", ".join([MODEL, *BASELINES])
+        raise CTSAM3DError(f"expected a method of {known}, got {text!r}")
+    kind = BASELINES[name]
+    options = _options(match.group(2) or "", [option.name for option in fields(kind)], text)
+    return BaselineMethod(kind(**options), text)
+
+
+def _options(text: str, known: list[str], method: str) -> dict[str, Any]:
+    options = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        key, _, value = part.partition("=")
+        if key not in known:
+            raise CTSAM3DError(f"{method}: expected an option of {', '.join(known)}, got {key!r}")
+        try:
+            number = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            number = None
+        if not isinstance(number, (int, float)) or isinstance(number, bool):
+            raise CTSAM3DError(f"{method}: expected a number for {key}, got {value!r}")
+        options[key] = number
+    return options

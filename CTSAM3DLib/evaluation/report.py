@@ -1,0 +1,212 @@
+"""What remains of an evaluation: JSON with everything, a Markdown table, and a plot."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from CTSAM3DLib.atomic_file import written_atomically
+from CTSAM3DLib.evaluation.summary import QUALITIES, Result, Row, grouped, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from CTSAM3DLib.evaluation.noc import ClickProtocol
+
+_PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "slicer-core", "vtk", "scikit-image")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results may depend on.
+
+    Examples
+    --------
+    >>> sorted(versions())[:2]
+    ['SimpleITK', 'ct-sam3d']
+    """
+    from CTSAM3DLib import __version__
+
+    found = {"python": platform.python_version(), "ct-sam3d": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_json(
+    path: Path,
+    results: Sequence[Result],
+    protocol: ClickProtocol,
+    setting: Mapping[str, Any],
+    complete: bool,
+) -> None:
+    """Write every click and score with settings and means; replaces an earlier file whole.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write.
+    results : sequence of Result
+        So far.
+    protocol : ClickProtocol
+        How was clicked and scored.
+    setting : mapping
+        Versions, device, model, methods.
+    complete : bool
+        False while structures are missing.
+    """
+    content = {
+        "complete": complete,
+        "setting": dict(setting),
+        "protocol": asdict(protocol),
+        "means": {
+            kind: {name: [asdict(row) for row in rows_of(some, protocol)] for name, some in named}
+            for kind, named in ((kind, groups.items()) for kind, groups in grouped(results).items())
+        },
+        "structures": [_structure(result) for result in results],
+    }
+    with written_atomically(path) as temporary:
+        temporary.write_text(json.dumps(_without_nan(content), indent=1) + "\n", encoding="utf-8")
+
+
+def markdown(
+    results: Sequence[Result],
+    protocol: ClickProtocol,
+    setting: Mapping[str, Any],
+    complete: bool = True,
+) -> str:
+    """Return the tables of a report.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Of all methods and structures.
+    protocol : ClickProtocol
+        How was clicked and scored.
+    setting : mapping
+        Shown as a list above the tables.
+    complete : bool
+        False adds a line that structures are missing.
+    """
+    lines = ["# Clicks to quality", ""]
+    if not complete:
+        lines += ["**Not finished: some structures are still missing.**", ""]
+    lines += [
+        f"Dice and NSD ({protocol.tolerance_mm:g} mm) on the whole volume; NoC@q is the mean "
+        f"number of clicks to Dice q, where a structure that never reaches it counts "
+        f"{protocol.max_clicks}, and the share that reaches it stands in brackets. Simulated user: "
+        f"{protocol.strategy}, seed {protocol.seed}. A failure scores 0.",
+        "",
+    ]
+    lines += [f"- {key}: {_inline(value)}" for key, value in setting.items()]
+    for kind, groups in grouped(results).items():
+        lines += ["", f"## By {kind}", "", *_table(kind, groups, protocol)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(kind: str, groups: Mapping[str, Sequence[Result]], protocol: ClickProtocol) -> list[str]:
+    marks = [n for n in protocol.checkpoints if n <= protocol.max_clicks]
+    head = [kind, "method", "n"]
+    head += [f"Dice {n}" for n in marks] + [f"NSD {n}" for n in marks]
+    head += [f"NoC@{round(100 * q)}" for q in QUALITIES] + ["s first", "s next", "errors"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, some in groups.items():
+        for row in rows_of(some, protocol):
+            cells = [name, row.method, str(row.n_structures), *_scores(row)]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _scores(row: Row) -> list[str]:
+    cells = [f"{value:.3f}" for value in row.dice.values()]
+    cells += [f"{value:.3f}" for value in row.nsd.values()]
+    cells += [f"{row.noc[q]:.1f} ({100 * row.reached[q]:.0f} %)" for q in QUALITIES]
+    cells += [_seconds(row.first_click_s), _seconds(row.next_click_s)]
+    return [*cells, str(row.n_errors)]
+
+
+def _seconds(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def save_plot(path: Path, results: Sequence[Result], protocol: ClickProtocol) -> None:
+    """Draw mean Dice against clicks, one panel for each case family.
+
+    Parameters
+    ----------
+    path : Path
+        An image file of a kind that matplotlib writes.
+    results : sequence of Result
+        At least one.
+    protocol : ClickProtocol
+        Number of clicks.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    families = grouped(results)["case family"]
+    figure = Figure(figsize=(5.2 * len(families), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
+    clicks = range(1, protocol.max_clicks + 1)
+    for panel, (family, some) in zip(panels, families.items(), strict=True):
+        rows = rows_of(some, protocol)
+        for row in rows:
+            panel.plot(clicks, row.dice_curve, marker="o", markersize=3.5, label=row.method)
+        panel.set(
+            title=f"{family} ({rows[0].n_structures} structures)",
+            xlabel="clicks",
+            ylim=(0, 1),
+            xticks=list(clicks),
+        )
+        panel.title.set_fontsize(9)
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("mean Dice")
+    panels[-1].legend(fontsize=8, loc="lower right")
+    with written_atomically(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _structure(result: Result) -> dict[str, Any]:
+    steps = [
+        {
+            "position_ras": [round(value, 3) for value in step.click.position_ras],
+            "positive": step.click.positive,
+            "seconds": round(step.seconds, 4),
+            "dice": round(step.dice, 5),
+            "nsd": None if step.nsd is None else round(step.nsd, 5),
+        }
+        for step in result.trace.steps
+    ]
+    return {
+        "case": result.case,
+        "family": result.family,
+        "anatomy": result.anatomy,
+        "size_class": result.size_class,
+        "volume_cm3": round(result.volume_cm3, 3),
+        "method": result.method,
+        "error": result.trace.error,
+        "steps": steps,
+    }
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

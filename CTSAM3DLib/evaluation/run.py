@@ -1,0 +1,111 @@
+"""Go through cases, structures and methods, telling what is found as it is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from CTSAM3DLib.evaluation.cases import load_case, structures_of
+from CTSAM3DLib.evaluation.noc import replay, simulate
+from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.roi import choose_spacing_mm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from CTSAM3DLib.evaluation.cases import Case, Structure
+    from CTSAM3DLib.evaluation.methods import Method
+    from CTSAM3DLib.evaluation.noc import ClickProtocol, Trace
+    from CTSAM3DLib.predictor import ModelSettings
+    from CTSAM3DLib.volume import Volume
+
+_USUAL_PATCH = (64, 2.0, (1.5, 4.0))  # voxels, default spacing, range; when no model runs
+
+
+def evaluate(
+    cases: Sequence[Case],
+    methods: Sequence[Method],
+    protocol: ClickProtocol,
+    settings: ModelSettings | None = None,
+    spacing_mm: float | None = None,
+    shared_clicks: bool = False,
+    min_voxels: int = 300,
+) -> Iterator[tuple[Case, list[Result], bool]]:
+    """Measure every method on every structure.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Only their labelled anatomies are scored.
+    methods : sequence of Method
+        At least one.
+    protocol : ClickProtocol
+        How is clicked and scored.
+    settings : ModelSettings, optional
+        Of the model; decide what is larger than a patch.
+    spacing_mm : float, optional
+        Voxel size that the model is told to use.
+    shared_clicks : bool
+        False: each method is corrected on its own mistakes, after a common first click. True: the
+        first method is, and the others get its clicks.
+    min_voxels : int
+        Smaller structures are left out.
+
+    Yields
+    ------
+    case, results, is_last
+        After each structure: one result for each method, and whether it was the case's last.
+
+    Raises
+    ------
+    VolumeError, GeometryError
+        When a case cannot be read.
+    """
+    for case in cases:
+        volume, labels = load_case(case)
+        patch_mm = patch_extent_mm(volume, settings, spacing_mm)
+        structures = structures_of(case, volume, labels, min_voxels)
+        for number, structure in enumerate(structures, 1):
+            traces = _traces(structure, volume, methods, protocol, shared_clicks)
+            size_class = structure.size_class(patch_mm)
+            results = [
+                Result(
+                    case=case.name,
+                    family=case.family,
+                    anatomy=structure.anatomy,
+                    size_class=size_class,
+                    method=method.name,
+                    volume_cm3=structure.volume_cm3,
+                    trace=trace,
+                )
+                for method, trace in zip(methods, traces, strict=True)
+            ]
+            yield case, results, number == len(structures)
+
+
+def patch_extent_mm(
+    volume: Volume, settings: ModelSettings | None, spacing_mm: float | None
+) -> float:
+    """Return the edge of one patch of the model in this volume, mm."""
+    size, default, allowed = _USUAL_PATCH
+    if settings is not None:
+        size = settings.patch_size
+        default, allowed = settings.default_spacing_mm, settings.spacing_range_mm
+    return size * choose_spacing_mm(volume.geometry, default, allowed, spacing_mm)
+
+
+def _traces(
+    structure: Structure,
+    volume: Volume,
+    methods: Sequence[Method],
+    protocol: ClickProtocol,
+    shared_clicks: bool,
+) -> list[Trace]:
+    traces = [simulate(methods[0].start(volume), structure, volume, protocol)]
+    clicks = [step.click for step in traces[0].steps]
+    for method in methods[1:]:
+        attempt = method.start(volume)
+        if shared_clicks:
+            traces.append(replay(attempt, clicks, structure, volume, protocol))
+        else:
+            traces.append(simulate(attempt, structure, volume, protocol))
+    return traces

@@ -1,0 +1,139 @@
+"""Averages over structures: all, by family, by anatomy and by size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from CTSAM3DLib.evaluation.noc import ClickProtocol, Trace
+
+QUALITIES = (0.80, 0.85, 0.90)
+"""Dice values whose number of clicks is counted."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one structure.
+
+    Attributes
+    ----------
+    case, family, anatomy, size_class, method : str
+        What was measured.
+    volume_cm3 : float
+        Size of the truth.
+    trace : Trace
+        All clicks and scores.
+    """
+
+    case: str
+    family: str
+    anatomy: str
+    size_class: str
+    method: str
+    volume_cm3: float
+    trace: Trace
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means of one method over one group of structures.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method.
+    n_structures, n_errors : int
+        How many structures, and on how many the method failed (they score 0 from there on).
+    dice, nsd : dict
+        Number of clicks to mean score.
+    dice_curve : list of float
+        Mean Dice after 1, 2, ... clicks.
+    noc : dict
+        Quality to mean number of clicks; a structure that never reaches it counts with the
+        largest number of clicks.
+    reached : dict
+        Quality to share of the structures that reach it.
+    first_click_s, next_click_s : float
+        Mean seconds until the mask; NaN when there is no such click.
+    """
+
+    method: str
+    n_structures: int
+    n_errors: int
+    dice: dict[int, float]
+    nsd: dict[int, float]
+    dice_curve: list[float]
+    noc: dict[float, float]
+    reached: dict[float, float]
+    first_click_s: float
+    next_click_s: float
+
+
+def mean_row(method: str, traces: Sequence[Trace], protocol: ClickProtocol) -> Row:
+    """Average the traces of one method.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    traces : sequence of Trace
+        At least one.
+    protocol : ClickProtocol
+        Number of clicks and checkpoints.
+    """
+    limit = protocol.max_clicks
+    marks = [n for n in protocol.checkpoints if n <= limit]
+    counts = {q: [trace.clicks_to(q) for trace in traces] for q in QUALITIES}
+    first = [trace.steps[0].seconds for trace in traces if trace.steps]
+    later = [step.seconds for trace in traces for step in trace.steps[1:]]
+    return Row(
+        method=method,
+        n_structures=len(traces),
+        n_errors=sum(bool(trace.error) for trace in traces),
+        dice={n: _mean(trace.dice_after(n) for trace in traces) for n in marks},
+        nsd={n: _mean(trace.nsd_after(n) for trace in traces) for n in marks},
+        dice_curve=[_mean(t.dice_after(n) for t in traces) for n in range(1, limit + 1)],
+        noc={q: _mean(limit if n is None else n for n in counts[q]) for q in QUALITIES},
+        reached={q: _mean(n is not None for n in counts[q]) for q in QUALITIES},
+        first_click_s=_mean(first),
+        next_click_s=_mean(later),
+    )
+
+
+def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
+    """Sort results into the groups of the report.
+
+    Returns
+    -------
+    dict of dict of list
+        Kind of group ("case family", "size class", "anatomy") to name of the group to results.
+    """
+    groups: dict[str, dict[str, list[Result]]] = {
+        "case family": defaultdict(list),
+        "size class": defaultdict(list),
+        "anatomy": defaultdict(list),
+    }
+    for result in results:
+        groups["case family"][result.family].append(result)
+        groups["size class"][f"{result.family}: {result.size_class}"].append(result)
+        groups["anatomy"][f"{result.family}: {result.anatomy}"].append(result)
+    return {kind: dict(sorted(named.items())) for kind, named in groups.items()}
+
+
+def rows_of(results: Sequence[Result], protocol: ClickProtocol) -> list[Row]:
+    """Return one row for each method that occurs, in order of first occurrence."""
+    by_method: dict[str, list[Trace]] = defaultdict(list)
+    for result in results:
+        by_method[result.method].append(result.trace)
+    return [mean_row(method, traces, protocol) for method, traces in by_method.items()]
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return float(np.mean(numbers)) if numbers else float("nan")
