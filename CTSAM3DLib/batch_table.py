@@ -72,10 +72,12 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     table = Path(path)
     rows = _rows(table)
     cts = [_absolute(row["ct"], table.parent) for _, row in rows]
-    names = _names(cts)
+    unnamed = [ct for (_, row), ct in zip(rows, cts, strict=True) if not row.get("output")]
+    names = iter(_names(unnamed))
     found = []
-    for (line, row), ct, name in zip(rows, cts, names, strict=True):
-        output = _output(row.get("output", ""), Path(output_dir), name, f"{table}, line {line}")
+    for (line, row), ct in zip(rows, cts, strict=True):
+        given = row.get("output") or next(names) + SUFFIX
+        output = _output(given, Path(output_dir), f"{table}, line {line}")
         stem = output.name[: -len(SUFFIX)]
         case = Case(
             ct=ct,
@@ -142,10 +144,8 @@ def _names(cts: Sequence[Path]) -> list[str]:
     return [f"{a}_{n}" if several[a] > 1 else a for n, a in enumerate(names, 1)]
 
 
-def _output(value: str, folder: Path, name: str, what: str) -> Path:
+def _output(value: str, folder: Path, what: str) -> Path:
     """Return the segmentation file of a row."""
-    if not value:
-        return folder / f"{name}{SUFFIX}"
     if not value.lower().endswith(SUFFIX):
         raise ClicksFileError(f"{what}: expected an output ending with {SUFFIX}, got {value!r}")
     return folder / Path(value).expanduser()

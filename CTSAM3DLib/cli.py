@@ -1,4 +1,4 @@
-"""The command line: ``python -m CTSAM3DLib COMMAND ...``; each command is imported when asked for."""
+"""The command line, ``python -m CTSAM3DLib COMMAND ...``; a command is imported when asked for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Command:
 COMMANDS = {
     "segment": Command("CTSAM3DLib.cli_segment", "segment one CT from a file of clicks"),
     "batch": Command("CTSAM3DLib.cli_batch", "segment many CTs listed in a table"),
-    "demo": Command("CTSAM3DLib.demo", "segment a built-in phantom, or a CT of yours"),
+    "demo": Command("CTSAM3DLib.cli_demo", "segment a generated torso CT from stored clicks"),
     "models": Command("CTSAM3DLib.cli_models", "list the models that are installed"),
     "train": Command("CTSAM3DLib.training.__main__", "train a model"),
     "evaluate": Command("CTSAM3DLib.evaluation.__main__", "measure a model on labelled CTs"),

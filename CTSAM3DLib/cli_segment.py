@@ -88,7 +88,8 @@ def table(result: SegmentationResult) -> str:
         volume_cm3 = f"{volumes_cm3[segment.name]:.1f}" if segment.mask.voxel_count else "empty"
         rows.append((segment.name, clicks, volume_cm3, f"{result.seconds[segment.name]:.2f}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-        for row in rows
-    )
+    lines = []
+    for name, *numbers in rows:
+        right = [f"{text:>{width}}" for text, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([f"{name:<{widths[0]}}", *right]))
+    return "\n".join(lines)

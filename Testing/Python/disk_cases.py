@@ -1,0 +1,54 @@
+"""Small CTs and clicks on disk, for tests of whole cases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fake_predictor import BallPredictor
+
+from CTSAM3DLib.case import LoadedModel
+from CTSAM3DLib.geometry import Geometry
+
+SHAPE = (16, 20, 24)
+
+
+def geometry() -> Geometry:
+    """Return a grid in LPS order with 1.5 x 1.5 x 2 mm voxels."""
+    matrix = np.diag([-1.5, -1.5, 2.0, 1.0])
+    matrix[:3, 3] = (20, 15, -10)
+    return Geometry(matrix, SHAPE)
+
+
+def write_ct(path: Path) -> Path:
+    """Write a CT of noise that SimpleITK reads."""
+    import SimpleITK as sitk
+
+    values = np.random.default_rng(1).integers(-200, 200, SHAPE).astype(np.int16)
+    image = sitk.GetImageFromArray(values)
+    origin, spacing, direction = geometry().lps()
+    image.SetOrigin(origin)
+    image.SetSpacing(spacing)
+    image.SetDirection(direction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def write_clicks_file(path: Path, structures: dict[str, Any] | None = None) -> Path:
+    """Write clicks near the middle of the CT."""
+    middle = geometry().ras_from_ijk((12, 10, 8)).tolist()
+    content = {
+        "coordinate_system": "RAS",
+        "structures": structures or {"liver": {"positive": [middle]}},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def ball_model(*_: object, **__: object) -> LoadedModel:
+    """Return a model without a network."""
+    return LoadedModel(BallPredictor(radius=4))
