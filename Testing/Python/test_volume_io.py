@@ -214,16 +214,24 @@ def test_a_file_that_ends_early_is_never_read_as_zeros(
         read_volume(path)
 
 
-@pytest.mark.parametrize("place", [0.9, 1.0], ids=["voxels", "checksum"])
-def test_a_damaged_nifti_is_refused(tmp_path: Path, rng: np.random.Generator, place: float) -> None:
-    # ITK alone reads both, the first one with zeros after the damage.
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("checksum", "CRC"), ("voxels", "CRC"), ("blocks", "Error -3")],
+)
+def test_a_damaged_nifti_is_refused(
+    tmp_path: Path, rng: np.random.Generator, name: str, text: str
+) -> None:
+    # ITK alone reads all three, with wrong voxels or zeros after the damage.
     array = rng.integers(-1000, 2000, (32, 64, 64)).astype(np.int16)
-    path = _write(array, tmp_path / "ct.nii.gz", np.eye(3))
-    content = bytearray(path.read_bytes())
-    at = int(len(content) * place) - 6
-    content[at : at + 4] = bytes(value ^ 0xFF for value in content[at : at + 4])
+    whole = _write(array, tmp_path / "ct.nii", np.eye(3)).read_bytes()
+    # Two parts stored as they are: the voxels are where they are, and a part starts with a
+    # header of ten bytes, then the type of its first block.
+    first = gzip.compress(whole[:130_000], compresslevel=0)
+    content = bytearray(first + gzip.compress(whole[130_000:], compresslevel=0))
+    content[{"checksum": -6, "voxels": 200_000, "blocks": len(first) + 10}[name]] ^= 0x07
+    path = tmp_path / "ct.nii.gz"
     path.write_bytes(content)
-    with pytest.raises(VolumeError, match="truncated or damaged one"):
+    with pytest.raises(VolumeError, match=f"truncated or damaged one .*{text}"):
         read_volume(path)
 
 
