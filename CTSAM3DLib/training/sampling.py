@@ -126,6 +126,7 @@ def cut(
         return torch.full(out_shape, fill, device=volume.device)
     crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
     crop = (crop.float() - fill)[None, None]
+    steps = np.minimum(steps, crop.shape[2:])  # where only a sliver of the volume is in reach
     if steps.max() > 1:
         crop = F.avg_pool3d(crop, steps.tolist(), ceil_mode=True, count_include_pad=False)
     offset = (placement.centre - start - (steps - 1) / 2) / steps

@@ -39,6 +39,13 @@ def test_outside_the_volume_is_air() -> None:
     assert float(patch.max()) == float(patch.min()) == -1024.0
 
 
+def test_a_sliver_thinner_than_a_block_is_sampled() -> None:
+    placement = PatchPlacement(8, np.array([12.5, 14.0, 16.0]), np.diag([3.0, 3.0, 3.0]), 3.0)
+    patch = cut(torch.full((2, 32, 32), 70.0), placement, nearest=False, fill=0.0)
+    assert patch.shape == (8, 8, 8)
+    assert float(patch.max()) == pytest.approx(70.0)
+
+
 def test_coarse_patches_are_averaged_without_a_shift() -> None:
     z, y, x = np.ogrid[:32, :32, :32]
     ramp = (2.0 * z + 3.0 * y - x).astype(np.float32)
