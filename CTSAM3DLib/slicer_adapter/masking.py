@@ -50,7 +50,7 @@ def check_editor(target: SegmentTarget) -> None:
     """
     editor_node = target.editor_logic.GetSegmentEditorNode()
     segmentation_node: Any = target.segmentation_node
-    edited = None if editor_node is None else editor_node.GetSegmentationNode()
+    edited: Any = None if editor_node is None else editor_node.GetSegmentationNode()
     if edited is not segmentation_node:
         got = "none" if edited is None else name_of(edited)
         message = f"expected a segment editor of {name_of(segmentation_node)}, got {got}"

@@ -148,6 +148,16 @@ def test_overwriting_visible_spares_hidden_segments(mrml):
     np.testing.assert_array_equal(case.read("container"), CONTAINER & ~NEW)
 
 
+def test_without_a_display_node_no_segment_counts_as_visible(mrml):
+    case = Case(mrml)
+    case.node.SetOverwriteMode(EDITOR.OverwriteVisibleSegments)
+    case.segmentation.SetAndObserveDisplayNodeID(None)
+    write_segment(case.target, NEW)
+
+    np.testing.assert_array_equal(case.read(), NEW)
+    np.testing.assert_array_equal(case.read("container"), CONTAINER)
+
+
 def test_segments_that_share_a_labelmap_do_not_disturb_each_other(mrml):
     case = Case(mrml)
     apart = box((16, 19), (1, 4), (1, 4))

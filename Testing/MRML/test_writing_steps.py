@@ -92,6 +92,12 @@ def test_a_failed_write_leaves_segment_and_tag_as_they_were(mrml):
     np.testing.assert_array_equal(case.read(), NEW)
     assert get_clicks(case.segmentation, "organ") == history((1, 2, 3))
     assert not case.logic.GetVerbose()
+    with pytest.raises(NodeError, match="Unable to update volume"):
+        write_segment(case.of("neighbour"), OLD, history((4, 5, 6)))
+    assert clicks_text(case.segmentation, "neighbour") is None
+    with pytest.raises(NodeError, match="Unable to update volume"):
+        write_segment(case.target, OLD)
+    assert get_clicks(case.segmentation, "organ") == history((1, 2, 3))
 
 
 def test_settings_that_cannot_be_used_are_named(mrml):
@@ -114,6 +120,9 @@ def test_settings_that_cannot_be_used_are_named(mrml):
     case.node.SetMaskMode(EDIT.EditAllowedInsideVisibleSegments)
     case.segmentation.SetAndObserveDisplayNodeID(None)
     refused(r"expected .* to have a display node")
+    case.logic.SetSegmentEditorNode(None)
+    refused('expected a segment editor of "Segmentation", got none')
+    case.logic.SetSegmentEditorNode(case.node)
     other = mrml.segmentation()
     other.SetName("Other")
     case.logic.SetSegmentationNode(other)
