@@ -1,11 +1,15 @@
-"""Whether a NIfTI file is whole: ITK reads a truncated one and fills the rest with zeros."""
+"""Two traps of reading NIfTI with ITK: files that end early, and neighbours of the same name."""
 
 from __future__ import annotations
 
 import gzip
 import math
+import shutil
 import struct
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from CTSAM3DLib.errors import VolumeError
@@ -17,8 +21,9 @@ _HEADER = 348  # bytes; ITK reads no NIfTI-2
 def check_nifti_complete(file: Path) -> None:
     """Raise VolumeError if a .nii or .nii.gz file holds less data than its header says.
 
-    A compressed file is read through once, which also verifies its checksum: a broken download
-    would otherwise become slices of zeros. Costs about as much as reading the image.
+    ITK fills what is missing with zeros: a broken download becomes slices of water. A compressed
+    file is read through once, which also verifies its checksum and costs about as much as
+    reading the image.
 
     Parameters
     ----------
@@ -46,6 +51,29 @@ def check_nifti_complete(file: Path) -> None:
     if wanted is not None and found < wanted:
         message = f"expected {wanted} bytes of image, got {found}: the file is truncated"
         raise VolumeError(message)
+
+
+@contextmanager
+def without_namesake(file: Path) -> Iterator[Path]:
+    """Give a path under which ITK reads the voxels of this very file.
+
+    Asked for ct.nii.gz, ITK takes the voxels of ct.nii if there is one in the same folder, even
+    if its image has another size. Such a file is copied to a folder of its own for the time of
+    reading; any other file stays where it is.
+
+    Parameters
+    ----------
+    file : path
+        An image file of any kind.
+    """
+    stem = file.name[: -len(".nii.gz")]
+    is_compressed = file.name.lower().endswith(".nii.gz")
+    namesakes = (file.with_name(stem + suffix) for suffix in (".nii", ".NII"))
+    if not (is_compressed and any(namesake.exists() for namesake in namesakes)):
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(shutil.copy(file, folder))
 
 
 def _expected_bytes(header: bytes) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 from CTSAM3DLib.dicom_series import import_simpleitk, largest_series, read_series
 from CTSAM3DLib.errors import GeometryError, VolumeError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.nifti_check import check_nifti_complete
+from CTSAM3DLib.nifti_check import check_nifti_complete, without_namesake
 from CTSAM3DLib.volume import Volume
 
 
@@ -83,13 +83,14 @@ def _read_file(file: Path) -> tuple[Any, Geometry, str]:
     sitk = import_simpleitk()
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(file))
     try:
-        # The header first: a wrong kind of image is refused before its voxels are read.
-        reader.ReadImageInformation()
-        _check_header(reader.GetSize(), reader.GetNumberOfComponents())
-        check_nifti_complete(file)
-        image = _without_single_frame(reader.Execute())
+        with without_namesake(file) as readable:
+            reader.SetFileName(str(readable))
+            # The header first: a wrong kind of image is refused before its voxels are read.
+            reader.ReadImageInformation()
+            _check_header(reader.GetSize(), reader.GetNumberOfComponents())
+            check_nifti_complete(readable)
+            image = _without_single_frame(reader.Execute())
     except RuntimeError as error:  # what SimpleITK raises
         message = f"expected a readable image, got: {_itk_reason(error)}"
         raise VolumeError(message) from error

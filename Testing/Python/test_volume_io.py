@@ -221,9 +221,9 @@ def test_a_file_that_ends_early_is_never_read_as_zeros(
 def test_a_damaged_nifti_is_refused(
     tmp_path: Path, rng: np.random.Generator, name: str, text: str
 ) -> None:
-    # ITK alone reads all three, with wrong voxels or zeros after the damage.
+    # ITK alone reads all three, with other voxels or none after the damage.
     array = rng.integers(-1000, 2000, (32, 64, 64)).astype(np.int16)
-    whole = _write(array, tmp_path / "ct.nii", np.eye(3)).read_bytes()
+    whole = _write(array, tmp_path / "whole.nii", np.eye(3)).read_bytes()
     # Two parts stored as they are: the voxels are where they are, and a part starts with a
     # header of ten bytes, then the type of its first block.
     first = gzip.compress(whole[:130_000], compresslevel=0)
@@ -233,6 +233,20 @@ def test_a_damaged_nifti_is_refused(
     path.write_bytes(content)
     with pytest.raises(VolumeError, match=f"truncated or damaged one .*{text}"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("neighbour", ["ct.nii", "ct.hdr", "ct.mha", "other.nii.gz"])
+def test_a_neighbour_of_the_same_name_is_not_read_instead(
+    tmp_path: Path, hu: NDArray[np.int16], neighbour: str
+) -> None:
+    # Asked for ct.nii.gz, ITK alone takes the voxels of ct.nii.
+    _write(np.zeros_like(hu), tmp_path / neighbour, np.eye(3))
+    path = _write(hu, tmp_path / "ct.nii.gz", np.eye(3))
+    volume = read_volume(path)
+    assert np.array_equal(volume.array_kji, hu)
+    assert volume.name == "ct.nii.gz"
+    assert np.unique(read_volume(tmp_path / neighbour).array_kji).tolist() == [0]
+    assert read_volume(path).geometry == volume.geometry
 
 
 def test_a_nifti_of_several_compressed_parts_is_read(tmp_path: Path, hu: NDArray[np.int16]) -> None:
