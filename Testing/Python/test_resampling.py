@@ -63,6 +63,7 @@ def _off_border(indices: NDArray[np.float64], size_ijk: tuple[int, ...]) -> NDAr
 # --- patches -------------------------------------------------------------------------------------
 
 
+@settings(max_examples=60)
 @given(geometries(), st.floats(0.1, 1.99), st.data())
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_patches_without_averaging_agree_with_simpleitk(
@@ -320,6 +321,7 @@ def test_the_volume_box_holds_exactly_the_voxels_centred_in_the_grid_box(
     assert np.array_equal(painted[sure], inside[sure])
 
 
+@settings(max_examples=60)
 @given(geometries(), st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0, 3.7]), st.integers(1, 4))
 def test_boxes_that_tile_the_grid_tile_the_volume(
     geometry: Geometry, ratio: float, edge: int

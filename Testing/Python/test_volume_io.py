@@ -440,6 +440,32 @@ def test_series_with_slices_of_another_size_are_refused(
         read_volume(tmp_path / "ct")
 
 
+def test_a_series_of_colour_pictures_is_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    colour = np.repeat(hu[..., None] % 256, 3, axis=-1).astype(np.uint8)
+    _write_series(tmp_path / "ct", hu, _stack(4))
+    for file in (tmp_path / "ct").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+        dataset.PlanarConfiguration, dataset.PixelRepresentation = 0, 0
+        dataset.PixelData = colour[0].tobytes()
+        dataset.save_as(file)
+    with pytest.raises(VolumeError, match=r"one value per voxel in series .*, got 3"):
+        read_volume(tmp_path / "ct")
+
+
+def test_slices_that_cannot_be_decoded_are_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    _write_series(tmp_path / "ct", hu, _stack(4))
+    for file in (tmp_path / "ct").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+        dataset.PixelData = pydicom.encaps.encapsulate([b"not a JPEG 2000 stream"])
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(file)
+    with pytest.raises(VolumeError, match="expected readable DICOM slices, got"):
+        read_volume(tmp_path / "ct")
+
+
 def test_a_slice_that_ends_early_leaves_a_gap_that_is_refused(
     tmp_path: Path, hu: NDArray[np.int16]
 ) -> None:
