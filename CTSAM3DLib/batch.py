@@ -85,9 +85,9 @@ class BatchRun:
         """
         entry: dict[str, Any] = {"case": item.name, "ct": str(item.case.ct)}
         try:
-            mark = fingerprint(item.case, self._settings)
+            mark = self._mark(item.case)
             earlier = self._earlier.get(item.name)
-            if earlier and earlier.get("fingerprint") == mark and _is_complete(item.case):
+            if earlier and mark == earlier.get("fingerprint", "") and _is_complete(item.case):
                 entry = {**earlier, "status": "skipped"}
             else:
                 model = self._model(item.device)
@@ -99,6 +99,13 @@ class BatchRun:
         self.entries[item.name] = entry
         self._write_reports()
         return entry
+
+    def _mark(self, case: Case) -> str | None:
+        """Return the fingerprint, None when a file is missing: reading it tells that better."""
+        try:
+            return fingerprint(case, self._settings)
+        except OSError:
+            return None
 
     def _model(self, device: str) -> LoadedModel:
         """Return the model on a device, loaded once."""

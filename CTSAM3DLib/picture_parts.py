@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ TEXT = "#E8ECEF"
 FAINT = "#9AA5AD"
 EDGE = "#06080A"
 
+_LEAST_GAP = 0.3
+_HUE_TURNS = tuple(0.04 * sign * step for step in range(13) for sign in (1, -1))
+
 # Blue and orange stay apart for every common kind of colour blindness; the shapes differ as well.
 MARKERS: dict[bool, dict[str, Any]] = {
     True: {"marker": "o", "markerfacecolor": "#56B4E9", "markersize": 7.0, "markeredgewidth": 1.3},
@@ -30,24 +34,24 @@ MARKERS: dict[bool, dict[str, Any]] = {
 def picture_colours(rgbs: Sequence[tuple[int, int, int]]) -> list[tuple[float, float, float]]:
     """Return colours that show on a dark background and differ from each other.
 
-    Dark colours are raised; when two structures share a colour, as left and right kidney do in
-    Slicer, the later ones are turned and lightened.
+    Dark colours are raised. A colour that is too near to an earlier one, as those of heart, liver
+    and aorta or of left and right kidney in Slicer, is turned round the colour circle.
 
     Examples
     --------
-    >>> first, second = picture_colours([(212, 126, 151), (212, 126, 151)])
-    >>> first == second
+    >>> picture_colours([(212, 126, 151), (212, 126, 151)])[1] == (212 / 255, 126 / 255, 151 / 255)
     False
     """
     found: list[tuple[float, float, float]] = []
-    seen: dict[tuple[int, int, int], int] = {}
     for rgb in rgbs:
-        repeat = seen.get(rgb, 0)
-        seen[rgb] = repeat + 1
         hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
-        hue = (hue + 0.11 * repeat) % 1.0
-        lightness = min(max(lightness, 0.45) + 0.06 * repeat, 0.85)
-        found.append(colorsys.hls_to_rgb(hue, lightness, max(saturation, 0.35)))
+        lightness, saturation = min(max(lightness, 0.45), 0.85), max(saturation, 0.35)
+        tries = [
+            colorsys.hls_to_rgb((hue + turn) % 1.0, lightness, saturation) for turn in _HUE_TURNS
+        ]
+        gaps = [min((math.dist(one, other) for other in found), default=9.0) for one in tries]
+        wide = [number for number, gap in enumerate(gaps) if gap > _LEAST_GAP]
+        found.append(tries[wide[0] if wide else int(np.argmax(gaps))])
     return found
 
 

@@ -23,6 +23,8 @@ from CTSAM3DLib.terminology import terminology_entry
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")
 
+from vtk.util.numpy_support import vtk_to_numpy  # noqa: E402
+
 SHAPE = (12, 14, 16)
 
 
@@ -85,7 +87,7 @@ def matrix_array(matrix: Any) -> NDArray[np.float64]:
 def voxels_in_world(image: Any, label: int) -> NDArray[np.float64]:
     """Return the RAS positions of all voxels of a label, sorted."""
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
-    scalars = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    scalars = vtk_to_numpy(image.GetPointData().GetScalars())
     array = scalars.reshape(k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
     index = np.argwhere(array == label)[:, ::-1] + (i0, j0, k0)
     matrix = vtk.vtkMatrix4x4()

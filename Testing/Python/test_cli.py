@@ -163,7 +163,10 @@ def test_batch_runs_resumes_and_tells_failures_by_its_exit_code(
     assert run("batch", table, "--output-dir", case / "out", "--no-pictures") == 1
     printed = capsys.readouterr().out
     assert "skipped ct\n" in printed
-    assert "failed  none: FileNotFoundError" in printed
+    assert (
+        "failed  none: VolumeError: expected an image file or a DICOM folder, found nothing"
+        in printed
+    )
     assert "2 cases: 0 done, 1 skipped, 1 failed\n" in printed
     words = ("batch", table, "--output-dir", case / "out", "--no-pictures", "--overwrite")
     assert run(*words) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,10 @@ def test_same_colours_are_told_apart_and_dark_ones_raised() -> None:
     colours = picture_colours([(10, 10, 60), (212, 126, 151), (212, 126, 151), (212, 126, 151)])
     assert len(set(colours)) == 4
     assert min(max(colour) for colour in colours) > 0.5
+    organs = picture_colours([(206, 110, 84), (224, 97, 76), (221, 130, 101), (216, 101, 79)])
+    gaps = [np.linalg.norm(np.subtract(a, b)) for a, b in itertools.combinations(organs, 2)]
+    assert min(gaps) > 0.25
+    assert organs[0] == pytest.approx(np.array([206, 110, 84]) / 255, abs=1e-9)
 
 
 def magenta(path: Path) -> NDArray[np.bool_]:
