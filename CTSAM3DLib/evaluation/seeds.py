@@ -48,7 +48,8 @@ class SeededBox:
     def seeds(self, radius_mm: float) -> NDArray[np.uint8]:
         """Return a label image: `FOREGROUND`, `BACKGROUND`, or 0 where nothing is known.
 
-        Each click paints a ball, a later one over an earlier one, as with a brush. The faces of
+        Each click paints a ball, a later one over an earlier one, as with a brush; only the voxel
+        of a click itself is never painted over by another. The faces of
         the box are background, except those on the edge of the volume: there the structure may go
         on. When all are on the edge, all are background, since both labels are needed.
         """
@@ -62,6 +63,8 @@ class SeededBox:
                 labels[tuple(where)] = BACKGROUND
         for place, positive in self.clicks_kji:
             self._paint_ball(labels, place, radius_mm, FOREGROUND if positive else BACKGROUND)
+        for place, positive in self.clicks_kji:
+            labels[place] = FOREGROUND if positive else BACKGROUND
         return labels
 
     def _paint_ball(
@@ -79,7 +82,6 @@ class SeededBox:
         )
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         labels[box][squared <= radius_mm**2] = value
-        labels[place] = value
 
 
 def seeded_box(volume: Volume, clicks: Sequence[Click], margin_mm: float) -> SeededBox | None:
