@@ -216,8 +216,6 @@ def linear_matrix_between(
     True
     """
     first, second = source.GetParentTransformNode(), target.GetParentTransformNode()
-    if first is second:
-        return np.eye(4)
     between = transform_between(first, second)
     linear = vtk.vtkTransform()
     if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):

@@ -192,8 +192,11 @@ def test_taking_from_another_grid_honours_the_mask(mrml):
     case.check("neighbour", COARSE, COARSE.sample(NEIGHBOUR) & ~COARSE.sample(after))
 
 
-def test_a_new_segment_does_not_resample_the_labelmap_that_it_shares(mrml):
-    case = Case(mrml, VOLUME, {"neighbour": (COARSE, NEIGHBOUR)})
+@pytest.mark.parametrize("start", [15, 20])
+def test_a_new_segment_does_not_resample_the_labelmap_that_it_shares(mrml, start):
+    neighbour = np.zeros(SHAPE, dtype=bool)
+    neighbour[:3, :, start:] = True  # from 20 on, Slicer by itself would not see the two apart
+    case = Case(mrml, VOLUME, {"neighbour": (COARSE, neighbour)})
     before = layer_matrix(case.segmentation, "neighbour")
     segmentation = case.segmentation.GetSegmentation()
     segmentation.AddEmptySegment("organ")
@@ -206,8 +209,20 @@ def test_a_new_segment_does_not_resample_the_labelmap_that_it_shares(mrml):
     case.write(NEW)
 
     case.check("organ", VOLUME, NEW)
-    case.check("neighbour", COARSE, COARSE.sample(NEIGHBOUR))
+    case.check("neighbour", COARSE, COARSE.sample(neighbour))
     np.testing.assert_allclose(layer_matrix(case.segmentation, "neighbour"), before, atol=1e-9)
+
+
+@pytest.mark.parametrize("grid", [COARSE, FINE, CROPPED], ids=["coarse", "fine", "cropped"])
+def test_a_changed_box_changes_no_centre_outside_it(mrml, grid):
+    case = Case(mrml, grid, {"organ": (grid, OLD)})
+    hole = np.zeros(SHAPE, dtype=bool)
+    hole[7:11, 8:11, 8:13] = True
+    assert (OLD & hole).sum() == hole.sum()
+
+    case.write(changed_box(hole, np.zeros(SHAPE, dtype=bool)))
+
+    case.check("organ", grid, grid.sample(OLD & ~hole))
 
 
 def test_a_new_segment_beside_imported_ones_takes_their_grid(mrml):
