@@ -41,6 +41,15 @@ class Baseline:
     name: ClassVar[str] = ""
     margin_mm: float = 40.0
 
+    def prepare(self) -> None:
+        """Load what the method needs, so that no click is timed with it.
+
+        Raises
+        ------
+        CTSAM3DError
+            When a package is missing.
+        """
+
     def mask(self, volume: Volume, clicks: Sequence[Click]) -> NDArray[np.bool_]:
         """Segment from a list of clicks.
 
@@ -125,6 +134,10 @@ class GrowFromSeeds(Baseline):
     margin_mm: float = 40.0
     seed_radius_mm: float = 5.0
     locality: float = 2.0
+
+    def prepare(self) -> None:
+        """Load the filter; CTSAM3DError without slicer-core."""
+        _slicer_parts()
 
     def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
         grow_cut, to_vtk, to_numpy = _slicer_parts()

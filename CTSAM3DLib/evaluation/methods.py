@@ -107,6 +107,7 @@ class BaselineMethod:
 
     def start(self, volume: Volume) -> Attempt:
         """Begin a structure in a volume."""
+        self.baseline.prepare()
         return _BaselineAttempt(self.baseline, volume)
 
 

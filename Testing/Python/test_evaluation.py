@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -245,6 +246,12 @@ def test_random_walker_thins_out_large_boxes(ball):
     mask = RandomWalker(margin_mm=60.0, max_voxels=9000).mask(volume, [CENTRE, OUTSIDE])
     assert mask.shape == truth.shape
     assert dice(mask, truth) > 0.75
+
+
+def test_missing_slicer_core_is_named_before_the_first_click(ball, monkeypatch):
+    monkeypatch.setitem(sys.modules, "slicer_core", None)
+    with pytest.raises(CTSAM3DError, match="grow_from_seeds needs slicer-core and vtk"):
+        baseline_method("grow_from_seeds").start(ball[0])
 
 
 def test_seed_locality_reaches_the_filter(ball):
