@@ -1,0 +1,105 @@
+"""A stand-in for the 3D Slicer application, for tests: real MRML from the slicer-core wheel, Qt from PySide6.
+
+Only test set-up imports this package; tests themselves see `slicer`, `qt` and `ctk`, as in Slicer. See README.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+HERE = Path(__file__).parent
+_kept: list[Any] = []
+
+
+def missing() -> str:
+    """Return in words what this machine lacks to run the stand-in; empty if nothing."""
+    for package in ("slicer", "PySide6", "vtk"):
+        if importlib.util.find_spec(package) is None:
+            return f"the package {package} is not installed (requirements/slicer.txt)"
+    if sys.platform.startswith("linux") and not _has_library("EGL", "OSMesa"):
+        return "neither libEGL nor libOSMesa is installed (apt-get install libegl1 libgl1-mesa-dri)"
+    return ""
+
+
+def _has_library(*names: str) -> bool:
+    for name in names:
+        found = ctypes.util.find_library(name)
+        if found:
+            try:
+                ctypes.CDLL(found)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def _environment() -> None:
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
+
+
+def _names_of_classes(slicer: ModuleType, ctk: ModuleType) -> None:
+    """Put the stand-in classes where Slicer has them."""
+    from Testing.HeadlessSlicer import application, module_host  # noqa: F401 - they declare classes
+    from Testing.HeadlessSlicer.native import NATIVE_CLASSES
+
+    for name, cls in NATIVE_CLASSES.items():
+        setattr(ctk if name.startswith("ctk") else slicer, name, cls)
+
+
+def start() -> ModuleType:
+    """Boot the stand-in once a process and return `slicer`; modules are loaded afterwards."""
+    import slicer
+
+    if _kept:
+        return slicer
+    _environment()
+    from Testing.HeadlessSlicer import qt_shim, ui_loader
+
+    qt, ctk = qt_shim.install()
+    qt.QUiLoader = ui_loader.QUiLoader
+    slicer.__path__.append(str(HERE / "slicer_modules"))
+    slicer.modules, slicer.moduleNames = SimpleNamespace(), SimpleNamespace()
+    slicer.selfTests = {}
+    from Testing.HeadlessSlicer import all_widgets, effect_modules
+    from Testing.HeadlessSlicer.application import create_application
+    from Testing.HeadlessSlicer.logics import create_module_logics
+
+    all_widgets.declare()
+    _names_of_classes(slicer, ctk)
+    effect_modules.install(str(HERE / "effects_package"))
+    _kept.extend(create_application(create_module_logics))
+    return slicer
+
+
+def load_modules(paths: list[Path]) -> None:
+    """Load scripted modules, those they depend on first, and tell them that the start-up is complete."""
+    import slicer
+
+    from Testing.HeadlessSlicer import module_host
+
+    for path in module_host.in_dependency_order(paths):
+        module_host.load_module(path)
+    slicer.app.startupCompleted.emit()
+
+
+def load_module(path: Path) -> Any:
+    """Load one scripted module into the running application, as by drag and drop: no `startupCompleted`."""
+    from Testing.HeadlessSlicer import module_host
+
+    return module_host.load_module(path)
+
+
+def unload_module(name: str) -> None:
+    """Unload a module, as at the end of Slicer: its widget's `cleanup` runs."""
+    import slicer
+
+    slicer.app.moduleManager()._remove(name)  # noqa: SLF001 - the host empties the manager

@@ -1,0 +1,61 @@
+"""Base classes of the widgets that know a scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6 import QtCore, QtWidgets
+
+from Testing.HeadlessSlicer.native import native_class
+
+SCENE_SIGNAL = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged(PyObject)"}
+
+
+class _SceneWidget(QtWidgets.QWidget):
+    mrmlSceneChanged = QtCore.Signal(object)
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.__dict__["_scene"] = None
+
+    def mrmlScene(self) -> Any:
+        """Return the scene."""
+        return self.__dict__["_scene"]
+
+    def setMRMLScene(self, scene: Any) -> None:
+        """Set the scene; passed on to whoever is connected with `mrmlSceneChanged`."""
+        if scene is not self.__dict__["_scene"]:
+            self.__dict__["_scene"] = scene
+            self.mrmlSceneChanged.emit(scene)
+
+
+@native_class(SCENE_SIGNAL)
+class qMRMLWidget(_SceneWidget):
+    """Base of the widgets of MRML."""
+
+
+@native_class(SCENE_SIGNAL)
+class qSlicerWidget(_SceneWidget):
+    """Base of the widgets of Slicer's modules."""
+
+
+def observe(owner: Any, key: str, subject: Any, events: dict[Any, Any]) -> None:
+    """Let a widget observe another VTK object under a key; None ends it.
+
+    Parameters
+    ----------
+    owner
+        Widget that keeps the tags.
+    key
+        Name of this observation in the widget.
+    subject
+        VTK object, or None.
+    events
+        Event and function of each observation; the function takes caller and event.
+    """
+    kept = owner.__dict__.setdefault("_observations", {})
+    old, tags = kept.pop(key, (None, []))
+    for tag in tags:
+        old.RemoveObserver(tag)
+    if subject is not None:
+        kept[key] = (subject, [subject.AddObserver(event, function) for event, function in events.items()])

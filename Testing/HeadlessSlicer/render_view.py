@@ -1,0 +1,154 @@
+"""A Qt widget around an off-screen render window: paints its pixels, gives it the mouse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from Testing.HeadlessSlicer.native import native_class
+
+FIRST_SIZE = (300, 300)
+BUTTONS = {
+    QtCore.Qt.MouseButton.LeftButton: "LeftButton",
+    QtCore.Qt.MouseButton.MiddleButton: "MiddleButton",
+    QtCore.Qt.MouseButton.RightButton: "RightButton",
+}
+
+
+@native_class()
+class ctkVTKAbstractView(QtWidgets.QWidget):
+    """Base of the views."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._window = vtk.vtkRenderWindow()
+        self._window.SetOffScreenRendering(1)
+        self._window.SetMultiSamples(0)
+        self._window.SetSize(*FIRST_SIZE)
+        self._renderer = vtk.vtkRenderer()
+        self._renderer.SetBackground(0, 0, 0)
+        self._window.AddRenderer(self._renderer)
+        self._interactor = vtk.vtkGenericRenderWindowInteractor()
+        self._interactor.SetRenderWindow(self._window)
+        self._interactor.SetSize(*FIRST_SIZE)
+        self._managers: Any = None
+        self._style: Any = None
+        self._timer = QtCore.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.forceRender)
+        self.setMouseTracking(True)
+        self.setMinimumSize(80, 80)
+
+    def _start(self, managers: Any, style: Any, node: Any) -> None:
+        self._managers, self._style = managers, style
+        self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
+        style.SetInteractor(self._interactor)
+        style.SetDisplayableManagers(managers)
+        managers.SetMRMLDisplayableNode(node)
+        managers.AddObserver(vtk.vtkCommand.UpdateEvent, lambda caller, event: self.scheduleRender())
+        self._interactor.Initialize()
+        self._size_changed(*FIRST_SIZE)
+        self._window.Render()
+
+    def _before_render(self) -> None:
+        """Derived views bring their image up to date here."""
+
+    def _size_changed(self, width: int, height: int) -> None:
+        """Derived views tell their logic of the size here."""
+
+    # ---- what the real class offers
+
+    def renderWindow(self) -> Any:
+        """Return the render window."""
+        return self._window
+
+    def interactor(self) -> Any:
+        """Return the interactor."""
+        return self._interactor
+
+    def interactorStyle(self) -> Any:
+        """Return the style of interaction."""
+        return self._style
+
+    def interactorObserver(self) -> Any:
+        """Return the observer that brings events to the displayable managers."""
+        return self._style
+
+    def displayableManagerByClassName(self, name: str) -> Any:
+        """Return one displayable manager."""
+        return self._managers.GetDisplayableManagerByClassName(name)
+
+    def scheduleRender(self) -> None:
+        """Render when the application is idle."""
+        if not self._timer.active:
+            self._timer.start(0)
+
+    def forceRender(self) -> None:
+        """Render now."""
+        self._timer.stop()
+        scene = slicer.mrmlScene
+        if scene.IsClosing() or scene.IsBatchProcessing():
+            return
+        self._before_render()
+        self._window.Render()
+        self.update()
+
+    # ---- pixels and events
+
+    def _pixels(self) -> QtGui.QImage:
+        width, height = self._window.GetSize()
+        data = vtk.vtkUnsignedCharArray()
+        self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, data)
+        image = QtGui.QImage(bytes(memoryview(data)), width, height, QtGui.QImage.Format.Format_RGBX8888)
+        return image.mirrored(False, True)
+
+    def paintEvent(self, event: Any) -> None:
+        """Paint the rendered pixels."""
+        painter = QtGui.QPainter(self)
+        painter.drawImage(0, 0, self._pixels())
+        painter.end()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Render in the size of the widget."""
+        width, height = event.size().width(), event.size().height()
+        self._window.SetSize(width, height)
+        self._interactor.SetSize(width, height)
+        self._size_changed(width, height)
+        self.scheduleRender()
+
+    def _send(self, event: Any, name: str) -> None:
+        position = event.position()
+        modifiers = event.modifiers()
+        control = bool(modifiers & QtCore.Qt.KeyboardModifier.ControlModifier)
+        shift = bool(modifiers & QtCore.Qt.KeyboardModifier.ShiftModifier)
+        y = self._window.GetSize()[1] - 1 - int(position.y())
+        self._interactor.SetEventInformation(int(position.x()), y, int(control), int(shift))
+        self._interactor.InvokeEvent(name)
+
+    def mousePressEvent(self, event: Any) -> None:
+        """Press a button."""
+        self._send(event, f"{BUTTONS[event.button()]}PressEvent")
+
+    def mouseReleaseEvent(self, event: Any) -> None:
+        """Release a button."""
+        self._send(event, f"{BUTTONS[event.button()]}ReleaseEvent")
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Click twice."""
+        self._send(event, f"{BUTTONS[event.button()]}DoubleClickEvent")
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        """Move the mouse."""
+        self._send(event, "MouseMoveEvent")
+
+    def wheelEvent(self, event: Any) -> None:
+        """Turn the wheel."""
+        forward = event.angleDelta().y() > 0
+        self._send(event, f"MouseWheel{'Forward' if forward else 'Backward'}Event")
+
+    def enterEvent(self, event: Any) -> None:
+        """The mouse comes."""
+        self._send(event, "EnterEvent")
