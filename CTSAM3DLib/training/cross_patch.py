@@ -29,8 +29,9 @@ from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
 SMALLEST_IN_PATCH = 20
 # The neighbour's shift along an axis, as a share of the patch: half overlap to a quarter.
 SHIFT_RANGE = (0.5, 0.75)
-# A Gaussian covers 1 % of a patch; unweighted, an all-zero output would be a good answer.
-PEAK_WEIGHT = 30.0
+# A Gaussian covers less than 1 % of a patch. Weighted 30 to 1, an all-zero output was still such a
+# good answer that no peak had formed after 500 iterations.
+PEAK_WEIGHT = 1000.0
 
 
 def draw_pair(
@@ -174,12 +175,12 @@ class CrossPatchTrainer:
             pairs, heat, _ = self.batch(self.data, self.iteration)
             with torch.autocast(pairs.device.type, torch.bfloat16):
                 output = self.net(pairs)
-            loss = ((output.float() - heat).square() * (1.0 + PEAK_WEIGHT * heat)).mean() * 100.0
+            loss = ((output.float() - heat).square() * (1.0 + PEAK_WEIGHT * heat)).mean()
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
             left = 1.0 - self.iteration / iterations
-            warm = min(1.0, (self.iteration + 1) / 100)
+            warm = min(1.0, (self.iteration + 1) / max(self.config.warmup, 1))
             self.optimiser.param_groups[0]["lr"] = self.config.learning_rate * left * warm
             self.optimiser.step()
             self.iteration += 1
