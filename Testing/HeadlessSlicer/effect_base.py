@@ -14,7 +14,17 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from Testing.HeadlessSlicer.effect_views import EffectViews
 from Testing.HeadlessSlicer.native import cpp_property, native_class, native_property
 
-Mode = slicer.vtkSlicerSegmentEditorLogic.ModificationMode
+_LOGIC = slicer.vtkSlicerSegmentEditorLogic
+# The wrapped enum cannot be made from a number.
+MODES = {
+    int(member): member
+    for member in (
+        _LOGIC.ModificationModeSet,
+        _LOGIC.ModificationModeAdd,
+        _LOGIC.ModificationModeRemove,
+        _LOGIC.ModificationModeRemoveAll,
+    )
+}
 NO_EXTENT = (0, -1, 0, -1, 0, -1)
 
 
@@ -250,7 +260,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
             message = f"The extent needs 6 numbers, got {list(extent)}"
             raise ValueError(message)
         self._logic.ModifySegmentByLabelmap(
-            segmentation, segment_id, labelmap, Mode(int(mode)), extent, self.perSegment, bypass
+            segmentation, segment_id, labelmap, MODES[int(mode)], extent, self.perSegment, bypass
         )
 
     def icon(self) -> Any:

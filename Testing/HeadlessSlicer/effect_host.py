@@ -56,7 +56,9 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
 
     def _call(self, method: str, *arguments: Any, default: Any = None) -> Any:
         function = getattr(self._self, method, None)
-        return default() if function is None and callable(default) else function(*arguments) if function else default
+        if function is not None:
+            return function(*arguments)
+        return default() if callable(default) else default
 
     def icon(self) -> Any:
         """Return the icon."""

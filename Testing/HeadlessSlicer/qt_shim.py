@@ -142,6 +142,9 @@ def _getattribute(original: Callable[[Any, str], Any]) -> Callable[[Any, str], A
 
 
 def _setattr(self: Any, name: str, value: Any) -> None:
+    if isinstance(value, QtCore.SignalInstance):  # PySide6 itself keeps a signal in the object
+        self.__dict__[name] = value
+        return
     for cls in type(self).__mro__:
         attribute = cls.__dict__.get(name)
         if attribute is None:

@@ -44,7 +44,7 @@ def _check(root: ElementTree.Element) -> None:
 def _named(top: QtWidgets.QWidget, name: str) -> Any:
     found = top if top.objectName == name else top.findChild(QtCore.QObject, name)
     if found is None:
-        message = f"A connection of the .ui file names {name}, which is not in it"
+        message = f"{name} of the .ui file was not made; its constructor failed, or a connection is wrong"
         raise UiFileError(message)
     return found
 
@@ -79,6 +79,8 @@ class QUiLoader:
         widget = loader.load(buffer, parent)
         if widget is None:
             raise UiFileError(loader.errorString())
+        for entry in root.iter("widget"):
+            _named(widget, entry.get("name", ""))
         if connections is not None:
             _connect(widget, connections)
         return widget

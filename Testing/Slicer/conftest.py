@@ -1,0 +1,50 @@
+"""Boots the stand-in for Slicer before the tests of this folder are imported; they see only `slicer`, `qt`, `ctk`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from Testing import HeadlessSlicer
+from Testing.HeadlessSlicer import callback_errors
+
+FOLDER = Path(__file__).resolve().parent
+MODULE_FILES = [
+    *sorted((FOLDER.parent.parent / "CTSAM3D").glob("*.py")),
+    *sorted((FOLDER / "example_module").glob("*.py")),
+]
+# Not tests; some are loaded by the stand-in under the names that Slicer gives them.
+collect_ignore = ["example_module"]
+MISSING = HeadlessSlicer.missing()
+
+
+class _Skipped(pytest.Module):
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(f"the stand-in for Slicer cannot run: {MISSING}", allow_module_level=True)
+
+
+if MISSING:
+
+    def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+        return _Skipped.from_parent(parent, path=module_path)
+
+else:
+    HeadlessSlicer.start()
+    from Testing.HeadlessSlicer import window
+
+    window.create_views()
+    sys.path.append(str(FOLDER))  # as slicer_add_python_unittest does
+    HeadlessSlicer.load_modules(MODULE_FILES)
+
+
+@pytest.fixture(autouse=True)
+def _no_errors_in_callbacks() -> Iterator[None]:
+    """Fails a test during which an observer or a slot raised: Qt and VTK only print that."""
+    callback_errors.take()
+    with callback_errors.recorded():
+        yield
+    raised = callback_errors.take()
+    assert not raised, "raised in an observer or slot:\n" + "\n".join(raised)

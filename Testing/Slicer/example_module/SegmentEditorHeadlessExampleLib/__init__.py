@@ -1,0 +1,5 @@
+"""The example effect."""
+
+from SegmentEditorHeadlessExampleLib.SegmentEditorEffect import SegmentEditorEffect
+
+__all__ = ["SegmentEditorEffect"]
