@@ -39,7 +39,7 @@ class ctkComboBox(QtWidgets.QComboBox):
     forceDefault = native_property("forceDefault", default=False)
 
     def _user_data(self) -> str:
-        return str(self.currentData() or "")
+        return str(self.currentData or "")
 
     def setCurrentUserDataAsString(self, data: str) -> None:
         """Choose the item with this user data."""

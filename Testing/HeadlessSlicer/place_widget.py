@@ -75,39 +75,44 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
         return self._node
 
     def setCurrentNode(self, node: Any) -> None:
-        """Set the markups node."""
-        if self._node is not None and node is not self._node and self.placeModeEnabled:
-            self.setPlaceModeEnabled(False)
+        """Set the markups node; the mouse mode and the active node stay as they are."""
         self._node = node
         self._follow()
 
-    def _placing(self) -> bool:
-        if self._node is None or self._node.GetScene() is None:
-            return False
-        node = self.interactionNode()
-        return self._active() and node.GetCurrentInteractionMode() == node.Place
+    def _markups(self) -> Any:
+        return slicer.modules.markups.logic()
 
     def _active(self) -> bool:
-        return bool(self._node) and self.selectionNode().GetActivePlaceNodeID() == self._node.GetID()
+        if self._node is None or self._node.GetScene() is None:
+            return False
+        kind = self.selectionNode().GetActivePlaceNodeClassName()
+        return self._markups().GetActiveListID() == self._node.GetID() and kind == self._node.GetClassName()
+
+    def _placing(self) -> bool:
+        interaction = self.interactionNode()
+        return self._active() and interaction.GetCurrentInteractionMode() == interaction.Place
 
     def setCurrentNodeActive(self, active: bool) -> None:  # noqa: FBT001 - Slicer's signature
         """Make the node the one that points are placed into."""
-        if active and self._node is not None:
-            self.selectionNode().SetReferenceActivePlaceNodeClassName(self._node.GetClassName())
-            self.selectionNode().SetActivePlaceNodeID(self._node.GetID())
-        elif not active and self._active():
-            self.selectionNode().SetActivePlaceNodeID(None)
+        if active == self._active():
+            return
+        self._markups().SetActiveList(self._node if active else None)
+        if not active:
+            interaction = self.interactionNode()
+            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 
     def setPlaceModeEnabled(self, enabled: bool) -> None:  # noqa: FBT001 - Slicer's signature
         """Start or end placing."""
+        if self._node is None or self.mrmlScene() is None:
+            return
         interaction = self.interactionNode()
-        if enabled and self._node is not None:
+        if enabled:
             self.setCurrentNodeActive(True)
-            several = self.placeMultipleMarkups == self.ForcePlaceMultipleMarkups
-            interaction.SetPlaceModePersistence(int(several or self.placeModePersistency))
-            interaction.SetCurrentInteractionMode(interaction.Place)
-        elif not enabled and self._placing():
-            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+            if self.placeMultipleMarkups == self.ForcePlaceSingleMarkup:
+                self.setPlaceModePersistency(False)
+            elif self.placeMultipleMarkups == self.ForcePlaceMultipleMarkups:
+                self.setPlaceModePersistency(True)
+        interaction.SetCurrentInteractionMode(interaction.Place if enabled else interaction.ViewTransform)
         self._follow()
 
     def setPlaceModePersistency(self, persistent: bool) -> None:  # noqa: FBT001 - Slicer's signature

@@ -32,10 +32,11 @@ if MISSING:
         return _Skipped.from_parent(parent, path=module_path)
 
 else:
-    HeadlessSlicer.start()
+    slicer = HeadlessSlicer.start()
     from Testing.HeadlessSlicer import window
 
     window.create_views()
+    slicer.headless = window  # what a test may ask for where it is present: pictures
     sys.path.append(str(FOLDER))  # as slicer_add_python_unittest does
     HeadlessSlicer.load_modules(MODULE_FILES)
 
