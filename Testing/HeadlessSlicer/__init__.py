@@ -1,6 +1,7 @@
-"""A stand-in for the 3D Slicer application, for tests: real MRML from the slicer-core wheel, Qt from PySide6.
+"""A stand-in for 3D Slicer, for tests: real MRML from the slicer-core wheel, Qt from PySide6.
 
-Only test set-up imports this package; tests themselves see `slicer`, `qt` and `ctk`, as in Slicer. See README.md.
+Only test set-up imports this package; tests themselves see `slicer`, `qt` and `ctk`, as in
+Slicer. See README.md.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ def _environment() -> None:
 
 def _names_of_classes(slicer: ModuleType, ctk: ModuleType) -> None:
     """Put the stand-in classes where Slicer has them."""
-    from Testing.HeadlessSlicer import application, module_host  # noqa: F401 - they declare classes
-    from Testing.HeadlessSlicer.native import NATIVE_CLASSES
+    from Testing.HeadlessSlicer import api, application, module_host  # noqa: F401 - they declare classes
+    from Testing.HeadlessSlicer.native import NATIVE_CLASSES, add_setters
 
     for name, cls in NATIVE_CLASSES.items():
+        add_setters(cls, api.methods(name))
         setattr(ctk if name.startswith("ctk") else slicer, name, cls)
 
 
@@ -81,7 +83,7 @@ def start() -> ModuleType:
 
 
 def load_modules(paths: list[Path]) -> None:
-    """Load scripted modules, those they depend on first, and tell them that the start-up is complete."""
+    """Load scripted modules in the order of their dependencies; then the start-up is complete."""
     import slicer
 
     from Testing.HeadlessSlicer import module_host
@@ -92,7 +94,7 @@ def load_modules(paths: list[Path]) -> None:
 
 
 def load_module(path: Path) -> Any:
-    """Load one scripted module into the running application, as by drag and drop: no `startupCompleted`."""
+    """Load a module into the running application: it gets no `startupCompleted`."""
     from Testing.HeadlessSlicer import module_host
 
     return module_host.load_module(path)
@@ -102,4 +104,4 @@ def unload_module(name: str) -> None:
     """Unload a module, as at the end of Slicer: its widget's `cleanup` runs."""
     import slicer
 
-    slicer.app.moduleManager()._remove(name)  # noqa: SLF001 - the host empties the manager
+    slicer.app.moduleManager()._remove(name)

@@ -12,7 +12,15 @@ from Testing.HeadlessSlicer import (
     views,
 )
 
-DECLARING = (ctk_widgets, node_combo_box, place_widget, qmrml_widget, segment_editor_widget, segment_widgets, views)
+DECLARING = (
+    ctk_widgets,
+    node_combo_box,
+    place_widget,
+    qmrml_widget,
+    segment_editor_widget,
+    segment_widgets,
+    views,
+)
 
 
 def declare() -> int:

@@ -31,7 +31,7 @@ class qSlicerExtensionsManagerModel(QtCore.QObject):
     interactive = cpp_property(bool, lambda self: False)
 
     def installExtensionFromServer(
-        self, name: str, restart: bool = True, update: bool = True  # noqa: FBT001, FBT002 - Slicer's signature
+        self, name: str, restart: bool = True, update: bool = True
     ) -> bool:
         """Record the call."""
         self._calls.append(("installExtensionFromServer", name, restart, update))
@@ -41,7 +41,7 @@ class qSlicerExtensionsManagerModel(QtCore.QObject):
         """Tell whether a test has listed the extension as installed."""
         return name in self._installed
 
-    def updateExtensionsMetadataFromServer(self, force: bool = False, wait: bool = False) -> bool:  # noqa: FBT001, FBT002
+    def updateExtensionsMetadataFromServer(self, force: bool = False, wait: bool = False) -> bool:
         """Record the call."""
         self._calls.append(("updateExtensionsMetadataFromServer", force, wait))
         return True
@@ -137,7 +137,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         if not self._renders_paused and self._layout_manager is not None:
             self._layout_manager.resumeRender()
 
-    def setRenderPaused(self, paused: bool) -> None:  # noqa: FBT001 - Slicer's signature
+    def setRenderPaused(self, paused: bool) -> None:
         """Pause or resume."""
         (self.pauseRender if paused else self.resumeRender)()
 
@@ -148,7 +148,10 @@ class qSlicerApplication(QtWidgets.QApplication):
 
 
 def _register_displayable_managers(application_logic: Any) -> None:
-    for name in ("vtkMRMLSliceViewDisplayableManagerFactory", "vtkMRMLThreeDViewDisplayableManagerFactory"):
+    for name in (
+        "vtkMRMLSliceViewDisplayableManagerFactory",
+        "vtkMRMLThreeDViewDisplayableManagerFactory",
+    ):
         getattr(slicer, name).GetInstance().SetMRMLApplicationLogic(application_logic)
 
 
@@ -189,8 +192,8 @@ def create_application(logics: Callable[[Any, Any, str], list[Any]]) -> list[Any
     colors.AddDefaultColorNodes()
     slicer.app = qSlicerApplication(application_logic, temporary)
     for module in logics(application_logic, scene, f"{temporary}/share"):
-        slicer.app.moduleManager()._add(module)  # noqa: SLF001 - boot fills the manager
+        slicer.app.moduleManager()._add(module)
     kept = _data_io(application_logic, scene, f"{temporary}/cache")
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)  # noqa: FBT003 - VTK's signature
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     return [*kept, *view_logics, crosshair]

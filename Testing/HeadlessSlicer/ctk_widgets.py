@@ -49,7 +49,9 @@ class ctkComboBox(QtWidgets.QComboBox):
 
 
 def _fold(self: Any) -> None:
-    for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+    for child in self.findChildren(
+        QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly
+    ):
         child.setVisible(not self.collapsed)
     if self.__dict__.get("_unchecks"):
         self.setChecked(not self.collapsed)
@@ -70,7 +72,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.setContentsMargins(0, self.fontMetrics().height() + 10, 0, 0)
         self.toggled.connect(lambda checked: self._set_collapsed(not checked))
 
-    def _set_collapsed(self, collapsed: bool) -> None:  # noqa: FBT001 - a property setter
+    def _set_collapsed(self, collapsed: bool) -> None:
         if collapsed != self.collapsed:
             self._collapsed = collapsed
             self.setChecked(not collapsed)
@@ -78,7 +80,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
             self.updateGeometry()
             self.contentsCollapsed.emit(collapsed)
 
-    collapsed = cpp_property(bool, lambda self: self.__dict__.get("_collapsed", False), _set_collapsed)
+    collapsed = cpp_property(
+        bool, lambda self: self.__dict__.get("_collapsed", False), _set_collapsed
+    )
     flat = native_property("flat", default=False)
 
     def paintEvent(self, event: Any) -> None:
@@ -92,9 +96,13 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def sizeHint(self) -> Any:
         """Return the size of the title bar and what is below it."""
-        content = self.layout().sizeHint() if self.layout() and not self.collapsed else QtCore.QSize(0, 0)
+        content = (
+            self.layout().sizeHint() if self.layout() and not self.collapsed else QtCore.QSize(0, 0)
+        )
         bar = self.fontMetrics().height() + 10
-        return QtCore.QSize(max(content.width(), 200), content.height() if content.height() else bar)
+        return QtCore.QSize(
+            max(content.width(), 200), content.height() if content.height() else bar
+        )
 
 
 @native_class()
@@ -107,13 +115,15 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
         self.setChecked(True)
         self.toggled.connect(lambda checked: self._set_collapsed(not checked))
 
-    def _set_collapsed(self, collapsed: bool) -> None:  # noqa: FBT001 - a property setter
+    def _set_collapsed(self, collapsed: bool) -> None:
         if collapsed != self.collapsed:
             self._collapsed = collapsed
             self.setChecked(not collapsed)
             _fold(self)
 
-    collapsed = cpp_property(bool, lambda self: self.__dict__.get("_collapsed", False), _set_collapsed)
+    collapsed = cpp_property(
+        bool, lambda self: self.__dict__.get("_collapsed", False), _set_collapsed
+    )
 
 
 class _NumberWidget(QtWidgets.QWidget):
@@ -161,14 +171,18 @@ class ctkSliderWidget(_NumberWidget):
 
     def _show(self) -> None:
         span = self._box.maximum - self._box.minimum
-        self._slider.setValue(round(self.STEPS * (self._box.value - self._box.minimum) / span) if span else 0)
+        self._slider.setValue(
+            round(self.STEPS * (self._box.value - self._box.minimum) / span) if span else 0
+        )
 
     def _changed(self, value: float) -> None:
         self._show()
         self.valueChanged.emit(value)
 
     def _moved(self, step: int) -> None:
-        self._box.setValue(self._box.minimum + step * (self._box.maximum - self._box.minimum) / self.STEPS)
+        self._box.setValue(
+            self._box.minimum + step * (self._box.maximum - self._box.minimum) / self.STEPS
+        )
 
     value = _box_property(float, "value")
     minimum = _box_property(float, "minimum")
@@ -180,7 +194,9 @@ class ctkSliderWidget(_NumberWidget):
     pageStep = native_property("pageStep", 1.0)
     tracking = native_property("tracking", default=True)
     spinBoxVisible = native_property(
-        "spinBoxVisible", default=True, on_change=lambda self: self._box.setVisible(self.spinBoxVisible)
+        "spinBoxVisible",
+        default=True,
+        on_change=lambda self: self._box.setVisible(self.spinBoxVisible),
     )
 
     def setValue(self, value: float) -> None:

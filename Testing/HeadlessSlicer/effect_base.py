@@ -1,6 +1,7 @@
-"""What an effect of the Segment Editor gets from its host: parameters, images, writing, options, coordinates.
+"""What an effect gets from its host: parameters, images, writing, options, coordinates.
 
-Masking, overwriting, undo and the geometry are the real C++ `vtkSlicerSegmentEditorLogic`; this is the thin Qt layer.
+Masking, overwriting, undo and the geometry are the real C++ `vtkSlicerSegmentEditorLogic`; this
+is the thin Qt layer.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def _text(value: object) -> str:
 class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
     """Base of all effects."""
 
-    ModificationModeSet, ModificationModeAdd, ModificationModeRemove, ModificationModeRemoveAll = range(4)
+    ModificationModeSet, ModificationModeAdd, ModificationModeRemove, ModificationModeRemoveAll = (
+        range(4)
+    )
     NotConfirmed, ConfirmedWithoutDialog, ConfirmedWithDialog = range(3)
 
     name = native_property("name", "UnnamedScriptedEffect")
@@ -94,11 +97,13 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
             self._host.saveStateForUndo()
 
     def confirmCurrentSegmentVisible(self) -> int:
-        """Return ConfirmedWithoutDialog for a visible segment; for a hidden one show it, as the user would."""
+        """Show a hidden segment, as the user would; return whether a dialog was needed."""
         segmentation = self._node.GetSegmentationNode() if self._node is not None else None
         segment_id = self._node.GetSelectedSegmentID() if segmentation is not None else ""
         display = segmentation.GetDisplayNode() if segment_id else None
-        if display is None or (display.GetVisibility() and display.GetSegmentVisibility(segment_id)):
+        if display is None or (
+            display.GetVisibility() and display.GetSegmentVisibility(segment_id)
+        ):
             return self.ConfirmedWithoutDialog
         display.SetVisibility(True)
         display.SetSegmentVisibility(segment_id, True)
@@ -183,7 +188,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
             self.setCommonParameter(name, value)
 
     def setCommonParameter(self, name: str, value: Any) -> None:
-        """Set an attribute of the editor node; observers get EffectParameterModified, not Modified."""
+        """Set an attribute of the editor node; it sends EffectParameterModified, not Modified."""
         text = _text(value)
         if self._node is None:
             message = f"Effect {self.name} has no segment editor node"
@@ -194,7 +199,9 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
         self._node.SetDisableModifiedEvent(1)
         self._node.SetAttribute(name, text)
         self._node.SetDisableModifiedEvent(disabled)
-        self._node.InvokeCustomModifiedEvent(slicer.vtkMRMLSegmentEditorNode.EffectParameterModified)
+        self._node.InvokeCustomModifiedEvent(
+            slicer.vtkMRMLSegmentEditorNode.EffectParameterModified
+        )
 
     def nodeReference(self, name: str) -> Any:
         """Return the node of a reference of this effect, else of the common one."""
@@ -208,13 +215,19 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
         """Set a reference of the editor node."""
         if node is not self._node.GetNodeReference(name):
             self._node.SetNodeReferenceID(name, node.GetID() if node is not None else None)
-            self._node.InvokeCustomModifiedEvent(slicer.vtkMRMLSegmentEditorNode.EffectParameterModified)
+            self._node.InvokeCustomModifiedEvent(
+                slicer.vtkMRMLSegmentEditorNode.EffectParameterModified
+            )
 
     # ---- images, all in the geometry of the segmentation
 
     def defaultModifierLabelmap(self) -> Any:
         """Return the modifier, emptied; None without a source volume."""
-        return self._logic.GetModifierLabelmap() if self._logic.ResetModifierLabelmapToDefault() else None
+        return (
+            self._logic.GetModifierLabelmap()
+            if self._logic.ResetModifierLabelmapToDefault()
+            else None
+        )
 
     def modifierLabelmap(self) -> Any:
         """Return the modifier as it is."""
@@ -222,7 +235,11 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
 
     def selectedSegmentLabelmap(self) -> Any:
         """Return the selected segment."""
-        return self._logic.GetSelectedSegmentLabelmap() if self._logic.UpdateSelectedSegmentLabelmap() else None
+        return (
+            self._logic.GetSelectedSegmentLabelmap()
+            if self._logic.UpdateSelectedSegmentLabelmap()
+            else None
+        )
 
     def maskLabelmap(self) -> Any:
         """Return where editing is not allowed."""
@@ -230,15 +247,25 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
 
     def sourceVolumeImageData(self) -> Any:
         """Return the source volume, resampled."""
-        return self._logic.GetAlignedSourceVolume() if self._logic.UpdateAlignedSourceVolume() else None
+        return (
+            self._logic.GetAlignedSourceVolume()
+            if self._logic.UpdateAlignedSourceVolume()
+            else None
+        )
 
     def referenceGeometryImage(self) -> Any:
         """Return an image without voxels in the geometry of the segmentation."""
-        return self._logic.GetReferenceGeometryImage() if self._logic.UpdateReferenceGeometryImage() else None
+        return (
+            self._logic.GetReferenceGeometryImage()
+            if self._logic.UpdateReferenceGeometryImage()
+            else None
+        )
 
     # ---- writing
 
-    def modifySelectedSegmentByLabelmap(self, labelmap: Any, mode: Any, *extent_and_bypass: Any) -> None:
+    def modifySelectedSegmentByLabelmap(
+        self, labelmap: Any, mode: Any, *extent_and_bypass: Any
+    ) -> None:
         """Write into the selected segment."""
         segment_id = self._node.GetSelectedSegmentID() or ""
         self.modifySegmentByLabelmap(
@@ -248,7 +275,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
     def modifySegmentByLabelmap(
         self, segmentation: Any, segment_id: str, labelmap: Any, mode: Any, *extent_and_bypass: Any
     ) -> None:
-        """Write into a segment: masked and with the overwrite mode of the editor, unless masking is bypassed."""
+        """Write into a segment, masked and overwriting as the editor says."""
         extent: Sequence[int] = NO_EXTENT
         bypass = False
         for argument in extent_and_bypass:

@@ -1,4 +1,4 @@
-"""The adaptor between the Segment Editor and an effect written in Python, and the factory of effects."""
+"""The adaptor between the Segment Editor and a Python effect, and the factory of effects."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
     def setPythonSource(self, path: str) -> bool:
         """Make the Python effect.
 
-        Slicer takes the name of the **parent folder** as module and the name of the file as class (with "Effect"
-        appended where it is missing). A loaded module of that name is used if it has the class; else the file is
-        loaded under that name, in the place of what was there.
+        Slicer takes the name of the **parent folder** as module and the name of the file as class
+        (with "Effect" appended where it is missing). A loaded module of that name is used if it
+        has the class; else the file is loaded under that name, in the place of what was there.
         """
         if not path.endswith((".py", ".pyc")):
             return False
@@ -100,10 +100,12 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
         return self._call("createCursor", widget, default=QtGui.QCursor)
 
     def processInteractionEvents(self, interactor: Any, event_id: int, widget: Any) -> bool:
-        """Give an event to the effect; Slicer takes anything but a bool for False, here it raises."""
+        """Give an event to the effect; a result that is no bool, False in Slicer, raises."""
         result = self._call("processInteractionEvents", interactor, event_id, widget, default=False)
         if not isinstance(result, bool):
-            message = f"processInteractionEvents of effect {self.name} must return a bool, got {result!r}"
+            message = (
+                f"processInteractionEvents of effect {self.name} must return a bool, got {result!r}"
+            )
             raise TypeError(message)
         return result
 
@@ -124,7 +126,7 @@ class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
         self._call("layoutChanged")
 
     def interactionNodeModified(self, node: Any) -> None:
-        """Tell the effect of another mouse mode; one that does not listen ends with any but ViewTransform."""
+        """Tell the effect of another mouse mode, which ends an effect that does not listen."""
         if hasattr(self._self, "interactionNodeModified"):
             self._self.interactionNodeModified(node)
         elif node.GetCurrentInteractionMode() != node.ViewTransform:

@@ -1,4 +1,4 @@
-"""Modules that effects import: PythonQt's names for the C++ libraries of the Segmentations module."""
+"""Modules that effects import: PythonQt's names for the libraries of Segmentations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODULES_OF_THE_WHEEL = (
 
 
 def install(effects_folder: str) -> None:
-    """Put the modules into `sys.modules`, and the folder with the base classes of effects on `sys.path`."""
+    """Put the modules into `sys.modules`, and the base classes of effects on `sys.path`."""
     effects = ModuleType("qSlicerSegmentationsEditorEffectsPythonQt")
     for cls in (
         effect_base.qSlicerSegmentEditorAbstractEffect,
@@ -28,7 +28,9 @@ def install(effects_folder: str) -> None:
     sys.modules[effects.__name__] = effects
     for name in MODULES_OF_THE_WHEEL:
         try:
-            sys.modules[name] = importlib.import_module(f"slicer_core.{name.removesuffix('Python')}")
+            sys.modules[name] = importlib.import_module(
+                f"slicer_core.{name.removesuffix('Python')}"
+            )
         except ImportError:
             continue
     sys.path.append(effects_folder)

@@ -22,7 +22,7 @@ def _slice_node(widget: Any) -> Any:
 
 
 class EffectViews:
-    """Methods of an effect that take a view widget. Vectors are QVector3D: single precision, as in Slicer."""
+    """Methods of an effect that take a view widget; QVector3D is of single precision."""
 
     def xyToRas(self, xy: Any, widget: Any) -> QtGui.QVector3D:
         """Return the position in RAS of a pixel (from the lower left) of a slice view."""
@@ -52,7 +52,9 @@ class EffectViews:
         """Return the voxel of an oriented image under a pixel with its lightbox page."""
         ijk = [0, 0, 0]
         point = [xyz.x(), xyz.y(), xyz.z()]
-        slicer.vtkSlicerSegmentEditorLogic.XyzToIjk(point, ijk, _slice_node(widget), image, transform)
+        slicer.vtkSlicerSegmentEditorLogic.XyzToIjk(
+            point, ijk, _slice_node(widget), image, transform
+        )
         return QtGui.QVector3D(*ijk)
 
     def sliceSpacing(self, widget: Any) -> float:

@@ -1,4 +1,4 @@
-"""Loading and saving of files: the part of Slicer's IO manager behind `slicer.util.load...` and `save...`."""
+"""Loading and saving of files: what is behind `slicer.util.load...` and `save...`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ FILE_TYPES = {
     "VolumeFile": (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"),
 }
 # Bits of vtkSlicerVolumesLogic::LoadingOptions, by the property that switches them on.
-VOLUME_OPTIONS = {"labelmap": 1, "center": 2, "singleFile": 4, "autoWindowLevel": 8, "discardOrientation": 16}
+VOLUME_OPTIONS = {
+    "labelmap": 1,
+    "center": 2,
+    "singleFile": 4,
+    "autoWindowLevel": 8,
+    "discardOrientation": 16,
+}
 
 
 def _logic(name: str) -> Any:
@@ -38,7 +44,9 @@ def _load_volume(path: str, properties: dict[str, Any]) -> Any:
 
 
 def _load_markups(path: str, properties: dict[str, Any]) -> Any:
-    return slicer.mrmlScene.GetNodeByID(_logic("markups").LoadMarkups(path, properties.get("name")) or "")
+    return slicer.mrmlScene.GetNodeByID(
+        _logic("markups").LoadMarkups(path, properties.get("name")) or ""
+    )
 
 
 def _load_scene(path: str, properties: dict[str, Any]) -> bool:
@@ -69,7 +77,9 @@ LOADERS: dict[str, Callable[[str, dict[str, Any]], Any]] = {
     ),
     "SceneFile": _load_scene,
     "ModelFile": lambda path, properties: _logic("models").AddModel(path),
-    "TransformFile": lambda path, properties: _logic("transforms").AddTransform(path, slicer.mrmlScene),
+    "TransformFile": lambda path, properties: _logic("transforms").AddTransform(
+        path, slicer.mrmlScene
+    ),
     "TableFile": lambda path, properties: _logic("tables").AddTable(path),
     "TextFile": lambda path, properties: _load_stored("vtkMRMLTextNode", path, properties),
 }
@@ -102,7 +112,9 @@ class qSlicerCoreIOManager(QtCore.QObject):
         }
         return next((kind for cls, kind in classes.items() if node.IsA(cls)), "NoFile")
 
-    def loadNodes(self, fileType: str, properties: dict[str, Any], collection: Any, messages: Any = None) -> bool:
+    def loadNodes(
+        self, fileType: str, properties: dict[str, Any], collection: Any, messages: Any = None
+    ) -> bool:
         """Load a file, add what was loaded to the collection, and tell whether it worked."""
         path = str(properties["fileName"])
         if not Path(path).exists() or fileType not in LOADERS:
@@ -117,7 +129,9 @@ class qSlicerCoreIOManager(QtCore.QObject):
             collection.AddItem(loaded)
         return True
 
-    def saveNodes(self, fileType: str, properties: dict[str, Any], messages: Any = None, scene: Any = None) -> bool:
+    def saveNodes(
+        self, fileType: str, properties: dict[str, Any], messages: Any = None, scene: Any = None
+    ) -> bool:
         """Write a node, or the scene, to a file."""
         path = str(properties["fileName"])
         scene = scene or slicer.mrmlScene

@@ -49,10 +49,13 @@ class qSlicerLoadableModule(QtCore.QObject):
         """Return None: core modules have no panel here."""
 
 
-def create_module_logics(application_logic: Any, scene: Any, share_directory: str) -> list[qSlicerLoadableModule]:
+def create_module_logics(
+    application_logic: Any, scene: Any, share_directory: str
+) -> list[qSlicerLoadableModule]:
     """Make every logic of `LOGIC_CLASSES` and register it with the application logic."""
     modules = []
-    vtk.vtkObject.GlobalWarningDisplayOff()  # the terminologies logic misses the files of a real installation
+    # The terminologies logic misses the files of a real installation.
+    vtk.vtkObject.GlobalWarningDisplayOff()
     for name, class_name in LOGIC_CLASSES.items():
         logic = getattr(slicer, class_name)()
         if hasattr(logic, "SetModuleShareDirectory"):

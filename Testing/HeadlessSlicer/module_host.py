@@ -94,10 +94,12 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
     hidden = native_property("hidden", default=False)
     index = native_property("index", -1)
     icon = native_property("icon", QtGui.QIcon())
-    widgetRepresentationCreationEnabled = native_property("widgetRepresentationCreationEnabled", default=True)
+    widgetRepresentationCreationEnabled = native_property(
+        "widgetRepresentationCreationEnabled", default=True
+    )
 
     def logic(self) -> Any:
-        """Return the C++ logic of every scripted module; the Python logic is not known to Slicer."""
+        """Return the C++ logic of a scripted module; Slicer does not know the Python logic."""
         return self._logic
 
     def mrmlScene(self) -> Any:
@@ -125,8 +127,38 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
 
 @native_class()
+class qSlicerAbstractModuleFactoryManager(QtCore.QObject):
+    """Knows which modules could be loaded."""
+
+    def __init__(self, modules: dict[str, Any]) -> None:
+        super().__init__()
+        self._modules = modules
+
+    def isRegistered(self, name: str) -> bool:
+        """Tell whether there is a module of this name."""
+        return name in self._modules
+
+
+@native_class()
+class qSlicerModuleFactoryManager(qSlicerAbstractModuleFactoryManager):
+    """Knows which modules are loaded."""
+
+    def isLoaded(self, name: str) -> bool:
+        """Tell whether a module is loaded."""
+        return name in self._modules
+
+    def loadedModuleNames(self) -> tuple[str, ...]:
+        """Return the names of all modules."""
+        return tuple(self._modules)
+
+    def loadedModule(self, name: str) -> Any:
+        """Return a module, or None."""
+        return self._modules.get(name)
+
+
+@native_class()
 class qSlicerModuleManager(QtCore.QObject):
-    """Knows all modules; also in the place of its factory manager."""
+    """Knows all modules."""
 
     moduleLoaded = QtCore.Signal(str)
     moduleAboutToBeUnloaded = QtCore.Signal(str)
@@ -134,6 +166,11 @@ class qSlicerModuleManager(QtCore.QObject):
     def __init__(self) -> None:
         super().__init__()
         self._modules: dict[str, Any] = {}
+        self._factory = qSlicerModuleFactoryManager(self._modules)
+
+    def factoryManager(self) -> Any:
+        """Return the factory manager."""
+        return self._factory
 
     def module(self, name: str) -> Any:
         """Return a module, or None."""
@@ -153,7 +190,7 @@ class qSlicerModuleManager(QtCore.QObject):
         self.moduleAboutToBeUnloaded.emit(name)
         module = self._modules.pop(name)
         if isinstance(module, qSlicerScriptedLoadableModule):
-            module._unload()  # noqa: SLF001 - the two classes are one machine
+            module._unload()
         for attribute in (name.lower(), f"{name}Widget", f"{name}Instance"):
             if hasattr(slicer.modules, attribute):
                 delattr(slicer.modules, attribute)
@@ -173,19 +210,21 @@ def load_module(path: Path) -> qSlicerScriptedLoadableModule:
     module.widgetRepresentationCreationEnabled = hasattr(source, f"{name}Widget")
     if hasattr(instance, "setup"):
         instance.setup()
-    slicer.app.moduleManager()._add(module)  # noqa: SLF001 - the host fills the manager
+    slicer.app.moduleManager()._add(module)
     return module
 
 
 def in_dependency_order(paths: list[Path]) -> list[Path]:
-    """Sort module files so that one comes after those whose names it lists as dependencies in its text."""
+    """Sort module files so that each comes after those that its text lists as dependencies."""
     names = {path.stem: path for path in paths}
     ordered: list[Path] = []
 
     def visit(path: Path) -> None:
         if path in ordered:
             return
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "dependencies" in line]
+        lines = [
+            line for line in path.read_text(encoding="utf-8").splitlines() if "dependencies" in line
+        ]
         for name, other in names.items():
             if other != path and any(f'"{name}"' in line for line in lines):
                 visit(other)

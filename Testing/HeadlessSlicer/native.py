@@ -1,8 +1,8 @@
 """Parts from which the stand-ins of C++ widget classes are made.
 
-A stand-in is a Python class that must answer as its C++ original does under PythonQt: declared properties are
-attributes, nothing else can be assigned, and signals are known by their C++ signatures. `native_property` declares a
-property, `native_class` a class.
+A stand-in is a Python class that must answer as its C++ original does under PythonQt: declared
+properties are attributes, nothing else can be assigned, and signals are known by their C++
+signatures. `native_property` declares a property, `native_class` a class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEEP_ALIVE: list[QtCore.Property] = []
 
 
 def accepts(kind: type, value: object) -> bool:
-    """Tell whether PythonQt would store this value in a property of this type without changing its meaning."""
+    """Tell whether a property of this type takes this value with its meaning unchanged."""
     if kind is bool:
         return isinstance(value, bool | int)
     if kind is int:
@@ -36,7 +36,9 @@ def cpp_property(
 ) -> QtCore.Property:
     """Declare a Q_PROPERTY with functions; without a setter it is read-only."""
     qt_type = "QVariantList" if kind is list else "QVariant" if kind is object else kind
-    declared = QtCore.Property(qt_type, getter, setter) if setter else QtCore.Property(qt_type, getter)
+    declared = (
+        QtCore.Property(qt_type, getter, setter) if setter else QtCore.Property(qt_type, getter)
+    )
     _SETTERS[id(declared)] = (kind, setter)
     _KEEP_ALIVE.append(declared)
     return declared
@@ -48,7 +50,7 @@ def native_property(
     kind: type | None = None,
     on_change: Callable[[Any], None] | None = None,
 ) -> QtCore.Property:
-    """Declare a Q_PROPERTY that is stored in the object; `on_change(self)` follows a change of its value."""
+    """Declare a Q_PROPERTY that is stored in the object; `on_change(self)` follows a change."""
     kind = kind or type(default)
 
     def getter(self: Any) -> Any:
@@ -71,7 +73,8 @@ def assign_declared(owner: Any, name: str, declared: QtCore.Property, value: Any
         raise AttributeError(message)
     if not accepts(kind, value):
         message = (
-            f"Property '{name}' of type {kind.__name__} does not accept {value!r} of type {type(value).__name__}"
+            f"Property '{name}' of type {kind.__name__} does not accept {value!r} "
+            f"of type {type(value).__name__}"
         )
         raise AttributeError(message)
     setter(owner, float(value) if kind is float else value)
@@ -88,7 +91,7 @@ def native_class(signals: dict[str, str] | None = None) -> Callable[[Class], Cla
     Parameters
     ----------
     signals
-        C++ signature of each signal that has a pointer argument, with the signature of its Python signal:
+        C++ signature of each signal with a pointer argument, and that of its Python signal:
         `{"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged(PyObject)"}`.
     """
 
@@ -102,6 +105,24 @@ def native_class(signals: dict[str, str] | None = None) -> Callable[[Class], Cla
 
 
 NATIVE_CLASSES: dict[str, type] = {}
+
+
+def writable_properties(cls: type) -> set[str]:
+    """Return the names of the declared properties that can be written."""
+    return {
+        name
+        for base in cls.__mro__
+        for name, attribute in base.__dict__.items()
+        if is_declared(attribute) and _SETTERS[id(attribute)][1] is not None
+    }
+
+
+def add_setters(cls: type, methods: set[str]) -> None:
+    """Add those of the methods that set a declared property (`setReadOnly` for `readOnly`)."""
+    for name in writable_properties(cls):
+        setter = f"set{name[0].upper()}{name[1:]}"
+        if setter in methods and not hasattr(cls, setter):
+            setattr(cls, setter, lambda self, value, name=name: setattr(self, name, value))
 
 
 def is_native(cls: type) -> bool:

@@ -69,8 +69,17 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def setMRMLScene(self, scene: Any) -> None:
         """Fill the list from a scene."""
         self._scene = scene
-        names = ("NodeAddedEvent", "NodeRemovedEvent", "EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
-        followers = {getattr(slicer.vtkMRMLScene, name): lambda caller, event: self._refill() for name in names}
+        names = (
+            "NodeAddedEvent",
+            "NodeRemovedEvent",
+            "EndImportEvent",
+            "EndCloseEvent",
+            "EndBatchProcessEvent",
+        )
+        followers = {
+            getattr(slicer.vtkMRMLScene, name): lambda caller, event: self._refill()
+            for name in names
+        }
         observe(self, "scene", scene, followers)
         self._refill()
 
@@ -102,7 +111,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._entries = ([""] if self.noneEnabled else []) + [node.GetID() for node in nodes]
         self._list.clear()
         for node_id in self._entries:
-            self._list.addItem(self._scene.GetNodeByID(node_id).GetName() if node_id else self.noneDisplay)
+            self._list.addItem(
+                self._scene.GetNodeByID(node_id).GetName() if node_id else self.noneDisplay
+            )
         if self.addEnabled:
             for kind in self.nodeTypes:
                 self._list.addItem(f"Create new {self._label(kind)}", ("add", kind))
@@ -132,7 +143,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     # ---- what the real class offers
 
     def _label(self, kind: str) -> str:
-        return self.__dict__.get("_labels", {}).get(kind) or kind.removeprefix("vtkMRML").removesuffix("Node")
+        return self.__dict__.get("_labels", {}).get(kind) or kind.removeprefix(
+            "vtkMRML"
+        ).removesuffix("Node")
 
     def setNodeTypeLabel(self, label: str, kind: str) -> None:
         """Set the word for a class of nodes in the entries."""
@@ -144,7 +157,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._label(kind)
 
     def addAttribute(self, kind: str, attribute: str, value: Any = None) -> None:
-        """List a node of this class only if it has the attribute, with this value if one is given."""
+        """List a node of this class only if it has the attribute, with this value if given."""
         self._attributes[kind, attribute] = value
         self._refill()
 

@@ -1,4 +1,4 @@
-"""`qSlicerMarkupsPlaceWidget`: switches placing of points on and off, on the real interaction nodes."""
+"""`qSlicerMarkupsPlaceWidget`: placing of points, on the real interaction nodes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
     ForcePlaceMultipleMarkups = PlaceMultipleMarkupsType.ForcePlaceMultipleMarkups
 
     buttonsVisible = native_property("buttonsVisible", default=True)
-    deleteAllControlPointsOptionVisible = native_property("deleteAllControlPointsOptionVisible", default=True)
+    deleteAllControlPointsOptionVisible = native_property(
+        "deleteAllControlPointsOptionVisible", default=True
+    )
     placeMultipleMarkups = native_property("placeMultipleMarkups", 0, int)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
@@ -67,7 +69,9 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
         """Follow the interaction and selection nodes of a scene."""
         super().setMRMLScene(scene)
         followers = {vtk.vtkCommand.ModifiedEvent: lambda caller, event: self._follow()}
-        observe(self, "interaction", self.interactionNode() if scene is not None else None, followers)
+        observe(
+            self, "interaction", self.interactionNode() if scene is not None else None, followers
+        )
         observe(self, "selection", self.selectionNode() if scene is not None else None, followers)
 
     def currentNode(self) -> Any:
@@ -86,13 +90,16 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
         if self._node is None or self._node.GetScene() is None:
             return False
         kind = self.selectionNode().GetActivePlaceNodeClassName()
-        return self._markups().GetActiveListID() == self._node.GetID() and kind == self._node.GetClassName()
+        return (
+            self._markups().GetActiveListID() == self._node.GetID()
+            and kind == self._node.GetClassName()
+        )
 
     def _placing(self) -> bool:
         interaction = self.interactionNode()
         return self._active() and interaction.GetCurrentInteractionMode() == interaction.Place
 
-    def setCurrentNodeActive(self, active: bool) -> None:  # noqa: FBT001 - Slicer's signature
+    def setCurrentNodeActive(self, active: bool) -> None:
         """Make the node the one that points are placed into."""
         if active == self._active():
             return
@@ -101,9 +108,9 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
             interaction = self.interactionNode()
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 
-    def setPlaceModeEnabled(self, enabled: bool) -> None:  # noqa: FBT001 - Slicer's signature
+    def setPlaceModeEnabled(self, enabled: bool) -> None:
         """Start or end placing."""
-        if self._node is None or self.mrmlScene() is None:
+        if self._node is None or self._scene is None:
             return
         interaction = self.interactionNode()
         if enabled:
@@ -112,15 +119,19 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
                 self.setPlaceModePersistency(False)
             elif self.placeMultipleMarkups == self.ForcePlaceMultipleMarkups:
                 self.setPlaceModePersistency(True)
-        interaction.SetCurrentInteractionMode(interaction.Place if enabled else interaction.ViewTransform)
+        interaction.SetCurrentInteractionMode(
+            interaction.Place if enabled else interaction.ViewTransform
+        )
         self._follow()
 
-    def setPlaceModePersistency(self, persistent: bool) -> None:  # noqa: FBT001 - Slicer's signature
+    def setPlaceModePersistency(self, persistent: bool) -> None:
         """Go on placing after a point."""
         self.interactionNode().SetPlaceModePersistence(int(persistent))
 
     placeModePersistency = cpp_property(
-        bool, lambda self: bool(self.interactionNode().GetPlaceModePersistence()), setPlaceModePersistency
+        bool,
+        lambda self: bool(self.interactionNode().GetPlaceModePersistence()),
+        setPlaceModePersistency,
     )
     placeModeEnabled = cpp_property(bool, lambda self: self._placing(), setPlaceModeEnabled)
     currentNodeActive = cpp_property(bool, lambda self: self._active(), setCurrentNodeActive)

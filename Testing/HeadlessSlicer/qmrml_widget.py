@@ -18,10 +18,6 @@ class _SceneWidget(QtWidgets.QWidget):
         super().__init__(parent)
         self.__dict__["_scene"] = None
 
-    def mrmlScene(self) -> Any:
-        """Return the scene."""
-        return self.__dict__["_scene"]
-
     def setMRMLScene(self, scene: Any) -> None:
         """Set the scene; passed on to whoever is connected with `mrmlSceneChanged`."""
         if scene is not self.__dict__["_scene"]:
@@ -32,6 +28,10 @@ class _SceneWidget(QtWidgets.QWidget):
 @native_class(SCENE_SIGNAL)
 class qMRMLWidget(_SceneWidget):
     """Base of the widgets of MRML."""
+
+    def mrmlScene(self) -> Any:
+        """Return the scene."""
+        return self.__dict__["_scene"]
 
 
 @native_class(SCENE_SIGNAL)
@@ -58,4 +58,7 @@ def observe(owner: Any, key: str, subject: Any, events: dict[Any, Any]) -> None:
     for tag in tags:
         old.RemoveObserver(tag)
     if subject is not None:
-        kept[key] = (subject, [subject.AddObserver(event, function) for event, function in events.items()])
+        kept[key] = (
+            subject,
+            [subject.AddObserver(event, function) for event, function in events.items()],
+        )

@@ -1,6 +1,7 @@
 """Connections by C++ signatures: `sender.connect("clicked(bool)", slot)`, as PythonQt makes them.
 
-Unlike PythonQt, which prints a line and goes on, an unknown signal or slot raises: a misspelt signature fails a test.
+Unlike PythonQt, which prints a line and goes on, an unknown signal or slot raises: a misspelt
+signature fails a test.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _watched: set[int] = set()
 
 
 def signature_of(sender: QtCore.QObject, signal: str) -> str:
-    """Return the Qt signature behind a C++ signature; raise if the class of the sender has no such signal."""
+    """Return the Qt signature behind a C++ signature; raise if the sender has no such signal."""
     normalized = bytes(QtCore.QMetaObject.normalizedSignature(signal).data()).decode()
     for cls in type(sender).__mro__:
         translated = cls.__dict__.get("__cpp_signals__", {}).get(normalized)
@@ -99,7 +100,9 @@ def slot_named(receiver: QtCore.QObject, slot: str) -> Slot:
 
 def connect(sender: QtCore.QObject, signal: Any, *receiver_and_slot: Any) -> Any:
     """Connect a signal, given as C++ signature, with a callable or with a receiver and its slot."""
-    if not isinstance(signal, str):  # PySide's own call, from SignalInstance.connect: sender, signal, ...
+    if not isinstance(
+        signal, str
+    ):  # PySide's own call, from SignalInstance.connect: sender, signal, ...
         return _qt_connect(signal, *receiver_and_slot)
     if signal[:1].isdigit():
         return _qt_connect(sender, signal, *receiver_and_slot)

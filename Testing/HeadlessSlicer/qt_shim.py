@@ -1,8 +1,9 @@
 """PySide6 patched to answer like PythonQt, and the modules `qt` and `ctk` made of it.
 
-PythonQt is what Slicer's Python code talks to. Its rules: every Q_PROPERTY is an attribute, `name` is the object name,
-connections are made by C++ signatures, and a C++ object takes no unknown attribute. Patching happens once a process
-and cannot be undone, so only a process that runs these tests may import this module.
+PythonQt is what Slicer's Python code talks to. Its rules: every Q_PROPERTY is an attribute,
+`name` is the object name, connections are made by C++ signatures, and a C++ object takes no
+unknown attribute. Patching happens once a process and cannot be undone, so only a process that
+runs these tests may import this module.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ QT_MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 HIDDEN_NAMES = {"Signal", "Slot", "Property", "SIGNAL", "SLOT", "QUiLoader"}
 # A static function has the same name as the property, and wins.
 METHODS_NOT_PROPERTIES = {("QTimer", "singleShot")}
-KINDS = {"bool": bool, "int": int, "uint": int, "double": float, "float": float, "QString": str, "QStringList": list}
+KINDS = {
+    "bool": bool,
+    "int": int,
+    "uint": int,
+    "double": float,
+    "float": float,
+    "QString": str,
+    "QStringList": list,
+}
 
 _read_property = QtCore.QObject.property
 _write_property = QtCore.QObject.setProperty
@@ -43,11 +52,15 @@ class PropertyAttribute:
     def __get__(self, owner: Any, owner_class: type | None = None) -> Any:
         if owner is None:
             return self.method if self.method is not None else self
-        if id(owner) in self._reading:  # Qt asks for a virtual method of this name while it answers us
+        if (
+            id(owner) in self._reading
+        ):  # Qt asks for a virtual method of this name while it answers us
             return self.method.__get__(owner, owner_class)
         self._reading.add(id(owner))
         try:
-            if self.is_enum and callable(self.method):  # the method knows the enum, the property only its number
+            if self.is_enum and callable(
+                self.method
+            ):  # the method knows the enum, the property only its number
                 return self.method(owner)
             value = _read_property(owner, self.name)
         finally:
@@ -86,7 +99,7 @@ class StaysMethod(PropertyAttribute):
 
 
 def _qobject_classes() -> list[type]:
-    """Return every QObject class, bases before derived ones; PySide6 makes classes when they are asked for."""
+    """Return every QObject class, bases first; PySide6 makes classes when they are asked for."""
     found = {QtCore.QObject}
     for module in QT_MODULES:
         for name in dir(module):
@@ -113,21 +126,21 @@ def _own(cls: type, name: str) -> Any:
     return None
 
 
-def _add_properties(cls: type) -> None:
+def _add_properties(cls: Any) -> None:
     for meta in _meta_properties(cls):
         name = meta.name()
         own = cls.__dict__.get(name)
-        inherited = getattr(cls, name, None) if own is None else None
-        if own is None and isinstance(inherited, PropertyAttribute):
+        if own is None and isinstance(getattr(cls, name, None), PropertyAttribute):
             continue
         setter = getattr(cls, f"set{name[0].upper()}{name[1:]}", None)
-        kind = StaysMethod if (cls.__name__, name) in METHODS_NOT_PROPERTIES else PropertyAttribute
-        method = getattr(cls, name, None) if kind is StaysMethod else _own(cls, name)
+        stays = (cls.__name__, name) in METHODS_NOT_PROPERTIES
+        kind = StaysMethod if stays else PropertyAttribute
+        method = getattr(cls, name, None) if stays else _own(cls, name)
         setattr(cls, name, kind(name, meta, method, setter))
     if "name" not in dir(cls):
-        meta_object: QtCore.QMetaObject = cls.staticMetaObject  # type: ignore[attr-defined]
+        meta_object = cls.staticMetaObject
         meta = meta_object.property(meta_object.indexOfProperty("objectName"))
-        cls.name = PropertyAttribute("objectName", meta, None, cls.setObjectName)  # type: ignore[attr-defined]
+        cls.name = PropertyAttribute("objectName", meta, None, cls.setObjectName)
 
 
 def _getattribute(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
@@ -162,7 +175,8 @@ def _setattr(self: Any, name: str, value: Any) -> None:
     stand_in = type(self).__dict__.get("__is_native__", False)
     if is_native(type(self)) and not (stand_in and name.startswith("_")):
         message = (
-            f"Attribute '{name}' of {type(self).__name__} does not exist, and a C++ object takes no new attributes"
+            f"Attribute '{name}' of {type(self).__name__} does not exist, "
+            "and a C++ object takes no new attributes"
         )
         raise AttributeError(message)
     self.__dict__[name] = value

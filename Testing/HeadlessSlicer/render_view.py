@@ -48,7 +48,9 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         style.SetInteractor(self._interactor)
         style.SetDisplayableManagers(managers)
         managers.SetMRMLDisplayableNode(node)
-        managers.AddObserver(vtk.vtkCommand.UpdateEvent, lambda caller, event: self.scheduleRender())
+        managers.AddObserver(
+            vtk.vtkCommand.UpdateEvent, lambda caller, event: self.scheduleRender()
+        )
         self._interactor.Initialize()
         self._size_changed(*FIRST_SIZE)
         self._window.Render()
@@ -73,14 +75,6 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         """Return the style of interaction."""
         return self._style
 
-    def interactorObserver(self) -> Any:
-        """Return the observer that brings events to the displayable managers."""
-        return self._style
-
-    def displayableManagerByClassName(self, name: str) -> Any:
-        """Return one displayable manager."""
-        return self._managers.GetDisplayableManagerByClassName(name)
-
     def scheduleRender(self) -> None:
         """Render when the application is idle."""
         if not self._timer.active:
@@ -102,7 +96,9 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         width, height = self._window.GetSize()
         data = vtk.vtkUnsignedCharArray()
         self._window.GetRGBACharPixelData(0, 0, width - 1, height - 1, 0, data)
-        image = QtGui.QImage(bytes(memoryview(data)), width, height, QtGui.QImage.Format.Format_RGBX8888)
+        image = QtGui.QImage(
+            bytes(memoryview(data)), width, height, QtGui.QImage.Format.Format_RGBX8888
+        )
         return image.mirrored(False, True)
 
     def paintEvent(self, event: Any) -> None:

@@ -1,4 +1,4 @@
-"""`qMRMLSegmentEditorWidget`: the Segment Editor without its looks; the work is done by the real C++ logic."""
+"""`qMRMLSegmentEditorWidget`: the Segment Editor around the real C++ logic."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
-from Testing.HeadlessSlicer.effect_host import qSlicerSegmentEditorEffectFactory
-from Testing.HeadlessSlicer.native import cpp_property, native_class, native_property
+from Testing.HeadlessSlicer.editor_effects import EditorEffects
+from Testing.HeadlessSlicer.native import native_class, native_property
 from Testing.HeadlessSlicer.node_combo_box import qMRMLNodeComboBox
 from Testing.HeadlessSlicer.qmrml_widget import SCENE_SIGNAL, observe, qMRMLWidget
 from Testing.HeadlessSlicer.segment_widgets import qMRMLSegmentsTableView
@@ -25,7 +25,7 @@ MODIFIED = vtk.vtkCommand.ModifiedEvent
 
 
 @native_class(SIGNALS)
-class qMRMLSegmentEditorWidget(qMRMLWidget):
+class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
     """Segmentation, source volume, segments, effects with their options, undo and redo."""
 
     segmentationNodeChanged = QtCore.Signal(object)
@@ -39,7 +39,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     maskingSectionVisible = native_property("maskingSectionVisible", default=True)
     unorderedEffectsVisible = native_property("unorderedEffectsVisible", default=True)
     effectColumnCount = native_property("effectColumnCount", 2)
-    switchToSegmentationsButtonVisible = native_property("switchToSegmentationsButtonVisible", default=True)
+    switchToSegmentationsButtonVisible = native_property(
+        "switchToSegmentationsButtonVisible", default=True
+    )
     specifyGeometryButtonVisible = native_property("specifyGeometryButtonVisible", default=True)
     addRemoveSegmentButtonsVisible = native_property("addRemoveSegmentButtonsVisible", default=True)
     show3DButtonVisible = native_property("show3DButtonVisible", default=True)
@@ -86,7 +88,13 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         QtWidgets.QHBoxLayout(self._effect_row)
         QtWidgets.QVBoxLayout(self._options)
         layout = QtWidgets.QVBoxLayout(self)
-        for widget in (self._segmentations, self._volumes, self._table, self._effect_row, self._options):
+        for widget in (
+            self._segmentations,
+            self._volumes,
+            self._table,
+            self._effect_row,
+            self._options,
+        ):
             layout.addWidget(widget)
 
     # ---- nodes
@@ -100,8 +108,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._segmentations.setMRMLScene(scene)
         self._volumes.setMRMLScene(scene)
         self._updating = False
-        interaction = slicer.app.applicationLogic().GetInteractionNode() if scene is not None else None
-        observe(self, "interaction", interaction, {MODIFIED: lambda caller, event: self._on_interaction(caller)})
+        interaction = (
+            slicer.app.applicationLogic().GetInteractionNode() if scene is not None else None
+        )
+        observe(
+            self,
+            "interaction",
+            interaction,
+            {MODIFIED: lambda caller, event: self._on_interaction(caller)},
+        )
         ends = {slicer.vtkMRMLScene.EndCloseEvent: lambda caller, event: self._on_scene_closed()}
         observe(self, "scene", scene, ends)
         self.updateWidgetFromMRML()
@@ -129,7 +144,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             for effect in self._effects:
                 effect.setMRMLDefaults()
         changed = {
-            slicer.vtkMRMLSegmentEditorNode.EffectParameterModified: lambda caller, event: self._update_effects()
+            slicer.vtkMRMLSegmentEditorNode.EffectParameterModified: lambda caller, event: (
+                self._update_effects()
+            )
         }
         observe(self, "parameters", self._node, changed)
 
@@ -166,6 +183,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node is not None:
             self._logic.SetSourceVolumeNode(node)
 
+    def setSegmentationNodeID(self, node_id: str) -> None:
+        """Edit a segmentation, given by its id."""
+        self.setSegmentationNode(self.mrmlScene().GetNodeByID(node_id))
+
+    def setSourceVolumeNodeID(self, node_id: str) -> None:
+        """Edit on a volume, given by its id."""
+        self.setSourceVolumeNode(self.mrmlScene().GetNodeByID(node_id))
+
+    def installKeyboardShortcuts(self, parent: Any = None) -> None:
+        """Do nothing: keys are not tested."""
+
+    def uninstallKeyboardShortcuts(self) -> None:
+        """Do nothing: keys are not tested."""
+
     def currentSegmentID(self) -> str:
         """Return the id of the selected segment."""
         return (self._node.GetSelectedSegmentID() or "") if self._node is not None else ""
@@ -179,132 +210,18 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         """Return the interaction node."""
         return slicer.app.applicationLogic().GetInteractionNode()
 
-    # ---- effects
-
-    def updateEffectList(self) -> None:
-        """Take a clone of every registered effect that is not there yet."""
-        known = {effect.name for effect in self._effects}
-        for registered in qSlicerSegmentEditorEffectFactory.instance().registeredEffects():
-            if registered.name not in known:
-                self._add_effect(registered.clone())
-
-    def _add_effect(self, effect: Any) -> None:
-        effect._host, effect._logic = self, self._logic  # noqa: SLF001 - the editor is the effect's host
-        self._effects.append(effect)
-        if self._node is not None:
-            effect.setParameterSetNode(self._node)
-            effect.setMRMLDefaults()
-        button = QtWidgets.QToolButton()
-        button.setText(effect.title)
-        button.setIcon(effect.icon())
-        button.setObjectName(effect.name)
-        button.setCheckable(True)
-        button.clicked.connect(lambda: self.setActiveEffect(effect))
-        self._buttons[effect.name] = button
-        self._effect_row.layout().addWidget(button)
-        effect.setupOptionsFrame()
-        effect.optionsFrame().setVisible(False)
-        self._options.layout().addWidget(effect.optionsFrame())
-
-    def availableEffectNames(self) -> tuple[str, ...]:
-        """Return the names of the effects."""
-        return tuple(effect.name for effect in self._effects)
-
-    def effectNameOrder(self) -> tuple[str, ...]:
-        """Return the order of the buttons."""
-        return self._order
-
-    def setEffectNameOrder(self, names: list[str]) -> None:
-        """Show the buttons of these effects; with `unorderedEffectsVisible` the others after them."""
-        self._order = tuple(names)
-        for name, button in self._buttons.items():
-            button.setVisible(self.unorderedEffectsVisible or name in self._order)
-
-    def effectCount(self) -> int:
-        """Return the number of effects."""
-        return len(self._effects)
-
-    def effectByIndex(self, index: int) -> Any:
-        """Return an effect."""
-        return self._effects[index]
-
-    def effectByName(self, name: str) -> Any:
-        """Return an effect, or None."""
-        return next((effect for effect in self._effects if effect.name == name), None)
-
-    def activeEffect(self) -> Any:
-        """Return the active effect, or None."""
-        return self._active
-
-    def setActiveEffectByName(self, name: str) -> None:
-        """Activate an effect; an unknown or empty name ends the active one."""
-        self.setActiveEffect(self.effectByName(name))
-
-    def setActiveEffect(self, effect: Any) -> None:
-        """Activate an effect, None for none; takes place through the editor node."""
-        if self._node is not None:
-            self._node.SetActiveEffectName(effect.name if effect is not None else "")
-
-    def _switch_effect(self) -> None:
-        wanted = self.effectByName(self._node.GetActiveEffectName() or "")
-        ready = self.segmentationNode() is not None and self.sourceVolumeNode() is not None
-        if wanted is not None and not (ready and not self.readOnly):
-            wanted = None
-        if wanted is self._active:
-            return
-        if self._active is not None:
-            self._active.deactivate()
-        if wanted is not None and not self._logic.SetSourceRepresentationToBinaryLabelMap():
-            wanted = None
-        if wanted is not None:
-            self._view_events.observe_views()
-            interaction = self.interactionNode()
-            if interaction.GetCurrentInteractionMode() != interaction.ViewTransform:
-                interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-            wanted.activate()
-        else:
-            self._view_events.stop()
-        for name, button in self._buttons.items():
-            button.setChecked(wanted is not None and name == wanted.name)
-        self._active = wanted
-
-    def setupViewObservations(self) -> None:
-        """Listen to the views again, for example to new ones."""
-        self._view_events.observe_views()
-
-    def removeViewObservations(self) -> None:
-        """Listen to no view."""
-        self._view_events.stop()
-
-    # ---- undo
-
-    def saveStateForUndo(self) -> None:
-        """Keep the present state of the segmentation."""
-        if self.undoEnabled:
-            self._logic.SaveStateForUndo()
-
-    def undo(self) -> None:
-        """Go one state back."""
-        self._logic.Undo()
-
-    def redo(self) -> None:
-        """Go one state forth."""
-        self._logic.Redo()
-
-    def setMaximumNumberOfUndoStates(self, count: int) -> None:
-        """Set how many states are kept."""
-        self._logic.SetMaximumNumberOfUndoStates(count)
-
-    maximumNumberOfUndoStates = cpp_property(
-        int, lambda self: self._logic.GetMaximumNumberOfUndoStates(), setMaximumNumberOfUndoStates
-    )
-
     # ---- following MRML
 
     def updateWidgetFromMRML(self) -> None:
         """Show what the editor node says, and tell the effects what changed."""
         scene = self.mrmlScene()
-        if scene is None or scene.IsClosing() or scene.IsBatchProcessing() or self._node is None or self._updating:
+        if (
+            scene is None
+            or scene.IsClosing()
+            or scene.IsBatchProcessing()
+            or self._node is None
+            or self._updating
+        ):
             return
         self._updating = True
         try:
@@ -347,7 +264,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.segmentationNodeChanged.emit(segmentation)
 
     def _check_geometry(self) -> None:
-        geometry = self._logic.GetReferenceImageGeometryString() if self._segmentation is not None else ""
+        geometry = (
+            self._logic.GetReferenceImageGeometryString() if self._segmentation is not None else ""
+        )
         if geometry != self._geometry:
             self._geometry = geometry
             for effect in self._effects:

@@ -20,7 +20,9 @@ NAME_COLUMN = 1
 def follow_segments(owner: Any, node: Any, function: Any) -> None:
     """Call a function without arguments when segments of a node come, go or change."""
     names = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SegmentsOrderModified")
-    events = {getattr(slicer.vtkSegmentation, name): lambda caller, event: function() for name in names}
+    events = {
+        getattr(slicer.vtkSegmentation, name): lambda caller, event: function() for name in names
+    }
     observe(owner, "segments", node, events)
 
 
@@ -67,7 +69,9 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         """Set how many rows can be selected."""
         self._table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode(mode))
 
-    selectionMode = cpp_property(int, lambda self: self._table.selectionMode.value, setSelectionMode)
+    selectionMode = cpp_property(
+        int, lambda self: self._table.selectionMode.value, setSelectionMode
+    )
 
     def tableWidget(self) -> Any:
         """Return the table."""
@@ -111,7 +115,9 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         for segment_id in segment_ids:
             if segment_id in self._ids:
                 row = self._ids.index(segment_id)
-                self._table.setRangeSelected(QtWidgets.QTableWidgetSelectionRange(row, 0, row, NAME_COLUMN), True)
+                self._table.setRangeSelected(
+                    QtWidgets.QTableWidgetSelectionRange(row, 0, row, NAME_COLUMN), True
+                )
 
     def selectedSegmentIDs(self) -> tuple[str, ...]:
         """Return the ids of the selected rows."""
@@ -154,7 +160,9 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     currentSegmentChanged = QtCore.Signal(str)
 
     noneEnabled = native_property("noneEnabled", default=False)
-    segmentationNodeSelectorVisible = native_property("segmentationNodeSelectorVisible", default=True)
+    segmentationNodeSelectorVisible = native_property(
+        "segmentationNodeSelectorVisible", default=True
+    )
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -169,7 +177,9 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         layout.addWidget(self._nodes)
         layout.addWidget(self._segments)
         self._nodes.connect("currentNodeChanged(vtkMRMLNode*)", self._on_node)
-        self._segments.activated.connect(lambda index: self.currentSegmentChanged.emit(self.currentSegmentID()))
+        self._segments.activated.connect(
+            lambda index: self.currentSegmentChanged.emit(self.currentSegmentID())
+        )
 
     def setMRMLScene(self, scene: Any) -> None:
         """Choose from a scene."""
@@ -200,7 +210,11 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._ids = ([""] if self.noneEnabled else []) + [segment_id for segment_id, _ in segments]
         self._segments.clear()
         for segment_id in self._ids:
-            name = self.currentNode().GetSegmentation().GetSegment(segment_id).GetName() if segment_id else "None"
+            name = (
+                self.currentNode().GetSegmentation().GetSegment(segment_id).GetName()
+                if segment_id
+                else "None"
+            )
             self._segments.addItem(name)
         if old in self._ids:
             self._segments.setCurrentIndex(self._ids.index(old))
@@ -247,11 +261,13 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
         self._follow()
 
     def _follow(self) -> None:
-        shown = self._node is not None and self._node.GetSegmentation().ContainsRepresentation("Closed surface")
+        shown = self._node is not None and self._node.GetSegmentation().ContainsRepresentation(
+            "Closed surface"
+        )
         self.setEnabled(self._node is not None and not self.locked)
         self.setChecked(shown)
 
-    def _show(self, on: bool) -> None:  # noqa: FBT001 - a slot
+    def _show(self, on: bool) -> None:
         if on:
             self._node.CreateClosedSurfaceRepresentation()
         else:

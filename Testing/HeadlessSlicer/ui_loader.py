@@ -1,7 +1,8 @@
 """Loading of .ui files as PythonQt's QUiLoader does it, but strict where that one is silent.
 
-Qt builds the `<extends>` class for a class it does not know, and makes a dynamic property of a misspelt one. Here both
-raise. Connections are made through the shim, because they carry signatures of MRML classes.
+Qt builds the `<extends>` class for a class it does not know, and makes a dynamic property of a
+misspelt one. Here both raise. Connections are made through the shim, because they carry
+signatures of MRML classes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def _check(root: ElementTree.Element) -> None:
 def _named(top: QtWidgets.QWidget, name: str) -> Any:
     found = top if top.objectName == name else top.findChild(QtCore.QObject, name)
     if found is None:
-        message = f"{name} of the .ui file was not made; its constructor failed, or a connection is wrong"
+        message = (
+            f"{name} of the .ui file was not made; its constructor failed, or a connection is wrong"
+        )
         raise UiFileError(message)
     return found
 
@@ -62,7 +65,9 @@ def _connect(top: QtWidgets.QWidget, connections: ElementTree.Element) -> None:
 class QUiLoader:
     """What `qt.QUiLoader` offers to Python code of Slicer."""
 
-    def load(self, file: QtCore.QFile, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
+    def load(
+        self, file: QtCore.QFile, parent: QtWidgets.QWidget | None = None
+    ) -> QtWidgets.QWidget:
         """Build the widget of an open .ui file."""
         root = ElementTree.fromstring(bytes(file.readAll().data()))
         _check(root)

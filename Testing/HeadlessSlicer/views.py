@@ -1,4 +1,4 @@
-"""Slice and 3D views that render off screen with Slicer's real displayable managers, and the layout manager."""
+"""Slice and 3D views, off screen with real displayable managers, and the layout manager."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ SLICES = {
 DISPLAY_RANGE = 255
 
 
+class _MrmlView:
+    """What the views of MRML have beside those of CTK."""
+
+    def interactorObserver(self: Any) -> Any:
+        """Return the observer that brings events to the displayable managers."""
+        return self._style
+
+    def displayableManagerByClassName(self: Any, name: str) -> Any:
+        """Return one displayable manager."""
+        return self._managers.GetDisplayableManagerByClassName(name)
+
+
 def _managers(kind: str, names: tuple[str, ...], renderer: Any) -> Any:
     factory = getattr(slicer, f"vtkMRML{kind}ViewDisplayableManagerFactory").GetInstance()
     group = slicer.vtkMRMLDisplayableManagerGroup()
@@ -57,7 +69,7 @@ class ctkVTKSliceView(ctkVTKAbstractView):
 
 
 @native_class()
-class qMRMLSliceView(ctkVTKSliceView):
+class qMRMLSliceView(_MrmlView, ctkVTKSliceView):
     """The view of a slice."""
 
     def __init__(self, logic: Any) -> None:
@@ -112,7 +124,7 @@ class ctkVTKRenderView(ctkVTKAbstractView):
 
 
 @native_class()
-class qMRMLThreeDView(ctkVTKRenderView):
+class qMRMLThreeDView(_MrmlView, ctkVTKRenderView):
     """The 3D view."""
 
     def __init__(self, view_node: Any) -> None:
@@ -167,7 +179,12 @@ class qMRMLSliceWidget(qMRMLAbstractViewWidget):
         self._view = qMRMLSliceView(self._logic)
         self._frame(self._view)
         self.setMRMLScene(slicer.mrmlScene)
-        observe(self, "logic", self._logic, {vtk.vtkCommand.ModifiedEvent: lambda c, e: self._view.scheduleRender()})
+        observe(
+            self,
+            "logic",
+            self._logic,
+            {vtk.vtkCommand.ModifiedEvent: lambda c, e: self._view.scheduleRender()},
+        )
 
     def sliceLogic(self) -> Any:
         """Return the slice logic."""

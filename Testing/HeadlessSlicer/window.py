@@ -16,7 +16,7 @@ PANEL_WIDTH = 400
 def create_views() -> Any:
     """Give the application its views, once, and return the layout manager."""
     if slicer.app.layoutManager() is None:
-        slicer.app._layout_manager = qSlicerLayoutManager()  # noqa: SLF001 - the window belongs to the application
+        slicer.app._layout_manager = qSlicerLayoutManager()
     return slicer.app.layoutManager()
 
 
@@ -25,7 +25,9 @@ class TestWindow(QtWidgets.QWidget):
 
     __test__ = False
 
-    def __init__(self, panel: QtWidgets.QWidget | None = None, width: int = 1280, height: int = 800) -> None:
+    def __init__(
+        self, panel: QtWidgets.QWidget | None = None, width: int = 1280, height: int = 800
+    ) -> None:
         super().__init__()
         self.setWindowTitle("Test window (not 3D Slicer)")
         layout = QtWidgets.QHBoxLayout(self)

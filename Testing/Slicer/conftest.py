@@ -1,4 +1,4 @@
-"""Boots the stand-in for Slicer before the tests of this folder are imported; they see only `slicer`, `qt`, `ctk`."""
+"""Boots the stand-in for Slicer; the tests of this folder see only `slicer`, `qt`, `ctk`."""
 
 from __future__ import annotations
 

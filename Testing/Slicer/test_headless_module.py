@@ -58,6 +58,7 @@ class ModuleTest(unittest.TestCase):
         self.assertEqual(self.ui.labelEdit.text, "ball")
         self.assertEqual(self.ui.qualityBox.currentText, "Fine")
         self.assertEqual(self.ui.deviceBox.currentText, "auto")
+        self.assertEqual(self.ui.editor.maximumNumberOfUndoStates, 20)
 
     def test_panel_changes_parameters(self):
         volume = self.volume()
@@ -71,7 +72,9 @@ class ModuleTest(unittest.TestCase):
         values = self.parameters
         self.assertIs(values.inputVolume, volume)
         self.assertEqual((values.radius, values.count, values.enabled), (7.5, 5, False))
-        self.assertEqual((values.label, values.quality.name, values.device), ("cube", "FAST", "cpu"))
+        self.assertEqual(
+            (values.label, values.quality.name, values.device), ("cube", "FAST", "cpu")
+        )
 
     def test_parameters_change_panel(self):
         self.parameters.inputVolume = volume = self.volume()

@@ -1,4 +1,4 @@
-"""Where the stand-in is stricter than Slicer, so that a mistake fails a test. Only for the stand-in."""
+"""Where the stand-in is stricter than Slicer, so that a mistake fails a test."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class QtTest(unittest.TestCase):
         box = qt.QCheckBox()
         seen = []
         box.connect("clicked(bool)", lambda: seen.append("none"))
-        box.connect("clicked(bool)", lambda checked: seen.append(checked))
+        box.connect("clicked(bool)", seen.append)
         box.connect("stateChanged(int)", lambda state, more=None: seen.append((state, more)))
         box.click()
         self.assertCountEqual(seen, ["none", True, (2, None)])

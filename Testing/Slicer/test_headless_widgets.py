@@ -1,4 +1,4 @@
-"""The stand-in's MRML widgets: selectors that follow the scene, placing of points, tables, the editor's signals."""
+"""The stand-in's MRML widgets: selectors, placing of points, tables, the editor's signals."""
 
 from __future__ import annotations
 

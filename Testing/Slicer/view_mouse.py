@@ -9,7 +9,7 @@ import vtk
 
 
 def xy_of(view: str, ras: Sequence[float]) -> tuple[int, int]:
-    """Return the pixel of a slice view nearest to a position, after the view has moved to its slice."""
+    """Move a slice view to a position and return the nearest pixel."""
     widget = slicer.app.layoutManager().sliceWidget(view)
     node = widget.mrmlSliceNode()
     node.JumpSliceByOffsetting(*ras)

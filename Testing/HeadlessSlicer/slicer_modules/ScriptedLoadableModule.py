@@ -29,7 +29,9 @@ class ScriptedLoadableModule:
     def __init__(self, parent: Any) -> None:
         self.parent = parent
         self.moduleName = type(self).__name__
-        for icon in (Path(self.resourcePath(f"Icons/{self.moduleName}{end}")) for end in (".svg", ".png")):
+        for icon in (
+            Path(self.resourcePath(f"Icons/{self.moduleName}{end}")) for end in (".svg", ".png")
+        ):
             if icon.is_file():
                 parent.icon = qt.QIcon(str(icon))
                 break
@@ -64,7 +66,9 @@ class ScriptedLoadableModuleWidget:
             self.setup()
             parent.show()
         self.parent, self.layout = parent, parent.layout()
-        slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+        slicer.app.moduleManager().connect(
+            "moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded
+        )
 
     def resourcePath(self, filename: str) -> str:
         """Return the path of a file of the module's folder `Resources`."""
@@ -128,7 +132,9 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     messageDelay = 0
 
-    def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
+    def delayDisplay(
+        self, message: str, requestedDelay: int | None = None, msec: int | None = None
+    ) -> None:
         """Log a message and let the events run."""
         logging.info(message)
         slicer.app.processEvents()

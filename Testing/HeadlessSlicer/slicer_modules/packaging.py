@@ -1,7 +1,7 @@
 """Stand-in for `slicer.packaging`: records what was asked for and installs nothing.
 
-`pip_ensure` does nothing, as in Slicer with `--testing`; `pip_install` raises, because no test may install. Both raise
-off the main thread, where the real functions hang or crash Slicer.
+`pip_ensure` does nothing, as in Slicer with `--testing`; `pip_install` raises, because no test
+may install. Both raise off the main thread, where the real functions hang or crash Slicer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small scripted module: parameters bound to a panel, a logic, a self test. Only for tests of the stand-in."""
+"""A small scripted module with panel, logic and self test, for tests of the stand-in."""
 
 from __future__ import annotations
 

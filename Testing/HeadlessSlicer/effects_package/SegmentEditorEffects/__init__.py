@@ -46,11 +46,15 @@ class AbstractScriptedSegmentEditorEffect:
     ) -> list[int]:
         """Return the voxel under a pixel with its lightbox page."""
         vector = qt.QVector3D(*xyz)
-        return _numbers(self.scriptedEffect.xyzToIjk(vector, viewWidget, image, parentTransformNode), int)
+        return _numbers(
+            self.scriptedEffect.xyzToIjk(vector, viewWidget, image, parentTransformNode), int
+        )
 
     def xyToIjk(
         self, xy: Sequence[int], viewWidget: Any, image: Any, parentTransformNode: Any = None
     ) -> list[int]:
         """Return the voxel under a pixel."""
         point = qt.QPoint(*xy)
-        return _numbers(self.scriptedEffect.xyToIjk(point, viewWidget, image, parentTransformNode), int)
+        return _numbers(
+            self.scriptedEffect.xyToIjk(point, viewWidget, image, parentTransformNode), int
+        )

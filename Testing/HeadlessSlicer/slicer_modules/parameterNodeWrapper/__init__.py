@@ -1,7 +1,8 @@
 """Stand-in for `slicer.parameterNodeWrapper`: typed parameters of a node, bound to widgets.
 
-A subset: bool, int, float, str, node and Enum parameters with the annotations of `validators.py`. Whatever else a
-module asks for raises NotImplementedError, so that it cannot use more than is checked here.
+A subset: bool, int, float, str, node and Enum parameters with the annotations of `validators.py`.
+Whatever else a module asks for raises NotImplementedError, so that it cannot use more than is
+checked here.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class _Parameter:
             raise NotImplementedError(message)
         for annotation in self.annotations:
             if not isinstance(annotation, SUPPORTED_ANNOTATIONS):
-                message = f"Parameter {name}: annotation {annotation!r} is not supported by the stand-in"
+                message = (
+                    f"Parameter {name}: annotation {annotation!r} is not supported by the stand-in"
+                )
                 raise NotImplementedError(message)
 
     def default(self) -> Any:
@@ -140,7 +143,7 @@ class _Wrapper:
         return Default(self._parameter(name).default())
 
     def connectGui(self, gui: Any) -> int:
-        """Bind every widget with the dynamic property SlicerParameterName; return a tag for `disconnectGui`."""
+        """Bind widgets with a property SlicerParameterName; return a tag for `disconnectGui`."""
         isWidget = isinstance(gui, qt.QWidget)
         widgets = gui.findChildren(qt.QWidget) if isWidget else list(vars(gui).values())
         named = {widget.property(WIDGET_PROPERTY): widget for widget in widgets}
@@ -155,7 +158,9 @@ class _Wrapper:
             connector.write(self.getValue(name))
             connector.connect(self._follower(name, connector))
         tag = max(self._bindings, default=-1) + 1
-        observer = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._refresh())
+        observer = self.AddObserver(
+            vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._refresh()
+        )
         self._bindings[tag] = (connectors, observer)
         return tag
 

@@ -19,6 +19,7 @@ BOOL_WIDGETS = {
 }
 INT_WIDGETS = (qt.QSlider, qt.QSpinBox)
 FLOAT_WIDGETS = (qt.QDoubleSpinBox, ctk.ctkSliderWidget, ctk.ctkDoubleSpinBox)
+TEXT_WIDGETS = (qt.QLineEdit, qt.QLabel)
 CHOICE_WIDGETS = (qt.QComboBox, ctk.ctkComboBox)
 BOUNDED_WIDGETS = (qt.QSlider, ctk.ctkSliderWidget)
 INT_LIMIT = 2**31
@@ -48,7 +49,9 @@ class Connector:
             self.widget.disconnect(self._signal, self._callback)
 
 
-def _by_attribute(widget: Any, signal: str | None, attribute: str, convert: Callable[[Any], Any]) -> Connector:
+def _by_attribute(
+    widget: Any, signal: str | None, attribute: str, convert: Callable[[Any], Any]
+) -> Connector:
     def write(value: Any) -> None:
         if getattr(widget, attribute) != value:
             setattr(widget, attribute, value)
@@ -105,26 +108,41 @@ def _node(widget: Any, kind: type) -> Connector:
     )
 
 
+def _choice(widget: Any, kind: type, annotations: Sequence[Any]) -> Connector | None:
+    if issubclass(kind, enum.Enum):
+        label = getattr(kind, "label", lambda member: member.name)
+        return _items(widget, [label(member) for member in kind], list(kind))
+    for annotation in annotations:
+        if isinstance(annotation, Choice):
+            values = annotation.choices
+            return _items(widget, [str(value) for value in values], values)
+    return None
+
+
+def _text(widget: Any) -> Connector:
+    signal = "textChanged(QString)" if type(widget) is qt.QLineEdit else None
+    return _by_attribute(widget, signal, "text", str)
+
+
 def create(widget: Any, kind: type, annotations: Sequence[Any]) -> Connector:
-    """Return the connector of a widget and a type; raise where Slicer has none or this stand-in does not know it."""
+    """Return the connector of a widget and a type; raise where none is known."""
     exact = type(widget)
-    choices = [annotation.choices for annotation in annotations if isinstance(annotation, Choice)]
+    connector = None
     if kind is bool and exact in BOOL_WIDGETS:
         if exact is qt.QPushButton:
             widget.checkable = True
-        return _by_attribute(widget, BOOL_WIDGETS[exact], "checked", bool)
-    if (kind is int and exact in INT_WIDGETS) or (kind in (int, float) and exact in FLOAT_WIDGETS):
-        return _number(widget, kind, annotations)
-    if kind is str and exact is qt.QLineEdit:
-        return _by_attribute(widget, "textChanged(QString)", "text", str)
-    if kind is str and exact is qt.QLabel:
-        return _by_attribute(widget, None, "text", str)
-    if exact in CHOICE_WIDGETS and issubclass(kind, enum.Enum):
-        label = getattr(kind, "label", lambda member: member.name)
-        return _items(widget, [label(member) for member in kind], list(kind))
-    if exact in CHOICE_WIDGETS and choices:
-        return _items(widget, [str(value) for value in choices[0]], list(choices[0]))
-    if exact is slicer.qMRMLNodeComboBox and issubclass(kind, slicer.vtkMRMLNode):
-        return _node(widget, kind)
-    message = f"No connection between a {kind.__name__} parameter and a {exact.__name__}"
-    raise NotImplementedError(message)
+        connector = _by_attribute(widget, BOOL_WIDGETS[exact], "checked", bool)
+    elif (kind is int and exact in INT_WIDGETS) or (
+        kind in (int, float) and exact in FLOAT_WIDGETS
+    ):
+        connector = _number(widget, kind, annotations)
+    elif kind is str and exact in TEXT_WIDGETS:
+        connector = _text(widget)
+    elif exact in CHOICE_WIDGETS:
+        connector = _choice(widget, kind, annotations)
+    elif exact is slicer.qMRMLNodeComboBox and issubclass(kind, slicer.vtkMRMLNode):
+        connector = _node(widget, kind)
+    if connector is None:
+        message = f"No connection between a {kind.__name__} parameter and a {exact.__name__}"
+        raise NotImplementedError(message)
+    return connector

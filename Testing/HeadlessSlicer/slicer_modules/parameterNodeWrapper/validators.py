@@ -99,7 +99,7 @@ SUPPORTED_ANNOTATIONS = (Default, Decimals, SingleStep, WithinRange, Minimum, Ma
 
 
 def bounds(annotations: Sequence[Any]) -> tuple[float | None, float | None]:
-    """Return the least and the greatest value that the annotations allow; None where there is no limit."""
+    """Return the least and the greatest value that are allowed; None for no limit."""
     least, greatest = None, None
     for annotation in annotations:
         least = getattr(annotation, "minimum", least)
