@@ -125,14 +125,14 @@ def legend(
     colours: Sequence[tuple[float, float, float]],
     voxel_mm3: float,
 ) -> None:
-    """Write the names of structures, their volumes in cm3 and their numbers of clicks."""
+    """Write the names of structures, volumes in cm3, and clicks inside (+) and outside (-)."""
     from matplotlib.lines import Line2D
 
     handles = []
     for segment, colour in zip(segments, colours, strict=True):
         volume_cm3 = segment.mask.voxel_count * voxel_mm3 / 1000
         positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
-        text = f"{segment.name}   {volume_cm3:,.1f} cm³   clicks +{positive} / -{negative}"
+        text = f"{segment.name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
         handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
     for inside, text in ((True, "click inside"), (False, "click outside")):
         style = MARKERS[inside]

@@ -43,7 +43,7 @@ def build_lite(
     (1.5, 4.0)
     """
     sizes = config or LiteConfig(image_channels=len(windows_hu))
-    settings = ModelSettings(model_id, patch_size, (1.5, 4.0), 2.0, windows_hu)
+    settings = ModelSettings(model_id, patch_size, (1.5, 4.0), 2.5, windows_hu)
     segmenter, cross_patch = LiteSegmenter(sizes), CrossPatchPredictor(SMALL_WIDTHS)
     return PromptableModel(segmenter, cross_patch, settings).eval()
 
