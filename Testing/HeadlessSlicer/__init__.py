@@ -47,6 +47,16 @@ def _environment() -> None:
     os.environ.setdefault("QT_LOGGING_RULES", "qt.qpa.*=false")
 
 
+def _not_covered(name: str) -> type:
+    """Return a class that says, when it is used, that the stand-in does not have it."""
+
+    def refuse(*arguments: Any) -> None:
+        message = f"The stand-in for Slicer does not have {name}"
+        raise NotImplementedError(message)
+
+    return type(name, (), {"__init__": refuse})
+
+
 def _names_of_classes(slicer: ModuleType, ctk: ModuleType) -> None:
     """Put the stand-in classes where Slicer has them."""
     from Testing.HeadlessSlicer import api, application, module_host  # noqa: F401 - they declare classes
@@ -55,6 +65,8 @@ def _names_of_classes(slicer: ModuleType, ctk: ModuleType) -> None:
     for name, cls in NATIVE_CLASSES.items():
         add_setters(cls, api.methods(name))
         setattr(ctk if name.startswith("ctk") else slicer, name, cls)
+    for name in api.slicer_classes().keys() - NATIVE_CLASSES.keys():
+        setattr(ctk if name.startswith("ctk") else slicer, name, _not_covered(name))
 
 
 def start() -> ModuleType:
@@ -68,6 +80,8 @@ def start() -> ModuleType:
 
     qt, ctk = qt_shim.install()
     qt.QUiLoader = ui_loader.QUiLoader
+    real_base = os.environ.get("HEADLESS_SLICER_BASE")  # set by conformance.py
+    slicer.__path__[:0] = [real_base] if real_base else []
     slicer.__path__.append(str(HERE / "slicer_modules"))
     slicer.modules, slicer.moduleNames = SimpleNamespace(), SimpleNamespace()
     slicer.selfTests = {}
@@ -77,7 +91,9 @@ def start() -> ModuleType:
 
     all_widgets.declare()
     _names_of_classes(slicer, ctk)
-    effect_modules.install(str(HERE / "effects_package"))
+    effects = os.environ.get("HEADLESS_SLICER_EFFECTS", str(HERE / "effects_package"))
+    effect_modules.install(effects)
+    sys.path.append(str(HERE / "scripted_modules"))
     _kept.extend(create_application(create_module_logics))
     return slicer
 

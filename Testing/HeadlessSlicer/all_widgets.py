@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from Testing.HeadlessSlicer import (
     ctk_widgets,
+    mrml_numbers,
     node_combo_box,
     place_widget,
     qmrml_widget,
@@ -14,6 +15,7 @@ from Testing.HeadlessSlicer import (
 
 DECLARING = (
     ctk_widgets,
+    mrml_numbers,
     node_combo_box,
     place_widget,
     qmrml_widget,

@@ -67,7 +67,7 @@ def only_one_qt(name: str, kind: str) -> set[str]:
 
 
 def methods(name: str) -> set[str]:
-    """Return the names of the slots and invokable methods of a class of Slicer and its bases."""
+    """Return the names of the slots and callable methods of a class of Slicer and its bases."""
     found: set[str] = set()
     for base in bases(name):
         entry = slicer_classes().get(base, {})

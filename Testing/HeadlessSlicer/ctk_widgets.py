@@ -144,8 +144,7 @@ def _box_property(kind: type, name: str) -> Any:
         return getattr(self._box, name)
 
     def setter(self: Any, value: Any) -> None:
-        limited = min(max(value, -1e12), 1e12) if name in ("minimum", "maximum") else value
-        setattr(self._box, name, limited)
+        setattr(self._box, name, value)
         self._show()
 
     return cpp_property(kind, getter, setter)

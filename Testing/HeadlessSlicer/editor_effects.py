@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from PySide6 import QtWidgets
 
 from Testing.HeadlessSlicer.effect_host import qSlicerSegmentEditorEffectFactory
@@ -109,11 +110,18 @@ class EditorEffects:
             if interaction.GetCurrentInteractionMode() != interaction.ViewTransform:
                 interaction.SetCurrentInteractionMode(interaction.ViewTransform)
             wanted.activate()
+            self._make_cursors(wanted)
         else:
             self._view_events.stop()
         for name, button in self._buttons.items():
             button.setChecked(wanted is not None and name == wanted.name)
         self._active = wanted
+
+    def _make_cursors(self, effect: Any) -> None:
+        manager = slicer.app.layoutManager()
+        if manager is not None and effect.showEffectCursorInSliceView:
+            for name in manager.sliceViewNames():
+                effect.createCursor(manager.sliceWidget(name))
 
     def setupViewObservations(self) -> None:
         """Listen to the views again, for example to new ones."""

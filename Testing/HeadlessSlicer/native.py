@@ -7,6 +7,7 @@ signatures. `native_property` declares a property, `native_class` a class.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -71,6 +72,8 @@ def assign_declared(owner: Any, name: str, declared: QtCore.Property, value: Any
     if setter is None:
         message = f"Property '{name}' of {type(owner).__name__} is read-only"
         raise AttributeError(message)
+    if kind is int and isinstance(value, enum.Enum):  # enums are numbers in PythonQt
+        value = value.value
     if not accepts(kind, value):
         message = (
             f"Property '{name}' of type {kind.__name__} does not accept {value!r} "

@@ -81,7 +81,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             for name in names
         }
         observe(self, "scene", scene, followers)
-        self._refill()
+        self._refill(choose_first=True)
 
     def _suits(self, node: Any) -> bool:
         kinds = self.nodeTypes
@@ -104,7 +104,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
         return [node for node in nodes if self._suits(node)]
 
-    def _refill(self) -> None:
+    def _refill(self, choose_first: bool = False) -> None:
+        """Make the entries again.
+
+        A node that is added is not chosen by itself, also without the entry "None"; the first one
+        is when a scene is set, or when the chosen node goes.
+        """
         if self._scene is not None and self._scene.IsBatchProcessing():
             return
         nodes = self._nodes()
@@ -118,7 +123,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             for kind in self.nodeTypes:
                 self._list.addItem(f"Create new {self._label(kind)}", ("add", kind))
         wanted = self._id if self._id in self._entries else ""
-        if not wanted and not self.noneEnabled and self._entries:
+        choose_first = choose_first or bool(self._id)
+        if choose_first and not wanted and not self.noneEnabled and self._entries:
             wanted = self._entries[0]
         self._choose(wanted)
 

@@ -15,7 +15,7 @@ from view_mouse import click, xy_of
 MIDDLE = (48.0, 44.0, 60.0)
 
 
-class FileTest(unittest.TestCase):
+class FilesTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
         folder = tempfile.TemporaryDirectory()

@@ -37,7 +37,7 @@ class ModuleTest(unittest.TestCase):
         self.assertIs(slicer.util.getModuleWidget(NAME), self.widget)
         self.assertIs(slicer.modules.HeadlessExampleWidget, self.widget)
         with self.assertRaises(AttributeError):
-            self.module.titel = "misspelt"
+            self.module.titleText = "unknown"
 
     def test_startup_is_told_once(self):
         self.assertEqual(slicer.modules.HeadlessExampleInstance.startupCount, 1)

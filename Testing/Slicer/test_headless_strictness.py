@@ -143,6 +143,28 @@ class UiFileTest(unittest.TestCase):
             slicer.util.loadUI("/nowhere/x.ui")
 
 
+class CallbackErrorsTest(unittest.TestCase):
+    """Qt and VTK print what is raised in slots and observers, and go on."""
+
+    def test_slot(self):
+        button = qt.QPushButton()
+        button.connect("clicked()", lambda: 1 / 0)
+        button.click()
+        self.assertIn("ZeroDivisionError", "".join(callback_errors.take()))
+
+    def test_observer(self):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
+        node.AddObserver("ModifiedEvent", lambda caller, event: 1 / 0)
+        node.Modified()
+        self.assertIn("ZeroDivisionError", "".join(callback_errors.take()))
+        node.RemoveAllObservers()
+
+    def test_timer(self):
+        qt.QTimer.singleShot(0, lambda: 1 / 0)
+        slicer.app.processEvents()
+        self.assertIn("ZeroDivisionError", "".join(callback_errors.take()))
+
+
 class EffectHostTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -212,6 +234,23 @@ class ParameterTypesTest(unittest.TestCase):
 
         with self.assertRaisesRegex(ValueError, "reserved"):
             parameterNodeWrapper(Reserved)
+
+    def test_sample_data(self):
+        from SampleData import SampleDataLogic
+
+        register = SampleDataLogic.registerCustomSampleDataSource
+        for _ in range(2):
+            register(category="X", sampleName="CT", uris="u", fileNames="f", checksums="SHA256:0")
+        sources = SampleDataLogic.sampleDataSourcesByCategory("X")
+        self.assertEqual([source.uris for source in sources], [["u"]])
+        with self.assertRaisesRegex(ValueError, "SHA256:digest"):
+            register(category="X", checksums="0123")
+        with self.assertRaises(FileNotFoundError):
+            register(category="X", thumbnailFileName="/nowhere.png")
+
+    def test_missing_classes_say_so(self):
+        with self.assertRaisesRegex(NotImplementedError, "does not have qMRMLMarkupsToolBar"):
+            slicer.qMRMLMarkupsToolBar()
 
     def test_pip(self):
         import threading

@@ -54,10 +54,18 @@ class NodeComboBoxTest(unittest.TestCase):
         self.box.currentNodeID = ""
         self.assertEqual(self.seen[3:], [None, False, ""])
 
-    def test_without_none_the_first_node_is_chosen(self):
+    def test_without_none_only_a_new_scene_chooses_a_node(self):
         self.box.noneEnabled = False
-        node = add(FIDUCIAL)
-        self.assertIs(self.box.currentNode(), node)
+        first, second = add(FIDUCIAL), add(FIDUCIAL)
+        self.assertIsNone(self.box.currentNode())
+        self.box.setCurrentNode(second)
+        slicer.mrmlScene.RemoveNode(second)
+        self.assertIs(self.box.currentNode(), first)
+        other = slicer.qMRMLNodeComboBox()
+        other.nodeTypes = [FIDUCIAL]
+        other.setMRMLScene(slicer.mrmlScene)
+        self.addCleanup(other.setMRMLScene, None)
+        self.assertIs(other.currentNode(), first)
 
     def test_hidden_nodes_and_child_classes(self):
         hidden = add(FIDUCIAL, "hidden")

@@ -18,10 +18,16 @@ BOOL_WIDGETS = {
     qt.QPushButton: "toggled(bool)",
 }
 INT_WIDGETS = (qt.QSlider, qt.QSpinBox)
-FLOAT_WIDGETS = (qt.QDoubleSpinBox, ctk.ctkSliderWidget, ctk.ctkDoubleSpinBox)
+FLOAT_WIDGETS = (
+    qt.QDoubleSpinBox,
+    ctk.ctkSliderWidget,
+    ctk.ctkDoubleSpinBox,
+    slicer.qMRMLSliderWidget,
+    slicer.qMRMLSpinBox,
+)
 TEXT_WIDGETS = (qt.QLineEdit, qt.QLabel)
 CHOICE_WIDGETS = (qt.QComboBox, ctk.ctkComboBox)
-BOUNDED_WIDGETS = (qt.QSlider, ctk.ctkSliderWidget)
+BOUNDED_WIDGETS = (qt.QSlider, ctk.ctkSliderWidget, slicer.qMRMLSliderWidget)
 INT_LIMIT = 2**31
 
 
@@ -96,10 +102,7 @@ def _items(widget: Any, labels: Sequence[str], values: Sequence[Any]) -> Connect
 
 
 def _node(widget: Any, kind: type) -> Connector:
-    known = set(widget.nodeTypes)
-    wanted = kind.__name__
-    if not known:
-        widget.nodeTypes = [wanted]
+    widget.nodeTypes = [kind.__name__]
     return Connector(
         widget,
         "currentNodeChanged(vtkMRMLNode*)",
