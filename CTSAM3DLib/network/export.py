@@ -76,6 +76,29 @@ def lite_from_checkpoint(
     return model
 
 
+def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
+    """Copy the segmenter's weights out of a bundle, widened to float32.
+
+    Parameters
+    ----------
+    segmenter : Module
+        Filled in place.
+    bundle : Path
+        TorchScript file of a `PromptableModel` of the same sizes.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is no bundle or its weights do not fit.
+    """
+    try:
+        weights = torch.jit.load(str(bundle), map_location="cpu").segmenter.state_dict()
+    except (RuntimeError, ValueError, AttributeError) as error:
+        message = f"expected a model bundle, got {bundle}: {error}"
+        raise CheckpointError(message) from error
+    _fill(segmenter, weights, bundle)
+
+
 def _load(path: Path, key: str) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if key not in state or "config" not in state:

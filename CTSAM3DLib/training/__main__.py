@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
         run_parser.add_argument("--device", default="cpu")
         run_parser.add_argument("--threads", type=int, default=1)
+        if name == "run":
+            run_parser.add_argument("--start-from", type=Path, help="bundle with the first weights")
     args = parser.parse_args(argv)
     return _pack(args) if args.command == "pack" else _run(args)
 
@@ -59,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
         cross_patch.run(args.iterations, validation)
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
         return 0
-    trainer = Trainer(config, data, args.run_dir, validation)
+    trainer = Trainer(config, data, args.run_dir, validation, args.start_from)
     print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
     trainer.run(args.iterations)
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")

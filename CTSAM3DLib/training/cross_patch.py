@@ -24,6 +24,7 @@ from CTSAM3DLib.training.augmentation import vary_intensity, window
 from CTSAM3DLib.training.clicks import interior_score
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
 
 SMALLEST_IN_PATCH = 20
@@ -173,7 +174,7 @@ class CrossPatchTrainer:
         self.net.train()
         while self.iteration < iterations:
             pairs, heat, _ = self.batch(self.data, self.iteration)
-            with torch.autocast(pairs.device.type, torch.bfloat16):
+            with mixed_precision(pairs):
                 output = self.net(pairs)
             loss = ((output.float() - heat).square() * (1.0 + PEAK_WEIGHT * heat)).mean()
             self.optimiser.zero_grad(set_to_none=True)

@@ -15,6 +15,7 @@ from CTSAM3DLib.training.clicks import first_click, next_click, partial_mask
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
 
 # A patch must show enough of its target to be worth clicking.
@@ -149,8 +150,7 @@ def run_episode(
     list of float
         Mean Dice after the first and, if there was one, the last decode.
     """
-    bf16 = torch.autocast(episode.image.device.type, torch.bfloat16)
-    with bf16:
+    with mixed_precision(episode.image):
         embedding = net.encode(episode.image)
         logits = net.decode(embedding, episode.prompt(episode.prior)).float()
     loss = segmentation_loss(logits, episode.target)
@@ -162,7 +162,7 @@ def run_episode(
         episode.correct(logits.detach(), generator)
         prompt = episode.prompt(torch.sigmoid(logits.detach()[:, 0]))
         last = number == silent
-        with bf16, torch.set_grad_enabled(last):
+        with mixed_precision(episode.image), torch.set_grad_enabled(last):
             logits = net.decode(embedding, prompt).float()
     scores.append(float(dice_of(logits.detach(), episode.target).mean()))
     return 0.5 * loss + 0.5 * segmentation_loss(logits, episode.target), scores

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from CTSAM3DLib.network.export import fill_from_bundle
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, draw_episode, run_episode
 from CTSAM3DLib.training.losses import dice_of
 from CTSAM3DLib.training.optimiser import Muon, split_parameters
+from CTSAM3DLib.training.precision import mixed_precision
 
 VALIDATION_SEED = 12345
 VALIDATION_CLICKS = (1, 3, 5)
@@ -36,6 +38,13 @@ class Trainer:
         resumed.
     validation : PackedData or None
         Cases for the curve.
+    start_from : Path or None
+        Bundle whose weights a new run starts from; of no effect on a run that is resumed.
+
+    Raises
+    ------
+    CheckpointError
+        When the weights of `start_from` do not fit the sizes of `config`.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Trainer:
         data: PackedData,
         run_dir: Path,
         validation: PackedData | None = None,
+        start_from: Path | None = None,
     ) -> None:
         self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
         self.device = data.device
@@ -52,6 +62,8 @@ class Trainer:
             config.widths, config.hidden, len(config.windows_hu), config.prompt_resize
         )
         self.net = LiteSegmenter(sizes).to(self.device)
+        if start_from is not None:
+            fill_from_bundle(self.net, start_from)
         self.average = [p.detach().clone() for p in self.net.parameters()]
         kernels, rest = split_parameters(self.net)
         self.optimisers: list[torch.optim.Optimizer] = []
@@ -194,8 +206,7 @@ def _click_curve(
     net: LiteSegmenter, episode: Episode, generator: torch.Generator
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    device = episode.image.device.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+    with torch.no_grad(), mixed_precision(episode.image):
         embedding = net.encode(episode.image)
         probability: Tensor = episode.prior
         for click in range(1, max(VALIDATION_CLICKS) + 1):

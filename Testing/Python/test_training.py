@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.network.build import build_lite
+from CTSAM3DLib.network.export import write_bundle
+from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.training.__main__ import main
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch import CrossPatchTrainer
@@ -128,6 +132,43 @@ def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, m
         assert torch.equal(a, b)
     for a, b in zip(whole.average, parts.average, strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("patch_size", [32, 48])
+def test_gradients_are_the_same_whatever_was_in_memory_before(
+    packed: Path, tmp_path: Path, patch_size: int
+) -> None:
+    # In bfloat16, gradients of kernels on maps of 2x2x2 voxels held what memory had held before.
+    config = replace(CONFIG, patch_size=patch_size)
+    data = PackedData(packed, CPU)
+    found = []
+    for fill in (0.0, 1e9, -1e9, float("nan")):
+        trainer = Trainer(config, data, tmp_path / str(fill))
+        waste = [torch.full((size,), fill) for size in range(64, 8192, 64)]
+        del waste
+        trainer.step()
+        found.append([p.detach().clone() for p in trainer.net.parameters()])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_run_starts_from_the_weights_of_a_bundle(packed: Path, tmp_path: Path) -> None:
+    sizes = LiteConfig(CONFIG.widths, CONFIG.hidden)
+    model = build_lite(sizes, patch_size=32)
+    weights = [p.detach().half().float() for p in model.segmenter.parameters()]
+    write_bundle(model, tmp_path / "model.pt")
+    data = PackedData(packed, CPU)
+    trainer = Trainer(CONFIG, data, tmp_path / "run", start_from=tmp_path / "model.pt")
+    for wanted, got, mean in zip(weights, trainer.net.parameters(), trainer.average, strict=True):
+        assert torch.equal(wanted, got)
+        assert torch.equal(wanted, mean)
+    with pytest.raises(CheckpointError, match="do not fit the network"):
+        Trainer(
+            replace(CONFIG, hidden=6), data, tmp_path / "other", start_from=tmp_path / "model.pt"
+        )
+    (tmp_path / "text.pt").write_text("no bundle")
+    with pytest.raises(CheckpointError, match="expected a model bundle"):
+        Trainer(CONFIG, data, tmp_path / "third", start_from=tmp_path / "text.pt")
 
 
 def test_rate_warms_up_and_cools_down(packed: Path, tmp_path: Path) -> None:
