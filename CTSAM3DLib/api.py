@@ -15,6 +15,7 @@ def open_session(
     model: str | Path | Predictor | None = None,
     device: str = "auto",
     spacing_mm: float | None = None,
+    grow: bool = False,
 ) -> InteractiveSession:
     """Open an interactive session for one structure in a volume.
 
@@ -33,6 +34,9 @@ def open_session(
     spacing_mm : float, optional
         Voxel size at which the model looks at the volume; default: chosen from the spacing of
         the volume and the range of the model.
+    grow : bool
+        Follow a structure beyond the patch of a positive click, some 10 cm wide, to its end;
+        one such click takes as many times longer as there are patches.
 
     Returns
     -------
@@ -58,11 +62,11 @@ def open_session(
     if model is None or isinstance(model, (str, Path)):
         from CTSAM3DLib.network.torch_predictor import load_predictor
 
-        return InteractiveSession.for_volume(volume, load_predictor(model, device), spacing_mm)
+        model = load_predictor(model, device)
     if not _is_predictor(model):
         message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
         raise BundleError(message)
-    return InteractiveSession.for_volume(volume, model, spacing_mm)
+    return InteractiveSession.for_volume(volume, model, spacing_mm, grow=grow)
 
 
 def _is_predictor(model: object) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry import Geometry
@@ -64,6 +67,21 @@ class PatchEncoder:
         """Tell whether the embedding of a patch is in the cache."""
         return patch in self._kept
 
+    def image(self, patch: BoundingBox) -> NDArray[np.float32]:
+        """Return what the model sees of the volume in a patch.
+
+        Parameters
+        ----------
+        patch : BoundingBox
+            On the model grid; may reach over its border, where the patch holds air.
+
+        Returns
+        -------
+        ndarray, float32, (D, H, W)
+            Hounsfield units; not kept.
+        """
+        return extract_patch(self.volume, self.grid, patch)
+
     def embedding(self, patch: BoundingBox) -> Embedding:
         """Return the embedding of a patch, computed now or earlier.
 
@@ -80,7 +98,7 @@ class PatchEncoder:
         if patch in self._kept:
             self._kept.move_to_end(patch)
             return self._kept[patch]
-        embedding = self.predictor.encode(extract_patch(self.volume, self.grid, patch))
+        embedding = self.predictor.encode(self.image(patch))
         self._kept[patch] = embedding
         while len(self._kept) > self.max_patches:
             self._kept.popitem(last=False)

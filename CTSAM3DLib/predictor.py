@@ -41,6 +41,8 @@ class ModelSettings:
     official : bool
         True for weights of the original publication: click maps overwrite each other and the
         prompt is resized without anti-aliasing, as in the published code.
+    cross_patch_trained : bool
+        True if the answers of `Predictor.cross_patch` mean something.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class ModelSettings:
     windows_hu: tuple[tuple[float, float], ...]
     version: int = 1
     official: bool = False
+    cross_patch_trained: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -131,6 +134,7 @@ class ModelSettings:
                 windows_hu=tuple((float(a), float(b)) for a, b in values["windows_hu"]),
                 version=int(values.get("version", 1)),
                 official=bool(values.get("official", False)),
+                cross_patch_trained=bool(values.get("cross_patch_trained", False)),
             )
         except KeyError as error:
             message = f"model settings lack the entry {error}"
@@ -192,7 +196,8 @@ class Predictor(Protocol):
         embedding : Embedding
             Result of `encode` for this patch.
         points_kji : ndarray, float32, (N, 3)
-            Clicks in patch voxel coordinates, order K, J, I; voxel centres are integers.
+            Clicks in patch voxel coordinates, order K, J, I; voxel centres are integers. None
+            (N = 0) only where an earlier result is given.
         labels : ndarray, int64, (N,)
             1 for a positive click, 0 for a negative one.
         previous_logits : ndarray, float32, (D, H, W), or None

@@ -12,6 +12,12 @@ from CTSAM3DLib.geometry import Geometry
 MARGIN_FRACTION = 8
 """A patch is used again for clicks at least 1/8 of its edge away from its faces."""
 
+LATTICE_FRACTION = 8
+"""New patches start at multiples of 1/8 of their edge, so that nearby clicks ask for the same."""
+
+STRIDE_EIGHTHS = 5
+"""A patch beyond a face lies 5/8 of the edge further on: 3/8 of it are known already."""
+
 
 def choose_spacing_mm(
     geometry: Geometry,
@@ -91,11 +97,11 @@ def plan_patch(
     --------
     >>> first = plan_patch((50, 50, 50), [], (200, 200, 200), 64)
     >>> first.start_ijk
-    (18, 18, 18)
+    (16, 16, 16)
     >>> plan_patch((30, 50, 50), [first], (200, 200, 200), 64) == first
     True
     >>> plan_patch((20, 50, 50), [first], (200, 200, 200), 64).start_ijk
-    (0, 18, 18)
+    (0, 16, 16)
     """
     best: BoundingBox | None = None
     best_margin: float = patch_size // MARGIN_FRACTION - 1
@@ -107,32 +113,80 @@ def plan_patch(
 
 
 def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int) -> BoundingBox:
-    """Return the patch around a voxel, kept inside the grid as far as the grid allows.
+    """Return the patch of the lattice in whose middle a voxel lies, kept inside the grid.
+
+    All voxels of a cell of 1/8 of the edge get the same patch, so that its embedding can be
+    computed before it is known which of them is clicked.
 
     Parameters
     ----------
     voxel_ijk : sequence of int
-        Voxel that comes to lie at index ``patch_size // 2`` along each axis.
+        Voxel that comes to lie at index ``patch_size // 2`` along each axis, or at most 1/16 of
+        the edge beside it.
     grid_shape_kji : tuple of int
-        Along an axis with at least `patch_size` voxels the patch is shifted to lie inside;
-        along a shorter one the grid lies in the middle of the patch.
+        Along an axis with at least `patch_size` voxels the patch is shifted to lie inside, also
+        off the lattice; along a shorter one the grid lies in the middle of the patch.
     patch_size : int
         Edge of the patch in voxels.
 
     Examples
     --------
     >>> centred_patch((99, 50, 3), (8, 100, 100), 64)
-    BoundingBox(start_ijk=(36, 18, -28), stop_ijk=(100, 82, 36))
+    BoundingBox(start_ijk=(36, 16, -28), stop_ijk=(100, 80, 36))
+    >>> centred_patch((53, 44, 3), (8, 100, 100), 64).start_ijk
+    (24, 16, -28)
     """
-    start = [0, 0, 0]
-    for axis in range(3):
-        size = grid_shape_kji[2 - axis]
-        if size < patch_size:
-            start[axis] = -((patch_size - size) // 2)
-        else:
-            start[axis] = min(max(voxel_ijk[axis] - patch_size // 2, 0), size - patch_size)
-    i, j, k = start
+    i, j, k = (
+        _start(at - patch_size // 2, patch_size, grid_shape_kji, axis)
+        for axis, at in enumerate(voxel_ijk)
+    )
     return BoundingBox((i, j, k), (i + patch_size, j + patch_size, k + patch_size))
+
+
+def patch_beyond(patch: BoundingBox, axis: int, side: int, grid_shape_kji: IJK) -> BoundingBox:
+    """Return the neighbour of a patch through one of its faces.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        A cube on the grid.
+    axis : int
+        0 i, 1 j, 2 k.
+    side : int
+        -1 for the face at the start, 1 for the one at the stop.
+    grid_shape_kji : tuple of int
+        Shape of the grid, which has voxels beyond that face.
+
+    Returns
+    -------
+    BoundingBox
+        Shifted by about 5/8 of the edge along the axis, onto the lattice of `centred_patch`, and
+        kept inside the grid.
+
+    Examples
+    --------
+    >>> first = BoundingBox((16, 16, 16), (80, 80, 80))
+    >>> patch_beyond(first, 0, 1, (200, 200, 200)).start_ijk
+    (56, 16, 16)
+    >>> patch_beyond(first, 2, -1, (200, 200, 200)).start_ijk
+    (16, 16, 0)
+    """
+    size = patch.size_ijk[axis]
+    start = list(patch.start_ijk)
+    wish = start[axis] + side * (size * STRIDE_EIGHTHS // 8)
+    start[axis] = _start(wish, size, grid_shape_kji, axis)
+    i, j, k = start
+    return BoundingBox((i, j, k), (i + size, j + size, k + size))
+
+
+def _start(wish: int, patch_size: int, grid_shape_kji: IJK, axis: int) -> int:
+    """Return where a patch starts along an axis: on the lattice, then inside the grid."""
+    size = grid_shape_kji[2 - axis]
+    if size < patch_size:
+        return -((patch_size - size) // 2)
+    step = max(patch_size // LATTICE_FRACTION, 1)
+    nearest = (wish + step // 2) // step * step
+    return min(max(nearest, 0), size - patch_size)
 
 
 def _margin(voxel_ijk: Sequence[int], patch: BoundingBox, grid_shape_kji: IJK) -> float:

@@ -48,6 +48,8 @@ class SegmentationResult:
         Where the model ran.
     grid_spacing_mm : float
         Voxel size at which the model looked at the volume.
+    grow : bool
+        Whether structures were followed beyond the patches of their clicks.
     """
 
     segments: tuple[Segment, ...]
@@ -58,6 +60,7 @@ class SegmentationResult:
     settings: ModelSettings
     device: str
     grid_spacing_mm: float
+    grow: bool = False
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of a structure; KeyError when there is none."""
@@ -102,6 +105,7 @@ def segment(
     device: str = "auto",
     spacing_mm: float | None = None,
     progress: Progress | None = None,
+    grow: bool = False,
 ) -> SegmentationResult:
     """Segment every clicked structure of a CT.
 
@@ -123,6 +127,8 @@ def segment(
         See `open_session`.
     progress : callable, optional
         Called after each structure with its name, the number done and their number.
+    grow : bool
+        See `open_session`.
 
     Returns
     -------
@@ -145,14 +151,14 @@ def segment(
     >>> segment(volume, {"liver": {"negative": [[1, 2, 3]]}})
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.ClicksFileError: structure 'liver' has no positive click
+    CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
     """
     histories = {name: _history(name, given) for name, given in clicks.items()}
     if not histories:
         raise ClicksFileError("expected clicks for at least one structure, got none")
     _check_inside(volume, histories)
     start = perf_counter()
-    session = open_session(volume, model, device, spacing_mm)
+    session = open_session(volume, model, device, spacing_mm, grow)
     load_seconds = perf_counter() - start
     segments = []
     seconds = {}
@@ -171,6 +177,7 @@ def segment(
         settings=session.predictor.settings,
         device=session.predictor.device,
         grid_spacing_mm=session.grid.spacing_mm[0],
+        grow=session.grow,
     )
 
 
@@ -179,18 +186,18 @@ def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory
     what = f"structure {name!r}"
     history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
     if not history.positives():
-        raise ClicksFileError(f"{what} has no positive click")
+        raise ClicksFileError(f"{what}: expected a positive click, got none")
     return history
 
 
 def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
     """Raise for a click outside the volume before any time is spent."""
     for name, history in histories.items():
-        for index, click in enumerate(history):
+        for number, click in enumerate(history, start=1):
             try:
                 volume.geometry.voxel_from_ras(click.position_ras)
             except ClickOutsideVolumeError as error:
-                text = f"structure {name!r}, click {index}: {error}"
+                text = f"structure {name!r}, click {number}: {error}"
                 raise ClickOutsideVolumeError(text) from error
 
 

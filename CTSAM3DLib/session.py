@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.click_step import next_state, patch_for
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry import Geometry, model_grid
+from CTSAM3DLib.growing import grown_state
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.predictor import Predictor
 from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.replay import replayed
 from CTSAM3DLib.roi import choose_spacing_mm
-from CTSAM3DLib.session_state import (
-    SessionState,
-    logits_on_volume,
-    next_state,
-    patch_for,
-    replayed,
-)
+from CTSAM3DLib.session_state import SessionState
+from CTSAM3DLib.session_steps import SessionSteps
 from CTSAM3DLib.volume import MaskUpdate, Volume
+from CTSAM3DLib.volume_mask import logits_on_volume
 
 
-class InteractiveSession:
+class InteractiveSession(SessionSteps):
     """One structure in one volume, segmented click by click.
 
-    The mask is a function of volume, model and list of clicks alone: by whatever way the list
-    came about (undo, redo, removal, `set_clicks`), the same list gives the same mask. A step is
-    one immutable state; a step that fails leaves the session as it was. Steps share what they
-    have in common, so that one costs the memory of what it changed.
+    The mask is a function of volume, model, mask at the start and list of clicks alone: by
+    whatever way the list came about (undo, redo, removal, `set_clicks`), the same list gives the
+    same mask, unless the mask was edited by hand in between (`rebase`). A step is one immutable
+    state; a step that fails leaves the session as it was. Steps share what they have in common,
+    so that one costs the memory of what it changed.
 
     One thread at a time may use a session and all those that share its encoder.
 
@@ -39,6 +39,24 @@ class InteractiveSession:
     ----------
     encoder : PatchEncoder
         Volume, model grid and model. Use `open_session` or `for_volume` to have it made.
+    base : MaskUpdate, optional
+        The mask without clicks, on the volume's own grid; default: empty. A click changes
+        nothing of it outside the patches that answer it.
+    grow : bool
+        Follow the structure beyond the patch of a positive click; see `growing.grown_state`.
+
+    Attributes
+    ----------
+    cancelled : callable or None
+        Asked before each further patch; True ends growing with what is there.
+    on_patch : callable or None
+        Told the coming state after each patch while growing, to show what
+        `SessionState.changes_since` tells. If it raises, the session stays as it was.
+
+    Raises
+    ------
+    VolumeError
+        If `base` is not inside the volume.
 
     Examples
     --------
@@ -65,12 +83,15 @@ class InteractiveSession:
     (True, np.False_)
     """
 
-    def __init__(self, encoder: PatchEncoder) -> None:
+    def __init__(
+        self, encoder: PatchEncoder, base: MaskUpdate | None = None, grow: bool = False
+    ) -> None:
         """Start without clicks."""
+        self.cancelled: Callable[[], bool] | None = None
+        self.on_patch: Callable[[SessionState], None] | None = None
         self._encoder = encoder
-        self._steps = [SessionState.empty(encoder.volume.geometry, encoder.grid)]
-        self._at = 0
-        self._dense: tuple[SessionState, NDArray[np.bool_]] | None = None
+        self._grow = grow
+        super().__init__(self._given(base, ClickHistory()))
 
     @classmethod
     def for_volume(
@@ -79,6 +100,8 @@ class InteractiveSession:
         predictor: Predictor,
         spacing_mm: float | None = None,
         max_patches: int = 16,
+        base: MaskUpdate | None = None,
+        grow: bool = False,
     ) -> InteractiveSession:
         """Open a session with a model that is loaded already.
 
@@ -92,6 +115,10 @@ class InteractiveSession:
             Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
         max_patches : int
             Number of image embeddings to keep.
+        base : MaskUpdate, optional
+            The mask to start from; default: empty.
+        grow : bool
+            Follow the structure beyond the patch of a positive click; see `growing.grown_state`.
 
         Returns
         -------
@@ -102,28 +129,40 @@ class InteractiveSession:
         ------
         GeometryError
             If the spacing is not a positive number.
+        VolumeError
+            If `base` is not inside the volume.
         """
         settings = predictor.settings
         spacing = choose_spacing_mm(
             volume.geometry, settings.default_spacing_mm, settings.spacing_range_mm, spacing_mm
         )
         grid = model_grid(volume.geometry, spacing)
-        return cls(PatchEncoder(volume, grid, predictor, max_patches))
+        return cls(PatchEncoder(volume, grid, predictor, max_patches), base, grow)
 
-    def for_another_structure(self, clicks: Sequence[Click] = ()) -> InteractiveSession:
+    def for_another_structure(
+        self, clicks: Sequence[Click] = (), base: MaskUpdate | None = None
+    ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
         Parameters
         ----------
         clicks : sequence of Click
             Clicks to start with; each may run the model. See `set_clicks` for errors.
+        base : MaskUpdate, optional
+            The mask before the first click; default: empty.
 
         Returns
         -------
         InteractiveSession
-            Independent of this one, except that image patches are encoded once for both.
+            Independent of this one, except that image patches are encoded once for both; it
+            grows as this one does.
+
+        Raises
+        ------
+        VolumeError
+            If `base` is not inside the volume.
         """
-        other = InteractiveSession(self._encoder)
+        other = InteractiveSession(self._encoder, base, self._grow)
         other.set_clicks(clicks)
         return other
 
@@ -143,41 +182,9 @@ class InteractiveSession:
         return self._encoder.grid
 
     @property
-    def clicks(self) -> ClickHistory:
-        """The clicks that made the present mask, oldest first."""
-        return self.state.clicks
-
-    @property
-    def state(self) -> SessionState:
-        """The present state: clicks, logits, mask, patches used and timings; immutable."""
-        return self._steps[self._at]
-
-    @property
-    def timings_ms(self) -> Mapping[str, float]:
-        """Times of the last click of the present state; empty when the model was not asked."""
-        return self.state.timings_ms
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """The structure on the volume's own voxels: bool, KJI, read-only.
-
-        Made when asked for and kept until the next step; a large volume costs one byte a voxel.
-        """
-        if self._dense is None or self._dense[0] is not self.state:
-            dense = self.state.mask.dense()
-            dense.setflags(write=False)
-            self._dense = (self.state, dense)
-        return self._dense[1]
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step before the present one."""
-        return self._at > 0
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether a step was undone and nothing else was done since."""
-        return self._at + 1 < len(self._steps)
+    def grow(self) -> bool:
+        """Whether positive clicks are followed beyond their patch."""
+        return self._grow
 
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
         """Add a click and segment again.
@@ -204,7 +211,7 @@ class InteractiveSession:
             If the position is not three finite numbers.
         """
         click = _click(position_ras, positive)
-        return self._step_to(next_state(self._encoder, self.state, click))
+        return self._step_to(self._next(self.state, click))
 
     def set_clicks(self, clicks: Sequence[Click]) -> MaskUpdate:
         """Go to another list of clicks, computing only what no earlier step has computed.
@@ -226,9 +233,41 @@ class InteractiveSession:
             If a click is not inside the volume. The session stays as it was.
         """
         # The present state last: of equal lists it is the one that is kept.
-        return self._step_to(
-            replayed(self._encoder, [*self._steps, self.state], ClickHistory(clicks))
-        )
+        return self._step_to(replayed(self._known, ClickHistory(clicks), self._next))
+
+    def rebase(self, clicks: Sequence[Click], mask: MaskUpdate) -> MaskUpdate:
+        """Go to a list of clicks with a given mask, as after an edit by hand.
+
+        Later clicks go on from that mask, and `set_clicks` with a list that starts with these
+        clicks does so too. A shorter list gives the mask that it had before the edit.
+
+        Parameters
+        ----------
+        clicks : sequence of Click
+            The clicks that the mask answers; the model is not asked again.
+        mask : MaskUpdate
+            The whole mask on the volume's own grid; False outside its box.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the present mask. The step itself can be undone; it is none if
+            clicks and mask are the present ones.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If a click is not inside the volume. The session stays as it was.
+        VolumeError
+            If the mask is not inside the volume. The session stays as it was.
+        """
+        history = ClickHistory(clicks)
+        for click in history:
+            self.volume.geometry.voxel_from_ras(click.position_ras)
+        state = self._given(mask, history)
+        if history == self.clicks and state.changes_since(self.state).bbox.is_empty:
+            return self._step_to(self.state)
+        return self._step_to(state)
 
     def remove_click(self, index: int) -> MaskUpdate:
         """Take back one click: the mask becomes that of the remaining clicks.
@@ -256,17 +295,9 @@ class InteractiveSession:
         Returns
         -------
         MaskUpdate
-            The box of the former mask, now empty.
+            The difference to the mask at the start.
         """
         return self.set_clicks(())
-
-    def undo(self) -> MaskUpdate:
-        """Go back one step; without an earlier step nothing changes and the update is empty."""
-        return self._move_to(max(self._at - 1, 0))
-
-    def redo(self) -> MaskUpdate:
-        """Repeat the step that was undone last; without one the update is empty."""
-        return self._move_to(min(self._at + 1, len(self._steps) - 1))
 
     def warm_up(self, position_ras: Sequence[float]) -> None:
         """Encode in advance the patch that a click at a position would use.
@@ -308,25 +339,20 @@ class InteractiveSession:
             raise VolumeError(message)
         return logits_on_volume(self.state.logits, self.grid, self.volume.geometry, bbox)
 
-    def _step_to(self, state: SessionState) -> MaskUpdate:
-        """Append a step, dropping undone ones; the present state again is no step."""
-        if state is self.state:
-            return self._move_to(self._at)
-        steps = [*self._steps[: self._at + 1], state]
-        update = self._update_to(state)
-        self._steps, self._at = steps, self._at + 1
-        return update
+    def _next(self, state: SessionState, click: Click) -> SessionState:
+        """Return the state after one more click."""
+        if not self._grow:
+            return next_state(self._encoder, state, click)
+        return grown_state(
+            self._encoder, state, click, cancelled=self.cancelled, on_patch=self.on_patch
+        )
 
-    def _move_to(self, index: int) -> MaskUpdate:
-        """Make another step the present one and tell what changes in the mask."""
-        update = self._update_to(self._steps[index])
-        self._at = index
-        return update
-
-    def _update_to(self, state: SessionState) -> MaskUpdate:
-        """Return the difference between the present mask and that of another state."""
-        bbox = self.state.mask.changed_box(state.mask)
-        return MaskUpdate(state.mask.read(bbox), bbox)
+    def _given(self, mask: MaskUpdate | None, clicks: ClickHistory) -> SessionState:
+        """Return a state with a given mask, empty if there is none."""
+        geometry, grid = self.volume.geometry, self.grid
+        if mask is None:
+            return SessionState.empty(geometry, grid)
+        return SessionState.of_mask(mask, geometry, grid, clicks)
 
 
 def _click(position_ras: Sequence[float], positive: bool) -> Click:

@@ -85,6 +85,8 @@ class BallPredictor:
         self._check_points(points_kji, labels)
         if previous_logits is not None:
             self._check_patch(previous_logits)
+        if len(labels) == 0 and (previous_logits is None or previous_logits.max() <= 0):
+            raise AssertionError("neither a click nor an earlier mask")
         self._fail_if_told()
         self.decoded.append(DecodeCall(embedding, points_kji, labels, previous_logits))
         return self._logits(self.decoded[-1]).astype(np.float32)
@@ -125,8 +127,10 @@ class BallPredictor:
     def _check_points(self, points: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         if points.dtype != np.float32 or labels.dtype != np.int64:
             raise AssertionError(f"points {points.dtype}, labels {labels.dtype}")
-        if points.shape != (len(labels), 3) or len(labels) == 0:
+        if points.shape != (len(labels), 3):
             raise AssertionError(f"points {points.shape}, labels {labels.shape}")
+        if len(labels) == 0:
+            return
         if points.min() < -0.5 or points.max() >= self.patch_size - 0.5:
             raise AssertionError(f"click outside the patch: {points}")
 

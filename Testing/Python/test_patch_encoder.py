@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fake_predictor import BallPredictor
 from phantoms import centred_geometry, empty_volume
@@ -28,6 +29,15 @@ def test_the_patch_used_longest_ago_is_forgotten() -> None:
     assert len(encoder) == 2
     assert patch(0) in encoder
     assert patch(2) not in encoder
+
+
+def test_the_image_of_a_patch_is_what_the_model_encodes() -> None:
+    encoder = encoder_with_room_for(1)
+    image = encoder.image(patch(30))
+    assert (image[:20, :20, :20] == -100).all()
+    assert (image[20:] == -1024).all()
+    assert len(encoder) == 0
+    np.testing.assert_array_equal(encoder.embedding(patch(30)).patch_hu, image)
 
 
 def test_a_failed_encoding_is_not_kept() -> None:

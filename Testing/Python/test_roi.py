@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.roi import centred_patch, choose_spacing_mm, plan_patch
+from CTSAM3DLib.roi import centred_patch, choose_spacing_mm, patch_beyond, plan_patch
 
 SIZE = 16
 shapes = st.tuples(*[st.integers(1, 70)] * 3)
@@ -38,7 +38,10 @@ def test_a_new_patch_holds_the_click_and_wastes_nothing(case) -> None:
             assert start >= 0
             assert stop <= size
             free = start not in (0, size - SIZE)
-            assert not free or voxel[axis] - start == SIZE // 2
+            # On the lattice of 2 voxels, the click in the middle or one voxel beside it.
+            assert not free or (
+                start % 2 == 0 and voxel[axis] - start in (SIZE // 2 - 1, SIZE // 2)
+            )
         else:
             assert start <= 0
             assert stop >= size
@@ -69,9 +72,43 @@ def test_the_margin_decides_between_reuse_and_a_new_patch() -> None:
     known = box_at((20, 20, 20))
     grid = (100, 100, 100)
     assert plan_patch((22, 28, 28), [known], grid, SIZE) == known
-    assert plan_patch((21, 28, 28), [known], grid, SIZE) == box_at((13, 20, 20))
+    assert plan_patch((21, 28, 28), [known], grid, SIZE) == box_at((14, 20, 20))
     assert plan_patch((28, 28, 33), [known], grid, SIZE) == known
     assert plan_patch((28, 28, 34), [known], grid, SIZE) == box_at((20, 20, 26))
+
+
+@pytest.mark.parametrize("size", [8, 16, 48, 64])
+def test_all_voxels_of_a_cell_ask_for_the_same_patch(size) -> None:
+    step = size // 8
+    grid = (4 * size, 4 * size, 4 * size)
+    starts = [centred_patch((at, at, at), grid, size).start_ijk[0] for at in range(4 * size)]
+    free = [start for start in starts if 0 < start < 3 * size]
+    assert sorted(set(free)) == list(range(step, 3 * size, step))
+    assert all(free.count(start) == step for start in set(free))
+    # The nearest of the lattice: nobody is further than half a cell from the middle.
+    for at, start in enumerate(starts):
+        if 0 < start < 3 * size:
+            assert abs(at - start - size // 2) <= step / 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(grids_with_voxels(1), st.integers(0, 2), st.sampled_from([-1, 1]))
+def test_a_patch_beyond_a_face_continues_it_and_overlaps(case, axis, side) -> None:
+    shape, (voxel,) = case
+    patch = centred_patch(voxel, shape, SIZE)
+    outward = patch.stop_ijk[axis] if side > 0 else patch.start_ijk[axis] - 1
+    if not 0 <= outward < shape[2 - axis]:
+        return
+    beyond = patch_beyond(patch, axis, side, shape)
+    assert beyond.size_ijk == (SIZE,) * 3
+    assert beyond.start_ijk[axis] <= outward < beyond.stop_ijk[axis]
+    assert 0 <= beyond.start_ijk[axis] <= shape[2 - axis] - SIZE
+    shift = (beyond.start_ijk[axis] - patch.start_ijk[axis]) * side
+    inside = beyond.start_ijk[axis] not in (0, shape[2 - axis] - SIZE)
+    assert 0 < shift <= 11
+    assert not inside or (shift >= 9 and beyond.start_ijk[axis] % 2 == 0)
+    for other in {0, 1, 2} - {axis}:
+        assert beyond.start_ijk[other] == patch.start_ijk[other]
 
 
 def test_faces_at_the_border_need_no_margin() -> None:

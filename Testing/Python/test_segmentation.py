@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_predictor import BallPredictor
+from fake_predictor import BallPredictor, ComponentPredictor
+from phantoms import centred_geometry, phantom, tube
 
 import CTSAM3DLib
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, SegmentationFileError
@@ -76,6 +77,19 @@ def test_volumes_are_those_of_balls_in_cm3(volume: Volume) -> None:
     assert (result.device, result.settings.model_id) == ("cpu", "fake")
 
 
+def test_structures_are_followed_beyond_their_patches_on_request() -> None:
+    geometry = centred_geometry((40, 40, 200), (2, 2, 2))
+    truth = phantom(geometry, tube((0, 0, -90), (0, 0, 90), 10.0))
+    clicks = {"tube": {"positive": [[0.0, 0.0, 0.0]]}}
+    sizes = []
+    for grow in (False, True):
+        result = CTSAM3DLib.segment(truth.volume, clicks, ComponentPredictor(), grow=grow)
+        assert result.grow is grow
+        sizes.append(result.volumes_cm3["tube"] * 1000)
+    assert sizes[0] < 0.4 * truth.size_mm3
+    assert sizes[1] == pytest.approx(truth.size_mm3, rel=0.05)
+
+
 def test_progress_is_told_after_each_structure(volume: Volume) -> None:
     calls: list[Any] = []
     clicks = {name: {"positive": [list(at(volume, 20, 16, 12))]} for name in ("a", "b")}
@@ -104,13 +118,13 @@ def test_a_saved_result_holds_masks_clicks_and_geometry(volume: Volume, tmp_path
     ("clicks", "error", "message"),
     [
         ({}, ClicksFileError, "at least one structure, got none"),
-        ({"liver": ClickHistory()}, ClicksFileError, "structure 'liver' has no positive click"),
-        ({"liver": {"positive": [[1, 2]]}}, ClicksFileError, "structure 'liver', positive 0"),
+        ({"liver": ClickHistory()}, ClicksFileError, "'liver': expected a positive click"),
+        ({"liver": {"positive": [[1, 2]]}}, ClicksFileError, "structure 'liver', positive click 1"),
         ({"liver": [[1, 2, 3]]}, ClicksFileError, "structure 'liver': expected an object"),
         (
             {"liver": {"positive": [[1, 2, 3], [900, 0, 0]]}},
             ClickOutsideVolumeError,
-            "structure 'liver', click [01]: expected a position inside the volume",
+            "structure 'liver', click [12]: expected a position inside the volume",
         ),
     ],
 )

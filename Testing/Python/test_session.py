@@ -374,7 +374,8 @@ def test_the_patch_shows_the_image_around_the_click() -> None:
     session.add_click((60.0, -40.0, 20.0))
     patch = session.predictor.encoded[0]
     bright = np.argwhere(patch > 0)
-    assert np.abs(bright.mean(axis=0) - 16).max() <= 1.0
+    # Half a voxel of rounding, and half a cell of the lattice of patches.
+    assert np.abs(bright.mean(axis=0) - 16).max() <= 0.5 + 2.0
 
 
 def test_a_small_volume_is_padded_with_air() -> None:
@@ -406,6 +407,34 @@ def test_warming_up_moves_the_encoding_before_the_click() -> None:
     assert (session.predictor.encode_calls, session.predictor.decode_calls) == (1, 1)
     with pytest.raises(ClickOutsideVolumeError, match="inside the volume"):
         session.warm_up((500.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("patch_size", [32, 64])
+def test_a_hover_nearby_makes_the_first_click_free_of_encoding(patch_size) -> None:
+    volume = empty_volume(cube(400))
+    cell_mm = 2.0 * (patch_size // 8)
+    # The middle of a cell of the lattice: half of it lies to either side.
+    middle = np.array([0.0, 0.0, 0.0]) - 1.0 + (cell_mm / 2 if patch_size == 32 else 0.0)
+    session = open_session(volume, BallPredictor(patch_size=patch_size))
+    other = open_session(volume, BallPredictor(patch_size=patch_size))
+    hover = session.grid.ras_from_ijk(lattice_middle(session, middle, patch_size))
+    session.warm_up(hover + 0.4 * cell_mm)
+    assert session.predictor.encode_calls == 1
+    for offset in (-0.4, 0.1, 0.4):
+        click = hover + offset * cell_mm * np.array([1.0, -1.0, 1.0])
+        mine, cold = session.for_another_structure(), other.for_another_structure()
+        mine.add_click(click)
+        cold.add_click(click)
+        assert session.predictor.encode_calls == 1
+        np.testing.assert_array_equal(mine.mask, cold.mask)
+        np.testing.assert_array_equal(mine.state.logits.dense(), cold.state.logits.dense())
+
+
+def lattice_middle(session: InteractiveSession, near_ras, patch_size: int) -> NDArray[np.float64]:
+    """Continuous index in the middle of the voxels whose clicks share a patch."""
+    step = patch_size // 8
+    at = np.round(session.grid.ijk_from_ras(near_ras) / step) * step
+    return at - 0.5
 
 
 def test_an_evicted_embedding_changes_the_time_but_not_the_result() -> None:

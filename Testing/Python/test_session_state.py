@@ -1,62 +1,67 @@
-"""One step as a pure function."""
+"""States that hold a given mask."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_predictor import BallPredictor
-from phantoms import centred_geometry, empty_volume
+from phantoms import OBLIQUE, ball, centred_geometry, phantom
 
-from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry import Geometry, model_grid
-from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.session_state import SessionState, grid_voxel, next_state, replayed
+from CTSAM3DLib.session_state import SessionState
+from CTSAM3DLib.volume import MaskUpdate
+
+GEOMETRY = centred_geometry((60, 70, 50), (0.7, 1.1, 2.5), OBLIQUE)
+GRID = model_grid(GEOMETRY, 2.0)
 
 
-def encoder() -> PatchEncoder:
-    volume = empty_volume(centred_geometry([100] * 3, [2] * 3))
-    return PatchEncoder(volume, model_grid(volume.geometry, 2.0), BallPredictor())
+def given_ball() -> MaskUpdate:
+    mask = phantom(GEOMETRY, ball((4.0, -3.0, 2.0), 14.0)).mask_kji
+    box = BoundingBox.from_mask(mask)
+    return MaskUpdate(mask[box.slices_kji], box)
 
 
-def start(patches: PatchEncoder) -> SessionState:
-    return SessionState.empty(patches.volume.geometry, patches.grid)
+def test_a_given_mask_is_kept_voxel_for_voxel() -> None:
+    given = given_ball()
+    clicks = ClickHistory([Click((0.0, 0.0, 0.0))])
+    state = SessionState.of_mask(given, GEOMETRY, GRID, clicks)
+    assert state.mask.read(given.bbox).tolist() == given.mask_kji.tolist()
+    assert state.mask.dense().sum() == given.mask_kji.sum()
+    assert (state.clicks, state.patches, state.parent) == (clicks, (), None)
+    assert SessionState.of_mask(given, GEOMETRY, GRID).clicks == ClickHistory()
 
 
-def test_a_step_leaves_the_earlier_state_as_it_was() -> None:
-    patches = encoder()
-    empty = start(patches)
-    one = next_state(patches, empty, Click((0.0, 0.0, 0.0)))
-    before = one.mask.dense(), one.logits.dense()
-    two = next_state(patches, one, Click((8.0, 0.0, 0.0), positive=False))
-    assert two.parent is one
-    assert one.parent is empty
-    np.testing.assert_array_equal(one.mask.dense(), before[0])
-    np.testing.assert_array_equal(one.logits.dense(), before[1])
-    assert not empty.mask.dense().any()
-    assert np.isnan(empty.logits.dense()).all()
-    assert (one.mask.dense() != two.mask.dense()).any()
+def test_the_frame_of_a_mask_may_be_larger_than_its_content() -> None:
+    given = given_ball()
+    whole = np.zeros(GEOMETRY.shape_kji, bool)
+    whole[given.bbox.slices_kji] = given.mask_kji
+    loose = MaskUpdate(whole, BoundingBox.from_shape(GEOMETRY.shape_kji))
+    tight = SessionState.of_mask(given, GEOMETRY, GRID)
+    state = SessionState.of_mask(loose, GEOMETRY, GRID)
+    assert state.changes_since(tight).bbox.is_empty
+    np.testing.assert_array_equal(state.logits.dense(), tight.logits.dense())
 
 
-def test_replay_returns_a_known_state_itself() -> None:
-    patches = encoder()
-    one = next_state(patches, start(patches), Click((0.0, 0.0, 0.0)))
-    two = next_state(patches, one, Click((8.0, 0.0, 0.0)))
-    assert replayed(patches, [two], one.clicks) is one
-    assert replayed(patches, [two], two.clicks) is two
-    assert patches.predictor.decode_calls == 2
-    other = replayed(patches, [two], ClickHistory([*one.clicks, Click((0.0, 9.0, 0.0))]))
-    assert other.parent is one
+@pytest.mark.parametrize("size", [(0, 0, 0), (3, 3, 3)])
+def test_an_empty_mask_is_the_empty_state(size) -> None:
+    given = MaskUpdate(np.zeros(size, bool), BoundingBox((0, 0, 0), size))
+    state = SessionState.of_mask(given, GEOMETRY, GRID)
+    assert (state.mask.nbytes, state.logits.nbytes) == (0, 0)
 
 
-def test_a_click_outside_is_refused_before_the_model_runs() -> None:
-    patches = encoder()
-    with pytest.raises(ClickOutsideVolumeError, match="inside the volume"):
-        next_state(patches, start(patches), Click((0.0, 0.0, 51.0)))
-    assert patches.predictor.encode_calls == 0
+def test_a_mask_outside_the_volume_is_refused() -> None:
+    given = MaskUpdate(np.ones((2, 2, 2), bool), BoundingBox((-1, 0, 0), (1, 2, 2)))
+    with pytest.raises(VolumeError, match=r"expected a mask inside the volume.*got Bound.*-1"):
+        SessionState.of_mask(given, GEOMETRY, GRID)
 
 
-def test_rounding_at_the_edge_stays_inside_the_grid() -> None:
-    grid = Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (5, 6, 7))
-    assert grid_voxel(Click((-1.0000000001, -1.0, 4.0)), grid) == (0, 0, 2)
-    assert grid_voxel(Click((13.0000000001, 11.0, 9.0)), grid) == (6, 5, 4)
+def test_changes_are_the_tight_box_with_the_new_content() -> None:
+    geometry = Geometry(np.eye(4), (9, 9, 9))
+    one = MaskUpdate(np.ones((2, 2, 2), bool), BoundingBox((1, 1, 1), (3, 3, 3)))
+    two = MaskUpdate(np.ones((2, 2, 2), bool), BoundingBox((2, 1, 1), (4, 3, 3)))
+    states = [SessionState.of_mask(mask, geometry, geometry) for mask in (one, two)]
+    update = states[1].changes_since(states[0])
+    assert update.bbox == BoundingBox((1, 1, 1), (4, 3, 3))
+    assert update.mask_kji[0, 0].tolist() == [False, True, True]

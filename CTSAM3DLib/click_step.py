@@ -1,0 +1,212 @@
+"""One step of a session as a pure function: earlier state and a click give the next state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.bounding_box import IJK, BoundingBox
+from CTSAM3DLib.fusion import LOGIT_LIMIT, blended, obeying, taper_weights
+from CTSAM3DLib.patch_encoder import PatchEncoder
+from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.resampling import volume_bbox_of_grid_bbox
+from CTSAM3DLib.roi import MARGIN_FRACTION, plan_patch
+from CTSAM3DLib.session_state import SessionState
+from CTSAM3DLib.volume_mask import grid_voxel, mask_after
+
+
+@dataclass(frozen=True, eq=False)
+class PatchView:
+    """What a model is shown of one patch.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        On the model grid.
+    clicks : tuple of (voxel, positive)
+        All clicks of the structure in the patch, oldest first; voxels (i, j, k) of the patch.
+    previous : ndarray, float16, (D, H, W)
+        Earlier logits; NaN where nothing is known.
+    """
+
+    patch: BoundingBox
+    clicks: tuple[tuple[IJK, bool], ...]
+    previous: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, encoder: PatchEncoder, state: SessionState, patch: BoundingBox) -> PatchView:
+        """Look at a patch in the present state of a structure."""
+        i0, j0, k0 = patch.start_ijk
+        voxels = [(grid_voxel(click, encoder.grid), click.positive) for click in state.clicks]
+        inside = [
+            ((i - i0, j - j0, k - k0), positive)
+            for (i, j, k), positive in voxels
+            if patch.contains((i, j, k))
+        ]
+        return cls(patch, tuple(inside), state.logits.read(patch))
+
+
+@dataclass(frozen=True, eq=False)
+class PatchAnswer:
+    """Logits of a patch as the model gave them, float32 (D, H, W), and what they cost."""
+
+    logits: NDArray[np.float32]
+    encode_ms: float
+    decode_ms: float
+
+
+def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> SessionState:
+    """Return the state after one more click.
+
+    The click goes to a patch of the model grid (`roi.plan_patch`). The model sees all clicks of
+    the structure in that patch and the earlier logits there; its answer is blended into the
+    field of logits, corrected where it disobeys a click, brought to the volume's own voxels and
+    cut at 0. A negative click where there is neither mask nor positive click has nothing to
+    correct: it is remembered and counts as soon as a patch reaches it.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model; its cache decides over time, not over the result.
+    state : SessionState
+        Before the click.
+    click : Click
+        In the RAS frame of the volume.
+
+    Returns
+    -------
+    SessionState
+        After the click. `state` is its parent and stays as it is, also when this fails.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        If the click is not inside the volume.
+    """
+    remembered, view = with_click(encoder, state, click)
+    return (
+        remembered if view is None else with_answer(encoder, remembered, view, ask(encoder, view))
+    )
+
+
+def with_click(
+    encoder: PatchEncoder, state: SessionState, click: Click
+) -> tuple[SessionState, PatchView | None]:
+    """Return a state with one more click that is not answered yet, and what to ask.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model.
+    state : SessionState
+        Before the click; the parent of the result.
+    click : Click
+        In the RAS frame of the volume.
+
+    Returns
+    -------
+    remembered : SessionState
+        With the mask as it was.
+    view : PatchView or None
+        The patch of the click; None if there is nothing to correct.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        If the click is not inside the volume.
+    """
+    patch = patch_for(encoder, state, click)
+    remembered = SessionState(
+        state.clicks.added(click), state.logits, state.mask, state.patches, state
+    )
+    view = PatchView.of(encoder, remembered, patch)
+    something = any(positive for _, positive in view.clicks) or (view.previous > 0).any()
+    return remembered, view if something or _mask_in(encoder, state, patch) else None
+
+
+def patch_for(encoder: PatchEncoder, state: SessionState, click: Click) -> BoundingBox:
+    """Return the patch of the model grid that answers a click; see `roi.plan_patch`.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        If the click is not inside the volume.
+    """
+    encoder.volume.geometry.voxel_from_ras(click.position_ras)
+    size = encoder.predictor.settings.patch_size
+    voxel = grid_voxel(click, encoder.grid)
+    return plan_patch(voxel, state.patches, encoder.grid.shape_kji, size)
+
+
+def ask(encoder: PatchEncoder, view: PatchView, hints: Sequence[IJK] = ()) -> PatchAnswer:
+    """Ask the model for a patch.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model.
+    view : PatchView
+        Clicks and earlier logits.
+    hints : sequence of voxels
+        Shown as further positive clicks; voxels (i, j, k) of the patch.
+    """
+    started = perf_counter()
+    embedding = encoder.embedding(view.patch)
+    encode_ms = _since_ms(started)
+    clicks = [*view.clicks, *((voxel, True) for voxel in hints)]
+    points_kji = np.array([voxel[::-1] for voxel, _ in clicks], np.float32).reshape(-1, 3)
+    labels = np.array([int(positive) for _, positive in clicks], np.int64)
+    known = not np.isnan(view.previous).all()
+    shown = np.nan_to_num(view.previous.astype(np.float32), nan=-LOGIT_LIMIT) if known else None
+    started = perf_counter()
+    answer = encoder.predictor.decode(embedding, points_kji, labels, shown)
+    return PatchAnswer(answer, encode_ms, _since_ms(started))
+
+
+def with_answer(
+    encoder: PatchEncoder, state: SessionState, view: PatchView, answer: PatchAnswer
+) -> SessionState:
+    """Return a state with the model's answer for a patch blended in and brought to its mask.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model.
+    state : SessionState
+        The state that was looked at.
+    view : PatchView
+        What the model was shown of it.
+    answer : PatchAnswer
+        What it said.
+
+    Returns
+    -------
+    SessionState
+        With the same clicks and parent; the times are added up.
+    """
+    started = perf_counter()
+    ramp = encoder.predictor.settings.patch_size // MARGIN_FRACTION
+    weights = taper_weights(view.patch, encoder.grid.shape_kji, max(ramp, 1))
+    fused = obeying(blended(view.previous, answer.logits, weights), view.clicks)
+    logits = state.logits.written(view.patch, fused)
+    known = view.patch in state.patches
+    patches = state.patches if known else (*state.patches, view.patch)
+    mask = mask_after(encoder, state, logits, patches, view.patch)
+    times = {"encode_ms": answer.encode_ms, "decode_ms": answer.decode_ms}
+    times["resample_ms"] = _since_ms(started)
+    timings = {name: time + state.timings_ms.get(name, 0.0) for name, time in times.items()}
+    return SessionState(state.clicks, logits, mask, patches, state.parent, timings)
+
+
+def _mask_in(encoder: PatchEncoder, state: SessionState, patch: BoundingBox) -> bool:
+    """Tell whether the mask reaches into a patch."""
+    box = volume_bbox_of_grid_bbox(patch, encoder.grid, encoder.volume.geometry)
+    return bool(state.mask.read(box).any())
+
+
+def _since_ms(started: float) -> float:
+    return 1000.0 * (perf_counter() - started)
