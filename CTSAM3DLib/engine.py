@@ -1,0 +1,325 @@
+"""Sessions of many structures on one inference thread: requests in, changes of masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from CTSAM3DLib.block_array import BlockArray
+from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.predictor import Predictor
+from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.session import InteractiveSession
+from CTSAM3DLib.session_state import MASK_BLOCK, SessionState
+from CTSAM3DLib.volume import MaskUpdate, Volume
+from CTSAM3DLib.worker import SessionWorker
+
+T = TypeVar("T")
+SAME_MASK_SHARE = 0.02
+"""A mask that differs from what its clicks give in less than this share of it was not edited."""
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model answers, and how.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        Id or file; default: the bundled model.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+    spacing_mm : float, optional
+        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+    grow : bool
+        Whether a structure is followed beyond the patch of the click.
+
+    Examples
+    --------
+    >>> ModelChoice(device="cpu").grow
+    False
+    """
+
+    model: str | Path | None = None
+    device: str = "auto"
+    spacing_mm: float | None = None
+    grow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ClickRequest:
+    """Clicks on one structure, to be turned into the change of its mask.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT.
+    volume_key, structure_key : hashable
+        Tell apart volumes (new voxels, new key) and structures; requests with equal keys share
+        what was computed.
+    before, after : ClickHistory
+        The clicks that made the present mask, and those wanted now.
+    present : MaskUpdate, optional
+        The present mask, where it may be another one than what this engine answered last for
+        `before`: painted by hand, imported, or loaded from a file.
+    """
+
+    volume: Volume
+    volume_key: Hashable
+    structure_key: Hashable
+    before: ClickHistory
+    after: ClickHistory
+    present: MaskUpdate | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ClickAnswer:
+    """What a request has come to.
+
+    Parameters
+    ----------
+    update : MaskUpdate
+        Changed box relative to the present mask, with its new content.
+    seconds : float
+        Time on the inference thread.
+    timings_ms : mapping
+        Of the last click, see `SessionState`.
+    device : str
+        Where the model ran.
+    """
+
+    update: MaskUpdate
+    seconds: float
+    timings_ms: Mapping[str, float]
+    device: str
+
+
+@dataclass(frozen=True, eq=False)
+class ClickProgress:
+    """A part of an answer that is on its way: one more patch of a structure that is followed.
+
+    Parameters
+    ----------
+    request : ClickRequest
+        What was asked.
+    update : MaskUpdate
+        Changed box relative to the part before, or to the mask at the start.
+    """
+
+    request: ClickRequest
+    update: MaskUpdate
+
+
+def bundled_predictor(model: str | Path | None, device: str) -> Predictor:
+    """Load a model with PyTorch, which is imported here and not before.
+
+    Raises
+    ------
+    BundleError
+        If the model is unknown, missing or damaged.
+    DeviceError
+        If the device is unknown or not available.
+    ImportError
+        If PyTorch is not installed.
+    """
+    from CTSAM3DLib.network.torch_predictor import load_predictor
+
+    return load_predictor(model, device)
+
+
+class SegmentationEngine:
+    """Answers requests in their order on one thread that touches nothing but numbers.
+
+    All methods are for the owner's thread; they return at once, except `close`.
+
+    Parameters
+    ----------
+    load_predictor : callable
+        From model and device to a `Predictor`; runs on the inference thread.
+    choice : ModelChoice
+        Holds for later requests until `choose` is called.
+
+    Examples
+    --------
+    >>> engine = SegmentationEngine()
+    >>> engine.run(lambda predictor: predictor.settings.model_id).result()
+    'ctsam3d-lite'
+    >>> engine.close()
+    """
+
+    def __init__(
+        self,
+        load_predictor: Callable[[str | Path | None, str], Predictor] = bundled_predictor,
+        choice: ModelChoice | None = None,
+    ) -> None:
+        """Load nothing yet."""
+        self.choice = choice or ModelChoice()
+        self._worker = SessionWorker()
+        self._sessions = _Sessions(load_predictor)
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way or not drained."""
+        return self._worker.pending > 0
+
+    def choose(self, choice: ModelChoice) -> None:
+        """Use another model, device or way for later requests."""
+        self.choice = choice
+
+    def request(self, request: ClickRequest) -> Future[ClickAnswer]:
+        """Queue a request.
+
+        Returns
+        -------
+        Future
+            Ends with a `ClickAnswer`, or with the error of session or model. A request that
+            fails leaves everything as it was.
+        """
+        worker = self._worker
+        return worker.submit(
+            self._sessions.answer, request, self.choice, worker.cancelled, worker.post
+        )
+
+    def run(self, function: Callable[[Predictor], T]) -> Future[T]:
+        """Queue a function of the loaded model, for work without clicks of a user."""
+        choice = self.choice
+        return self._worker.submit(lambda: function(self._sessions.predictor(choice)))
+
+    def prepare(self) -> None:
+        """Load the model in spare time."""
+        self._worker.submit_idle(self._sessions.predictor, self.choice)
+
+    def warm_up(self, request: ClickRequest, click: Click) -> None:
+        """Encode in spare time the patch that a click would use."""
+        self._worker.submit_idle(self._sessions.warm_up, request, self.choice, click)
+
+    def forget(self, volume_key: Hashable) -> None:
+        """Drop all that belongs to a volume, once the requests before are answered."""
+        self._worker.submit_quiet(self._sessions.forget, volume_key)
+
+    def drain(self) -> list[Future[Any] | ClickProgress]:
+        """Return what is new since the last call, in order: requests that ended, and parts."""
+        return self._worker.drain()
+
+    def cancel(self) -> None:
+        """Take back waiting requests; a running one stops at its next patch."""
+        self._worker.cancel()
+
+    def close(self) -> None:
+        """Cancel and end the thread."""
+        self._worker.shutdown()
+
+
+@dataclass(eq=False)
+class _Sessions:
+    """What the inference thread keeps; used by no other thread."""
+
+    load_predictor: Callable[[str | Path | None, str], Predictor]
+    _predictors: dict[tuple[str | Path | None, str], Predictor] = field(default_factory=dict)
+    _roots: dict[tuple[Hashable, ModelChoice], InteractiveSession] = field(default_factory=dict)
+    _structures: dict[tuple[Hashable, ModelChoice, Hashable], InteractiveSession] = field(
+        default_factory=dict
+    )
+
+    def predictor(self, choice: ModelChoice) -> Predictor:
+        """Return the model of a choice; the one used before is let go."""
+        key = (choice.model, choice.device)
+        if key not in self._predictors:
+            predictor = self.load_predictor(*key)
+            self._predictors = {key: predictor}
+            self._roots, self._structures = {}, {}
+        return self._predictors[key]
+
+    def root(self, request: ClickRequest, choice: ModelChoice) -> InteractiveSession:
+        """Return the session without clicks whose image embeddings all structures share."""
+        predictor = self.predictor(choice)
+        key = (request.volume_key, choice)
+        if key not in self._roots:
+            self._roots[key] = InteractiveSession.for_volume(
+                request.volume, predictor, choice.spacing_mm, grow=choice.grow
+            )
+        return self._roots[key]
+
+    def answer(
+        self,
+        request: ClickRequest,
+        choice: ModelChoice,
+        cancelled: Callable[[], bool],
+        post: Callable[[ClickProgress], None],
+    ) -> ClickAnswer:
+        """Bring the session of a structure from the clicks before to those after."""
+        started = perf_counter()
+        root = self.root(request, choice)
+        key = (request.volume_key, choice, request.structure_key)
+        session = self._structures.pop(key, None)
+        if session is None:
+            session = root.for_another_structure()
+        if request.present is None:
+            session.set_clicks(request.before)
+        else:
+            _align(session, request.before, request.present)
+        session.cancelled = cancelled
+        session.on_patch = _Reporter(request, session.state, post)
+        update = session.set_clicks(request.after)
+        if request.present is not None:
+            update = _difference(request.present, session)
+        if not cancelled():  # else the state is less than what its clicks stand for
+            self._structures[key] = session
+        seconds = perf_counter() - started
+        return ClickAnswer(update, seconds, session.timings_ms, session.predictor.device)
+
+    def warm_up(self, request: ClickRequest, choice: ModelChoice, click: Click) -> None:
+        """Encode the patch of a click."""
+        root = self.root(request, choice)
+        key = (request.volume_key, choice, request.structure_key)
+        self._structures.get(key, root).warm_up(click.position_ras)
+
+    def forget(self, volume_key: Hashable) -> None:
+        """Drop the sessions of a volume."""
+        self._roots = {k: v for k, v in self._roots.items() if k[0] != volume_key}
+        self._structures = {k: v for k, v in self._structures.items() if k[0] != volume_key}
+
+
+@dataclass(eq=False)
+class _Reporter:
+    """Posts what each patch has changed."""
+
+    request: ClickRequest
+    shown: SessionState
+    post: Callable[[ClickProgress], None]
+
+    def __call__(self, state: SessionState) -> None:
+        """Post the change since the last call."""
+        self.post(ClickProgress(self.request, state.changes_since(self.shown)))
+        self.shown = state
+
+
+def _align(session: InteractiveSession, before: ClickHistory, present: MaskUpdate) -> None:
+    """Make the session's state that of the stored clicks, with the present mask."""
+    if len(before) > 0 and len(session.clicks) == 0:
+        # From a file, perhaps: then the clicks alone give the mask, soft borders included.
+        session.set_clicks(before)
+        box, stored = _changed(present, session)
+        differing = int((stored.read(box) != session.state.mask.read(box)).sum())
+        if differing <= SAME_MASK_SHARE * int(present.mask_kji.sum()):
+            return
+    session.rebase(before, present)
+
+
+def _changed(present: MaskUpdate, session: InteractiveSession) -> tuple[BoundingBox, BlockArray]:
+    """Return the box in which the session's mask differs from another, and that other one."""
+    empty = BlockArray(session.volume.geometry.shape_kji, np.bool_, False, MASK_BLOCK)
+    stored = empty.written(present.bbox, present.mask_kji)
+    return stored.changed_box(session.state.mask), stored
+
+
+def _difference(present: MaskUpdate, session: InteractiveSession) -> MaskUpdate:
+    """Return what leads from a mask to that of the session."""
+    box, _ = _changed(present, session)
+    return MaskUpdate(session.state.mask.read(box), box)
