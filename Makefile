@@ -89,6 +89,10 @@ format: $(DEVELOP) ## Rewrite the sources in the common format
 cmake-lists: $(DEVELOP) ## Rewrite the file lists in CMakeLists.txt from what git tracks
 	$(RUN) tools/cmake_lists.py
 
+.PHONY: screenshots
+screenshots: $(DEVELOP) ## Draw the pictures of panel and effect into build/screenshots
+	$(RUN) tools/make_screenshots.py
+
 .PHONY: icon
 icon: $(DEVELOP) ## Draw the icon of the extension again
 	$(RUN) tools/draw_icon.py

@@ -12,9 +12,11 @@ from CTSAM3DLib.slicer_adapter.clicks import (
     is_defined,
     world_from_click,
 )
+from CTSAM3DLib.slicer_adapter.limits import voxels_inside_roi
 from CTSAM3DLib.slicer_adapter.segments import (
     SegmentTarget,
     add_segment,
+    mask_digest,
     prepare_segmentation,
     read_segment,
 )
@@ -46,11 +48,13 @@ __all__ = [
     "get_clicks",
     "is_defined",
     "looks_like_ct",
+    "mask_digest",
     "prepare_segmentation",
     "read_segment",
     "set_clicks",
     "volume_from_node",
     "volume_identity",
+    "voxels_inside_roi",
     "world_from_click",
     "write_segment",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
+import numpy as np
 import slicer
 
 from CTSAM3DLib.errors import NodeError
@@ -148,6 +150,29 @@ def read_segment(
     moved, _ = resampled(mask, lattice, to_segmentation @ geometry.ijk_to_ras)
     inside = moved.bbox.intersection(BoundingBox.from_shape(geometry.shape_kji))
     return tight(MaskUpdate(boxed(moved, inside), inside))
+
+
+def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:
+    """Return a text that is equal for equal voxels of a segment: to see whether somebody drew.
+
+    Raises
+    ------
+    NodeError
+        There is no such segment.
+
+    Examples
+    --------
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> node = slicer.vtkMRMLSegmentationNode()
+    >>> mask_digest(node, add_segment(node, "liver"))
+    'empty'
+    """
+    segment_of(segmentation_node, segment_id)
+    lattice, mask = stored_mask(segmentation_node, segment_id)
+    if lattice is None:
+        return "empty"
+    voxels = zlib.crc32(np.packbits(mask.mask_kji).tobytes())
+    return f"{np.round(lattice[:3], 4).tolist()} {mask.bbox} {voxels:08x}"
 
 
 def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:

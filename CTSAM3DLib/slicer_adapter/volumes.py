@@ -14,12 +14,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.hu_check import hu_warning
 from CTSAM3DLib.slicer_adapter.frames import geometry_from_node, name_of
 from CTSAM3DLib.volume import Volume
-
-_LOWEST_HU, _HIGHEST_HU = -4096.0, 32767.0  # padding of scanners below, metal above
-_BELOW_WATER_HU = -20.0  # fat and air; hardly a CT is without
-_SAMPLES_PER_AXIS = 64
 
 
 def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -172,9 +169,7 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
 
 
 def ct_warning(volume: Volume) -> str | None:
-    """Return why the voxels do not look like HU; None when they do.
-
-    A hint to show, not a reason to refuse: looks at up to 64 voxels along each axis.
+    """Return why the voxels do not look like HU, as `hu_warning` does; None when they do.
 
     Examples
     --------
@@ -184,21 +179,7 @@ def ct_warning(volume: Volume) -> str | None:
     >>> ct_warning(Volume.from_array(brain_mr - 1000, (1, 1, 1))) is None
     True
     """
-    steps = tuple(
-        slice(None, None, max(1, size // _SAMPLES_PER_AXIS)) for size in volume.array_kji.shape
-    )
-    sample = volume.array_kji[steps]
-    low, high = float(sample.min()), float(sample.max())
-    found = f"{low:g} to {high:g}"
-    if low == high:
-        return f"all voxels alike: expected HU, got {found}"
-    if low < _LOWEST_HU or high > _HIGHEST_HU:
-        return f"values out of range: expected HU, about -1024 to 3071, got {found}"
-    if low > _BELOW_WATER_HU:
-        return f"no voxel below {_BELOW_WATER_HU:g}: expected HU with fat or air, got {found}"
-    if high - low < -_BELOW_WATER_HU:
-        return f"hardly any contrast: expected HU, got {found}"
-    return None
+    return hu_warning(volume)
 
 
 def looks_like_ct(volume: Volume) -> bool:

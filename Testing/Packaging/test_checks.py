@@ -45,6 +45,7 @@ def test_other_message_is_refused(message: str, said: str) -> None:
         ("a.txt", b"\xff\n", "no UTF-8"),
         ("a.json", b"{,}\n", "invalid JSON"),
         ("a.png", b"\0" * (501 * 1024), "at most 500 kB"),
+        ("a.py", b"x = 1\n" * 351, "351 lines, at most 350 are allowed"),
     ],
 )
 def test_fault_of_a_file_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -60,6 +61,22 @@ def test_clean_and_binary_files_pass(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
     assert check_files.faults(path, "a.json") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"), [("a.py", 350), ("a.txt", 351), ("CTSAM3DLib/session.py", 351)]
+)
+def test_file_that_is_short_no_python_or_listed_passes(
+    tmp_path: Path, name: str, lines: int
+) -> None:
+    path = tmp_path / Path(name).name
+    path.write_bytes(b"x = 1\n" * lines)
+    assert check_files.faults(path, name) == []
+
+
+def test_each_long_file_has_a_reason() -> None:
+    assert all(len(reason) > 15 for reason in check_files.LONG_FILES.values())
+    assert all(name.endswith(".py") for name in check_files.LONG_FILES)
 
 
 def test_large_model_bundle_is_allowed(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,25 @@ import pytest
 
 STUB = Path(__file__).resolve().parent / "slicer_stub"
 MODULE_FILES = {"CTSAM3D.py", "SegmentEditorCTSAM3D.py"}
+LOAD = """
+import sys
+from pathlib import Path
+from Testing import HeadlessSlicer
+missing = HeadlessSlicer.missing()
+if missing:
+    sys.exit(missing)
+slicer = HeadlessSlicer.start()
+HeadlessSlicer.load_modules(sorted(Path(sys.argv[1]).glob("*.py")))
+import CTSAM3DLib, CTSAM3DModuleLib, SegmentEditorCTSAM3DLib
+from CTSAM3DLib.resources import resource_path
+(source,) = slicer.modules.sampleDataSources["CT-SAM3D"]
+panel = slicer.modules.ctsam3d.widgetRepresentation()
+for package in (CTSAM3DLib, CTSAM3DModuleLib, SegmentEditorCTSAM3DLib):
+    print(Path(package.__file__).parent)
+print(resource_path("Models/models.json"))
+print(source.thumbnailFileName)
+panel.self().cleanup()
+"""
 MODULES_FOLDER = Path("lib", "Slicer-5.12", "qt-scripted-modules")
 
 
@@ -24,24 +45,45 @@ def tracked(repository: Path) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("kind", cmake_lists.KINDS)
-def test_lists_equal_the_files_on_disk(repository: Path, kind: str) -> None:
-    cmake = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
-    files = cmake_lists.wanted_lists(cmake_lists.tracked_files(repository))
-    assert cmake_lists.listed(cmake, kind) == files[kind], "run: make cmake-lists"
+@pytest.mark.parametrize("one", cmake_lists.LISTS, ids=lambda one: f"{one.cmake}: {one.kind}")
+def test_lists_equal_the_files_on_disk(
+    repository: Path, tracked: list[str], one: cmake_lists.FileList
+) -> None:
+    cmake = (repository / one.cmake).read_text(encoding="utf-8")
+    assert cmake_lists.listed(cmake, one.kind) == one.files(repository, tracked), (
+        "run: make cmake-lists"
+    )
 
 
-def test_module_lists_equal_the_files_on_disk(repository: Path, tracked: list[str]) -> None:
+def test_every_file_of_the_module_folder_is_in_one_list(
+    repository: Path, tracked: list[str]
+) -> None:
     cmake = (repository / "CTSAM3D" / "CMakeLists.txt").read_text(encoding="utf-8")
-    words = set(cmake.replace("${MODULE_NAME}", "CTSAM3D").split())
-    files = {name.removeprefix("CTSAM3D/") for name in tracked if name.startswith("CTSAM3D/")} - {
-        "CMakeLists.txt"
-    }
-    assert files <= words
+    kinds = [one.kind for one in cmake_lists.LISTS if one.folder == "CTSAM3D"]
+    names = [f"CTSAM3D/{name}" for kind in kinds for name in cmake_lists.listed(cmake, kind)]
+    files = [name for name in tracked if name.startswith("CTSAM3D/")]
+    assert sorted(names) == sorted(set(files) - {"CTSAM3D/CMakeLists.txt"})
+
+
+def test_tests_for_slicer_do_not_need_the_stand_in(repository: Path) -> None:
+    folder = repository / "Testing" / "Slicer"
+    cmake = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
+    names = cmake_lists.listed(cmake, "tests")
+    assert "test_console.py" in names
+    needing = re.compile(r"^\s*(from|import) (Testing|pytest)\b", re.MULTILINE)
+    assert [n for n in names if needing.search((folder / n).read_text(encoding="utf-8"))] == []
+
+
+def test_runner_in_slicer_finds_the_same_tests(repository: Path) -> None:
+    folder = repository / "Testing" / "Slicer"
+    text = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
+    space: dict[str, object] = runpy.run_path(str(folder / "run_in_slicer.py"))
+    names = [f"{name}.py" for name in space["listed_tests"]()]
+    assert names == cmake_lists.listed(text, "tests")
 
 
 def test_only_modules_lie_in_the_module_folder(repository: Path) -> None:
-    assert {path.name for path in (repository / "CTSAM3D").glob("*.py")} <= MODULE_FILES
+    assert {path.name for path in (repository / "CTSAM3D").glob("*.py")} == MODULE_FILES
 
 
 def test_no_python_file_at_the_root(repository: Path) -> None:
@@ -67,6 +109,24 @@ def test_rewriting_keeps_everything_outside_the_markers() -> None:
     before = form.format("  old.py\n", "")
     after = cmake_lists.rewritten(before, {"scripts": ["x.py", "y.py"], "resources": ["z.png"]})
     assert after == form.format("  x.py\n  y.py\n", "  z.png\n")
+
+
+def test_lists_of_a_changed_tree_are_rewritten(repository: Path, tmp_path: Path) -> None:
+    for folder in cmake_lists.ALL_FOLDERS:
+        shutil.copytree(
+            repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(repository / "CMakeLists.txt", tmp_path)
+    cmake_lists.differing(tmp_path, write=True)
+    assert cmake_lists.differing(tmp_path, write=False) == []
+    (tmp_path / "CTSAM3D" / "CTSAM3DModuleLib" / "another.py").touch()
+    (tmp_path / "Testing" / "Slicer" / "test_another.py").touch()
+    (tmp_path / "Testing" / "Slicer" / "test_headless_another.py").touch()
+    changed = ["CTSAM3D/CMakeLists.txt", "Testing/Slicer/CMakeLists.txt"]
+    assert cmake_lists.differing(tmp_path, write=True) == changed
+    text = (tmp_path / changed[1]).read_text(encoding="utf-8")
+    assert "  test_another.py\n" in text
+    assert "test_headless_another" not in text
 
 
 def test_missing_marker_is_reported() -> None:
@@ -109,6 +169,8 @@ def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         done = subprocess.run(step, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert "DEPENDS=PyTorch\n" in (build / "metadata.txt").read_text(encoding="utf-8")
+    tests = (build / "tests.txt").read_text(encoding="utf-8").splitlines()
+    assert {"py_CTSAM3D", "py_CTSAM3D_test_console"} <= set(tests)
     return prefix / MODULES_FOLDER
 
 
@@ -119,6 +181,13 @@ def test_installed_tree_is_the_listed_one(installed: Path, repository: Path) -> 
     library = {name for name in files if name.startswith("CTSAM3DLib/")}
     assert library == set(cmake_lists.tracked_files(repository, ("CTSAM3DLib",)))
     assert set(cmake_lists.tracked_files(repository, ("Resources",))) <= files
+    module = cmake_lists.tracked_files(repository, ("CTSAM3D",))
+    assert {name.removeprefix("CTSAM3D/") for name in module} - {"CMakeLists.txt"} <= files
+
+
+def test_slicer_sees_two_modules_in_the_installed_tree(installed: Path) -> None:
+    # Every other .py file there would be loaded as a module, too.
+    assert {path.name for path in installed.glob("*.py")} == MODULE_FILES
 
 
 def test_installed_library_is_found_without_the_repository(installed: Path, tmp_path: Path) -> None:
@@ -134,3 +203,26 @@ def test_installed_library_is_found_without_the_repository(installed: Path, tmp_
     )
     assert done.stderr == ""
     assert Path(done.stdout.strip()) == installed / "CTSAM3DLib"
+
+
+def test_installed_modules_load_from_the_installed_tree(installed: Path, repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(installed)],
+        cwd=repository,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "is missing" in done.stderr or "not installed" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert paths == [
+        installed / "CTSAM3DLib",
+        installed / "CTSAM3DModuleLib",
+        installed / "SegmentEditorCTSAM3DLib",
+        installed / "Resources" / "Models" / "models.json",
+        installed / "Resources" / "Icons" / "CTSAM3DTorso.png",
+    ]

@@ -1,0 +1,254 @@
+"""CT-SAM3D: organs from a few clicks. Module, panel, logic and self test."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("CTSAM3DLib") is None:  # a checkout: the library lies one level up
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from CTSAM3DModuleLib.console_methods import ConsoleMethods
+from CTSAM3DModuleLib.controller import ClickController
+from CTSAM3DModuleLib.panel_nodes import default_volume
+from CTSAM3DModuleLib.panel_sections import Panel
+
+from CTSAM3DLib.engine import SegmentationEngine
+
+DRAIN_INTERVAL_MS = 15
+
+
+@parameterNodeWrapper
+class CTSAM3DParameterNode:
+    """What the panel shows; saved with the scene.
+
+    `segmentId` is the structure that gets the points; `model` is empty for the default model.
+    """
+
+    volume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    segmentId: str  # noqa: N815 - the name in saved scenes
+    importPoints: vtkMRMLMarkupsFiducialNode  # noqa: N815
+    smoothingMm: Annotated[float, WithinRange(0.5, 10.0), Default(2.0)]  # noqa: N815
+    grow: bool
+    model: str
+    device: str = "auto"
+
+
+class CTSAM3D(ScriptedLoadableModule):
+    """What Slicer lists."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        self.parent.title = "CT-SAM3D"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["Segmentations", "Markups", "Terminologies"]
+        self.parent.contributors = ["CT-SAM3D for 3D Slicer contributors"]
+        self.parent.helpText = _(
+            "Click inside an organ, bone, vessel or lesion of a CT and get it in three dimensions; "
+            "further clicks correct the result. Everything runs on this computer. The same is "
+            "offered as effect <b>CT-SAM3D</b> of the Segment Editor. Research use only."
+        )
+        self.parent.acknowledgementText = _(
+            "Implements CT-SAM3D, arXiv 2403.15063. Independent of its authors."
+        )
+        slicer.app.connect("startupCompleted()", self.registerSampleData)
+        if getattr(slicer.modules, "segmenteditor", None) is not None:
+            # Loaded into a running Slicer: the signal has been sent. Twice does no harm.
+            self.registerSampleData()
+
+    def registerSampleData(self):
+        """Offer a generated torso with clicks in module Sample Data."""
+        from CTSAM3DModuleLib import sample_data
+
+        sample_data.register(Path(self.resourcePath("Icons")))
+
+
+class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMethods):
+    """Runs inference on a thread of its own and writes what comes back; also for scripts.
+
+    Parameters
+    ----------
+    engine : SegmentationEngine, optional
+        Default: one with the bundled model, loaded at the first use.
+    """
+
+    def __init__(self, engine=None):
+        ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
+        self.controller = ClickController(slicer.mrmlScene, engine or SegmentationEngine())
+        self.controller.started.append(self._startTimer)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(DRAIN_INTERVAL_MS)
+        self._timer.connect("timeout()", self.drainResults)
+        closing = slicer.vtkMRMLScene.StartCloseEvent
+        self.addObserver(slicer.mrmlScene, closing, self._onSceneStartClose)
+
+    @property
+    def engine(self):
+        """The engine; set another one to use other models."""
+        return self.controller.engine
+
+    def setEngine(self, engine):
+        """Use another engine; what is under way is cancelled."""
+        self.controller.cancel()
+        self.controller.reset()
+        self.controller.engine.close()
+        self.controller.engine = engine
+
+    def editorNode(self):
+        """Return the settings of the Segment Editor, whose masks and overwrite mode hold here."""
+        node = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetSingletonTag("SegmentEditor")
+            node = slicer.mrmlScene.AddNode(node)
+        return node
+
+    def prepare(self):
+        """Load the model in spare time, if PyTorch is there, so that the first click is quick."""
+        if importlib.util.find_spec("torch") is not None:
+            self.controller.engine.prepare()
+
+    def drainResults(self):
+        """Write the answers that have come; the timer calls it."""
+        with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
+            self.controller.drain()
+        if not self.controller.busy:
+            self._timer.stop()
+
+    def close(self):
+        """Cancel what is under way and end the thread."""
+        self._timer.stop()
+        self.removeObservers()
+        self.controller.reset()
+        self.controller.engine.close()
+
+    def drainLater(self):
+        """Have the timer look for answers that nobody waits for."""
+        self._startTimer()
+
+    def _startTimer(self):
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _onSceneStartClose(self, caller, event):
+        self.controller.reset()
+        self._timer.stop()
+
+
+class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: binds parameters and forwards to its sections."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+        self._parameterNode = None
+        self._guiTag = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/CTSAM3D.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = CTSAM3DLogic()
+        self.panel = Panel(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.initializeParameterNode()
+        if self._isEntered():  # reloaded while the user is here
+            self.enter()
+
+    def cleanup(self):
+        self.setParameterNode(None)
+        self.removeObservers()
+        self.panel.release()
+        self.logic.close()
+
+    def enter(self):
+        self.initializeParameterNode()
+        self.panel.open()
+
+    def exit(self):
+        self.panel.close()
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller, event):
+        self.panel.close()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        if self._isEntered():
+            self.enter()
+
+    def onSceneEndImport(self, caller, event):
+        if self._isEntered():  # what was read may have replaced the parameters
+            self.setParameterNode(None)
+            self.enter()
+
+    def initializeParameterNode(self):
+        parameterNode = CTSAM3DParameterNode(self.logic.getParameterNode())
+        if parameterNode.volume is None:
+            parameterNode.volume = default_volume()
+        self.setParameterNode(parameterNode)
+
+    def setParameterNode(self, parameterNode):
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onModified)
+        self.panel.set_parameters(parameterNode)
+
+    def _onModified(self, caller=None, event=None):
+        if self._parameterNode is not None:
+            self.panel.follow()
+
+    def _isEntered(self):
+        return bool(getattr(self.parent, "isEntered", False))
+
+
+class CTSAM3DTest(ScriptedLoadableModuleTest):
+    """Self test: two organs of the generated torso from its stored clicks."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def test_torso(self):
+        """From the sample data to volumes, without PyTorch with a stand-in for the model."""
+        from CTSAM3DModuleLib import self_test
+
+        logic = CTSAM3DLogic(self_test.engine())
+        try:
+            for name, (score, ratio) in self_test.scores(logic).items():
+                self.delayDisplay(f"{name}: Dice {score:.2f}, {ratio:.2f} of the true volume")
+                self.assertGreater(score, self_test.LEAST_DICE)  # noqa: PT009
+                least, most = self_test.VOLUME_RANGE
+                self.assertTrue(least < ratio < most)  # noqa: PT009
+        finally:
+            logic.close()

@@ -1,0 +1,231 @@
+"""The options of the effect: widgets, and the parameters of the Segment Editor node they show."""
+
+from __future__ import annotations
+
+import sys
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.model_store import ModelStore
+
+ROI = "ROI"
+DEFAULT = "default"
+ERROR_STYLE = "color: #c03000"
+
+
+def device_names():
+    """Return the devices to choose from; GPUs one by one once PyTorch is loaded."""
+    torch = sys.modules.get("torch")
+    count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
+    return ["auto", "cpu", *(f"cuda:{index}" for index in range(count))]
+
+
+class EffectOptions:
+    """Widgets in the options frame of one effect.
+
+    Parameters
+    ----------
+    scriptedEffect : qSlicerSegmentEditorScriptedEffect
+        Keeps the parameters.
+    onChanged : callable
+        Called without arguments when the user changes one.
+    """
+
+    def __init__(self, scriptedEffect, onChanged):
+        self.scriptedEffect = scriptedEffect
+        self.onRefine = None
+        self._onChanged = onChanged
+        self._connections = []
+        self._clickRow()
+        self._statusRow()
+        self._refineRow()
+        self._advanced()
+
+    # ---- what is chosen
+
+    def isInside(self):
+        """Tell what a plain click means."""
+        return self.insideButton.checked
+
+    def roiNode(self):
+        """Return the box, None for no limit."""
+        return self.scriptedEffect.nodeReference(ROI)
+
+    def model(self):
+        """Id of the model; None for the default."""
+        name = self.scriptedEffect.parameter("Model")
+        return None if name == DEFAULT else name
+
+    def device(self):
+        """Return the name of the device."""
+        return self.scriptedEffect.parameter("Device")
+
+    def grow(self):
+        """Tell whether to follow the structure beyond the patch."""
+        return self.scriptedEffect.parameter("Grow") == "1"
+
+    def smoothingMm(self):
+        """Return how strongly to smooth."""
+        return self.scriptedEffect.doubleParameter("SmoothingMm")
+
+    def setDefaults(self):
+        """Give the parameters that have no value their first one."""
+        self.scriptedEffect.setParameterDefault("Model", DEFAULT)
+        self.scriptedEffect.setParameterDefault("Device", "auto")
+        self.scriptedEffect.setParameterDefault("Grow", "0")
+        self.scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
+
+    def updateFromMRML(self):
+        """Show the parameters."""
+        self._addNewDevices()
+        blockers = [qt.QSignalBlocker(widget) for widget in self._parameterWidgets()]
+        self.modelBox.currentIndex = max(0, self.modelBox.findData(self.model() or DEFAULT))
+        self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
+        self.growBox.checked = self.grow()
+        self.smoothingBox.value = self.smoothingMm()
+        self.roiBox.setMRMLScene(slicer.mrmlScene)
+        self.roiBox.setCurrentNode(self.roiNode())
+        del blockers
+
+    def _addNewDevices(self):
+        wanted = [*device_names(), self.device()]  # a scene may come from another computer
+        for device in wanted:
+            if self.deviceBox.findData(device) < 0:
+                self.deviceBox.addItem(device, device)
+
+    def updateMRML(self):
+        """Store what is shown."""
+        self.scriptedEffect.setParameter("Model", self.modelBox.currentData)
+        self.scriptedEffect.setParameter("Device", self.deviceBox.currentData)
+        self.scriptedEffect.setParameter("Grow", "1" if self.growBox.checked else "0")
+        self.scriptedEffect.setParameter("SmoothingMm", self.smoothingBox.value)
+        self.scriptedEffect.setNodeReference(ROI, self.roiBox.currentNode())
+
+    def showStatus(self, status):
+        """Show one line and, while waiting, the button to cancel."""
+        self.statusLabel.text = status.text or _("Click inside the structure.")
+        self.statusLabel.styleSheet = ERROR_STYLE if status.kind == "error" else ""
+        self.cancelButton.enabled = status.kind == "busy"
+
+    def cleanup(self):
+        """Disconnect everything."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        self._connections = []
+
+    # ---- rows
+
+    def _connect(self, widget, signal, slot):
+        widget.connect(signal, slot)
+        self._connections.append((widget, signal, slot))
+
+    def _changed(self, *_arguments):
+        self._onChanged()
+
+    def _parameterWidgets(self):
+        return (self.modelBox, self.deviceBox, self.growBox, self.smoothingBox, self.roiBox)
+
+    def _clickRow(self):
+        self.insideButton = self._button(_("Inside"), _("A click adds a point inside."), True)
+        self.outsideButton = self._button(
+            _("Outside"), _("A click adds a point outside. Shift-click does so at any time."), True
+        )
+        self.insideButton.checked = True
+        self._group = qt.QButtonGroup()
+        self._group.addButton(self.insideButton)
+        self._group.addButton(self.outsideButton)
+        self.undoButton = self._button(_("Remove last"), _("Take back the newest point."))
+        self.clearButton = self._button(_("Remove all"), _("Take back all points."))
+        self._row(_("Click:"), self.insideButton, self.outsideButton)
+        self._row(_("Points:"), self.undoButton, self.clearButton)
+
+    def _statusRow(self):
+        self.statusLabel = qt.QLabel(_("Click inside the structure."))
+        self.statusLabel.wordWrap = True
+        self.statusLabel.accessibleName = _("State")
+        self.cancelButton = self._button(_("Cancel"), _("Take back what is being computed."))
+        self.cancelButton.enabled = False
+        self._row("", self.statusLabel, self.cancelButton, stretch=0)
+
+    def _refineRow(self):
+        self.keepButton = self._button(
+            _("Keep clicked"), _("Keep the parts that hold a point, or the largest one.")
+        )
+        self.fillButton = self._button(_("Fill holes"), _("Fill cavities."))
+        self.smoothButton = self._button(_("Smooth"), _("Smooth the surface by this many mm."))
+        self.smoothingBox = qt.QDoubleSpinBox()
+        self.smoothingBox.minimum, self.smoothingBox.maximum = 0.5, 10.0
+        self.smoothingBox.singleStep = 0.5
+        self.smoothingBox.suffix = " mm"
+        self.smoothingBox.accessibleName = _("Smoothing in mm")
+        for step, button in (
+            ("keep", self.keepButton),
+            ("fill", self.fillButton),
+            ("smooth", self.smoothButton),
+        ):
+            self._connect(button, "clicked()", self._refineBy(step))
+        self._connect(self.smoothingBox, "valueChanged(double)", self._changed)
+        self._row(_("Tidy up:"), self.keepButton, self.fillButton)
+        self._row(" ", self.smoothButton, self.smoothingBox)
+
+    def _refineBy(self, step):
+        return lambda: self.onRefine(step)
+
+    def _advanced(self):
+        self.roiBox = slicer.qMRMLNodeComboBox()
+        self.roiBox.nodeTypes = ["vtkMRMLMarkupsROINode"]
+        self.roiBox.noneEnabled = True
+        self.roiBox.addEnabled = self.roiBox.removeEnabled = False
+        self.roiBox.setMRMLScene(slicer.mrmlScene)
+        self.roiBox.toolTip = _("Voxels outside this box stay as they are.")
+        self._connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
+        self.modelBox, self.deviceBox = qt.QComboBox(), qt.QComboBox()
+        for name, identifier in self._models():
+            self.modelBox.addItem(name, identifier)
+        for device in device_names():
+            self.deviceBox.addItem(device, device)
+        self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))
+        self.growBox.toolTip = _("For organs larger than one patch; takes longer.")
+        self._connect(self.modelBox, "currentIndexChanged(int)", self._changed)
+        self._connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
+        self._connect(self.growBox, "toggled(bool)", self._changed)
+        section = ctk.ctkCollapsibleGroupBox()
+        section.title = _("Limits and model")
+        section.collapsed = True
+        form = qt.QFormLayout(section)
+        form.addRow(_("Box:"), self.roiBox)
+        form.addRow(self.growBox)
+        form.addRow(_("Model:"), self.modelBox)
+        form.addRow(_("Device:"), self.deviceBox)
+        self.scriptedEffect.addOptionsWidget(section)
+
+    @staticmethod
+    def _models():
+        """Return title and id of each model; the first one is the default."""
+        try:
+            store = ModelStore.standard()
+            default = store.default().model_id
+            others = [name for name in store.entries() if name != default]
+        except CTSAM3DError:
+            return [(_("none found"), DEFAULT)]
+        return [(default, DEFAULT), *((name, name) for name in others)]
+
+    @staticmethod
+    def _button(text, toolTip, checkable=False):
+        button = qt.QPushButton(text)
+        button.toolTip = toolTip
+        button.checkable = checkable
+        return button
+
+    def _row(self, label, *widgets, stretch=None):
+        row = qt.QHBoxLayout()
+        for index, widget in enumerate(widgets):
+            row.addWidget(widget, 1 if index == stretch else 0)
+        if label:
+            self.scriptedEffect.addLabeledOptionsWidget(label, row)
+        else:
+            self.scriptedEffect.addOptionsWidget(row)

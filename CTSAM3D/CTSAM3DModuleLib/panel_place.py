@@ -1,0 +1,149 @@
+"""Two buttons that place points by the mouse, inside and outside, on Slicer's place mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+REST_MS = 200
+
+
+class PlaceButtons(VTKObservationMixin):
+    """Checkable buttons, in step with the interaction mode of Slicer.
+
+    Parameters
+    ----------
+    inside, outside : QPushButton
+        Checkable.
+    node_of : callable
+        From sign to the point list; None where nothing can be placed.
+    on_rest : callable
+        Called with world RAS, mm, where the mouse rests while points are placed.
+    """
+
+    def __init__(
+        self,
+        inside: Any,
+        outside: Any,
+        node_of: Callable[[bool], Any],
+        on_rest: Callable[[Sequence[float]], object],
+    ) -> None:
+        VTKObservationMixin.__init__(self)
+        self._buttons = {True: inside, False: outside}
+        self._node_of = node_of
+        self._on_rest = on_rest
+        self._node: Any = None
+        self._positive = True
+        self._id_before = ""
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REST_MS)
+        self._timer.connect("timeout()", self._rested)
+        inside.connect("clicked(bool)", self._on_inside)
+        outside.connect("clicked(bool)", self._on_outside)
+
+    @property
+    def placing(self) -> bool:
+        """Whether a click in a view places a point of ours now."""
+        return self._node is not None
+
+    def start(self, positive: bool) -> None:
+        """Place points of a sign until `stop`, Escape, or the choice of another mouse mode."""
+        selection, interaction = self._nodes()
+        before = selection.GetActivePlaceNodeID() or ""
+        # Both now: Slicer places points into whichever list was made last.
+        nodes = {sign: self._node_of(sign) for sign in (True, False)}
+        node = nodes[positive]
+        if node is None:
+            self.stop()
+            self._show()
+            return
+        if self._node is None:
+            self._id_before = before
+        self._unobserve()
+        self._node, self._positive = node, positive
+        selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
+        selection.SetActivePlaceNodeID(node.GetID())
+        interaction.SetPlaceModePersistence(1)
+        interaction.SetCurrentInteractionMode(interaction.Place)
+        self._observe()
+        self._show()
+
+    def stop(self) -> None:
+        """Give the mouse back."""
+        if self._node is None:
+            return
+        node, self._node = self._node, None
+        self._unobserve()
+        selection, interaction = self._nodes()
+        if selection.GetActivePlaceNodeID() == node.GetID():
+            if interaction.GetCurrentInteractionMode() == interaction.Place:
+                interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+            # Otherwise the place button of the toolbar would go on with our points.
+            selection.SetActivePlaceNodeID(self._id_before)
+        self._show()
+
+    def release(self) -> None:
+        """Stop and disconnect."""
+        self.stop()
+        self._timer.stop()
+        self._buttons[True].disconnect("clicked(bool)", self._on_inside)
+        self._buttons[False].disconnect("clicked(bool)", self._on_outside)
+
+    # ---- inside
+
+    @staticmethod
+    def _nodes() -> tuple[Any, Any]:
+        logic = slicer.app.applicationLogic()
+        return logic.GetSelectionNode(), logic.GetInteractionNode()
+
+    def _on_inside(self, checked: bool) -> None:
+        self._pressed(True, checked)
+
+    def _on_outside(self, checked: bool) -> None:
+        self._pressed(False, checked)
+
+    def _pressed(self, positive: bool, checked: bool) -> None:
+        if checked:
+            self.start(positive)
+        else:
+            self.stop()
+
+    def _observe(self) -> None:
+        for node in self._nodes():
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._follow)
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if crosshair is not None:
+            self.addObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._moved)
+
+    def _unobserve(self) -> None:
+        self.removeObservers()
+        self._timer.stop()
+
+    def _follow(self, caller: Any = None, event: Any = None) -> None:
+        """Follow a change of the mode by others."""
+        selection, interaction = self._nodes()
+        mine = self._node is not None and selection.GetActivePlaceNodeID() == self._node.GetID()
+        if mine and interaction.GetCurrentInteractionMode() == interaction.Place:
+            self._show()
+        else:
+            self.stop()
+            self._show()
+
+    def _show(self) -> None:
+        for positive, button in self._buttons.items():
+            button.checked = self._node is not None and positive == self._positive
+
+    def _moved(self, caller: Any = None, event: Any = None) -> None:
+        self._timer.start()
+
+    def _rested(self) -> None:
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        position = [0.0, 0.0, 0.0]
+        if self.placing and crosshair is not None and crosshair.GetCursorPositionRAS(position):
+            self._on_rest(position)

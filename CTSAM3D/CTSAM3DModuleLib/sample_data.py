@@ -1,0 +1,161 @@
+"""Sample data: a generated torso CT, which needs no download, with stored clicks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.clicks_io import read_clicks
+from CTSAM3DLib.phantom import torso_phantom
+from CTSAM3DLib.resources import resource_path
+from CTSAM3DLib.slicer_adapter import world_from_click
+from CTSAM3DLib.slicer_adapter.frames import geometry_from_node
+from CTSAM3DLib.terminology import colour, find
+from CTSAM3DLib.volume import Volume
+
+CATEGORY = "CT-SAM3D"
+TORSO = "CTSAM3DTorso"
+TORSO_CLICKS = "SampleData/torso_phantom_clicks.json"
+WINDOW_HU, LEVEL_HU = 400.0, 40.0
+
+
+def register(icons: Path) -> bool:
+    """Offer the torso in Slicer's module Sample Data.
+
+    Parameters
+    ----------
+    icons : Path
+        Folder of the thumbnail ``CTSAM3DTorso.png``.
+
+    Returns
+    -------
+    bool
+        Whether there is such a module.
+    """
+    try:
+        import SampleData
+    except ImportError:  # a Slicer that is built without it
+        return False
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):
+        logic.registerCustomSampleDataCategory(CATEGORY, title=CATEGORY)
+    thumbnail = icons / f"{TORSO}.png"
+    logic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=TORSO,
+        # Nothing to download; Slicer demands lists of one length.
+        uris=[],
+        fileNames=[],
+        nodeNames=[],
+        customDownloader=TorsoSource(),
+        thumbnailFileName=str(thumbnail) if thumbnail.is_file() else None,
+    )
+    return True
+
+
+@dataclass(frozen=True)
+class TorsoSource:
+    """What the button of the torso does; equal to itself after a reload, so it is offered once."""
+
+    def __call__(self, source: Any = None) -> list[Any]:
+        """Load volume and clicks."""
+        slicer.util.showStatusMessage(_("Generating a torso CT ..."), 3000)
+        return load_torso()
+
+
+def load_torso(spacing_mm: float = 2.0) -> list[Any]:
+    """Generate the torso, show it, and add its stored clicks as point lists.
+
+    Parameters
+    ----------
+    spacing_mm : float
+        Voxel size.
+
+    Returns
+    -------
+    list of nodes
+        The volume, then a point list for each anatomy.
+    """
+    volume, _truth = torso_phantom(spacing_mm)
+    node = add_volume(volume, TORSO)
+    return [node, *load_clicks(node, resource_path(TORSO_CLICKS))]
+
+
+def add_volume(volume: Volume, name: str) -> Any:
+    """Add a CT to the scene and show it in a soft tissue window.
+
+    Parameters
+    ----------
+    volume : Volume
+        Voxels are copied.
+    name : str
+        Of the node.
+
+    Returns
+    -------
+    vtkMRMLScalarVolumeNode
+        Shown in the slice views, if there are any.
+    """
+    node = slicer.util.addVolumeFromArray(volume.array_kji, volume.geometry.ijk_to_ras, name)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(WINDOW_HU, LEVEL_HU)
+    if slicer.app.layoutManager() is not None:
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
+    return node
+
+
+def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
+    """Add the clicks of a file as point lists, one for each structure.
+
+    Read back by `CTSAM3DLib.markups.clicks_from_markups`, they give the same clicks in the same
+    order.
+
+    Parameters
+    ----------
+    volume_node : vtkMRMLScalarVolumeNode
+        The CT that the clicks belong to; the points come where it lies now.
+    path : str or Path
+        See `read_clicks`; RAS of the volume itself.
+
+    Returns
+    -------
+    list of vtkMRMLMarkupsFiducialNode
+        Named as the structures; points outside a structure have ``negative`` in label and
+        description.
+
+    Raises
+    ------
+    ClicksFileError
+        The file cannot be understood.
+    ClickOutsideVolumeError
+        A click lies outside the volume; nothing is added.
+    """
+    clicks = read_clicks(path)
+    geometry = geometry_from_node(volume_node)
+    for history in clicks.values():
+        for click in history:
+            geometry.voxel_from_ras(click.position_ras)
+    nodes = []
+    for name, history in clicks.items():
+        known = find(name)
+        label = name if known is None else known.label
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", label)
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetSelectedColor(*(value / 255 for value in colour(name)))
+        node.GetDisplayNode().SetPointLabelsVisibility(False)  # they would hide the organs
+        for number, click in enumerate(history, 1):
+            position = vtk.vtkVector3d(*world_from_click(click, volume_node))
+            index = node.AddControlPointWorld(position)
+            sign = "" if click.positive else " negative"
+            node.SetNthControlPointLabel(index, f"{label}{sign}-{number}")
+            node.SetNthControlPointDescription(index, sign.strip())
+        nodes.append(node)
+    return nodes

@@ -1,0 +1,304 @@
+"""Whether PyTorch can be used, in plain words; and its installation by the PyTorch extension.
+
+Slicer has no PyTorch of its own. The extension PyTorch brings the module PyTorchUtils, which
+installs the build that suits the computer; nothing here installs a package by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import CTSAM3DError
+
+MINIMUM_VERSION = (2, 2)
+EXTENSION = "PyTorch"
+DRIVER_FILES = ("/proc/driver/nvidia/version", "{windows}/System32/nvcuda.dll")
+
+
+class TorchSetupError(CTSAM3DError, RuntimeError):
+    """PyTorch could not be installed, or not from here."""
+
+
+class TorchKind(Enum):
+    """What is there of PyTorch."""
+
+    READY = "ready"
+    EXTENSION_MISSING = "extension missing"
+    TORCH_MISSING = "torch missing"
+    BROKEN = "broken"
+    TOO_OLD = "too old"
+    CPU_BUILD = "CPU build"
+
+
+@dataclass(frozen=True)
+class TorchDevice:
+    """A device to choose.
+
+    Parameters
+    ----------
+    value : str
+        As `ModelChoice.device` takes it: ``auto``, ``cpu``, ``cuda:0``.
+    label : str
+        For a person.
+    """
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class TorchState:
+    """What is there of PyTorch, and what to do.
+
+    Parameters
+    ----------
+    kind : TorchKind
+        The case.
+    version : str
+        Of PyTorch; empty where it is unknown.
+    devices : tuple of TorchDevice
+        Processor and graphics cards that can compute; empty when none can.
+    text : str
+        One or two sentences for the user, translated.
+    needs_restart : bool
+        True when Slicer must be restarted before anything else helps.
+    """
+
+    kind: TorchKind
+    version: str = ""
+    devices: tuple[TorchDevice, ...] = ()
+    text: str = ""
+    needs_restart: bool = False
+
+    @property
+    def can_compute(self) -> bool:
+        """Whether a model can run now."""
+        return self.kind in (TorchKind.READY, TorchKind.CPU_BUILD)
+
+
+def has_nvidia_driver(
+    which: Callable[[str], str | None] = shutil.which,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> bool:
+    """Tell whether the driver of an NVIDIA graphics card is installed, by its files alone.
+
+    No program is started, since `nvidia-smi` hangs when a driver is in trouble.
+
+    Parameters
+    ----------
+    which, exists : callable
+        For tests.
+    """
+    windows = os.environ.get("SYSTEMROOT", "C:/Windows")
+    files = [Path(name.format(windows=windows)).as_posix() for name in DRIVER_FILES]
+    return which("nvidia-smi") is not None or any(exists(name) for name in files)
+
+
+def _slicer_extensions() -> Any:
+    return slicer.app.extensionsManagerModel()
+
+
+@dataclass(frozen=True)
+class TorchSetup:
+    """Looks at PyTorch and has it installed. Main thread only; keeps nothing between calls.
+
+    Parameters
+    ----------
+    find_spec, import_module, installed_version : callable
+        As in `importlib.util`, `importlib` and `importlib.metadata`; others in tests.
+    extensions_model : callable
+        Returns Slicer's model of extensions.
+    has_gpu : callable
+        Tells whether the computer has an NVIDIA graphics card.
+    """
+
+    find_spec: Callable[[str], Any] = importlib.util.find_spec
+    import_module: Callable[[str], Any] = importlib.import_module
+    installed_version: Callable[[str], str] = importlib.metadata.version
+    extensions_model: Callable[[], Any] = _slicer_extensions
+    has_gpu: Callable[[], bool] = has_nvidia_driver
+
+    def state(self) -> TorchState:
+        """Return what is there. Imports PyTorch, which takes seconds, but only if it is found."""
+        if self._is_there("torch"):
+            return self._state_of_installed()
+        if self._is_there("PyTorchUtils"):
+            text = _(
+                "PyTorch is not installed yet. Install it now: a download of up to 3 GB, needed "
+                "once."
+            )
+            return TorchState(TorchKind.TORCH_MISSING, text=text)
+        if self._extension_is_installed():
+            text = _(
+                "The extension PyTorch is installed but not active. Restart Slicer; if that does "
+                "not help, enable it in the Extensions Manager."
+            )
+            return TorchState(TorchKind.EXTENSION_MISSING, text=text, needs_restart=True)
+        text = _("The extension PyTorch is missing. Install it now, then restart Slicer.")
+        return TorchState(TorchKind.EXTENSION_MISSING, text=text)
+
+    def devices(self) -> list[TorchDevice]:
+        """Return the devices for a combo box: automatic and processor, then graphics cards."""
+        found = self.state().devices or (_processor(),)
+        return [TorchDevice("auto", _("Automatic")), *found]
+
+    def install(self) -> TorchState:
+        """Install what is missing, after the user has agreed; changes nothing where all is well.
+
+        Call it when PyTorch is needed, never at start. First the extension, which then needs a
+        restart; with the extension, PyTorch.
+
+        Returns
+        -------
+        TorchState
+            As it is afterwards; `text` says so when the user declined or nothing was installed.
+
+        Raises
+        ------
+        TorchSetupError
+            Called off the main thread, or the installation failed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            name = threading.current_thread().name
+            raise TorchSetupError(f"expected install() on the main thread, got thread {name!r}")
+        before = self.state()
+        if before.can_compute or before.needs_restart:
+            return before
+        if self._is_there("PyTorchUtils"):
+            return self._install_torch()
+        return self._install_extension(before)
+
+    def _install_torch(self) -> TorchState:
+        requirement = ">=" + ".".join(map(str, MINIMUM_VERSION))
+        try:
+            logic = self.import_module("PyTorchUtils").PyTorchUtilsLogic()
+            torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=requirement)
+        except Exception as error:  # pip, the network, a half-installed package
+            message = _(
+                "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that "
+                "fails, uninstall PyTorch in the module PyTorch Utils first."
+            )
+            raise TorchSetupError(message.format(reason=_reason(error))) from error
+        state = self.state()
+        if torch is not None or state.can_compute:
+            return state
+        text = _("PyTorch was not installed: it was declined or failed. You can try again.")
+        return replace(state, text=text)
+
+    def _install_extension(self, before: TorchState) -> TorchState:
+        if not self._extension_is_installed():
+            try:
+                self.extensions_model().installExtensionFromServer(EXTENSION, False)
+            except Exception as error:  # a Slicer without Extensions Manager
+                message = _("The extension PyTorch could not be installed: {reason}.")
+                raise TorchSetupError(message.format(reason=_reason(error))) from error
+        # The answer above is True as well when the download has failed.
+        if self._extension_is_installed():
+            text = _("The extension PyTorch is installed. Restart Slicer, then install PyTorch.")
+            return replace(before, text=text, needs_restart=True)
+        text = _(
+            "The extension PyTorch was not installed: it was declined or the download failed. "
+            "You can try again, or install it in the Extensions Manager."
+        )
+        return replace(before, text=text)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return self.find_spec(name) is not None
+        except (ImportError, ValueError):  # ValueError: half-imported, without a spec
+            return False
+
+    def _extension_is_installed(self) -> bool:
+        try:
+            return bool(self.extensions_model().isExtensionInstalled(EXTENSION))
+        except AttributeError:  # a Slicer without Extensions Manager
+            return False
+
+    def _state_of_installed(self) -> TorchState:
+        try:
+            on_disk = self.installed_version("torch")
+        except importlib.metadata.PackageNotFoundError:
+            on_disk = ""
+        if _is_old(on_disk):  # a library that is loaded cannot be replaced on Windows
+            return _too_old(on_disk)
+        try:
+            torch = self.import_module("torch")
+            version, devices = str(torch.__version__), _devices_of(torch)
+            built_for_gpu = bool(torch.version.cuda or getattr(torch.version, "hip", None))
+        except Exception as error:  # half-installed: anything may be raised
+            return _broken(error, on_disk)
+        if _is_old(version):
+            return _too_old(version, replaced=bool(on_disk))
+        if len(devices) > 1 or not self.has_gpu():
+            text = _("PyTorch {version} is ready, with {device}.")
+            text = text.format(version=version, device=devices[:2][-1].label)
+            return TorchState(TorchKind.READY, version, devices, text)
+        if built_for_gpu:
+            text = _(
+                "PyTorch {version} works on the processor. Update the driver of the NVIDIA "
+                "graphics card to use it."
+            )
+            return TorchState(TorchKind.READY, version, devices, text.format(version=version))
+        text = _(
+            "PyTorch {version} works, but cannot use the NVIDIA graphics card. For that, "
+            "uninstall it in the module PyTorch Utils of the extension PyTorch, restart Slicer and "
+            "install it again."
+        )
+        return TorchState(TorchKind.CPU_BUILD, version, devices, text.format(version=version))
+
+
+def _processor() -> TorchDevice:
+    return TorchDevice("cpu", _("Processor (CPU)"))
+
+
+def _devices_of(torch: Any) -> tuple[TorchDevice, ...]:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cards = [
+        TorchDevice(f"cuda:{number}", f"{torch.cuda.get_device_name(number)} (cuda:{number})")
+        for number in range(count)
+    ]
+    return (_processor(), *cards)
+
+
+def _is_old(version: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and tuple(map(int, numbers.groups())) < MINIMUM_VERSION
+
+
+def _too_old(version: str, *, replaced: bool = False) -> TorchState:
+    """Return the state of an old version; `replaced` when a newer one waits for a restart."""
+    if replaced:
+        text = _("PyTorch {version} is still in use. Restart Slicer to use the newer one.")
+    else:
+        text = _("PyTorch {version} is too old. Install version {minimum} or newer.")
+    minimum = ".".join(map(str, MINIMUM_VERSION))
+    text = text.format(version=version, minimum=minimum)
+    return TorchState(TorchKind.TOO_OLD, version, text=text, needs_restart=replaced)
+
+
+def _broken(error: Exception, version: str) -> TorchState:
+    text = _(
+        "PyTorch cannot be loaded: {reason}. Uninstall it in the module PyTorch Utils of the "
+        "extension PyTorch, restart Slicer and install it again."
+    )
+    return TorchState(TorchKind.BROKEN, version, text=text.format(reason=_reason(error)))
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, or its kind."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

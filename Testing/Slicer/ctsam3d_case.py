@@ -1,0 +1,65 @@
+"""The effect on a volume with a predictor of numpy; the same here and in Slicer."""
+
+from __future__ import annotations
+
+import time
+
+import slicer
+from ball_predictor import BallPredictor
+from segmentation_case import SegmentationCase
+
+from CTSAM3DLib.engine import SegmentationEngine
+
+NAME = "CT-SAM3D"
+
+
+class CTSAM3DCase(SegmentationCase):
+    """A segmentation case with the effect active and an engine that answers with balls."""
+
+    def __init__(self, volume=None, predictor=None):
+        super().__init__(volume)
+        self.predictor = predictor or BallPredictor()
+        self.logic = slicer.util.getModuleLogic("CTSAM3D")
+        self.logic.setEngine(SegmentationEngine(lambda model, device: self.predictor))
+        self.effect = self.activate(NAME)
+
+    def continued(self, segmentation, volume):
+        """Edit a loaded segmentation on a volume, in the same editor."""
+        if not slicer.mrmlScene.IsNodePresent(self.node):
+            self.node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+            self.editor.setMRMLSegmentEditorNode(self.node)
+        self.segmentation, self.volume = segmentation, volume
+        if segmentation.GetDisplayNode() is None:
+            segmentation.CreateDefaultDisplayNodes()
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self.editor.setSegmentationNode(segmentation)
+        self.editor.setSourceVolumeNode(volume)
+        self.editor.setCurrentSegmentID("organ")
+        self.effect = self.activate(NAME)
+        return self
+
+    @property
+    def controller(self):
+        return self.logic.controller
+
+    def settle(self, seconds=20.0):
+        """Let the application go on until every answer is written."""
+        end = time.monotonic() + seconds
+        slicer.app.processEvents()
+        while self.controller.busy:
+            if time.monotonic() > end:
+                raise TimeoutError("the engine did not answer in time")
+            time.sleep(0.005)
+            slicer.app.processEvents()
+        slicer.app.processEvents()
+
+    def clicks(self, segment_id="organ"):
+        """Return the clicks in the tag of a segment."""
+        from CTSAM3DLib.slicer_adapter import get_clicks
+
+        return get_clicks(self.segmentation, segment_id)
+
+    def close(self):
+        self.predictor.gate.set()
+        super().close()
+        self.logic.setEngine(SegmentationEngine())

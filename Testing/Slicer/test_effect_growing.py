@@ -1,0 +1,120 @@
+"""Following a structure beyond its patch: parts are shown as they come, one step of undo in all."""
+
+from __future__ import annotations
+
+import threading
+import time
+import unittest
+
+import numpy as np
+import slicer
+from ball_predictor import BallPredictor
+from ctsam3d_case import CTSAM3DCase
+from view_mouse import click
+
+SHAPE_KJI = (100, 30, 30)
+START = (30.0, 30.0, 40.0)
+
+
+class BarPredictor(BallPredictor):
+    """Finds what is bright; with `permits`, only as many calls are answered as were permitted."""
+
+    permits = None
+
+    def _enter(self):
+        if self.permits is not None:
+            self.permits.acquire(timeout=30)
+        super()._enter()
+
+    def encode(self, patch_hu):
+        self._enter()
+        self.encoded += 1
+        return np.where(patch_hu > 0, 8.0, -8.0).astype(np.float32)
+
+    def decode(self, embedding, points_kji, labels, previous_logits):
+        self._enter()
+        self.decoded += 1
+        return embedding
+
+
+class GrowingTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        array = np.full(SHAPE_KJI, -1000, np.int16)
+        array[5:95, 10:20, 10:20] = 100
+        self.bar = array > 0
+        volume = slicer.util.addVolumeFromArray(array, np.diag([2.0, 2.0, 2.0, 1.0]), "Bar")
+        volume.CreateDefaultDisplayNodes()
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self.case = CTSAM3DCase(volume, BarPredictor())
+        self.addCleanup(self.case.close)
+        self.case.effect.options.growBox.checked = True
+
+    def found(self):
+        return (self.case.mask() & self.bar).sum() / self.bar.sum()
+
+    def test_the_whole_structure_from_one_click_and_one_undo(self):
+        click("Red", START)
+        self.case.settle()
+        self.assertGreater(self.found(), 0.97)
+        self.assertEqual(len(self.case.clicks()), 1)
+        self.case.editor.undo()
+        self.assertEqual(self.case.mask().sum(), 0)
+        self.case.editor.redo()
+        self.assertGreater(self.found(), 0.97)
+
+    def test_without_growing_only_the_patch(self):
+        self.case.effect.options.growBox.checked = False
+        click("Red", START)
+        self.case.settle()
+        self.assertLess(self.found(), 0.5)
+
+    def click_and_see_the_first_part(self):
+        """Permit one call after the other until something is shown; the rest is held back."""
+        predictor = self.case.predictor
+        predictor.permits = threading.Semaphore(0)
+        click("Red", START)
+        for _ in range(20):
+            predictor.permits.release()
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end and not self.case.mask().any():
+                time.sleep(0.005)
+                self.case.controller.drain()
+            if self.case.mask().any():
+                break
+        self.assertTrue(0 < self.found() < 0.6)
+        self.assertTrue(self.case.controller.busy)
+
+    def go_on(self):
+        for _ in range(200):
+            self.case.predictor.permits.release()
+        self.case.settle()
+
+    def test_parts_are_shown_as_they_come(self):
+        self.click_and_see_the_first_part()
+        self.go_on()
+        self.assertGreater(self.found(), 0.97)
+
+    def test_cancel_keeps_the_parts_and_undo_takes_them_back(self):
+        self.click_and_see_the_first_part()
+        self.case.effect.options.cancelButton.click()
+        self.go_on()
+        self.assertTrue(0 < self.found() < 0.97)
+        self.assertIn("Stopped", self.case.effect.editor.status.text)
+        self.case.editor.undo()
+        self.assertEqual(self.case.mask().sum(), 0)
+        self.case.settle()
+        click("Red", START)
+        self.case.settle()
+        self.assertGreater(self.found(), 0.97)
+
+    def test_undone_while_parts_are_coming(self):
+        self.click_and_see_the_first_part()
+        self.case.editor.undo()
+        self.go_on()
+        self.assertEqual(self.case.mask().sum(), 0)
+        self.assertEqual(len(self.case.clicks()), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

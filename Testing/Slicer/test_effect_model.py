@@ -1,0 +1,60 @@
+"""The effect with the bundled model on a generated CT, where PyTorch is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import unittest
+
+import numpy as np
+import slicer
+from ctsam3d_case import CTSAM3DCase
+from view_mouse import click
+
+from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.metrics import dice
+from CTSAM3DLib.phantom import torso_phantom
+
+# Deep inside the structures, RAS mm.
+CLICKS = {
+    "liver": [(83.0, -7.0, -21.0), (60.0, 20.0, -40.0), (90.0, -10.0, -60.0)],
+    "kidney_left": [(-65.0, -51.0, -47.0)],
+}
+
+
+@unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed")
+class BundledModelTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        volume, self.truth = torso_phantom()
+        node = slicer.util.addVolumeFromArray(volume.array_kji, volume.geometry.ijk_to_ras, "CT")
+        node.CreateDefaultDisplayNodes()
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
+        self.case = CTSAM3DCase(node)
+        self.addCleanup(self.case.close)
+        self.case.logic.setEngine(SegmentationEngine())
+
+    def test_organs_from_clicks_in_slice_views(self):
+        for name, points in CLICKS.items():
+            with self.subTest(name=name):
+                segmentation = self.case.segmentation.GetSegmentation()
+                segment_id = segmentation.AddEmptySegment(name, name)
+                self.case.editor.setCurrentSegmentID(segment_id)
+                for ras in points:
+                    click("Red", ras)
+                    self.case.settle(120)
+                    self.assertEqual(self.case.effect.editor.status.kind, "done")
+                mask = self.case.mask(segment_id)
+                for made in self.case.clicks(segment_id):
+                    ijk = np.rint(np.linalg.inv(self.matrix()) @ [*made.position_ras, 1.0])
+                    i, j, k = ijk[:3].astype(int)
+                    self.assertTrue(mask[k, j, i])
+                self.assertGreater(dice(mask, self.truth[name]), 0.6)
+
+    def matrix(self):
+        matrix = slicer.vtkMRMLSliceNode().GetXYToRAS()
+        self.case.volume.GetIJKToRASMatrix(matrix)
+        return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+if __name__ == "__main__":
+    unittest.main()

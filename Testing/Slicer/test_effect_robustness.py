@@ -1,0 +1,228 @@
+"""The effect when things go wrong or go away: nothing is lost, nothing is written elsewhere."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import slicer
+from ball_predictor import BallPredictor
+from ctsam3d_case import NAME, CTSAM3DCase
+from segmentation_case import SegmentationCase
+from view_mouse import click
+
+from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.errors import BundleError
+
+MIDDLE = (48.0, 44.0, 60.0)
+ASIDE = (70.0, 44.0, 60.0)
+
+
+class RobustnessTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        self.case = CTSAM3DCase()
+        self.addCleanup(self.case.close)
+
+    def click(self, ras=MIDDLE, modifiers=()):
+        click("Red", ras, modifiers)
+        self.case.settle()
+
+    def status(self):
+        return self.case.effect.editor.status
+
+    def hold_and_click(self, ras=ASIDE):
+        """Click while the predictor is held back: the answer is under way."""
+        self.case.predictor.gate.clear()
+        click("Red", ras)
+        self.assertTrue(self.case.controller.busy)
+
+    def go_on(self):
+        self.case.predictor.gate.set()
+        self.case.settle()
+
+    def assert_refused(self, before, clicks, text):
+        self.assertEqual(self.status().kind, "error")
+        self.assertIn(text, self.status().text)
+        np.testing.assert_array_equal(self.case.mask(), before)
+        self.assertEqual(self.case.clicks(), clicks)
+        shown = self.case.effect.editor.markers.shown
+        self.assertEqual(shown, clicks)
+
+    def state(self):
+        return self.case.mask(), self.case.clicks()
+
+    # ---- refused clicks and failing models
+
+    def test_click_outside_the_volume(self):
+        self.click()
+        before = self.state()
+        self.click((-30.0, 44.0, 60.0))
+        self.assert_refused(*before, "outside the CT")
+
+    def test_marker_dragged_out_of_the_volume_comes_back(self):
+        self.click()
+        before = self.state()
+        markers = self.case.effect.editor.markers.node(True)
+        markers.SetNthControlPointPositionWorld(0, -50.0, 0.0, 0.0)
+        markers.InvokeCustomModifiedEvent(markers.PointEndInteractionEvent)
+        self.case.settle()
+        self.assert_refused(*before, "outside the CT")
+        position = markers.GetNthControlPointPositionWorld(0)
+        np.testing.assert_allclose(position, MIDDLE, atol=1.5)
+
+    def test_a_model_that_fails_once(self):
+        self.click()
+        before = self.state()
+        self.case.predictor.fail_next = RuntimeError("the device is gone")
+        self.click(ASIDE)
+        self.assert_refused(*before, "the device is gone")
+        self.click(ASIDE)
+        self.assertEqual(len(self.case.clicks()), 2)
+        self.assertTrue(self.case.mask()[before[0]].all())
+
+    def test_clicks_that_wait_behind_a_failing_one_are_dropped_with_it(self):
+        self.click()
+        before = self.state()
+        self.case.predictor.fail_next = RuntimeError("no")
+        self.hold_and_click(ASIDE)
+        click("Red", (30.0, 44.0, 60.0))
+        self.go_on()
+        self.assert_refused(*before, "no")
+
+    def test_no_model_no_pytorch(self):
+        for error, text in (
+            (BundleError("expected a file of 17 MB, got 3 bytes"), "17 MB"),
+            (ModuleNotFoundError("No module named 'torch'"), "PyTorch is needed"),
+        ):
+            with self.subTest(error=error):
+
+                def load(model, device, error=error):
+                    raise error
+
+                self.case.logic.setEngine(SegmentationEngine(load))
+                before = self.state()
+                self.click()
+                self.assert_refused(*before, text)
+        self.case.logic.setEngine(SegmentationEngine(lambda model, device: self.case.predictor))
+        self.click()
+        self.assertEqual(len(self.case.clicks()), 1)
+
+    def test_negative_only_says_what_is_missing(self):
+        self.click(modifiers=["Shift"])
+        self.assertEqual(self.case.mask().sum(), 0)
+        self.assertIn("inside", self.status().text)
+        self.click((56.0, 44.0, 60.0))
+        self.assertTrue(self.case.mask().any())
+        self.assertEqual(len(self.case.clicks()), 2)
+
+    # ---- cancel, switching, undoing while an answer is under way
+
+    def test_cancel_keeps_everything(self):
+        self.click()
+        before = self.state()
+        self.hold_and_click()
+        self.case.effect.options.cancelButton.click()
+        self.assertFalse(self.case.controller.busy)
+        self.go_on()
+        np.testing.assert_array_equal(self.case.mask(), before[0])
+        self.assertEqual(self.case.clicks(), before[1])
+        self.assertEqual(self.case.effect.editor.markers.shown, before[1])
+        self.click(ASIDE)
+        self.assertEqual(len(self.case.clicks()), 2)
+
+    def test_late_answer_reaches_its_own_segment_and_no_other(self):
+        self.hold_and_click()
+        self.case.editor.setCurrentSegmentID("other")
+        self.go_on()
+        self.assertTrue(self.case.mask("organ").any())
+        self.assertFalse(self.case.mask("other").any())
+        self.assertEqual(len(self.case.clicks("other")), 0)
+
+    def test_undo_while_an_answer_is_under_way(self):
+        self.click(MIDDLE)
+        self.hold_and_click(ASIDE)
+        self.case.editor.undo()
+        self.go_on()
+        # The click that was under way is answered from what is there: nothing but itself.
+        (only,) = self.case.clicks()
+        np.testing.assert_allclose(only.position_ras, ASIDE, atol=1.5)
+        self.assertFalse(self.case.mask()[20, 22, 16])
+
+    def test_segment_removed_while_an_answer_is_under_way(self):
+        self.hold_and_click()
+        self.case.segmentation.RemoveSegment("organ")
+        self.go_on()
+        ids = self.case.segmentation.GetSegmentation().GetSegmentIDs()
+        self.assertEqual(list(ids), ["other"])
+        self.assertFalse(self.case.mask("other").any())
+
+    def test_volume_or_segmentation_deleted_while_an_answer_is_under_way(self):
+        for victim in ("volume", "segmentation"):
+            with self.subTest(victim=victim):
+                self.case.close()
+                slicer.mrmlScene.Clear()
+                self.case = CTSAM3DCase()
+                self.hold_and_click()
+                slicer.mrmlScene.RemoveNode(getattr(self.case, victim))
+                self.go_on()
+                self.assertFalse(self.case.controller.busy)
+                self.assertIsNone(self.case.effect.editor and self.case.effect.editor.target)
+
+    def test_volume_changed_while_an_answer_is_under_way(self):
+        self.hold_and_click()
+        array = slicer.util.arrayFromVolume(self.case.volume)
+        array[:] = -1000
+        slicer.util.arrayFromVolumeModified(self.case.volume)
+        self.go_on()
+        self.assertEqual(self.case.mask().sum(), 0)
+
+    def test_scene_closed_while_an_answer_is_under_way(self):
+        self.hold_and_click()
+        slicer.mrmlScene.Clear()
+        self.go_on()
+        self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
+        self.case.close()
+        self.case = CTSAM3DCase()
+        self.click()
+        self.assertEqual(len(self.case.clicks()), 1)
+
+    def test_effect_left_while_an_answer_is_under_way(self):
+        self.hold_and_click()
+        self.case.editor.setActiveEffect(None)
+        self.go_on()
+        self.assertTrue(self.case.mask().any())
+        points = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+        self.assertEqual([node.GetName() for node in points], [])
+
+    # ---- more than one of things
+
+    def test_two_editors_do_not_disturb_each_other(self):
+        other = SegmentationCase(self.case.volume)
+        self.addCleanup(other.close)
+        self.click(MIDDLE)  # the second editor has no active effect
+        self.assertEqual(len(self.case.clicks()), 1)
+        effect = other.activate(NAME)
+        self.case.editor.setActiveEffect(None)
+        click("Red", ASIDE)
+        self.case.settle()
+        self.assertTrue(other.mask().any())
+        self.assertEqual(len(self.case.clicks()), 1)
+        self.assertIsNot(effect, self.case.effect)
+
+    def test_no_segment_selected(self):
+        self.case.editor.setCurrentSegmentID("")
+        self.case.effect.updateTarget()
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.assertEqual(self.case.mask().sum(), 0)
+
+    def test_one_predictor_serves_all_editors(self):
+        self.click()
+        self.assertIsInstance(self.case.predictor, BallPredictor)
+        first = self.case.logic.engine
+        self.assertIs(slicer.util.getModuleLogic("CTSAM3D").engine, first)
+
+
+if __name__ == "__main__":
+    unittest.main()

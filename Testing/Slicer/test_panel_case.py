@@ -1,0 +1,150 @@
+"""The panel of the module with a predictor of numpy; the same here and in Slicer."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from types import SimpleNamespace
+
+import slicer
+from ball_predictor import BallPredictor
+from CTSAM3DModuleLib.torch_setup import TorchSetup
+from segmentation_case import ball_volume
+
+from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.slicer_adapter import get_clicks
+
+MIDDLE = (48.0, 44.0, 60.0)
+
+
+class PanelCase:
+    """The panel, entered by the user, on a volume."""
+
+    def __init__(self, volume=None, predictor=None, torch=None, with_volume=True):
+        self.predictor = predictor or BallPredictor()
+        self.loaded = []
+        self.panel = slicer.modules.ctsam3d.widgetRepresentation()
+        self.widget.panel.torch.setup = torch or ready_torch()
+        self.widget.panel.torch.state = None
+        self.logic.setEngine(SegmentationEngine(self._load))
+        self.volume = (volume or ball_volume()) if with_volume else None
+        self.panel.enter()
+        self.wait_for_torch()
+
+    def renew(self):
+        """Go on with the panel after the module was reloaded."""
+        self.widget.panel.torch.setup = ready_torch()
+        self.logic.setEngine(SegmentationEngine(self._load))
+        self.panel.enter()
+        slicer.app.processEvents()
+
+    def wait_for_torch(self, seconds=20.0):
+        """Let the application go on until the state of PyTorch is shown."""
+        end = time.monotonic() + seconds
+        while self.widget.panel.torch.state is None and time.monotonic() < end:
+            time.sleep(0.005)
+            slicer.app.processEvents()
+
+    def _load(self, model, device):
+        self.loaded.append((model, device))
+        return self.predictor
+
+    @property
+    def widget(self):
+        return self.panel.self()
+
+    @property
+    def ui(self):
+        return self.widget.ui
+
+    @property
+    def logic(self):
+        return slicer.util.getModuleLogic("CTSAM3D")
+
+    @property
+    def parameters(self):
+        return self.widget._parameterNode
+
+    @property
+    def segmentation(self):
+        return self.parameters.segmentation
+
+    @property
+    def segment_id(self):
+        return self.parameters.segmentId
+
+    @property
+    def status(self):
+        return self.ui.statusLabel.text
+
+    def add(self, text):
+        """Type a name and press Enter's button."""
+        self.ui.searchBox.text = text
+        self.ui.addButton.click()
+        return self.segment_id
+
+    def press(self, name):
+        """Press a button by its name in the .ui file."""
+        button = getattr(self.ui, name)
+        if not button.enabled:
+            raise AssertionError(f"{name} is disabled: {button.toolTip}")
+        button.click()
+        slicer.app.processEvents()
+
+    def settle(self, seconds=20.0):
+        """Let the application go on until everything is written and shown."""
+        work = self.widget.panel.workplace
+        end = time.monotonic() + seconds
+        slicer.app.processEvents()
+        while work.busy or work._poller.active or work._soon.active:
+            if time.monotonic() > end:
+                raise TimeoutError("the engine did not answer in time")
+            time.sleep(0.005)
+            slicer.app.processEvents()
+        slicer.app.processEvents()
+
+    def rows(self):
+        """Return the texts of the table."""
+        table = self.ui.segmentsTable
+        return [
+            tuple(table.item(row, column).text() for column in range(table.columnCount))
+            for row in range(table.rowCount)
+        ]
+
+    def clicks(self, segment_id=None):
+        """Return the clicks in the tag of a segment."""
+        return get_clicks(self.segmentation, segment_id or self.segment_id)
+
+    def mask(self, segment_id=None):
+        """Return a segment as bool array on the volume."""
+        labels = slicer.util.arrayFromSegmentBinaryLabelmap(
+            self.segmentation, segment_id or self.segment_id, self.volume
+        )
+        return labels > 0
+
+    def close(self):
+        self.predictor.gate.set()
+        self.panel.exit()
+        self.logic.controller.cancel()
+        self.logic.engine.close()
+
+
+def ready_torch():
+    """Return what a computer with PyTorch and two graphics cards answers."""
+    torch = SimpleNamespace(
+        __version__="2.9.0",
+        version=SimpleNamespace(cuda="12.8"),
+        cuda=SimpleNamespace(
+            is_available=lambda: True,
+            device_count=lambda: 2,
+            get_device_name=lambda number: f"Card {number}",
+        ),
+    )
+    modules = {"torch": torch}
+    return TorchSetup(
+        find_spec=lambda name: SimpleNamespace() if name in modules else None,
+        import_module=lambda name: modules.get(name) or importlib.import_module(name),
+        installed_version=lambda name: "2.9.0",
+        extensions_model=lambda: SimpleNamespace(isExtensionInstalled=lambda name: False),
+        has_gpu=lambda: True,
+    )
