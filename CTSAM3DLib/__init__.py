@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         CTSAM3DError,
         DeviceError,
         GeometryError,
+        OutputFileError,
         SegmentationFileError,
         VolumeError,
     )
     from CTSAM3DLib.geometry import BoundingBox, Geometry
+    from CTSAM3DLib.hu_check import hu_warning
     from CTSAM3DLib.prompts import Click, ClickHistory
     from CTSAM3DLib.segmentation import SegmentationResult, segment
     from CTSAM3DLib.session import InteractiveSession
@@ -45,10 +47,12 @@ _HOME = {
     "ClicksFileError": "errors",
     "DeviceError": "errors",
     "GeometryError": "errors",
+    "OutputFileError": "errors",
     "SegmentationFileError": "errors",
     "VolumeError": "errors",
     "BoundingBox": "geometry",
     "Geometry": "geometry",
+    "hu_warning": "hu_check",
     "Click": "prompts",
     "ClickHistory": "prompts",
     "SegmentationResult": "segmentation",
@@ -74,11 +78,13 @@ __all__ = [
     "GeometryError",
     "InteractiveSession",
     "MaskUpdate",
+    "OutputFileError",
     "SegmentationFileError",
     "SegmentationResult",
     "Volume",
     "VolumeError",
     "__version__",
+    "hu_warning",
     "open_session",
     "read_volume",
     "segment",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from CTSAM3DLib.errors import OutputFileError
 
 
 @contextmanager
@@ -29,8 +32,9 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
-        The folder cannot be made or written.
+    OutputFileError
+        The folder cannot be made or written, `path` is a folder, or the block itself raised an
+        OSError, for example for want of space. The text names `path`, not the temporary file.
 
     Examples
     --------
@@ -41,17 +45,46 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     ['a.txt']
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{final.name}", dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        # mkstemp keeps the file private; give it the permissions of an ordinary new file.
-        temporary.chmod(0o666 & ~_umask())
-        yield temporary
-        temporary.replace(final)
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = _temporary_beside(final)
+        try:
+            yield temporary
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OutputFileError:
+        raise
+    except OSError as error:
+        raise _cannot_write(final, error) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise OutputFileError where a file could not be written; leaves nothing behind.
+
+    Looks at the folder of `path` or, where it is missing, the one in which it would be made.
+
+    Raises
+    ------
+    OutputFileError
+        The folder cannot be made or written, or `path` is a folder.
+
+    Examples
+    --------
+    >>> check_writable(Path(tempfile.mkdtemp()) / "new" / "a.txt")
+    >>> check_writable("/")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.OutputFileError: cannot write /: expected a writable folder, got a folder ...
+    """
+    final = Path(path)
+    try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = next(place for place in final.absolute().parents if place.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(final, error) from error
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:
@@ -59,11 +92,32 @@ def write_text_atomically(path: str | Path, text: str) -> None:
 
     Raises
     ------
-    OSError
-        The folder cannot be made or written.
+    OutputFileError
+        See `written_atomically`.
     """
     with written_atomically(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+def _temporary_beside(final: Path) -> Path:
+    """Make an empty file in the folder of another, and that folder when it is missing."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{final.name}", dir=final.parent)
+    os.close(handle)
+    # mkstemp keeps the file private; give it the permissions of an ordinary new file.
+    Path(name).chmod(0o666 & ~_umask())
+    return Path(name)
+
+
+def _cannot_write(final: Path, error: OSError) -> OutputFileError:
+    """Return the error for the user, which does not name the temporary file."""
+    in_the_way = [place for place in final.parents if place.exists() and not place.is_dir()]
+    got = error.strerror or type(error).__name__
+    if in_the_way:
+        got = f"the file {in_the_way[0]}"
+    elif final.is_dir():
+        got = "a folder of that name"
+    return OutputFileError(f"cannot write {final}: expected a writable folder, got {got}")
 
 
 def _umask() -> int:

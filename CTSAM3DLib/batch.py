@@ -19,8 +19,8 @@ from CTSAM3DLib.report import now, versions, write_report
 ModelSource = Callable[[str], LoadedModel]
 """Gives the loaded model for a device; the batch asks once for each device."""
 
-REPORT_NAME = "report.json"
-TABLE_NAME = "report.csv"
+REPORT_NAME = "batch_report.json"
+TABLE_NAME = "batch_report.csv"
 _TABLE_COLUMNS = ("case", "status", "structure", "volume_cm3", "clicks", "seconds", "error")
 
 
@@ -28,12 +28,13 @@ class BatchRun:
     """Runs cases one after the other and keeps the reports of the batch up to date.
 
     A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped as long as its CT, clicks and settings are the same.
+    same folder has finished is skipped as long as its CT, clicks and settings are the same, and
+    its files have the sizes that they had.
 
     Parameters
     ----------
     output_dir : Path
-        Folder of ``report.json`` and ``report.csv``, which are rewritten after each case.
+        Folder of ``batch_report.json`` and ``batch_report.csv``, rewritten after each case.
     models : callable
         Device to loaded model.
     settings : mapping
@@ -42,6 +43,10 @@ class BatchRun:
         See `open_session`.
     overwrite : bool
         Run finished cases again.
+    grow : bool
+        See `open_session`.
+    warn : callable, optional
+        Told the warnings of a case, after its name, as they come.
     """
 
     def __init__(
@@ -51,12 +56,17 @@ class BatchRun:
         settings: Mapping[str, Any],
         spacing_mm: float | None = None,
         overwrite: bool = False,
+        grow: bool = False,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self._folder = output_dir
         self._models = models
         self._loaded: dict[str, LoadedModel] = {}
-        self._settings = {**settings, "spacing_mm": spacing_mm, "version": __version__}
+        chosen = {"spacing_mm": spacing_mm, "grow": grow}
+        self._settings = {**settings, **chosen, "version": __version__}
         self._spacing_mm = spacing_mm
+        self._grow = grow
+        self._warn = warn
         self._earlier = {} if overwrite else finished_cases(output_dir / REPORT_NAME)
         self.entries: dict[str, dict[str, Any]] = {}
 
@@ -87,18 +97,29 @@ class BatchRun:
         try:
             mark = self._mark(item.case)
             earlier = self._earlier.get(item.name)
-            if earlier and mark == earlier.get("fingerprint", "") and _is_complete(item.case):
+            if earlier and mark == earlier.get("fingerprint", "") and _is_intact(earlier, item):
                 entry = {**earlier, "status": "skipped"}
             else:
                 model = self._model(item.device)
-                _, report = run_case(item.case, model, self._spacing_mm)
-                entry |= {"status": "done", "fingerprint": mark, "report": report}
+                report = self._report(item, model)
+                sizes = _sizes_bytes(item)
+                entry |= {"status": "done", "fingerprint": mark, "bytes": sizes, "report": report}
         except Exception as error:  # whatever happens to one case must not stop the others
             text = str(error).strip() or "no further details"
             entry |= {"status": "failed", "error": f"{type(error).__name__}: {text}"}
         self.entries[item.name] = entry
         self._write_reports()
         return entry
+
+    def _report(self, item: BatchCase, model: LoadedModel) -> dict[str, Any]:
+        """Segment one CT, write its files and return its report."""
+
+        def warn(text: str) -> None:
+            if self._warn is not None:
+                self._warn(f"{item.name}: {text}")
+
+        _, report = run_case(item.case, model, self._spacing_mm, grow=self._grow, warn=warn)
+        return report
 
     def _mark(self, case: Case) -> str | None:
         """Return the fingerprint, None when a file is missing: reading it tells that better."""
@@ -179,6 +200,20 @@ def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _is_complete(case: Case) -> bool:
-    """Whether all files of a case are there."""
-    return all(path.is_file() for path in case.files.values())
+def _sizes_bytes(item: BatchCase) -> dict[str, int]:
+    """Return the size of each file of a case.
+
+    Raises
+    ------
+    OSError
+        A file is missing.
+    """
+    return {kind: path.stat().st_size for kind, path in item.case.files.items()}
+
+
+def _is_intact(earlier: Mapping[str, Any], item: BatchCase) -> bool:
+    """Whether all files of a finished case are there, each as large as it was."""
+    try:
+        return all(earlier["bytes"][kind] == size for kind, size in _sizes_bytes(item).items())
+    except (OSError, KeyError, TypeError):  # a file is missing, or the report is damaged
+        return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from CTSAM3DLib.segmentation_io import SUFFIX
 
 _REQUIRED = ("ct", "clicks")
 _OPTIONAL = ("output", "device")
+_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class BatchCase:
     Parameters
     ----------
     name : str
-        Distinct within the batch.
+        Output within the output folder, without suffix; distinct within the batch.
     case : Case
         What to read and write.
     device : str
@@ -42,12 +45,13 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     ----------
     path : str or Path
         CSV in UTF-8 with the columns ``ct`` and ``clicks`` and, if wanted, ``output`` and
-        ``device``. Several clicks files are separated by ``;``. Relative paths of CT and clicks
-        count from the table's folder, those of outputs from the output folder. Empty lines are
-        passed over.
+        ``device``, with commas, semicolons or tabs between them. Several clicks files are
+        separated by ``;``, in quotation marks where that separates columns too. Relative paths of
+        CT and clicks count from the table's folder, those of outputs from the output folder.
+        Empty lines are passed over.
     output_dir : str or Path
-        Folder for what is written. Without an output name, the name of the CT is taken, with its
-        folder where several CTs have the same name.
+        Folder for what is written; no output may lie outside it. Without an output name, the name
+        of the CT is taken, with its folder where several CTs have the same name.
     pictures : bool
         Whether to write a picture for each case.
 
@@ -59,8 +63,8 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     Raises
     ------
     ClicksFileError
-        The table cannot be read, lacks a column or a value, has an unknown column, or two rows
-        write the same file. The text names the line.
+        The table cannot be read, lacks a column or a value, has an unknown column, an output lies
+        outside the folder, or two rows write the same file. The text names the line.
 
     Examples
     --------
@@ -77,7 +81,7 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     found = []
     for (line, row), ct in zip(rows, cts, strict=True):
         given = row.get("output") or next(names) + SUFFIX
-        output = _output(given, Path(output_dir), f"{table}, line {line}")
+        output, name = _output(given, Path(output_dir), f"{table}, line {line}")
         stem = output.name[: -len(SUFFIX)]
         case = Case(
             ct=ct,
@@ -89,9 +93,9 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
             output=output,
             picture=output.with_name(f"{stem}.png") if pictures else None,
             report=output.with_name(f"{stem}.json"),
-            title=stem,
+            title=name,
         )
-        found.append(BatchCase(stem, case, row.get("device", "")))
+        found.append(BatchCase(name, case, row.get("device", "")))
     _check_distinct(found, table)
     return found
 
@@ -99,12 +103,16 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     """Return line number and values of each row that is not empty."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", skipinitialspace=True)
-            columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
-            _check_columns(columns, table)
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader if any(row.values())]
+        text = table.read_bytes().decode("utf-8-sig")
+        header = text.partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=header.count)
+        reader = csv.DictReader(
+            io.StringIO(text, newline=""), restkey="", skipinitialspace=True, delimiter=delimiter
+        )
+        columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
+        _check_columns(columns, table)
+        reader.fieldnames = columns
+        rows = [(reader.line_num, row) for row in reader if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ClicksFileError(f"{table}: expected a readable CSV table, got {error}") from error
     if not rows:
@@ -137,23 +145,32 @@ def _absolute(value: str, folder: Path) -> Path:
 def _names(cts: Sequence[Path]) -> list[str]:
     """Return a distinct name for each CT, as short as possible."""
     short = [ct.name.split(".")[0] if not ct.is_dir() else ct.name for ct in cts]
-    longer = [f"{ct.parent.name}_{name}" for ct, name in zip(cts, short, strict=True)]
+    folders = [Path(os.path.abspath(ct)).parent.name for ct in cts]  # noqa: PTH100 - keeps links
+    longer = [f"{folder}_{name}" for folder, name in zip(folders, short, strict=True)]
     several = Counter(short)
     names = [b if several[a] > 1 else a for a, b in zip(short, longer, strict=True)]
     several = Counter(names)
     return [f"{a}_{n}" if several[a] > 1 else a for n, a in enumerate(names, 1)]
 
 
-def _output(value: str, folder: Path, what: str) -> Path:
-    """Return the segmentation file of a row."""
+def _output(value: str, folder: Path, what: str) -> tuple[Path, str]:
+    """Return the segmentation file of a row, and its name within the output folder."""
     if not value.lower().endswith(SUFFIX):
         raise ClicksFileError(f"{what}: expected an output ending with {SUFFIX}, got {value!r}")
-    return folder / Path(value).expanduser()
+    output = folder / Path(value).expanduser()
+    try:
+        inside = output.resolve().relative_to(folder.resolve())
+    except ValueError as error:
+        text = f"{what}: expected an output inside the folder {folder}, got {value!r}"
+        raise ClicksFileError(text) from error
+    return output, inside.as_posix()[: -len(SUFFIX)]
 
 
 def _check_distinct(cases: Sequence[BatchCase], table: Path) -> None:
-    """Raise when two rows write the same file."""
-    outputs = Counter(case.case.output for case in cases)
-    for output, count in outputs.items():
+    """Raise when two rows write the same file, also where the disk ignores upper and lower case."""
+    files = [path for case in cases for path in case.case.files.values()]
+    counts = Counter(str(path.resolve()).casefold() for path in files)
+    for path in files:
+        count = counts[str(path.resolve()).casefold()]
         if count > 1:
-            raise ClicksFileError(f"{table}: expected distinct outputs, got {output} {count} times")
+            raise ClicksFileError(f"{table}: expected distinct outputs, got {path} {count} times")

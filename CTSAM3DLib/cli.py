@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -13,6 +15,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 
 FAILURE = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141  # as a program that SIGPIPE ends: 128 + 13
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted.
+        0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted, 141 when
+        what reads the output has gone away, as `head` does.
     """
+    _print_any_name()
+    try:
+        code = _main(argv)
+        sys.stdout.flush()  # else the interpreter finds a closed pipe when it ends, and complains
+    except BrokenPipeError:
+        _forget_output()
+        return BROKEN_PIPE
+    return code
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    """Find and run a command; a closed pipe is still an error."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -83,6 +99,8 @@ def _run(command: Command, words: list[str], debug: bool) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -104,3 +122,17 @@ def _failed(text: str) -> int:
     """Write one line to standard error and return the exit code of an error."""
     print(f"error: {text}", file=sys.stderr)
     return FAILURE
+
+
+def _print_any_name() -> None:
+    """Let standard streams replace what their encoding lacks: names may be Chinese."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """Let what is still to be printed go nowhere."""
+    with suppress(OSError, ValueError):  # a stream without a file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from CTSAM3DLib.batch_table import BatchCase, read_table
 from CTSAM3DLib.case import LoadedModel, load_model
 from CTSAM3DLib.cli_segment import add_model_options
 from CTSAM3DLib.model_store import resolve_model
+from CTSAM3DLib.output_check import check_outputs
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,19 +28,27 @@ def main(argv: Sequence[str]) -> int:
     add_model_options(parser)
     options = parser.parse_args(argv)
     cases = read_table(options.table, options.output_dir, not options.no_pictures)
+    reports = {"report": options.output_dir / REPORT_NAME, "table": options.output_dir / TABLE_NAME}
+    inputs = [path for item in cases for path in item.case.inputs]
+    check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
     settings = {"model": options.model or "default", "sha256": resolve_model(options.model).sha256}
 
     def models(device: str) -> LoadedModel:
         return load_model(options.model, device or options.device)
 
-    run = BatchRun(options.output_dir, models, settings, options.spacing, options.overwrite)
+    run = BatchRun(
+        *(options.output_dir, models, settings, options.spacing),
+        overwrite=options.overwrite,
+        grow=options.grow,
+        warn=_warn,
+    )
     for item in _with_bar(cases):
         entry = run.run(item)
         _say(f"{entry['status']:<8}{item.name}{': ' * ('error' in entry)}{entry.get('error', '')}")
     counts = [entry["status"] for entry in run.entries.values()]
     summary = ", ".join(f"{counts.count(what)} {what}" for what in ("done", "skipped", "failed"))
     print(f"{len(counts)} cases: {summary}")
-    print(f"wrote {options.output_dir / REPORT_NAME} and {options.output_dir / TABLE_NAME}")
+    print(f"wrote {reports['report']} and {reports['table']}")
     return 1 if run.failed else 0
 
 
@@ -55,3 +64,10 @@ def _say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stdout)
+
+
+def _warn(text: str) -> None:
+    """Print why a result may be wrong, without disturbing the progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(f"warning: {text}", file=sys.stderr)

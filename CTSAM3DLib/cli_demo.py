@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.atomic_file import check_writable
 from CTSAM3DLib.case import Case, load_model, run_case
-from CTSAM3DLib.cli_segment import add_model_options, table
+from CTSAM3DLib.cli_segment import add_model_options, check_before, table, warn
 from CTSAM3DLib.metrics import dice
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
@@ -27,11 +28,7 @@ def main(argv: Sequence[str]) -> int:
     add_model_options(parser)
     options = parser.parse_args(argv)
     folder: Path = options.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    print("generating a torso CT (nothing is downloaded)", flush=True)
-    volume, truth = torso_phantom()
     ct = folder / "torso_phantom.nii.gz"
-    write_image(ct, volume)
     case = Case(
         ct=ct,
         clicks=(resource_path(CLICKS),),
@@ -40,8 +37,14 @@ def main(argv: Sequence[str]) -> int:
         report=folder / "report.json",
         title="Generated torso, segmented from the stored clicks",
     )
+    check_before(case)
+    check_writable(ct)
+    folder.mkdir(parents=True, exist_ok=True)
+    print("generating a torso CT (nothing is downloaded)", flush=True)
+    volume, truth = torso_phantom()
+    write_image(ct, volume)
     model = load_model(options.model, options.device)
-    result, report = run_case(case, model, options.spacing)
+    result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
     print(with_dice(table(result), result, truth))
     print(f"{result.settings.model_id} on {result.device}, {report['seconds']['total']:.1f} s")
     for path in (ct, *case.files.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument(
         "--spacing", type=positive_mm, metavar="MM", help="voxel size for the model, in mm"
+    )
+    parser.add_argument(
+        "--grow", action="store_true", help="follow structures beyond the patch of a click"
     )
 
 
@@ -51,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the .seg.nrrd to write")
     parser.add_argument("--picture", type=Path, help="PNG to write as well")
     parser.add_argument("--report", type=Path, help="JSON with volumes, times, versions to write")
+    parser.add_argument("--series", default="", metavar="UID", help="which series of the folder")
     add_model_options(parser)
     options = parser.parse_args(argv)
     case = Case(
@@ -59,10 +64,11 @@ def main(argv: Sequence[str]) -> int:
         output=options.output,
         picture=options.picture,
         report=options.report,
+        series=options.series,
     )
-    check_readable(case)
+    check_before(case)
     model = load_model(options.model, options.device)
-    result, report = run_case(case, model, options.spacing)
+    result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
     print(table(result))
     print(f"{result.settings.model_id} on {result.device}, {report['seconds']['total']:.1f} s")
     for path in case.files.values():
@@ -70,13 +76,20 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def check_readable(case: Case) -> None:
-    """Raise what is wrong with clicks or output name before the model is loaded."""
+def check_before(case: Case) -> None:
+    """Raise what is wrong with clicks or outputs before the model is loaded."""
     from CTSAM3DLib.clicks_io import read_clicks
+    from CTSAM3DLib.output_check import check_outputs
     from CTSAM3DLib.segmentation_io import check_name
 
     check_name(case.output)
+    check_outputs([case.files], case.inputs)
     read_clicks(case.clicks)
+
+
+def warn(text: str) -> None:
+    """Print why a result may be wrong."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def table(result: SegmentationResult) -> str:

@@ -35,7 +35,7 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
     ------
     ClicksFileError
         A file cannot be read or understood, or a structure has no positive click. The text names
-        file, structure and index.
+        file, structure and click, counted from 1.
 
     Notes
     -----
@@ -60,7 +60,9 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
     histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
     for name, history in histories.items():
         if not history.positives():
-            raise ClicksFileError(f"{where}: structure {name!r} has no positive click")
+            raise ClicksFileError(
+                f"{where}: structure {name!r}: expected a positive click, got only negative ones"
+            )
     return histories
 
 
@@ -119,8 +121,9 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     found: list[Click] = []
     for key in ("positive", "negative", "clicks"):
         rows = _as_list(points.get(key, []), f'{what}, "{key}"')
-        for index, row in enumerate(rows):
-            found.append(_click(row, _SIGNS.get(key), system, f"{what}, {key} {index}"))
+        kind = "click" if key == "clicks" else f"{key} click"
+        for number, row in enumerate(rows, start=1):
+            found.append(_click(row, _SIGNS.get(key), system, f"{what}, {kind} {number}"))
     return ClickHistory(found)
 
 
@@ -152,6 +155,10 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
 
 def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
     """Return the clicks in our own JSON."""
+    if isinstance(content, dict) and set(content) == {"structures"}:
+        raise ClicksFileError(
+            'expected "coordinate_system": "RAS" or "LPS" beside "structures", got none'
+        )
     if not isinstance(content, dict) or set(content) != {"coordinate_system", "structures"}:
         got = sorted(content) if isinstance(content, dict) else _kind(content)
         raise ClicksFileError(

@@ -33,10 +33,10 @@ def import_simpleitk() -> Any:
         raise ImportError(message) from error
 
 
-def largest_series(folder: Path) -> tuple[str, list[str]]:
-    """Return UID and files, in slice order, of the image series with most slices in a folder.
+def series_in(folder: Path) -> dict[str, list[str]]:
+    """Return UID and files, in slice order, of the image series in a folder, the longest first.
 
-    Subfolders are not searched. Of series of equal length, the first UID in text order is taken.
+    Subfolders are not searched. Series of equal length stand in the text order of their UIDs.
 
     Raises
     ------
@@ -47,12 +47,63 @@ def largest_series(folder: Path) -> tuple[str, list[str]]:
 
     uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     files = {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in uids}
-    files = {uid: names for uid, names in files.items() if names}
+    files = {uid: list(names) for uid, names in files.items() if names}
     if not files:
         message = f"expected a folder with a DICOM image series, found none in {folder}"
         raise VolumeError(message)
-    uid = min(files, key=lambda one: (-len(files[one]), one))
-    return uid, list(files[uid])
+    return {uid: files[uid] for uid in sorted(files, key=lambda one: (-len(files[one]), one))}
+
+
+def chosen_series(folder: Path, series: str = "") -> tuple[str, list[str]]:
+    """Return UID and files, in slice order, of one image series in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of DICOM slices.
+    series : str
+        Its Series Instance UID; by default the series with most slices, of equally long ones the
+        first UID in text order.
+
+    Raises
+    ------
+    VolumeError
+        The folder holds no DICOM image series, or not that one.
+    """
+    found = series_in(folder)
+    uid = series or next(iter(found))
+    if uid not in found:
+        message = f"expected the series {uid} in {folder}, got {', '.join(found)}"
+        raise VolumeError(message)
+    return uid, found[uid]
+
+
+def series_note(folder: Path, series: str = "") -> str | None:
+    """Return which of several series in a folder is read; None when there is no choice.
+
+    Parameters
+    ----------
+    folder : Path
+        Any path; a file holds no choice.
+    series : str
+        The wish, as for `chosen_series`.
+
+    Raises
+    ------
+    VolumeError
+        See `chosen_series`.
+    """
+    if not folder.is_dir():
+        return None
+    found = series_in(folder)
+    if len(found) == 1:
+        return None
+    taken = chosen_series(folder, series)[0]
+    others = [f"{uid} ({len(files)} slices)" for uid, files in found.items() if uid != taken]
+    return (
+        f"took series {taken} ({len(found[taken])} slices) of {folder}; the option series takes "
+        f"another: {', '.join(others)}"
+    )
 
 
 def read_series(files: list[str], name: str) -> tuple[NDArray[Any], Geometry]:

@@ -27,6 +27,10 @@ class SegmentationFileError(CTSAM3DError, ValueError):
     """A segmentation cannot be written or read."""
 
 
+class OutputFileError(CTSAM3DError, OSError):
+    """A file cannot be written where the user wants it."""
+
+
 class BundleError(CTSAM3DError):
     """A model bundle or its manifest is missing, truncated, altered or of the wrong kind."""
 

@@ -48,7 +48,7 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     Raises
     ------
     ClicksFileError
-        The content is not of that form; the text names list and point.
+        The content is not of that form; the text names list and point, counted from 1.
 
     Examples
     --------
@@ -64,14 +64,15 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
         raise ClicksFileError(f'expected a list under "markups", got {type(lists).__name__}')
     found: dict[str, list[Click]] = {}
     stem = re.sub(r"(\.mrk)?\.json$", "", file_name, flags=re.IGNORECASE)
-    for number, markups in enumerate(lists):
+    for number, markups in enumerate(lists, start=1):
         what = f"point list {number}"
-        for index, point in enumerate(_points_of(markups, what)):
-            if not _is_defined(point, f"{what}, point {index}"):
+        for place, point in enumerate(_points_of(markups, what), start=1):
+            which = f"{what}, point {place}"
+            if not _is_defined(point, which):
                 continue
             names = _Names(point, markups, stem)
-            click = _click(point, names.positive, _system(markups, what), f"{what}, point {index}")
-            found.setdefault(names.structure(f"{what}, point {index}"), []).append(click)
+            click = _click(point, names.positive, _system(markups, what), which)
+            found.setdefault(names.structure(which), []).append(click)
     return {name: ClickHistory(clicks) for name, clicks in found.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,17 @@ from CTSAM3DLib.atomic_file import written_atomically
 from CTSAM3DLib.picture_parts import (
     BACKGROUND,
     EDGE,
-    FAINT,
     TEXT,
     bare,
+    directions,
     draw_clicks,
-    label,
     legend,
+    legend_rows,
     picture_colours,
     scale_bar,
     zoom,
 )
+from CTSAM3DLib.picture_view import body_box, shown_box, tile_grid, tile_window_hu
 from CTSAM3DLib.segments import Segment
 from CTSAM3DLib.surface_view import render_surfaces
 from CTSAM3DLib.volume import Volume
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _WINDOW_HU = (-160.0, 240.0)
 _TILE_LIMIT = 12
+_MARGIN_MM = 8.0
+_NO_GLYPH = "Glyph|Matplotlib currently does not support"  # of a font that lacks a script
 
 
 def write_picture(
@@ -46,9 +49,10 @@ def write_picture(
 ) -> None:
     """Write a PNG with three planes, a view from the front, and a tile for each structure.
 
-    The planes show the slices that cut most structures; outlines and clicks have one mark for
-    positive (round) and one for negative clicks (cross). Each tile shows one structure in the axial
-    slice of its first positive click. Needs matplotlib.
+    The planes show the body in the slices that cut most structures; outlines and clicks have one
+    mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
+    the axial slice of its first positive click; one that consists of air in a window for lungs.
+    Letters that no font has, as of Chinese names, become boxes. Needs matplotlib.
 
     Parameters
     ----------
@@ -72,8 +76,9 @@ def write_picture(
     """
     for segment in segments:
         segment.mask.check_inside(volume.geometry.shape_kji)
-    figure = _Picture(volume, segments, window_hu).drawn(title or volume.name)
-    with written_atomically(path) as temporary:
+    with warnings.catch_warnings(), written_atomically(path) as temporary:
+        warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
+        figure = _Picture(volume, segments, window_hu).drawn(title or volume.name)
         figure.savefig(temporary, format="png", facecolor=BACKGROUND)
 
 
@@ -88,6 +93,14 @@ class _Picture:
         self._window = window_hu
         self._grid = AnatomicalGrid(volume.geometry)
         self._colours = picture_colours([segment.rgb for segment in segments])
+        drawn: list[NDArray[Any]] = [self._indices(segment) for segment in segments]
+        drawn += [self._grid.box(one.mask.bbox) for one in segments if one.mask.voxel_count]
+        self._shown = shown_box(
+            body_box(self._grid.view(volume.array_kji)),
+            drawn,
+            self._grid.size,
+            [_MARGIN_MM / step for step in self._grid.spacing_mm],
+        )
 
     def drawn(self, title: str) -> Figure:
         """Return the finished figure."""
@@ -113,33 +126,40 @@ class _Picture:
         )
         self._draw_overview(figure, body[0])
         if tiles:
-            rows, columns = _tile_grid(len(tiles))
+            rows, columns = tile_grid(len(tiles))
             grid = body[1].subgridspec(rows, columns, wspace=0.03, hspace=0.14)
             for place, number in enumerate(tiles):
                 self._draw_tile(figure.add_subplot(grid[place // columns, place % columns]), number)
         voxel_mm3 = float(np.prod(self._volume.geometry.spacing_mm))
-        legend(figure.add_subplot(body[-1]), self._segments, self._colours, voxel_mm3)
+        axes = figure.add_subplot(body[-1])
+        legend(axes, self._segments, self._colours, voxel_mm3, len(tiles))
         return figure
+
+    @property
+    def _size_mm(self) -> tuple[float, float, float]:
+        """What is shown along R, A, S."""
+        wide, deep, high = (self._shown[1] - self._shown[0]) * self._grid.spacing_mm
+        return float(wide), float(deep), float(high)
 
     def _is_tall(self) -> bool:
         """Whether the volume is so high that all views stand side by side."""
-        wide, deep, high = np.multiply(self._grid.size, self._grid.spacing_mm)
+        wide, deep, high = self._size_mm
         return bool(high > 1.3 * max(wide, deep))
 
     def _heights(self, width: float, tiles: int) -> list[float]:
         """Return the heights in inches of overview, tiles and legend."""
-        wide, deep, high = np.multiply(self._grid.size, self._grid.spacing_mm)
+        wide, deep, high = self._size_mm
         if self._is_tall():
             overview = width * high / (2 * wide + deep + 0.8 * high)
         else:
             overview = width * (deep + high) / (2 * max(wide, deep))
-        rows, columns = _tile_grid(tiles)
-        names = 0.2 + 0.24 * math.ceil((len(self._segments) + 2) / 4)
+        rows, columns = tile_grid(tiles)
+        names = 0.2 + 0.24 * legend_rows(self._segments, tiles)
         return [float(np.clip(overview, 4.5, 11.0)), rows * (0.3 + width / columns), names]
 
     def _draw_overview(self, figure: Figure, place: Any) -> None:
         """Draw the three planes and the view from the front."""
-        wide, deep, high = np.multiply(self._grid.size, self._grid.spacing_mm)
+        wide, deep, high = self._size_mm
         if self._is_tall():
             grid = place.subgridspec(1, 4, width_ratios=[wide, wide, deep, 0.8 * high], wspace=0.03)
             cells = [grid[0, 0], grid[0, 1], grid[0, 2], grid[0, 3]]
@@ -151,7 +171,7 @@ class _Picture:
             axes = figure.add_subplot(cell)
             index = self._best_slice(plane)
             self._draw_plane(axes, plane, index, range(len(self._segments)))
-            self._note(axes, plane.name, plane.letters)
+            directions(axes, plane.name, plane.letters)
         self._draw_surfaces(figure.add_subplot(cells[3]))
 
     def _best_slice(self, plane: Plane) -> int:
@@ -175,15 +195,16 @@ class _Picture:
         index: int,
         numbers: Sequence[int],
         line_width: float = 1.5,
+        window_hu: tuple[float, float] | None = None,
     ) -> None:
         """Draw a slice with the outlines and the near clicks of some structures."""
-        extent = self._grid.extent_mm(plane)
+        black, white = window_hu or self._window
         axes.imshow(
             self._grid.cut(self._volume.array_kji, plane, index),
             cmap="gray",
-            vmin=self._window[0],
-            vmax=self._window[1],
-            extent=extent,
+            vmin=black,
+            vmax=white,
+            extent=self._grid.extent_mm(plane),
             origin="lower",
             interpolation="bilinear",
         )
@@ -196,8 +217,9 @@ class _Picture:
             places = self._grid.positions_mm(plane, indices)
             clicks = [self._segments[number].clicks[int(n)] for n in np.flatnonzero(near)]
             draw_clicks(axes, clicks, places[near])
-        axes.set_xlim(extent[0], extent[1])
-        axes.set_ylim(extent[2], extent[3])
+        edges = self._grid.positions_mm(plane, self._shown)
+        axes.set_xlim(*sorted(edges[:, 0]))
+        axes.set_ylim(*sorted(edges[:, 1]))
         bare(axes)
 
     def _outline(
@@ -245,7 +267,7 @@ class _Picture:
         axes.set_ylim(bottom, top)
         scale_bar(axes)
         bare(axes)
-        self._note(axes, "3D", "RLSI")
+        directions(axes, "3D", "RLSI")
 
     def _tiles(self) -> list[int]:
         """Return the structures that get a tile: none for a single one."""
@@ -265,7 +287,9 @@ class _Picture:
         index = self._best_slice(plane)
         if first:
             index = int(np.round(indices[first[0], plane.normal]))
-        self._draw_plane(axes, plane, index, [number], line_width=1.3)
+        inside = self._volume.array_kji[segment.mask.bbox.slices_kji][segment.mask.mask_kji]
+        window_hu = tile_window_hu(inside, self._window)
+        self._draw_plane(axes, plane, index, [number], line_width=1.3, window_hu=window_hu)
         spans = [self._grid.positions_mm(plane, indices)]
         if segment.mask.voxel_count:
             box = self._grid.box(segment.mask.bbox).astype(np.float64)
@@ -279,18 +303,3 @@ class _Picture:
         """Return the clicks of a structure as indices (N, 3) along R, A, S."""
         points = np.array([click.position_ras for click in segment.clicks]).reshape(-1, 3)
         return self._grid.indices(self._volume.geometry.ijk_from_ras(points))
-
-    def _note(self, axes: Axes, name: str, letters: str) -> None:
-        """Write the name of a view and the anatomical directions at its edges."""
-        label(axes, (0.015, 0.985), name, ("left", "top"), FAINT, 9)
-        left, right, upper, lower = tuple(letters)
-        label(axes, (0.012, 0.5), left, ("left", "center"))
-        label(axes, (0.988, 0.5), right, ("right", "center"))
-        label(axes, (0.5, 0.985), upper, ("center", "top"))
-        label(axes, (0.5, 0.015), lower, ("center", "bottom"))
-
-
-def _tile_grid(tiles: int) -> tuple[int, int]:
-    """Return rows and columns for a number of tiles."""
-    rows = math.ceil(tiles / 8)
-    return rows, max(math.ceil(tiles / max(rows, 1)), 5)

@@ -22,6 +22,9 @@ FAINT = "#9AA5AD"
 EDGE = "#06080A"
 
 _LEAST_GAP = 0.3
+_OUTLINE_POINTS = 3.5  # wide enough to read white letters over bone
+_THIN_INCHES = 0.6
+_LEGEND_COLUMNS = 4
 _HUE_TURNS = tuple(0.04 * sign * step for step in range(13) for sign in (1, -1))
 
 # Blue and orange stay apart for every common kind of colour blindness; the shapes differ as well.
@@ -94,8 +97,27 @@ def label(
         fontsize=size,
         horizontalalignment=alignment[0],
         verticalalignment=alignment[1],
-        path_effects=[withStroke(linewidth=2.2, foreground=EDGE)],
+        path_effects=[withStroke(linewidth=_OUTLINE_POINTS, foreground=EDGE)],
     )
+
+
+def directions(axes: Axes, name: str, letters: str) -> None:
+    """Write the name of a view and the anatomical directions at its left, right, top and bottom.
+
+    In a thin view, that of few slices, they stand above and below it.
+    """
+    figure = axes.get_figure(root=True)
+    axes.apply_aspect()
+    thin = figure is not None and axes.get_window_extent().height < _THIN_INCHES * figure.dpi
+    inside = ("top", "bottom")
+    above, below = inside[::-1] if thin else inside
+    top, bottom = (1.02, -0.02) if thin else (0.985, 0.015)
+    left, right, upper, lower = tuple(letters)
+    label(axes, (0.06 if thin else 0.015, top), name, ("left", above), FAINT, 9)
+    label(axes, (0.012, 0.5), left, ("left", "center"))
+    label(axes, (0.988, 0.5), right, ("right", "center"))
+    label(axes, (0.5, top), upper, ("center", above))
+    label(axes, (0.5, bottom), lower, ("center", below))
 
 
 def scale_bar(axes: Axes) -> None:
@@ -124,8 +146,13 @@ def legend(
     segments: Sequence[Segment],
     colours: Sequence[tuple[float, float, float]],
     voxel_mm3: float,
+    tiles: int = 0,
 ) -> None:
-    """Write the names of structures, volumes in cm3, and clicks inside (+) and outside (-)."""
+    """Write the names of structures, volumes in cm3, and clicks inside (+) and outside (-).
+
+    Marks are explained where there are such clicks. Where only `tiles` of the structures have a
+    picture of their own, the number of the others is told.
+    """
     from matplotlib.lines import Line2D
 
     handles = []
@@ -134,13 +161,17 @@ def legend(
         positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
         text = f"{segment.name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
         handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
-    for inside, text in ((True, "click inside"), (False, "click outside")):
+    for inside in _kinds_of_clicks(segments):
+        text = "click inside" if inside else "click outside"
         style = MARKERS[inside]
         handles.append(Line2D([], [], linestyle="", markeredgecolor=EDGE, label=text, **style))
+    if 0 < tiles < len(segments):
+        text = f"+ {len(segments) - tiles} more without a tile"
+        handles.append(Line2D([], [], linestyle="", label=text))
     axes.legend(
         handles=handles,
         loc="upper left",
-        ncols=4,
+        ncols=_LEGEND_COLUMNS,
         fontsize=9.5,
         frameon=False,
         labelcolor=TEXT,
@@ -149,3 +180,20 @@ def legend(
         columnspacing=2.2,
     )
     axes.axis("off")
+
+
+def legend_rows(segments: Sequence[Segment], tiles: int) -> int:
+    """Return how many lines `legend` takes.
+
+    Examples
+    --------
+    >>> legend_rows([], 0)
+    0
+    """
+    entries = len(segments) + len(_kinds_of_clicks(segments)) + (0 < tiles < len(segments))
+    return math.ceil(entries / _LEGEND_COLUMNS)
+
+
+def _kinds_of_clicks(segments: Sequence[Segment]) -> list[bool]:
+    """Return which kinds of clicks there are, positive ones first."""
+    return sorted({click.positive for one in segments for click in one.clicks}, reverse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def report_of(
     entry: ModelEntry | None,
     seconds: Mapping[str, float],
     files: Mapping[str, str],
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report of one segmented CT.
 
@@ -61,6 +62,8 @@ def report_of(
         Further times by name, such as reading and the whole run.
     files : mapping
         Written files by kind.
+    warnings : sequence of str
+        Why the result may be wrong.
 
     Returns
     -------
@@ -79,8 +82,13 @@ def report_of(
             "size_ijk": list(result.geometry.size_ijk),
             "spacing_mm": [round(value, 6) for value in result.geometry.spacing_mm],
         },
-        "model": {**model, "grid_spacing_mm": round(result.grid_spacing_mm, 6)},
+        "model": {
+            **model,
+            "grid_spacing_mm": round(result.grid_spacing_mm, 6),
+            "grow": result.grow,
+        },
         "device": result.device,
+        "warnings": list(warnings),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "structures": _structures(result),
         "files": dict(files),

@@ -8,22 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.dicom_series import import_simpleitk, largest_series, read_series
+from CTSAM3DLib.dicom_series import chosen_series, import_simpleitk, read_series
 from CTSAM3DLib.errors import GeometryError, VolumeError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.nifti_check import check_nifti_complete, without_namesake
+from CTSAM3DLib.nifti_check import check_nifti, without_namesake
 from CTSAM3DLib.volume import Volume
 
 
-def read_volume(path: str | os.PathLike[str]) -> Volume:
+def read_volume(path: str | os.PathLike[str], series: str = "") -> Volume:
     """Read a CT volume.
 
     Parameters
     ----------
     path : path
         An image file (NIfTI, NRRD, MetaImage, DICOM and what else SimpleITK reads; a fourth
-        dimension of size one is dropped), or a folder of DICOM slices, of which the series with
-        most slices is taken.
+        dimension of size one is dropped), or a folder of DICOM slices.
+    series : str
+        Series Instance UID in a DICOM folder; by default the series with most slices is taken.
+        Of no effect for a file.
 
     Returns
     -------
@@ -33,15 +35,15 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
 
     Notes
     -----
-    ITK, which 3D Slicer uses too, reads NaN and infinite voxels of NIfTI files as 0; those of
-    other formats are refused. Files that GDCM cannot read are not part of a DICOM series: one
-    inside the stack leaves a gap, which is refused; one at its end shortens the volume.
+    Files that GDCM cannot read are not part of a DICOM series: one inside the stack leaves a gap,
+    which is refused; one at its end shortens the volume.
 
     Raises
     ------
     VolumeError
         No such file, not an image, a truncated or damaged one, several frames or values per
-        voxel, not 3D, NaN or infinite voxels, sheared axes, uneven DICOM slices, a tilted gantry.
+        voxel, not 3D, NaN or infinite voxels, sheared axes, uneven DICOM slices, a tilted gantry,
+        no such series.
     ImportError
         SimpleITK is not installed.
 
@@ -58,16 +60,18 @@ def read_volume(path: str | os.PathLike[str]) -> Volume:
         raise VolumeError(message)
     try:
         with _silent_itk():
-            array, geometry, name = _read_folder(place) if place.is_dir() else _read_file(place)
+            array, geometry, name = (
+                _read_folder(place, series) if place.is_dir() else _read_file(place)
+            )
         return Volume(array, geometry, name)
     except (VolumeError, GeometryError) as error:
         message = f"cannot use {place}: {error}"
         raise VolumeError(message) from error
 
 
-def _read_folder(folder: Path) -> tuple[Any, Geometry, str]:
-    """Return voxels, geometry and name of the largest DICOM series in a folder."""
-    uid, files = largest_series(folder)
+def _read_folder(folder: Path, series: str) -> tuple[Any, Geometry, str]:
+    """Return voxels, geometry and name of a DICOM series in a folder."""
+    uid, files = chosen_series(folder, series)
     name = f"{folder.resolve().name} (series {uid}, {len(files)} files)"
     if len(files) == 1:  # one slice, or all frames in one file
         return (*_read_file(Path(files[0]))[:2], name)
@@ -89,7 +93,7 @@ def _read_file(file: Path) -> tuple[Any, Geometry, str]:
             # The header first: a wrong kind of image is refused before its voxels are read.
             reader.ReadImageInformation()
             _check_header(reader.GetSize(), reader.GetNumberOfComponents())
-            check_nifti_complete(readable)
+            check_nifti(readable)
             image = _without_single_frame(reader.Execute())
     except RuntimeError as error:  # what SimpleITK raises
         message = f"expected a readable image, got: {_itk_reason(error)}"

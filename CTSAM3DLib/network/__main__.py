@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from CTSAM3DLib.network.export import lite_from_checkpoint, update_manifest, write_bundle
+from CTSAM3DLib.network.card import read_card
+from CTSAM3DLib.network.export import check_target, export_model, lite_from_checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,13 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--id", default="ctsam3d-lite")
     parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
     parser.add_argument(
-        "--card", type=Path, required=True, help="JSON: licence, training_data, quality"
+        "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
     )
     args = parser.parse_args(argv)
+    card = read_card(args.card)
+    check_target(args.manifest, args.id)
     model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
-    path = args.manifest.parent / f"{args.id}.pt"
-    checksum = write_bundle(model, path)
-    update_manifest(args.manifest, path, checksum, model, args.card)
+    path = export_model(model, args.manifest, card)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0
 

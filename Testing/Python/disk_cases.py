@@ -22,11 +22,11 @@ def geometry() -> Geometry:
     return Geometry(matrix, SHAPE)
 
 
-def write_ct(path: Path) -> Path:
+def write_ct(path: Path, offset_hu: int = 0) -> Path:
     """Write a CT of noise that SimpleITK reads."""
     import SimpleITK as sitk
 
-    values = np.random.default_rng(1).integers(-200, 200, SHAPE).astype(np.int16)
+    values = np.random.default_rng(1).integers(-200, 200, SHAPE).astype(np.int16) + offset_hu
     image = sitk.GetImageFromArray(values)
     origin, spacing, direction = geometry().lps()
     image.SetOrigin(origin)
@@ -35,6 +35,33 @@ def write_ct(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(image, str(path))
     return path
+
+
+def write_dicom(folder: Path, series: str, offset_hu: int = 0) -> Path:
+    """Add the same CT as a DICOM series of 16 slices to a folder."""
+    import SimpleITK as sitk
+
+    folder.mkdir(exist_ok=True)
+    values = np.random.default_rng(1).integers(-200, 200, SHAPE).astype(np.int16) + offset_hu
+    for k, pixels in enumerate(values):
+        image = sitk.GetImageFromArray(pixels[None])
+        image.SetSpacing((1.5, 1.5, 2.0))
+        place = geometry().ras_from_ijk((0, 0, k)) * (-1, -1, 1)
+        tags = {
+            "0008|0060": "CT",
+            "0020|000d": "1.2",
+            "0020|000e": series,
+            "0020|0013": str(k + 1),
+            "0020|0032": "\\".join(f"{value:g}" for value in place),
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+        }
+        for key, value in tags.items():
+            image.SetMetaData(key, value)
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(folder / f"{series}-{k}.dcm"))
+        writer.Execute(image)
+    return folder
 
 
 def write_clicks_file(path: Path, structures: dict[str, Any] | None = None) -> Path:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from CTSAM3DLib.errors import BundleError, CheckpointError, DeviceError
+from CTSAM3DLib.cli import main as cli_main
+from CTSAM3DLib.errors import BundleError, CheckpointError, DeviceError, OutputFileError
+from CTSAM3DLib.model_store import ModelStore
 from CTSAM3DLib.network.__main__ import main
 from CTSAM3DLib.network.build import build_lite, build_official
-from CTSAM3DLib.network.export import (
-    lite_from_checkpoint,
-    write_bundle,
-)
+from CTSAM3DLib.network.card import read_card
+from CTSAM3DLib.network.export import export_model, lite_from_checkpoint, write_bundle
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.torch_predictor import (
@@ -195,6 +195,88 @@ def test_export_writes_a_bundle_that_the_store_loads(
     entry = json.loads((folder / "models.json").read_text())["models"][1]
     assert entry["licence"] == "Apache-2.0"
     assert entry["bytes"] == (folder / "fresh.pt").stat().st_size
+
+
+CARD = {"licence": "MIT", "training_data": [{"name": "a", "licence": "MIT"}]}
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        (None, "expected a readable JSON file"),
+        ([], "expected the keys licence, training_data .*got list"),
+        ({}, r"expected the keys licence, training_data .*got \[\]"),
+        ({"licence": "MIT"}, r"got \['licence'\]"),
+        ({**CARD, "id": "x"}, r"got \['id', 'licence', 'training_data'\]"),
+        ({**CARD, "licence": None}, '"licence": expected text, got None'),
+        ({**CARD, "training_data": "a"}, "expected a list of objects, got 'a'"),
+        ({**CARD, "training_data": ["a"]}, "training data 1: expected an object with name and"),
+        ({**CARD, "training_data": [{"name": "a"}]}, r"name and licence, got \['name'\]"),
+        (
+            {**CARD, "training_data": [{"name": "a", "licence": 1}]},
+            '1, "licence": expected text, got 1',
+        ),
+        ({**CARD, "quality": 0.9}, '"quality": expected an object, got 0.9'),
+    ],
+)
+def test_export_refuses_a_card_before_anything_is_written(
+    model: PromptableModel,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    card: object,
+    said: str,
+) -> None:
+    path = tmp_path / "card.json"
+    path.write_text("{" if card is None else json.dumps(card))
+    with pytest.raises(BundleError, match=rf"card\.json: .*{said}"):
+        read_card(path)
+    checkpoint = _checkpoint(model, tmp_path / "last.pt")
+    words = ["export", str(checkpoint), str(tmp_path / "m" / "models.json"), "--card", str(path)]
+    assert cli_main(words) == 2
+    assert "card.json: " in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "identifier", "said"),
+    [
+        ("other.json", "x", "expected a manifest with the name models.json"),
+        ("models.json", "../x", r"expected an id of letters.*got '\.\./x'"),
+        ("models.json", "x.pt", r"expected an id of letters.*got 'x\.pt'"),
+        ("bad/models.json", "x", "expected a manifest of schema 1, got schema None"),
+    ],
+)
+def test_export_refuses_what_could_not_be_loaded_again(
+    model: PromptableModel, tmp_path: Path, manifest: str, identifier: str, said: str
+) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "models.json").write_text("{}")
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    words = [str(_checkpoint(model, tmp_path / "last.pt")), str(tmp_path / manifest)]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BundleError, match=said):
+        main([*words, "--id", identifier, "--card", str(tmp_path / "card.json")])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_export_makes_the_folder_and_keeps_bundle_and_manifest_in_step(
+    model: PromptableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "new" / "folder" / "models.json"
+    path = export_model(model, manifest, CARD)
+    assert ModelStore([manifest.parent]).default().path == path
+    before = {file: file.read_bytes() for file in manifest.parent.iterdir()}
+    assert sorted(file.name for file in before) == ["models.json", "small.pt"]
+
+    def fail(*_: object) -> None:
+        raise OutputFileError("no room")
+
+    monkeypatch.setattr("CTSAM3DLib.network.export.write_text_atomically", fail)
+    with torch.no_grad():
+        next(model.segmenter.parameters()).add_(1)
+    with pytest.raises(OutputFileError, match="no room"):
+        export_model(model, manifest, CARD)
+    assert {file: file.read_bytes() for file in manifest.parent.iterdir()} == before
 
 
 def test_an_altered_bundle_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -69,6 +70,18 @@ def test_segment_writes_all_files_and_names_them(
     assert re.search(rf"^liver +\+1 -0 +{voxels * 4.5 / 1000:.1f} +\d+\.\d\d$", printed, re.M)
     for path in (output, picture, report):
         assert f"wrote {path}\n" in printed
+
+
+@pytest.mark.parametrize("grow", [False, True])
+def test_grow_is_handed_on_and_reported(case: Path, grow: bool) -> None:
+    output, report = case / "x.seg.nrrd", case / "x.json"
+    words = ["segment", case / "ct.nrrd", "--clicks", case / "clicks.json", "--output", output]
+    assert run(*words, "--report", report, *["--grow"] * grow) == 0
+    assert json.loads(report.read_text())["model"]["grow"] is grow
+    (case / "table.csv").write_text("ct,clicks\nct.nrrd,clicks.json\n")
+    words = ["batch", case / "table.csv", "--output-dir", case / "out", "--no-pictures"]
+    assert run(*words, *["--grow"] * grow) == 0
+    assert json.loads((case / "out" / "batch_report.json").read_text())["settings"]["grow"] is grow
 
 
 def test_a_structure_that_came_out_empty_is_named_so(
@@ -158,7 +171,7 @@ def test_batch_runs_resumes_and_tells_failures_by_its_exit_code(
     printed = capsys.readouterr().out
     assert "done    ct\n" in printed
     assert "1 cases: 1 done, 0 skipped, 0 failed\n" in printed
-    assert f"wrote {case / 'out' / 'report.json'}" in printed
+    assert f"wrote {case / 'out' / 'batch_report.json'}" in printed
     table.write_text("ct,clicks\nct.nrrd,clicks.json\nnone.nrrd,clicks.json\n")
     assert run("batch", table, "--output-dir", case / "out", "--no-pictures") == 1
     printed = capsys.readouterr().out
@@ -249,3 +262,54 @@ def test_python_m_works_and_loads_no_torch_for_help() -> None:
     )
     assert "--clicks" in done.stdout
     assert not re.search(r"\| +(torch|matplotlib|SimpleITK)$", done.stderr, re.M)
+
+
+def test_a_terminal_that_lacks_letters_still_gets_names(case: Path) -> None:
+    code = (
+        "import sys; from CTSAM3DLib import cli; from CTSAM3DLib.errors import CTSAM3DError\n"
+        "def say(words):\n"
+        "    print('\\u809d 5 cm\\u00b3')\n"
+        "    raise CTSAM3DError('no \\u809d')\n"
+        "sys.modules['talk'] = type(sys)('talk'); sys.modules['talk'].main = say\n"
+        "cli.COMMANDS['talk'] = cli.Command('talk', '')\n"
+        "sys.exit(cli.main(['talk']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(cli.__file__).parent.parent,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout.decode() == "\\u809d 5 cm\\xb3" + os.linesep
+    assert done.stderr.decode() == "error: no \\u809d" + os.linesep
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of Windows close in another way")
+def test_a_closed_pipe_ends_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "CTSAM3DLib", "--help"],
+        cwd=Path(cli.__file__).parent.parent,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 141
+    assert done.stderr == b""
+
+
+def test_a_pipe_that_closes_during_a_command_is_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: object) -> None:
+        raise BrokenPipeError
+
+    module = SimpleNamespace(main=closed)
+    monkeypatch.setattr(cli, "import_module", lambda _: module)
+    monkeypatch.setattr(cli, "_forget_output", lambda: None)
+    assert run("models") == 141
+    assert capsys.readouterr().err == ""

@@ -14,8 +14,9 @@ from CTSAM3DLib.anatomical_planes import PLANES, AnatomicalGrid
 from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.errors import SegmentationFileError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.picture import write_picture
-from CTSAM3DLib.picture_parts import picture_colours
+from CTSAM3DLib.picture import _Picture, write_picture
+from CTSAM3DLib.picture_parts import draw_clicks, picture_colours
+from CTSAM3DLib.picture_view import LUNG_WINDOW_HU, body_box
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.segments import RegionMask, Segment
 from CTSAM3DLib.surface_view import render_surfaces, view_rotation
@@ -161,6 +162,127 @@ def test_same_colours_are_told_apart_and_dark_ones_raised() -> None:
     gaps = [np.linalg.norm(np.subtract(a, b)) for a, b in itertools.combinations(organs, 2)]
     assert min(gaps) > 0.25
     assert organs[0] == pytest.approx(np.array([206, 110, 84]) / 255, abs=1e-9)
+
+
+def drawn(volume: Volume, segments: list[Segment]) -> Any:
+    """Return the figure of a picture, drawn."""
+    figure = _Picture(volume, segments, (-160, 240)).drawn("title")
+    figure.canvas.draw()
+    return figure
+
+
+def legend_texts(figure: Any) -> list[str]:
+    return [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+
+
+def body_volume(shape: tuple[int, int, int] = (40, 60, 80)) -> tuple[Volume, NDArray[np.bool_]]:
+    """Return a CT of a ball of water in air, off the middle, and the mask of the ball."""
+    geometry = Geometry(np.diag([-1.0, -1, 1, 1]), shape)
+    inside = ball(geometry, (30, 20, shape[0] // 2), 14)
+    hu = np.where(inside, 40, -1000).astype(np.int16)
+    return Volume(hu, geometry, "ball"), inside
+
+
+def test_a_click_has_the_colour_of_its_kind_at_its_place() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 2), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, 40)
+    axes.set_ylim(0, 20)
+    clicks = [Click((0, 0, 0)), Click((0, 0, 0), positive=False)]
+    draw_clicks(axes, clicks, np.array([[10.0, 15.0], [30.0, 5.0]]))
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    assert pixels[50, 100].tolist() == [0x56, 0xB4, 0xE9]
+    assert pixels[150, 300].tolist() == [0xFF, 0x9F, 0x1C]
+    assert pixels[150, 100].tolist() == pixels[50, 300].tolist() == [255, 255, 255]
+
+
+def test_planes_are_cropped_to_the_body() -> None:
+    volume, mask = body_volume()
+    figure = drawn(volume, [Segment("a", RegionMask.from_full(mask))])
+    axial, coronal, sagittal = figure.axes[:3]
+    # The ball is 29 voxels wide, and there are 8 mm of air at each side, where there is room.
+    for axes in (axial, coronal):
+        assert np.ptp(axes.get_xlim()) == pytest.approx(45, abs=1.5)
+    assert np.ptp(sagittal.get_xlim()) == pytest.approx(43, abs=1.5)
+    assert np.ptp(axial.get_ylim()) == pytest.approx(43, abs=1.5)
+    assert np.ptp(coronal.get_ylim()) == pytest.approx(40, abs=1.5)
+
+
+def test_the_body_is_found_without_cables_but_with_arms() -> None:
+    ct = np.full((60, 50, 40), -1000.0)
+    assert body_box(ct).tolist() == [[0, 0, 0], [59, 49, 39]]
+    ct[20:40, 10:40] = 0
+    ct[50:55, 20:30] = 0
+    ct[2:4, 2:4, 2:4] = 0
+    assert body_box(ct).tolist() == [[20, 10, 0], [54, 39, 39]]
+
+
+def test_what_is_drawn_outside_the_body_stays_in_view(tmp_path: Path) -> None:
+    volume, mask = body_volume()
+    clicks = ClickHistory([Click(tuple(volume.geometry.ras_from_ijk((75, 50, 20))))])
+    figure = drawn(volume, [Segment("a", RegionMask.from_full(mask), clicks)])
+    assert np.ptp(figure.axes[0].get_xlim()) == pytest.approx(72, abs=1.5)
+
+
+def test_a_tile_of_lung_has_its_own_window() -> None:
+    volume, mask = body_volume()
+    air = np.zeros_like(mask)
+    air[5:10, 40:50, 60:70] = True
+    segments = [
+        Segment("lung", RegionMask.from_full(air)),
+        Segment("organ", RegionMask.from_full(mask)),
+    ]
+    figure = drawn(volume, segments)
+    limits = {axes.get_title(): axes.images[0].get_clim() for axes in figure.axes if axes.images}
+    assert limits["lung"] == LUNG_WINDOW_HU
+    assert limits["organ"] == (-160, 240)
+
+
+def test_the_legend_explains_only_marks_that_are_there() -> None:
+    volume, mask = body_volume()
+    region = RegionMask.from_full(mask)
+    inside, outside = Click((-30, -20, 20)), Click((-30, -50, 20), False)
+    for clicks, expected in (
+        ([], []),
+        ([inside], ["click inside"]),
+        ([inside, outside], ["click inside", "click outside"]),
+    ):
+        figure = drawn(volume, [Segment("a", region, ClickHistory(clicks))])
+        assert legend_texts(figure)[1:] == expected
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, []), (13, ["+ 1 more without a tile"])])
+def test_structures_without_a_tile_are_counted(count: int, said: list[str]) -> None:
+    volume, mask = body_volume()
+    segments = [Segment(f"s{n}", RegionMask.from_full(mask)) for n in range(count)]
+    assert legend_texts(drawn(volume, segments))[count:] == said
+
+
+@pytest.mark.parametrize("slices", [1, 2, 6, 20, 200])
+def test_letters_do_not_overlap_and_are_outlined(slices: int) -> None:
+    volume, mask = body_volume((slices, 60, 80))
+    figure = drawn(volume, [Segment("a", RegionMask.from_full(mask))])
+    for axes in figure.axes[:4]:
+        texts = [text for text in axes.texts if not text.get_text().endswith("mm")]
+        assert len(texts) == 5
+        for one, other in itertools.combinations(texts, 2):
+            boxes = [text.get_window_extent() for text in (one, other)]
+            assert not boxes[0].overlaps(boxes[1]), (one, other)
+        assert all(text.get_path_effects() for text in texts)
+
+
+def test_names_in_chinese_are_drawn_without_a_warning(tmp_path: Path) -> None:
+    volume, mask = body_volume()
+    segments = [
+        Segment(name, RegionMask.from_full(mask)) for name in ("\u809d\u810f", "\u0643\u0628\u062f")
+    ]
+    write_picture(tmp_path / "a.png", volume, segments, title="\u809d")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
 def magenta(path: Path) -> NDArray[np.bool_]:

@@ -16,11 +16,11 @@ from CTSAM3DLib.segmentation_io import read_segmentation
 
 pytest.importorskip("torch")
 
-# Case, label ids by anatomy, and the least Dice of any of them: an error of geometry gives 0.
-CASES = {
-    "totalsegmentator__abdomen_slab": ("liver", "spleen", "kidney_left"),
-    "lidc__chest": ("heart", "aorta"),
-    "openkbp__pt_201": ("brainstem", "mandible"),
+# The Dice of the bundled model after one click, measured, less 0.1.
+LEAST_DICE = {
+    "totalsegmentator__abdomen_slab": {"liver": 0.61, "spleen": 0.68, "kidney_left": 0.41},
+    "lidc__chest": {"heart": 0.30, "aorta": 0.32},
+    "openkbp__pt_201": {"brainstem": 0.71, "mandible": 0.57},
 }
 
 
@@ -33,14 +33,14 @@ def _deepest_ras(mask_kji: np.ndarray, image: sitk.Image) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", LEAST_DICE)
 def test_clicks_of_a_real_ct_become_segments(case: str, shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "ct" / case
     image = sitk.ReadImage(str(folder / "labels.nii.gz"))
     labels = sitk.GetArrayFromImage(image)
     ids = {name: int(i) for i, name in json.loads((folder / "labels.json").read_text()).items()}
     structures = {
-        name: {"positive": [_deepest_ras(labels == ids[name], image)]} for name in CASES[case]
+        name: {"positive": [_deepest_ras(labels == ids[name], image)]} for name in LEAST_DICE[case]
     }
     clicks = tmp_path / "clicks.json"
     clicks.write_text(json.dumps({"coordinate_system": "RAS", "structures": structures}))
@@ -49,14 +49,13 @@ def test_clicks_of_a_real_ct_become_segments(case: str, shared_data: Path, tmp_p
     arguments += ["--output", str(out["seg.nrrd"]), "--picture", str(out["png"])]
     assert main([*arguments, "--report", str(out["json"])]) == 0
     stored = read_segmentation(out["seg.nrrd"])
-    assert [segment.name for segment in stored.segments] == list(CASES[case])
+    assert [segment.name for segment in stored.segments] == list(LEAST_DICE[case])
     report = json.loads(out["json"].read_text())
     voxel_cm3 = float(np.prod(image.GetSpacing())) / 1000
-    scores = []
+    scores = {}
     for segment, told in zip(stored.segments, report["structures"], strict=True):
         mask = segment.mask.full(labels.shape)
         assert told["volume_cm3"] == pytest.approx(mask.sum() * voxel_cm3, rel=1e-3)
-        scores.append(dice(mask, labels == ids[segment.name]))
-    assert min(scores) > 0.1
-    assert float(np.mean(scores)) > 0.35
+        scores[segment.name] = dice(mask, labels == ids[segment.name])
+    assert {name: d for name, d in scores.items() if d < LEAST_DICE[case][name]} == {}
     assert out["png"].stat().st_size > 20_000

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from CTSAM3DLib.dicom_series import series_note
 from CTSAM3DLib.errors import CTSAM3DError, VolumeError
 from CTSAM3DLib.volume_io import read_volume
 
@@ -177,13 +178,50 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         read_volume(tmp_path / "gone.nii")
 
 
-def test_nan_is_refused_with_its_place(tmp_path: Path) -> None:
-    array = np.zeros((4, 5, 6), np.float32)
-    array[1, 2, 3] = np.nan
-    _write(array, tmp_path / "nan.nrrd", np.eye(3))
-    text = r"nan\.nrrd: expected finite voxels, got 1 .* IJK \(3, 2, 1\)"
+@pytest.mark.parametrize("suffix", ["nii", "nii.gz", "hdr", "img", "nrrd", "mha", "vtk"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_is_refused_with_its_place(
+    tmp_path: Path, suffix: str, dtype: type, value: float
+) -> None:
+    # ITK alone takes such voxels of a NIfTI file as 0: water, or an organ.
+    array = np.zeros((4, 5, 6), dtype)
+    array[1, 2, 3] = array[3, 4, 5] = value
+    _write(array, tmp_path / f"nan.{suffix}", np.eye(3))
+    text = r"nan\.\w+.*: expected finite voxels, got 2 NaN or infinite, .* IJK \(3, 2, 1\)"
     with pytest.raises(VolumeError, match=text):
-        read_volume(tmp_path / "nan.nrrd")
+        read_volume(tmp_path / f"nan.{suffix}")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_nan_far_into_a_scaled_nifti_is_found(tmp_path: Path, order: str) -> None:
+    array = np.zeros((130, 80, 60), f"{order}f4")  # more than one piece of the file
+    array[100, 70, 50] = array[129, 79, 59] = np.nan
+    image = nib.Nifti1Image(array, np.eye(4), nib.Nifti1Header(endianness=order))
+    image.header.set_data_dtype(np.float32)
+    image.header.set_slope_inter(2.0, -1024.0)
+    nib.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(VolumeError, match=r"got 2 NaN .* IJK \(100, 70, 50\)"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
+def test_infinite_only_after_slope_and_intercept_is_refused(tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.float32)
+    image = nib.Nifti1Image(np.full((3, 4, 5), 1e30, np.float32), np.eye(4), header)
+    nib.save(image, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[112:120] = np.array([1e30, 0], "<f4").tobytes()  # scl_slope, scl_inter
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(VolumeError, match="got 60 NaN or infinite"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_a_header_that_says_unscaled_with_nan_is_read(tmp_path: Path) -> None:
+    # nibabel writes NaN as slope and intercept of an image that is not scaled.
+    array = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii")
+    assert np.array_equal(read_volume(tmp_path / "a.nii").array_kji, array.transpose())
 
 
 def test_nifti_2_is_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
@@ -375,6 +413,22 @@ def test_the_series_with_most_slices_is_taken_and_named(
     volume = read_volume(tmp_path / "ct")
     assert volume.geometry.size_ijk == (6, 5, 4)
     assert f"series {SERIES}.2, 4 files" in volume.name
+
+
+def test_a_series_is_chosen_by_its_uid(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    _write_series(tmp_path / "ct", hu + 7, _stack(4), SeriesInstanceUID=SERIES + ".1")
+    assert series_note(tmp_path / "ct") is None
+    _write_series(tmp_path / "ct", hu, _stack(4))
+    first, second = f"{SERIES}.1", f"{SERIES}.2"
+    assert f"series {first}, 4 files" in read_volume(tmp_path / "ct").name
+    volume = read_volume(tmp_path / "ct", second)
+    assert f"series {second}, 4 files" in volume.name
+    assert np.array_equal(volume.array_kji, hu.astype(int) - 1024)
+    note = series_note(tmp_path / "ct") or ""
+    assert note.startswith(f"took series {first} (4 slices)")
+    assert note.endswith(f": {second} (4 slices)")
+    with pytest.raises(VolumeError, match=f"expected the series 9 in .*, got {first}, {second}"):
+        read_volume(tmp_path / "ct", "9")
 
 
 def test_one_slice_is_read_from_its_folder_and_from_its_file(

@@ -1,0 +1,77 @@
+"""The card of a model: licence, training data and quality, as JSON beside a training run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.errors import BundleError
+
+_KEYS = ("licence", "training_data", "quality")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Read the card of a model.
+
+    Parameters
+    ----------
+    path : Path
+        JSON: ``licence`` of the weights, ``training_data`` (a list of objects with ``name``,
+        ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object).
+
+    Returns
+    -------
+    dict
+        Entries for the manifest.
+
+    Raises
+    ------
+    BundleError
+        The file cannot be read, an entry is missing, unknown or of another form.
+
+    Examples
+    --------
+    >>> read_card(Path("no-such-card.json"))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: no-such-card.json: expected a readable JSON file, got ...
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        message = f"{path}: expected a readable JSON file, got {error}"
+        raise BundleError(message) from error
+    if not isinstance(card, Mapping) or not {*_KEYS[:2]} <= set(card) <= set(_KEYS):
+        got = sorted(card) if isinstance(card, Mapping) else type(card).__name__
+        message = f"{path}: expected the keys licence, training_data and optionally quality"
+        raise BundleError(f"{message}, got {got}")
+    _check_text(card["licence"], f'{path}: "licence"')
+    data = card["training_data"]
+    if not isinstance(data, list):
+        message = f'{path}: "training_data": expected a list of objects, got {data!r:.80}'
+        raise BundleError(message)
+    for number, item in enumerate(data, start=1):
+        _check_data_set(item, f"{path}: training data {number}")
+    if not isinstance(card.get("quality", {}), Mapping):
+        message = f'{path}: "quality": expected an object, got {card["quality"]!r:.80}'
+        raise BundleError(message)
+    return dict(card)
+
+
+def _check_data_set(item: Any, what: str) -> None:
+    """Raise BundleError unless an object names a data set and its licence."""
+    if not isinstance(item, Mapping) or not {"name", "licence"} <= set(item):
+        got = sorted(item) if isinstance(item, Mapping) else repr(item)[:80]
+        message = f"{what}: expected an object with name and licence, got {got}"
+        raise BundleError(message)
+    for key, value in item.items():
+        _check_text(value, f'{what}, "{key}"')
+
+
+def _check_text(value: Any, what: str) -> None:
+    """Raise BundleError unless a value is text."""
+    if not isinstance(value, str) or not value.strip():
+        message = f"{what}: expected text, got {value!r:.80}"
+        raise BundleError(message)
