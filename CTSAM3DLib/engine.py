@@ -168,6 +168,11 @@ class SegmentationEngine:
         """Whether requests are under way or not drained."""
         return self._worker.pending > 0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: then requests raise."""
+        return not self._worker.is_running
+
     def choose(self, choice: ModelChoice) -> None:
         """Use another model, device or way for later requests."""
         self.choice = choice

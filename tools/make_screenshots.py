@@ -6,6 +6,7 @@ Run as ``make screenshots``. Clicks are real mouse events; the window is the tes
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing" / "Slicer")]
 from Testing import HeadlessSlicer  # noqa: E402
 
 WAIT_S = 120.0
+ORGANS = ("liver", "kidney_left", "kidney_right", "lung_left", "gallbladder")
 
 
 def main() -> int:
@@ -37,8 +39,9 @@ def main() -> int:
     window.create_views()
     HeadlessSlicer.load_modules(sorted((REPOSITORY / "CTSAM3D").glob("*.py")))
     studio = Studio(window)
-    for name, clicks in (("effect-1-click", 1), ("effect-5-clicks", 5)):
+    for name, clicks in (("effect-1-click", 1), ("effect", 5)):
         studio.effect(folder / f"{name}.png", clicks)
+    studio.panel(folder / "panel.png")
     print(f"wrote {len(list(folder.glob('*.png')))} pictures to {folder}")
     return 0
 
@@ -90,6 +93,48 @@ class Studio:
         picture.release()
         case.close()
         slicer.mrmlScene.RemoveNode(case.segmentation)
+
+    def panel(self, path: Path, names: tuple[str, ...] = ORGANS) -> None:
+        """Segment several organs from the stored clicks and draw the panel of the module."""
+        import slicer
+
+        logic = slicer.util.getModuleLogic("CTSAM3D")
+        clicks = {name: self._positions(name) for name in names}
+        segmentation = logic.segment(self.volume, clicks)
+        representation = slicer.modules.ctsam3d.widgetRepresentation()
+        representation.enter()
+        widget = representation.self()
+        widget._parameterNode.volume = self.volume
+        widget._parameterNode.segmentation = segmentation
+        self._idle(3.0)
+        widget.ui.segmentsTable.selectRow(0)
+        picture = self._window.TestWindow(representation, 1280, 860)
+        slicer.util.setSliceViewerLayers(background=self.volume, fit=True)
+        xy_of = importlib.import_module("view_mouse").xy_of
+        for view in ("Red", "Yellow", "Green"):
+            xy_of(view, self.clicks[names[0]]["clicks"][0][:3])
+        segmentation.CreateClosedSurfaceRepresentation()
+        slicer.app.layoutManager().threeDWidget(0).threeDView().resetFocalPoint()
+        self._idle(1.0)
+        picture.picture(path)
+        picture.release()
+        representation.exit()
+
+    def _positions(self, name: str) -> dict[str, list[list[float]]]:
+        rows = self.clicks[name]["clicks"]
+        return {
+            "positive": [row[:3] for row in rows if row[3]],
+            "negative": [row[:3] for row in rows if not row[3]],
+        }
+
+    @staticmethod
+    def _idle(seconds: float) -> None:
+        import slicer
+
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.01)
 
     @staticmethod
     def _settle() -> None:

@@ -144,6 +144,11 @@ class ClickController:
     # ---- answers
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its engine has ended and will answer no more."""
+        return self.engine.is_closed
+
+    @property
     def busy(self) -> bool:
         """Whether answers are awaited."""
         return bool(self._jobs)

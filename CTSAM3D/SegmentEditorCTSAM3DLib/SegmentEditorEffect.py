@@ -85,9 +85,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.setDefaults()
 
     def activate(self):
-        logic = slicer.util.getModuleLogic("CTSAM3D")
         self._keepOtherSegments()  # the node tells the editor, which may activate once more
         self.deactivate()
+        logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
         logic.prepare()
         self._node = self.scriptedEffect.parameterSetNode()
@@ -145,6 +145,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             return True
         away = callerInteractor.GetShiftKey() or callerInteractor.GetControlKey()
         positive = self.options.isInside() != bool(away)
+        if self.editor.controller.is_closed:  # the module was reloaded meanwhile
+            self.activate()
         self.editor.click(self._world(callerInteractor, viewWidget), positive)
         return True
 

@@ -53,6 +53,7 @@ def test_library_imports_with_numpy_and_scipy_alone(repository: Path, modules: s
         env={**os.environ, "PYTHONPATH": str(repository)},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -89,6 +90,7 @@ def test_contracts_report_planted_imports(repository: Path, tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,
     )
     broken = {line for line in done.stdout.splitlines() if " BROKEN" in line}

@@ -195,6 +195,16 @@ class RobustnessTest(unittest.TestCase):
         points = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
         self.assertEqual([node.GetName() for node in points], [])
 
+    def test_module_reloaded_under_the_effect(self):
+        self.click()
+        slicer.util.reloadScriptedModule("CTSAM3D")
+        self.case.logic = slicer.util.getModuleLogic("CTSAM3D")
+        engine = SegmentationEngine(lambda model, device: self.case.predictor)
+        self.case.logic.setEngine(engine)
+        self.click(ASIDE)
+        self.assertEqual(len(self.case.clicks()), 2)
+        self.assertTrue(self.case.mask()[20, 22, 35])
+
     # ---- more than one of things
 
     def test_two_editors_do_not_disturb_each_other(self):

@@ -321,7 +321,9 @@ class HandOverTest(StateTestCase):
             slicer.util.loadScene(path)
             self.case.settle()
         self.assertEqual(self.case.rows(), [*rows, ("Spleen", "0 / 0", "0.0")])
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode"), 1)
+        nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+        ours = [node for node in nodes if node.GetAttribute("ModuleName") == "CTSAM3D"]
+        self.assertEqual(len(ours), 1)
         self.case.volume = self.case.parameters.volume
         self.ui.segmentsTable.selectRow(0)
         np.testing.assert_array_equal(self.case.mask(), mask)
