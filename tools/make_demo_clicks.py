@@ -64,8 +64,8 @@ def chosen(shared, volume, truth) -> tuple[ClickHistory, float]:
         found = next_click(truth, session.mask, volume.geometry.spacing_mm, rng)
         if found is None or best > GOOD_ENOUGH or len(session.clicks) >= MOST_CLICKS:
             break
-        (k, j, i), positive = found
-        session.add_click(volume.geometry.ras_from_ijk((i, j, k)), positive)
+        ijk, positive = found
+        session.add_click(volume.geometry.ras_from_ijk(ijk), positive)
         score = dice(session.mask, truth)
         if score <= best:
             session.undo()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import time
@@ -52,6 +51,7 @@ class Studio:
     def __init__(self, window: Any) -> None:
         import slicer
 
+        from CTSAM3DLib.clicks_io import read_clicks
         from CTSAM3DLib.phantom import torso_phantom
 
         self._window = window
@@ -63,8 +63,7 @@ class Studio:
         display = self.volume.GetDisplayNode()
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(400, 40)
-        stored = REPOSITORY / "Resources" / "SampleData" / "torso_phantom_clicks.json"
-        self.clicks = json.loads(stored.read_text())["structures"]
+        self.clicks = read_clicks(REPOSITORY / "Resources/SampleData/torso_phantom_clicks.json")
 
     def effect(self, path: Path, count: int, name: str = "liver") -> None:
         """Click in the slice views and draw the Segment Editor."""
@@ -82,11 +81,11 @@ class Studio:
         case.editor.setCurrentSegmentID(segment_id)
         picture = self._window.TestWindow(case.editor)
         case.activate("CT-SAM3D")
-        for row in self.clicks[name]["clicks"][:count]:
-            click("Red", row[:3], [] if row[3] else ["Shift"])
+        for one in self.clicks[name][:count]:
+            click("Red", one.position_ras, [] if one.positive else ["Shift"])
             self._settle()
         for view in ("Red", "Yellow", "Green"):
-            xy_of(view, self.clicks[name]["clicks"][0][:3])
+            xy_of(view, self.clicks[name][0].position_ras)
         case.segmentation.CreateClosedSurfaceRepresentation()
         slicer.app.layoutManager().threeDWidget(0).threeDView().resetFocalPoint()
         picture.picture(path)
@@ -99,8 +98,7 @@ class Studio:
         import slicer
 
         logic = slicer.util.getModuleLogic("CTSAM3D")
-        clicks = {name: self._positions(name) for name in names}
-        segmentation = logic.segment(self.volume, clicks)
+        segmentation = logic.segment(self.volume, {name: self.clicks[name] for name in names})
         representation = slicer.modules.ctsam3d.widgetRepresentation()
         representation.enter()
         widget = representation.self()
@@ -112,20 +110,13 @@ class Studio:
         slicer.util.setSliceViewerLayers(background=self.volume, fit=True)
         xy_of = importlib.import_module("view_mouse").xy_of
         for view in ("Red", "Yellow", "Green"):
-            xy_of(view, self.clicks[names[0]]["clicks"][0][:3])
+            xy_of(view, self.clicks[names[0]][0].position_ras)
         segmentation.CreateClosedSurfaceRepresentation()
         slicer.app.layoutManager().threeDWidget(0).threeDView().resetFocalPoint()
         self._idle(1.0)
         picture.picture(path)
         picture.release()
         representation.exit()
-
-    def _positions(self, name: str) -> dict[str, list[list[float]]]:
-        rows = self.clicks[name]["clicks"]
-        return {
-            "positive": [row[:3] for row in rows if row[3]],
-            "negative": [row[:3] for row in rows if not row[3]],
-        }
 
     @staticmethod
     def _idle(seconds: float) -> None:
