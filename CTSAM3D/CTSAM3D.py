@@ -31,8 +31,11 @@ from CTSAM3DModuleLib.panel_nodes import default_volume
 from CTSAM3DModuleLib.panel_sections import Panel
 
 from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.resources import resource_path
+from CTSAM3DLib.terminology import TERM_FILE
 
 DRAIN_INTERVAL_MS = 15
+LINGER_S = 0.010
 
 
 @parameterNodeWrapper
@@ -69,16 +72,20 @@ class CTSAM3D(ScriptedLoadableModule):
         self.parent.acknowledgementText = _(
             "Implements CT-SAM3D, arXiv 2403.15063. Independent of its authors."
         )
-        slicer.app.connect("startupCompleted()", self.registerSampleData)
+        slicer.app.connect("startupCompleted()", self.onStartup)
         if getattr(slicer.modules, "segmenteditor", None) is not None:
             # Loaded into a running Slicer: the signal has been sent. Twice does no harm.
-            self.registerSampleData()
+            self.onStartup()
 
-    def registerSampleData(self):
-        """Offer a generated torso with clicks in module Sample Data."""
+    def onStartup(self):
+        """Offer a generated torso in module Sample Data, and our anatomies as terminology."""
         from CTSAM3DModuleLib import sample_data
 
         sample_data.register(Path(self.resourcePath("Icons")))
+        terminologies = getattr(slicer.modules, "terminologies", None)
+        if terminologies is not None:
+            path = str(resource_path(TERM_FILE))
+            terminologies.logic().LoadTerminologyFromFile(path)
 
 
 class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMethods):
@@ -100,6 +107,8 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
         self._timer.connect("timeout()", self.drainResults)
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self.addObserver(slicer.mrmlScene, closing, self._onSceneStartClose)
+        removed = slicer.vtkMRMLScene.NodeRemovedEvent
+        self.addObserver(slicer.mrmlScene, removed, self._onNodeRemoved)
 
     @property
     def engine(self):
@@ -126,13 +135,14 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
     def prepare(self):
         """Load the model in spare time, if PyTorch is there, so that the first click is quick."""
         if importlib.util.find_spec("torch") is not None:
-            self.controller.engine.prepare()
+            self.controller.prepare()
 
     def drainResults(self):
         """Write the answers that have come; the timer calls it."""
+        self.controller.linger(LINGER_S)
         with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
             self.controller.drain()
-        if not self.controller.busy:
+        if not self.controller.busy and not self.controller.engine.idling:
             self._timer.stop()
 
     def close(self):
@@ -149,6 +159,9 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
     def _startTimer(self):
         if not self._timer.isActive():
             self._timer.start()
+
+    def _onNodeRemoved(self, caller, event):
+        self.controller.forget_missing()
 
     def _onSceneStartClose(self, caller, event):
         self.controller.reset()

@@ -13,6 +13,7 @@ import numpy as np
 
 from CTSAM3DLib.block_array import BlockArray
 from CTSAM3DLib.bounding_box import BoundingBox
+from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.predictor import Predictor
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session import InteractiveSession
@@ -21,8 +22,8 @@ from CTSAM3DLib.volume import MaskUpdate, Volume
 from CTSAM3DLib.worker import SessionWorker
 
 T = TypeVar("T")
-SAME_MASK_SHARE = 0.02
-"""A mask that differs from what its clicks give in less than this share of it was not edited."""
+Structure = tuple[Hashable, "ModelChoice", Hashable]
+"""Key of a session: volume, choice, structure."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class ClickRequest:
     present : MaskUpdate, optional
         The present mask, where it may be another one than what this engine answered last for
         `before`: painted by hand, imported, or loaded from a file.
+    session : int
+        Number, chosen by the asker, of the session that is to hold the structure.
+    continued : bool
+        Whether that session is relied upon to hold the present mask. Without this and without
+        `present`, the structure begins anew, empty.
     """
 
     volume: Volume
@@ -76,6 +82,8 @@ class ClickRequest:
     before: ClickHistory
     after: ClickHistory
     present: MaskUpdate | None = None
+    session: int = 0
+    continued: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +122,10 @@ class ClickProgress:
 
     request: ClickRequest
     update: MaskUpdate
+
+
+class StaleSessionError(CTSAM3DError):
+    """The session that a request relies on is gone: ask again with the present mask."""
 
 
 def bundled_predictor(model: str | Path | None, device: str) -> Predictor:
@@ -169,6 +181,11 @@ class SegmentationEngine:
         return self._worker.pending > 0
 
     @property
+    def idling(self) -> bool:
+        """Whether something is being prepared in spare time."""
+        return self._worker.idling
+
+    @property
     def is_closed(self) -> bool:
         """Whether `close` was called: then requests raise."""
         return not self._worker.is_running
@@ -177,19 +194,27 @@ class SegmentationEngine:
         """Use another model, device or way for later requests."""
         self.choice = choice
 
-    def request(self, request: ClickRequest) -> Future[ClickAnswer]:
+    def request(
+        self, request: ClickRequest, choice: ModelChoice | None = None
+    ) -> Future[ClickAnswer]:
         """Queue a request.
+
+        Parameters
+        ----------
+        request : ClickRequest
+            What is there and what is wanted.
+        choice : ModelChoice, optional
+            Default: `choice` of the engine, now.
 
         Returns
         -------
         Future
-            Ends with a `ClickAnswer`, or with the error of session or model. A request that
+            Ends with a `ClickAnswer`, or with the error of session or model; with a
+            `StaleSessionError` if the session that the request relies on is gone. A request that
             fails leaves everything as it was.
         """
-        worker = self._worker
-        return worker.submit(
-            self._sessions.answer, request, self.choice, worker.cancelled, worker.post
-        )
+        worker, chosen = self._worker, choice or self.choice
+        return worker.submit(self._sessions.answer, request, chosen, worker.cancelled, worker.post)
 
     def run(self, function: Callable[[Predictor], T]) -> Future[T]:
         """Queue a function of the loaded model, for work without clicks of a user."""
@@ -227,10 +252,8 @@ class _Sessions:
 
     load_predictor: Callable[[str | Path | None, str], Predictor]
     _predictors: dict[tuple[str | Path | None, str], Predictor] = field(default_factory=dict)
-    _roots: dict[tuple[Hashable, ModelChoice], InteractiveSession] = field(default_factory=dict)
-    _structures: dict[tuple[Hashable, ModelChoice, Hashable], InteractiveSession] = field(
-        default_factory=dict
-    )
+    _roots: dict[tuple[Hashable, float | None], InteractiveSession] = field(default_factory=dict)
+    _structures: dict[Structure, tuple[int, InteractiveSession]] = field(default_factory=dict)
 
     def predictor(self, choice: ModelChoice) -> Predictor:
         """Return the model of a choice; the one used before is let go."""
@@ -244,12 +267,29 @@ class _Sessions:
     def root(self, request: ClickRequest, choice: ModelChoice) -> InteractiveSession:
         """Return the session without clicks whose image embeddings all structures share."""
         predictor = self.predictor(choice)
-        key = (request.volume_key, choice)
+        key = (request.volume_key, choice.spacing_mm)
         if key not in self._roots:
             self._roots[key] = InteractiveSession.for_volume(
-                request.volume, predictor, choice.spacing_mm, grow=choice.grow
+                request.volume, predictor, choice.spacing_mm
             )
         return self._roots[key]
+
+    def session(self, request: ClickRequest, choice: ModelChoice) -> InteractiveSession:
+        """Take out the session of a structure, with its state that of the clicks before."""
+        root = self.root(request, choice)
+        number, session = self._structures.pop(_structure(request, choice), (None, None))
+        if number != request.session or (request.present is None and not request.continued):
+            number, session = None, None
+        if session is None and request.continued:
+            message = f"expected session {request.session} of the structure, got none"
+            raise StaleSessionError(message)
+        if session is None:
+            session = InteractiveSession(root.encoder, grow=choice.grow)
+        if request.present is None:
+            session.set_clicks(request.before)
+        else:
+            _align(session, request.before, request.present)
+        return session
 
     def answer(
         self,
@@ -260,35 +300,33 @@ class _Sessions:
     ) -> ClickAnswer:
         """Bring the session of a structure from the clicks before to those after."""
         started = perf_counter()
-        root = self.root(request, choice)
-        key = (request.volume_key, choice, request.structure_key)
-        session = self._structures.pop(key, None)
-        if session is None:
-            session = root.for_another_structure()
-        if request.present is None:
-            session.set_clicks(request.before)
-        else:
-            _align(session, request.before, request.present)
+        session = self.session(request, choice)
         session.cancelled = cancelled
         session.on_patch = _Reporter(request, session.state, post)
-        update = session.set_clicks(request.after)
+        try:
+            update = session.set_clicks(request.after)
+        finally:
+            if not cancelled():  # else the state may be less than what its clicks stand for
+                self._structures[_structure(request, choice)] = (request.session, session)
         if request.present is not None:
             update = _difference(request.present, session)
-        if not cancelled():  # else the state is less than what its clicks stand for
-            self._structures[key] = session
         seconds = perf_counter() - started
         return ClickAnswer(update, seconds, session.timings_ms, session.predictor.device)
 
     def warm_up(self, request: ClickRequest, choice: ModelChoice, click: Click) -> None:
         """Encode the patch of a click."""
         root = self.root(request, choice)
-        key = (request.volume_key, choice, request.structure_key)
-        self._structures.get(key, root).warm_up(click.position_ras)
+        _, session = self._structures.get(_structure(request, choice), (0, root))
+        session.warm_up(click.position_ras)
 
     def forget(self, volume_key: Hashable) -> None:
         """Drop the sessions of a volume."""
         self._roots = {k: v for k, v in self._roots.items() if k[0] != volume_key}
         self._structures = {k: v for k, v in self._structures.items() if k[0] != volume_key}
+
+
+def _structure(request: ClickRequest, choice: ModelChoice) -> Structure:
+    return (request.volume_key, choice, request.structure_key)
 
 
 @dataclass(eq=False)
@@ -310,9 +348,7 @@ def _align(session: InteractiveSession, before: ClickHistory, present: MaskUpdat
     if len(before) > 0 and len(session.clicks) == 0:
         # From a file, perhaps: then the clicks alone give the mask, soft borders included.
         session.set_clicks(before)
-        box, stored = _changed(present, session)
-        differing = int((stored.read(box) != session.state.mask.read(box)).sum())
-        if differing <= SAME_MASK_SHARE * int(present.mask_kji.sum()):
+        if _changed(present, session)[0].is_empty:
             return
     session.rebase(before, present)
 

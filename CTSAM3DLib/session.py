@@ -172,6 +172,11 @@ class InteractiveSession(SessionSteps):
         return self._encoder.volume
 
     @property
+    def encoder(self) -> PatchEncoder:
+        """Volume, model grid, model, and the embeddings that other sessions may share."""
+        return self._encoder
+
+    @property
     def predictor(self) -> Predictor:
         """The model."""
         return self._encoder.predictor

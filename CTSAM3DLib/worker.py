@@ -47,6 +47,11 @@ class SessionWorker:
         return self._executor is not None
 
     @property
+    def idling(self) -> bool:
+        """Whether an idle task waits or runs."""
+        return self._idle_task is not None and not self._idle_task.done()
+
+    @property
     def pending(self) -> int:
         """Number of submitted tasks that `drain` has not returned yet; idle tasks do not count."""
         return len(self._waiting)

@@ -6,17 +6,21 @@ which a timer calls.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 import slicer
 
-from CTSAM3DLib.engine import ClickAnswer, ClickProgress, ClickRequest, SegmentationEngine
+from CTSAM3DLib.engine import (
+    ClickRequest,
+    ModelChoice,
+    SegmentationEngine,
+)
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.slicer_adapter import (
-    SegmentTarget,
     VolumeIdentity,
     click_from_world_ras,
     volume_from_node,
@@ -25,15 +29,15 @@ from CTSAM3DLib.slicer_adapter import (
 )
 from CTSAM3DLib.slicer_adapter.labelmaps import boxed
 from CTSAM3DLib.volume import MaskUpdate, Volume
+from CTSAM3DModuleLib.answering import Answering
 from CTSAM3DModuleLib.jobs import Job, Outcome
 from CTSAM3DModuleLib.memory import MaskMemory, Place
 from CTSAM3DModuleLib.targets import EditTarget
 
-MOST_TRIES = 3
 KEPT_VOLUMES = 2
 
 
-class ClickController:
+class ClickController(Answering):
     """Keeps segments, their click tags and the engine in step.
 
     A segment is always written as one step of undo that holds voxels and clicks; the tag of the
@@ -51,6 +55,8 @@ class ClickController:
     def __init__(self, scene: slicer.vtkMRMLScene, engine: SegmentationEngine) -> None:
         self.scene = scene
         self.engine = engine
+        # Each editor keeps its own states for undo; what one writes, all can take back.
+        self.undo_keepers: dict[Hashable, Callable[[Any], bool]] = {}
         self.finished: list[Callable[[Outcome], None]] = []
         self.started: list[Callable[[], None]] = []
         self._jobs: dict[Future[Any], Job] = {}
@@ -106,7 +112,7 @@ class ClickController:
             At once, with nothing changed.
         """
         target.check()
-        geometry = self._volume(target)[1].geometry
+        geometry = self.volume(target)[1].geometry
         for click in clicks:
             geometry.voxel_from_ras(click.position_ras)
         before = self.clicks(target)
@@ -119,12 +125,29 @@ class ClickController:
             return
         try:
             click = click_from_world_ras(position_world_ras, target.volume_node)
-            identity, volume = self._volume(target)
+            identity, volume = self.volume(target)
         except CTSAM3DError:
             return
         nothing = ClickHistory()
         request = ClickRequest(volume, identity, self._structure(target), nothing, nothing)
         self.engine.warm_up(request, click)
+        self._tell_started()
+
+    def prepare(self) -> None:
+        """Load the model in spare time."""
+        self.engine.prepare()
+        self._tell_started()
+
+    def new_session(self) -> int:
+        """Return the number of a session for a request beside the clicks of a user."""
+        return self._memory.new_session()
+
+    def forget_missing(self) -> None:
+        """Let go of volumes that have left the scene."""
+        for identity in list(self._volumes):
+            if self.scene.GetNodeByID(identity.node_id) is None:
+                del self._volumes[identity]
+                self.engine.forget(identity)
 
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
         """Replace the mask by a function of it, as one step of undo; the clicks stay.
@@ -139,7 +162,7 @@ class ClickController:
         new = function(old)
         box = old.bbox.union(new.bbox)
         update = MaskUpdate(boxed(new, box), box)
-        write_segment(self._segment(target), target.limited(update), None, target.save_state)
+        write_segment(self._segment(target), target.limited(update), None, self._saver(target))
 
     # ---- answers
 
@@ -153,13 +176,15 @@ class ClickController:
         """Whether answers are awaited."""
         return bool(self._jobs)
 
-    def drain(self) -> None:
-        """Write the answers that have come."""
-        for item in self.engine.drain():
-            if isinstance(item, ClickProgress):
-                self._show_part(item)
-            elif item in self._jobs:
-                self._finish(self._jobs.pop(item), item)
+    def linger(self, seconds: float) -> None:
+        """Wait a moment for an answer, so that the engine's thread gets to run Python.
+
+        In Slicer the main thread holds Python's lock while it waits for events.
+        """
+        if self._jobs:
+            wait(list(self._jobs), seconds, FIRST_COMPLETED)
+        elif self.engine.idling:
+            time.sleep(seconds)
 
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
@@ -215,101 +240,36 @@ class ClickController:
         after: ClickHistory,
         added: Click | None,
         tries: int = 1,
+        choice: ModelChoice | None = None,
     ) -> None:
-        identity, volume = self._volume(target)
+        identity, volume = self.volume(target)
+        chosen = choice or self.engine.choice
+        place = Place(target.key, identity, chosen, before)
         chained = any(job.target.key == target.key for job in self._jobs.values())
-        present = None
-        if not chained:
-            present = self._memory.mask_unless_known(target, self._place(target, identity, before))
-        request = ClickRequest(volume, identity, self._structure(target), before, after, present)
-        future = self.engine.request(request)
-        self._jobs[future] = Job(target, before, after, added, identity, request, tries)
+        start = self._memory.chained(place) if chained else self._memory.start(target, place)
+        request = ClickRequest(
+            volume,
+            identity,
+            self._structure(target),
+            before,
+            after,
+            start.present,
+            start.session,
+            start.continued,
+        )
+        future = self.engine.request(request, chosen)
+        place = Place(target.key, identity, chosen, after)
+        self._jobs[future] = Job(target, before, after, added, place, request, tries)
+        self._tell_started()
+
+    def _tell_started(self) -> None:
         for callback in self.started:
             callback()
-
-    def _finish(self, job: Job, future: Future[ClickAnswer]) -> None:
-        target = job.target
-        if not self._still_applies(job):
-            self._drop_later(target)
-            self._tell(Outcome(target, self._clicks_now(target)))
-            return
-        if future.cancelled() or future.exception() is not None:
-            self._drop_later(target)
-            error = None if future.cancelled() else future.exception()
-            partial = job.parts > 0
-            self._tell(Outcome(target, self._clicks_now(target), None, error, partial))
-            return
-        if self._changed_meanwhile(job):
-            self._drop_later(target)
-            self._again(job)
-            return
-        try:
-            self._write(job, future.result().update)
-        except CTSAM3DError as error:
-            self._drop_later(target)
-            self._tell(Outcome(target, self._clicks_now(target), None, error))
-            return
-        self._tell(Outcome(target, job.after, future.result()))
-
-    def _still_applies(self, job: Job) -> bool:
-        """Tell whether segment and volume are there, the volume with the voxels of the request."""
-        try:
-            return job.target.exists(self.scene) and (
-                volume_identity(job.target.volume_node) == job.identity
-            )
-        except CTSAM3DError:  # the volume has no voxels any more
-            return False
-
-    def _show_part(self, progress: ClickProgress) -> None:
-        """Write a part of an answer; all parts and the rest are one step of undo."""
-        found = [job for job in self._jobs.values() if job.request is progress.request]
-        for job in found:
-            if self._still_applies(job) and not self._changed_meanwhile(job):
-                self._write(job, progress.update)
-                job.parts += 1
-
-    def _write(self, job: Job, update: MaskUpdate) -> None:
-        target = job.target
-        save = _nothing if job.parts else target.save_state
-        write_segment(self._segment(target), target.limited(update), job.after, save)
-        self._memory.remember(target, self._place(target, job.identity, job.after))
-
-    def _changed_meanwhile(self, job: Job) -> bool:
-        """Tell whether somebody drew, undid or loaded since the request."""
-        target = job.target
-        return self._memory.has_changed(target) or target.stored_clicks() != job.stored
-
-    def _again(self, job: Job) -> None:
-        """Ask again from what is there now.
-
-        Not for a moved or removed click, which has lost its list, nor for one that was undone
-        while its parts were coming.
-        """
-        before = self._clicks_now(job.target)
-        if job.added is None or job.parts or job.tries >= MOST_TRIES:
-            self._tell(Outcome(job.target, before))
-            return
-        self._submit(job.target, before, before.added(job.added), job.added, job.tries + 1)
-
-    def _drop_later(self, target: EditTarget) -> None:
-        """Drop requests that build on one that came to nothing."""
-        self._memory.distrust(target)
-        self._jobs = {f: job for f, job in self._jobs.items() if job.target.key != target.key}
-
-    def _clicks_now(self, target: EditTarget) -> ClickHistory:
-        return target.stored_clicks() if target.exists(self.scene) else ClickHistory()
-
-    def _segment(self, target: EditTarget) -> SegmentTarget:
-        logic = self.editor_logic(target.editor_node)
-        return SegmentTarget(target.segmentation_node, target.segment_id, target.volume_node, logic)
 
     def _structure(self, target: EditTarget) -> Hashable:
         return (self._generation, *target.key)
 
-    def _place(self, target: EditTarget, identity: VolumeIdentity, clicks: ClickHistory) -> Place:
-        return (target.key, identity, self.engine.choice, clicks)
-
-    def _volume(self, target: EditTarget) -> tuple[VolumeIdentity, Volume]:
+    def volume(self, target: EditTarget) -> tuple[VolumeIdentity, Volume]:
         """Return a volume as the engine takes it; the last ones are kept."""
         identity = volume_identity(target.volume_node)
         volume = self._volumes.pop(identity, None)
@@ -321,11 +281,3 @@ class ClickController:
             del self._volumes[oldest]
             self.engine.forget(oldest)
         return identity, volume
-
-    def _tell(self, outcome: Outcome) -> None:
-        for callback in list(self.finished):
-            callback(outcome)
-
-
-def _nothing() -> None:
-    """Save no state."""

@@ -14,14 +14,26 @@ from CTSAM3DLib.model_store import ModelStore
 
 ROI = "ROI"
 DEFAULT = "default"
+AUTO = "auto"
 ERROR_STYLE = "color: #c03000"
 
 
 def device_names():
     """Return the devices to choose from; GPUs one by one once PyTorch is loaded."""
-    torch = sys.modules.get("torch")
-    count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
-    return ["auto", "cpu", *(f"cuda:{index}" for index in range(count))]
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    try:
+        count = cuda.device_count() if cuda is not None and cuda.is_available() else 0
+    except (AttributeError, RuntimeError):  # PyTorch is just being imported on another thread
+        count = 0
+    return [AUTO, "cpu", *(f"cuda:{index}" for index in range(count))]
+
+
+def set_defaults(scriptedEffect):
+    """Give the parameters that have no value their first one; needs no options."""
+    scriptedEffect.setParameterDefault("Model", DEFAULT)
+    scriptedEffect.setParameterDefault("Device", AUTO)
+    scriptedEffect.setParameterDefault("Grow", "0")
+    scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
 
 
 class EffectOptions:
@@ -71,13 +83,6 @@ class EffectOptions:
     def smoothingMm(self):
         """Return how strongly to smooth."""
         return self.scriptedEffect.doubleParameter("SmoothingMm")
-
-    def setDefaults(self):
-        """Give the parameters that have no value their first one."""
-        self.scriptedEffect.setParameterDefault("Model", DEFAULT)
-        self.scriptedEffect.setParameterDefault("Device", "auto")
-        self.scriptedEffect.setParameterDefault("Grow", "0")
-        self.scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
 
     def updateFromMRML(self):
         """Show the parameters."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from CTSAM3DLib.engine import ClickAnswer, ClickRequest
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.slicer_adapter import VolumeIdentity
+from CTSAM3DModuleLib.memory import Place
 from CTSAM3DModuleLib.targets import EditTarget
 
 
@@ -43,10 +44,15 @@ class Job:
     before: ClickHistory
     after: ClickHistory
     added: Click | None
-    identity: VolumeIdentity
+    place: Place
     request: ClickRequest
     tries: int = 1
     parts: int = 0
+
+    @property
+    def identity(self) -> VolumeIdentity:
+        """The volume with the voxels of the request."""
+        return self.place.identity
 
     @property
     def stored(self) -> ClickHistory:

@@ -3,34 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+from CTSAM3DLib.engine import ModelChoice
+from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.slicer_adapter import VolumeIdentity
 from CTSAM3DLib.volume import MaskUpdate
 from CTSAM3DModuleLib.targets import EditTarget
 
-Place = tuple[Any, ...]
+EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything that decides an answer: structure, volume, model and clicks."""
+
+    structure: Hashable
+    identity: VolumeIdentity
+    choice: ModelChoice
+    clicks: ClickHistory
+
+    @property
+    def series(self) -> tuple[Hashable, VolumeIdentity, ModelChoice]:
+        """What one session of the engine stands for."""
+        return (self.structure, self.identity, self.choice)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a request starts: see `ClickRequest`."""
+
+    session: int
+    continued: bool
+    present: MaskUpdate | None = None
 
 
 class MaskMemory:
-    """Digests of segments: as they were at the last request, and after each answer.
-
-    A *place* is a target's key with everything that decides an answer: volume, model, clicks.
-    """
+    """Digests of segments as they were at the last request and after each answer."""
 
     def __init__(self) -> None:
         self._stamped: dict[Hashable, tuple[Hashable, str]] = {}
         self._expected: dict[Hashable, str] = {}
         self._answered: dict[Place, str] = {}
+        self._sessions: dict[Any, int] = {}
+        self._numbers = count(1)
 
-    def mask_unless_known(self, target: EditTarget, place: Place) -> MaskUpdate | None:
-        """Return the present mask, or None if the engine has made it itself at this place."""
+    def new_session(self) -> int:
+        """Return a number that no session has yet."""
+        return next(self._numbers)
+
+    def start(self, target: EditTarget, place: Place) -> Start:
+        """Return how to ask from what is in the segment now."""
         digest = self._digest(target)
         self._expected[target.key] = digest
-        is_start = not place[-1]
-        if digest == self._answered.get(place, "empty" if is_start else None):
-            return None
+        session = self._sessions.get(place.series)
+        if session is not None and digest == self._answered.get(place):
+            return Start(session, continued=True)
         self._answered[place] = digest
-        return target.mask()
+        if digest == EMPTY and not place.clicks:
+            session = None  # nothing of an older session is wanted
+        if session is None:
+            session = self._sessions[place.series] = self.new_session()
+        if digest == EMPTY and not place.clicks:
+            return Start(session, continued=False)
+        return Start(session, continued=False, present=target.mask())
+
+    def chained(self, place: Place) -> Start:
+        """Return how to ask from an answer that is still under way."""
+        session = self._sessions.get(place.series)
+        # With another model there is none: the engine will say so, and the asker starts again.
+        return Start(self.new_session() if session is None else session, continued=True)
 
     def remember(self, target: EditTarget, place: Place) -> None:
         """Take the voxels, just written, as the answer for a place."""
@@ -40,15 +84,17 @@ class MaskMemory:
 
     def has_changed(self, target: EditTarget) -> bool:
         """Tell whether somebody else has changed the voxels since the last request or answer."""
-        return self._digest(target) != self._expected[target.key]
+        return self._digest(target) != self._expected.get(target.key)
 
     def distrust(self, target: EditTarget) -> None:
         """Have the engine take the voxels as they are at the next request."""
-        self._answered = {k: v for k, v in self._answered.items() if k[0] != target.key}
+        key = target.key
+        self._answered = {p: v for p, v in self._answered.items() if p.structure != key}
+        self._sessions = {s: v for s, v in self._sessions.items() if s[0] != key}
 
     def clear(self) -> None:
-        """Forget all segments."""
-        for memory in (self._stamped, self._expected, self._answered):
+        """Forget all segments; numbers of sessions do not come back."""
+        for memory in (self._stamped, self._expected, self._answered, self._sessions):
             memory.clear()
 
     def _digest(self, target: EditTarget) -> str:

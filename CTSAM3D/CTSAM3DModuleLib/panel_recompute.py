@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.engine import ClickAnswer, ClickRequest
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.slicer_adapter import VolumeIdentity, volume_from_node, volume_identity
+from CTSAM3DLib.slicer_adapter import VolumeIdentity, volume_identity
 from CTSAM3DModuleLib.controller import ClickController
 from CTSAM3DModuleLib.interaction import Status
 from CTSAM3DModuleLib.targets import EditTarget
@@ -113,9 +113,9 @@ class Recomputer:
     def _ask(self, target: EditTarget) -> _Job:
         target.check()
         clicks = self.controller.clicks(target)
-        identity = volume_identity(target.volume_node)
-        volume = volume_from_node(target.volume_node)
-        request = ClickRequest(volume, identity, _SESSION, ClickHistory(), clicks)
+        identity, volume = self.controller.volume(target)
+        nothing, number = ClickHistory(), self.controller.new_session()
+        request = ClickRequest(volume, identity, _SESSION, nothing, clicks, session=number)
         return _Job(target, clicks, identity, self.controller.engine.request(request))
 
     def _finish(self, job: _Job) -> None:

@@ -16,6 +16,7 @@ from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError,
 from CTSAM3DModuleLib.torch_setup import _is_old as is_old
 
 POLL_MS = 100
+JOIN_S = 0.05
 UTILITIES = "PyTorchUtils"
 
 
@@ -81,6 +82,8 @@ class TorchSection:
             return True
 
     def _poll(self) -> None:
+        if self._thread is not None:
+            self._thread.join(JOIN_S)  # lets the thread run Python: Slicer holds its lock
         if self._thread is None or not self._thread.is_alive():
             self.close()
             self._show(self.setup.state())

@@ -71,6 +71,7 @@ class Workplace(PanelNodes, VTKObservationMixin):
         """Begin: show markers, take over what the Segment Editor edits."""
         if self.editor is None:
             self.editor = ClickEditor(self.logic.controller, self.tell)
+            self.logic.controller.undo_keepers["panel"] = self._keep_state
             self.logic.controller.started.append(self._on_started)
             self.logic.controller.finished.append(self._on_finished)
         self.update()
@@ -194,7 +195,7 @@ class Workplace(PanelNodes, VTKObservationMixin):
     def remove_structure(self) -> None:
         """Remove the structure, as one step of undo."""
         if self.segment_id:
-            self.editor_logic().SaveStateForUndo()
+            self.logic.controller.save_for_undo(self.segmentation, self.logic.editorNode())
             self.segmentation.GetSegmentation().RemoveSegment(self.segment_id)
             self.refresh()
 
@@ -206,6 +207,13 @@ class Workplace(PanelNodes, VTKObservationMixin):
         if logic.GetMaximumNumberOfUndoStates() < UNDO_STATES:
             logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
         return logic
+
+    def _keep_state(self, segmentation: Any) -> bool:
+        """Keep a state in the panel's undo, also while the panel is closed; True if so."""
+        if self.logic.editorNode().GetSegmentationNode() is not segmentation:
+            return False
+        self.editor_logic().SaveStateForUndo()
+        return True
 
     def can_undo(self) -> bool:
         """Tell whether there is a step to take back; what is under way counts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import slicer
@@ -38,8 +37,6 @@ class EditTarget:
         The clicked volume.
     editor_node : vtkMRMLSegmentEditorNode
         Its masks and its overwrite mode are honoured.
-    save_state : callable, optional
-        Saves the state for undo; default: that of the controller.
     roi_node : vtkMRMLMarkupsROINode, optional
         Voxels outside this box are left alone.
     """
@@ -48,7 +45,6 @@ class EditTarget:
     segment_id: str
     volume_node: slicer.vtkMRMLScalarVolumeNode
     editor_node: slicer.vtkMRMLSegmentEditorNode
-    save_state: Callable[[], object] | None = None
     roi_node: slicer.vtkMRMLMarkupsROINode | None = None
 
     @property

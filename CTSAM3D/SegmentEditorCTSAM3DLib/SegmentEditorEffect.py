@@ -7,7 +7,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from CTSAM3DModuleLib.effect_options import EffectOptions
+from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
 from CTSAM3DModuleLib.interaction import ClickEditor
 from CTSAM3DModuleLib.targets import EditTarget
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
@@ -36,6 +36,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.requireSegments = True
         super().__init__(scriptedEffect)
         self.editor = None
+        self.options = None
+        self._controller = None
+        self._hoverTimer = qt.QTimer()
+        self._hoverTimer.setSingleShot(True)
+        self._hoverTimer.setInterval(HOVER_MS)
         self._node = None
         self._nodeTag = 0
         self._observed = None
@@ -68,13 +73,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.clearButton.connect("clicked()", self.onClear)
         self.options.cancelButton.connect("clicked()", self.onCancel)
         self.options.onRefine = self.onRefine
-        self._hoverTimer = qt.QTimer()
-        self._hoverTimer.setSingleShot(True)
-        self._hoverTimer.setInterval(HOVER_MS)
         self._hoverTimer.connect("timeout()", self.onHover)
 
     def cleanup(self):
         self.deactivate()
+        if self._controller is not None:
+            self._controller.undo_keepers.pop(id(self), None)
+        if self.options is None:  # ended before it was ever shown
+            return
         self._hoverTimer.disconnect("timeout()", self.onHover)
         self.options.undoButton.disconnect("clicked()", self.onRemoveLast)
         self.options.clearButton.disconnect("clicked()", self.onClear)
@@ -82,13 +88,16 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.cleanup()
 
     def setMRMLDefaults(self):
-        self.options.setDefaults()
+        set_defaults(self.scriptedEffect)  # comes before the options in an editor that has a node
 
     def activate(self):
         self._keepOtherSegments()  # the node tells the editor, which may activate once more
         self.deactivate()
         logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
+        self._controller = logic.controller
+        self._controller.undo_keepers[id(self)] = self._saveState
+        set_defaults(self.scriptedEffect)
         logic.prepare()
         self._node = self.scriptedEffect.parameterSetNode()
         modified = vtk.vtkCommand.ModifiedEvent
@@ -118,11 +127,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.updateTarget()
 
     def updateGUIFromMRML(self):
+        if self.options is None:
+            return
         self.options.updateFromMRML()
         self.updateTarget()
 
     def updateMRMLFromGUI(self):
-        self.options.updateMRML()
+        if self.options is not None:
+            self.options.updateMRML()
 
     def processViewNodeEvents(self, callerViewNode, eventId, viewWidget):
         """Markers follow the views by themselves."""
@@ -136,14 +148,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             return False
         if eventId != vtk.vtkCommand.LeftButtonPressEvent or callerInteractor.GetAltKey():
             return False
+        away = callerInteractor.GetShiftKey() or callerInteractor.GetControlKey()
         xy = callerInteractor.GetEventPosition()
-        if self.editor.markers.is_near(viewWidget.mrmlSliceNode(), xy):
+        if not away and self.editor.markers.is_near(viewWidget.mrmlSliceNode(), xy):
             return False  # the hand means the marker: to drag it
         if self._isPlacing():
             return False
         if not self.scriptedEffect.confirmCurrentSegmentVisible():
             return True
-        away = callerInteractor.GetShiftKey() or callerInteractor.GetControlKey()
         positive = self.options.isInside() != bool(away)
         if self.editor.controller.is_closed:  # the module was reloaded meanwhile
             self.activate()
@@ -202,10 +214,17 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
                 segmentId,
                 volume,
                 node,
-                self.scriptedEffect.saveStateForUndo,
                 self.options.roiNode(),
             )
         )
+
+    def _saveState(self, segmentation):
+        """Keep a state in this editor's undo, also for what another one writes; True if so."""
+        node = self.scriptedEffect.parameterSetNode()
+        if node is None or node.GetSegmentationNode() is not segmentation:
+            return False
+        self.scriptedEffect.saveStateForUndo()
+        return True
 
     def _observe(self, segmentation):
         """Hear of undo, redo and changes by others, which may bring other clicks."""

@@ -11,7 +11,14 @@ import slicer
 from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.geometry import BoundingBox
 from CTSAM3DLib.slicer_adapter.frames import geometry_from_node, linear_matrix_between, name_of
-from CTSAM3DLib.slicer_adapter.labelmaps import boxed, nothing, resampled, stored_mask, tight
+from CTSAM3DLib.slicer_adapter.labelmaps import (
+    boxed,
+    nothing,
+    resampled,
+    same_lattice,
+    stored_mask,
+    tight,
+)
 from CTSAM3DLib.slicer_adapter.tags import describe_segment, segment_of
 from CTSAM3DLib.volume import MaskUpdate
 
@@ -147,7 +154,10 @@ def read_segment(
     lattice, mask = stored_mask(segmentation_node, segment_id)
     if lattice is None:
         return nothing()
-    moved, _ = resampled(mask, lattice, to_segmentation @ geometry.ijk_to_ras)
+    wanted = to_segmentation @ geometry.ijk_to_ras
+    # Mostly both share their voxels; resampling a large segment takes seconds.
+    same = same_lattice(lattice, wanted, mask.bbox)
+    moved = mask if same else resampled(mask, lattice, wanted)[0]
     inside = moved.bbox.intersection(BoundingBox.from_shape(geometry.shape_kji))
     return tight(MaskUpdate(boxed(moved, inside), inside))
 

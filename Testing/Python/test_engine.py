@@ -47,7 +47,13 @@ def ask(engine: SegmentationEngine, volume: Volume):
 
     def ask(before, after, present=None, structure="liver", key="ct"):
         request = ClickRequest(
-            volume, key, structure, ClickHistory(before), ClickHistory(after), present
+            volume,
+            key,
+            structure,
+            ClickHistory(before),
+            ClickHistory(after),
+            present,
+            continued=present is None and len(before) > 0,
         )
         return engine.request(request).result(30)
 

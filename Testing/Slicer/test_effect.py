@@ -12,6 +12,8 @@ from ball_predictor import RADIUS
 from ctsam3d_case import NAME, CTSAM3DCase
 from view_mouse import click, drag, xy_of
 
+from CTSAM3DLib.engine import SegmentationEngine
+
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
 BALL_MM3 = 4 / 3 * np.pi * (2.0 * RADIUS) ** 3  # the model looks at voxels of 2.29 mm
@@ -233,9 +235,50 @@ class EffectTest(unittest.TestCase):
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         interaction.SetCurrentInteractionMode(interaction.Place)
         self.assertIsNotNone(self.case.editor.activeEffect())
+        self.click(ASIDE)
+        self.assertEqual(len(self.case.clicks()), 0)
         interaction.SetCurrentInteractionMode(interaction.ViewTransform)
         self.click(MIDDLE)
         self.assertEqual(len(self.case.clicks()), 1)
+
+    def test_a_correction_right_beside_a_marker(self):
+        self.click(MIDDLE)
+        self.click((50.0, 44.0, 60.0), modifiers=["Shift"])
+        self.assertEqual([c.positive for c in self.case.clicks()], [True, False])
+
+    def test_a_hidden_segment_is_shown_before_it_is_clicked(self):
+        display = self.case.segmentation.GetDisplayNode()
+        display.SetSegmentVisibility("organ", False)
+        self.click(MIDDLE)
+        self.assertTrue(display.GetSegmentVisibility("organ"))
+
+    def test_hovering_uses_the_chosen_model(self):
+        asked = []
+
+        def load(model, device):
+            asked.append((model, device))
+            return self.case.predictor
+
+        self.case.logic.setEngine(SegmentationEngine(load))
+        options = self.case.effect.options
+        options.deviceBox.currentIndex = options.deviceBox.findData("cpu")
+        self.click_far_away_and_back(MIDDLE)
+        self.case.effect.onHover()
+        end = time.monotonic() + 20
+        while not self.case.predictor.encoded and time.monotonic() < end:
+            time.sleep(0.005)
+        self.assertEqual(asked, [(None, "cpu")])
+
+    def test_left_effect_hears_nothing(self):
+        self.click_far_away_and_back(MIDDLE)
+        effect, node = self.case.effect, self.case.node
+        self.assertTrue(effect._hoverTimer.active)
+        self.case.editor.setActiveEffect(None)
+        self.assertFalse(effect._hoverTimer.active)
+        self.assertEqual(effect._observations, [])
+        self.assertIsNone(effect._node)
+        node.Modified()
+        self.assertIsNone(effect.editor)
 
     def test_markers_vanish_with_the_effect(self):
         self.click(MIDDLE)
