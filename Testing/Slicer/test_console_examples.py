@@ -32,6 +32,9 @@ class ConsoleExamplesTest(ConsoleCase):
         self.addCleanup(folder.cleanup)
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(folder.name)
+        # Slicer takes relative names from the folder of the scene that was saved or loaded last.
+        self.addCleanup(slicer.mrmlScene.SetRootDirectory, slicer.mrmlScene.GetRootDirectory())
+        slicer.mrmlScene.SetRootDirectory(folder.name)
         self.prepare_folder(Path("cts"))
 
     def prepare_folder(self, folder):
