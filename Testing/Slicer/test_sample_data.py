@@ -41,7 +41,7 @@ class SampleDataTest(unittest.TestCase):
 
     def test_torso_is_offered_once_with_a_picture(self):
         (source,) = self.sources()
-        slicer.modules.CTSAM3DInstance.registerSampleData()
+        slicer.modules.CTSAM3DInstance.onStartup()
         self.assertEqual(self.sources(), [source])
         size = source.thumbnailFileName and Path(source.thumbnailFileName).read_bytes()[16:24]
         self.assertEqual(np.frombuffer(size, ">u4").tolist(), [260, 280])
