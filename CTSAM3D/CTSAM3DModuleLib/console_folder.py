@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.batch import REPORT_NAME, BatchRun
+from CTSAM3DLib.batch import REPORT_NAME, TABLE_NAME, BatchRun
 from CTSAM3DLib.batch_table import BatchCase, read_table
 from CTSAM3DLib.case import Case, LoadedModel
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
 from CTSAM3DLib.model_manifest import ModelEntry
 from CTSAM3DLib.model_store import resolve_model
+from CTSAM3DLib.output_check import check_outputs
 from CTSAM3DLib.predictor import Predictor
 from CTSAM3DLib.segmentation_io import SUFFIX
 from CTSAM3DModuleLib.console import NO_TORCH, Progress
@@ -43,7 +44,7 @@ def segment_folder(
         see `CTSAM3DLib.batch_table.read_table`.
     output_dir : str or Path
         Another folder; made if it is missing. Gets a ``.seg.nrrd`` and a ``.json`` for each case,
-        ``report.json`` and ``report.csv``.
+        ``batch_report.json`` and ``batch_report.csv``.
     choice : ModelChoice, optional
         Model, device, and whether structures are followed beyond the patches of their clicks.
     progress : callable, optional
@@ -53,7 +54,7 @@ def segment_folder(
     Returns
     -------
     dict
-        The content of ``report.json``: ``cases`` has ``status``, and ``error`` or ``report``, of
+        The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or ``report``, of
         each case.
 
     Raises
@@ -62,8 +63,8 @@ def segment_folder(
         No cases, a table that cannot be understood, or the output folder is the input folder.
     BundleError, DeviceError, ImportError
         The model cannot be loaded.
-    OSError
-        Nothing can be written there.
+    OutputFileError
+        Nothing can be written there, or a result would take the place of an input.
     """
     source, output = Path(folder_or_table), Path(output_dir)
     chosen = choice or ModelChoice()
@@ -71,6 +72,10 @@ def segment_folder(
         cases = cases_in_folder(source, output)
     else:
         cases = read_table(source, output, pictures=False)
+    reports = {"report": output / REPORT_NAME, "table": output / TABLE_NAME}
+    inputs = [path for item in cases for path in item.case.inputs]
+    tables = [] if source.is_dir() else [source]
+    check_outputs([*(item.case.files for item in cases), reports], [*tables, *inputs])
     models = _Models(logic, chosen)
     output.mkdir(parents=True, exist_ok=True)
     batch = BatchRun(output, models.take, models.settings, chosen.spacing_mm, grow=chosen.grow)

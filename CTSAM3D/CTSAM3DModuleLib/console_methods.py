@@ -118,7 +118,7 @@ class ConsoleMethods:
         Returns
         -------
         dict
-            The content of ``report.json``; see `console_folder.segment_folder`.
+            The content of ``batch_report.json``; see `console_folder.segment_folder`.
         """
         choice = ModelChoice(model=model, device=device, grow=grow)
         return console_folder.segment_folder(self, folderOrTable, outputDir, choice, progress)

@@ -14,7 +14,13 @@ from CTSAM3DModuleLib.console_folder import cases_in_folder
 from segmentation_case import ball_volume
 
 from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, DeviceError, NodeError
+from CTSAM3DLib.errors import (
+    ClickOutsideVolumeError,
+    ClicksFileError,
+    DeviceError,
+    NodeError,
+    OutputFileError,
+)
 
 CLICKS = {"liver": {"positive": [INSIDE]}, "spleen": {"positive": [OTHER]}}
 
@@ -195,6 +201,17 @@ class FolderTest(ConsoleCase):
         report = self.logic.segmentFolder(table, self.output)
         self.assertEqual(self.states(report), {"first": "failed", "second": "done"})
         self.assertIn("DeviceError", report["cases"][0]["error"])
+
+    def test_results_never_take_the_place_of_inputs(self):
+        self.ct("a.nrrd")
+        self.clicks("a.json", INSIDE)
+        before = (self.folder / "a.json").read_bytes()
+        table = self.folder / "table.csv"
+        table.write_text("ct,clicks,output\na.nrrd,a.json,a.seg.nrrd\n", encoding="utf-8")
+        with self.assertRaisesRegex(OutputFileError, "a.json"):
+            self.logic.segmentFolder(table, self.folder)
+        self.assertEqual((self.folder / "a.json").read_bytes(), before)
+        self.assertFalse((self.folder / "a.seg.nrrd").exists())
 
     def test_model_that_cannot_be_loaded_stops_the_batch(self):
         self.ct("a.nrrd")
