@@ -54,8 +54,8 @@ def segment_folder(
     Returns
     -------
     dict
-        The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or ``report``, of
-        each case.
+        The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or
+        ``report``, of each case.
 
     Raises
     ------
