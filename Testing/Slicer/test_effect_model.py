@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import tempfile
 import unittest
+from pathlib import Path
 
 import numpy as np
 import slicer
 from ctsam3d_case import CTSAM3DCase
 from view_mouse import click
 
-from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine, bundled_predictor
 from CTSAM3DLib.metrics import dice
 from CTSAM3DLib.phantom import torso_phantom
+from CTSAM3DLib.resources import resource_path
 
 # Deep inside the structures, RAS mm; least Dice, some 0.1 below what the bundled model gives.
 CLICKS = {
@@ -49,6 +53,25 @@ class BundledModelTest(unittest.TestCase):
                     i, j, k = ijk[:3].astype(int)
                     self.assertTrue(mask[k, j, i])
                 self.assertGreater(dice(mask, self.truth[name]), least)
+
+    def test_damaged_model_file(self):
+        source = resource_path("Models/models.json")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shutil.copy(source, folder)
+            bundle = folder / "ctsam3d-lite.pt"
+            content = source.with_name(bundle.name).read_bytes()
+            for damage in (content[:1000], content[:-1] + bytes([content[-1] ^ 1])):
+                bundle.write_bytes(damage)
+                engine = SegmentationEngine(lambda model, device: bundled_predictor(bundle, device))
+                self.case.logic.setEngine(engine)
+                click("Red", CLICKS["liver"][0][0])
+                self.case.settle(120)
+                status = self.case.effect.editor.status
+                self.assertEqual(status.kind, "error")
+                self.assertIn("expected", status.text)
+                self.assertEqual(self.case.mask().sum(), 0)
+                self.assertEqual(len(self.case.clicks()), 0)
 
     def matrix(self):
         matrix = slicer.vtkMRMLSliceNode().GetXYToRAS()
