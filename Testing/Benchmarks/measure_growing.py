@@ -2,7 +2,7 @@
 
 Usage: measure_growing.py CASE_FOLDER [CASE_FOLDER ...]
 
-    OMP_NUM_THREADS=1 python Testing/Benchmarks/measure_growing.py ../shared/data/ct/lidc__chest
+    PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py ../shared/data/ct/lidc__chest
 """
 
 from __future__ import annotations
