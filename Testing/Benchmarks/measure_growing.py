@@ -1,8 +1,9 @@
 """Print how much growing beyond the patch gains on labelled CTs, as a Markdown table.
 
-Usage: measure_growing.py CASE_FOLDER [CASE_FOLDER ...]
+Usage, from the root of the repository:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py ../shared/data/ct/lidc__chest
+    PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py \\
+        ../shared/data/ct/totalsegmentator__abdomen_slab ../shared/data/ct/lidc__chest
 """
 
 from __future__ import annotations
