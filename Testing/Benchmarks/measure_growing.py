@@ -2,8 +2,8 @@
 
 Usage, from the root of the repository:
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py \\
-        ../shared/data/ct/totalsegmentator__abdomen_slab ../shared/data/ct/lidc__chest
+    PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py
+        CASE_FOLDER [CASE_FOLDER ...]
 """
 
 from __future__ import annotations
