@@ -14,6 +14,7 @@ from slicer.util import VTKObservationMixin
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DModuleLib.controller import Outcome
+from CTSAM3DModuleLib.editor_node import keep_other_segments, segment_events
 from CTSAM3DModuleLib.interaction import ClickEditor, Status
 from CTSAM3DModuleLib.panel_nodes import PanelNodes
 from CTSAM3DModuleLib.panel_recompute import Recomputer
@@ -21,13 +22,6 @@ from CTSAM3DModuleLib.panel_recompute import Recomputer
 POLL_MS = 50
 UNDO_STATES = 24  # Slicer takes one for the present state
 KEPT_LATENCIES = 5
-OVERWRITE_CHOSEN = "CTSAM3D.OverwriteChosen"
-SEGMENT_EVENTS = (
-    "SegmentAdded",
-    "SegmentRemoved",
-    "SegmentModified",
-    "SourceRepresentationModified",
-)
 
 
 class Workplace(PanelNodes, VTKObservationMixin):
@@ -146,8 +140,7 @@ class Workplace(PanelNodes, VTKObservationMixin):
         self.removeObservers()
         self._segmentation = node
         if node is not None:
-            for name in SEGMENT_EVENTS:
-                event = getattr(slicer.vtkSegmentation, name)
+            for event in segment_events():
                 self.addObserver(node.GetSegmentation(), event, self._on_segments)
 
     def _on_segments(self, caller: Any = None, event: Any = None) -> None:
@@ -156,9 +149,7 @@ class Workplace(PanelNodes, VTKObservationMixin):
     def _hand_to_segment_editor(self) -> None:
         """Let the settings of the Segment Editor, masks included, hold for what is edited here."""
         node = self.logic.editorNode()
-        if node.GetAttribute(OVERWRITE_CHOSEN) is None:
-            node.SetAttribute(OVERWRITE_CHOSEN, "1")
-            node.SetOverwriteMode(node.OverwriteNone)
+        keep_other_segments(node)
         if self.segmentation is not None and self.volume is not None:
             with slicer.util.NodeModify(node):
                 node.SetAndObserveSegmentationNode(self.segmentation)

@@ -7,6 +7,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
+from CTSAM3DModuleLib.editor_node import keep_other_segments, segment_events
 from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
 from CTSAM3DModuleLib.interaction import ClickEditor
 from CTSAM3DModuleLib.targets import EditTarget
@@ -17,13 +18,6 @@ from CTSAM3DLib.engine import ModelChoice
 
 NAME = "CT-SAM3D"
 HOVER_MS = 200
-OVERWRITE_CHOSEN = "CTSAM3D.OverwriteChosen"
-SEGMENT_EVENTS = (
-    "SegmentAdded",
-    "SegmentRemoved",
-    "SegmentModified",
-    "SourceRepresentationModified",
-)
 
 
 class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
@@ -91,7 +85,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         set_defaults(self.scriptedEffect)  # comes before the options in an editor that has a node
 
     def activate(self):
-        self._keepOtherSegments()  # the node tells the editor, which may activate once more
+        # The node tells the editor, which may activate once more.
+        keep_other_segments(self.scriptedEffect.parameterSetNode())
         self.deactivate()
         logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
@@ -236,8 +231,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if segmentation is None:
             return
         segments = segmentation.GetSegmentation()
-        for name in SEGMENT_EVENTS:
-            tag = segments.AddObserver(getattr(slicer.vtkSegmentation, name), self._onSegments)
+        for event in segment_events():
+            tag = segments.AddObserver(event, self._onSegments)
             self._observations.append((segments, tag))
 
     def _onSegments(self, caller=None, event=None):
@@ -246,13 +241,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onNode(self, caller=None, event=None):
         self.updateTarget()
-
-    def _keepOtherSegments(self):
-        """Let no other segment lose voxels unless the user has said so before or says so later."""
-        node = self.scriptedEffect.parameterSetNode()
-        if node is not None and node.GetAttribute(OVERWRITE_CHOSEN) is None:
-            node.SetAttribute(OVERWRITE_CHOSEN, "1")
-            node.SetOverwriteMode(node.OverwriteNone)
 
     @staticmethod
     def _isPlacing():
