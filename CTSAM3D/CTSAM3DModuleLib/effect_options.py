@@ -9,12 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.model_store import ModelStore
+from CTSAM3DModuleLib.panel_choice import AUTO, models
 
 ROI = "ROI"
 DEFAULT = "default"
-AUTO = "auto"
 ERROR_STYLE = "color: #c03000"
 
 
@@ -189,8 +187,9 @@ class EffectOptions:
         self.roiBox.toolTip = _("Voxels outside this box stay as they are.")
         self._connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
         self.modelBox, self.deviceBox = qt.QComboBox(), qt.QComboBox()
-        for name, identifier in self._models():
-            self.modelBox.addItem(name, identifier)
+        for title, identifier in models():
+            # Slicer takes an empty parameter of an effect for none.
+            self.modelBox.addItem(title, identifier or DEFAULT)
         for device in device_names():
             self.deviceBox.addItem(device, device)
         self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))
@@ -207,17 +206,6 @@ class EffectOptions:
         form.addRow(_("Model:"), self.modelBox)
         form.addRow(_("Device:"), self.deviceBox)
         self.scriptedEffect.addOptionsWidget(section)
-
-    @staticmethod
-    def _models():
-        """Return title and id of each model; the first one is the default."""
-        try:
-            store = ModelStore.standard()
-            default = store.default().model_id
-            others = [name for name in store.entries() if name != default]
-        except CTSAM3DError:
-            return [(_("none found"), DEFAULT)]
-        return [(default, DEFAULT), *((name, name) for name in others)]
 
     @staticmethod
     def _button(text, toolTip, checkable=False):
