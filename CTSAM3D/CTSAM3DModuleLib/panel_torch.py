@@ -12,8 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError, TorchState
-from CTSAM3DModuleLib.torch_setup import _is_old as is_old
+from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError, TorchState, is_old
 
 POLL_MS = 100
 JOIN_S = 0.05

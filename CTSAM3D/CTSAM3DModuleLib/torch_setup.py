@@ -233,7 +233,7 @@ class TorchSetup:
             on_disk = self.installed_version("torch")
         except importlib.metadata.PackageNotFoundError:
             on_disk = ""
-        if _is_old(on_disk):  # a library that is loaded cannot be replaced on Windows
+        if is_old(on_disk):  # a library that is loaded cannot be replaced on Windows
             return _too_old(on_disk)
         try:
             torch = self.import_module("torch")
@@ -241,7 +241,7 @@ class TorchSetup:
             built_for_gpu = bool(torch.version.cuda or getattr(torch.version, "hip", None))
         except Exception as error:  # half-installed: anything may be raised
             return _broken(error, on_disk)
-        if _is_old(version):
+        if is_old(version):
             return _too_old(version, replaced=bool(on_disk))
         if len(devices) > 1 or not self.has_gpu():
             text = _("PyTorch {version} is ready, with {device}.")
@@ -274,7 +274,8 @@ def _devices_of(torch: Any) -> tuple[TorchDevice, ...]:
     return (_processor(), *cards)
 
 
-def _is_old(version: str) -> bool:
+def is_old(version: str) -> bool:
+    """Tell whether a version is below the least one that can load our models."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return numbers is not None and tuple(map(int, numbers.groups())) < MINIMUM_VERSION
 
