@@ -1,4 +1,4 @@
-"""Pictures of panel and views, written to build/screenshots; the test window is not Slicer."""
+"""Pictures of panel and views, written to build/test-pictures; the test window is not Slicer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segmentation_case import ball_volume
 from test_panel_case import MIDDLE, PanelCase
 from view_mouse import click
 
-FOLDER = Path("build/screenshots")
+FOLDER = Path("build/test-pictures")
 PANEL_WIDTH = 400
 
 
