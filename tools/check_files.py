@@ -17,15 +17,12 @@ LONG_FILES = {
     "CTSAM3DLib/session.py": "one class; half of it is the text of its public methods",
     "Testing/Python/test_evaluation.py": "tests five modules of evaluation; to be split like them",
     "Testing/Python/test_geometry.py": "one table of grids serves affine, axes and boxes",
-    "Testing/Python/test_growing.py": _BY_TOPIC,
     "Testing/Python/test_official_network.py": "key tables of four official variants",
     "Testing/Python/test_resampling.py": _BY_TOPIC,
     "Testing/Python/test_session.py": _BY_TOPIC,
     "Testing/Python/test_session_base.py": _BY_TOPIC,
     "Testing/Python/test_volume_io.py": "image files and DICOM; the second half is to be split off",
-    "Testing/Slicer/test_console.py": _BY_TOPIC,
     "Testing/Slicer/test_panel.py": _BY_TOPIC,
-    "Testing/Slicer/test_panel_states.py": _BY_TOPIC,
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import time
+import unittest
 from types import SimpleNamespace
 
 import slicer
 from ball_predictor import BallPredictor
 from CTSAM3DModuleLib.torch_setup import TorchSetup
 from segmentation_case import ball_volume
+from view_mouse import click
 
 from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.slicer_adapter import get_clicks
@@ -148,3 +150,21 @@ def ready_torch():
         extensions_model=lambda: SimpleNamespace(isExtensionInstalled=lambda name: False),
         has_gpu=lambda: True,
     )
+
+
+class StateTestCase(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def start(self, **options):
+        self.case = PanelCase(**options)
+        self.ui = self.case.ui
+        self.addCleanup(self.case.close)
+
+    def segment(self, name="liver", place=MIDDLE):
+        self.case.add(name)
+        self.case.press("insideButton")
+        click("Red", place)
+
+    def reasons(self, names):
+        return {getattr(self.ui, name).toolTip for name in names}
