@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from fake_predictor import BallPredictor
 
+from CTSAM3DLib import cli, cli_batch, cli_segment
 from CTSAM3DLib.case import LoadedModel
 from CTSAM3DLib.geometry import Geometry
 
@@ -79,3 +82,18 @@ def write_clicks_file(path: Path, structures: dict[str, Any] | None = None) -> P
 def ball_model(*_: object, **__: object) -> LoadedModel:
     """Return a model without a network."""
     return LoadedModel(BallPredictor(radius=4))
+
+
+def folder_for_commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with a CT and clicks, where commands use a model without a network."""
+    write_ct(folder / "ct.nrrd")
+    write_clicks_file(folder / "clicks.json")
+    monkeypatch.setattr(cli_segment, "load_model", ball_model)
+    monkeypatch.setattr(cli_batch, "load_model", ball_model)
+    monkeypatch.setattr(cli_batch, "resolve_model", lambda _: SimpleNamespace(sha256="0"))
+    return folder
+
+
+def run_command(*words: Any) -> int:
+    """Run the command line; return its exit code."""
+    return cli.main([str(word) for word in words])

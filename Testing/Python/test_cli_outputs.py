@@ -6,13 +6,12 @@ import json
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from disk_cases import ball_model, write_clicks_file, write_ct, write_dicom
+from disk_cases import folder_for_commands, write_ct, write_dicom
+from disk_cases import run_command as run
 
-from CTSAM3DLib import cli, cli_batch, cli_segment
+from CTSAM3DLib import cli_batch, cli_segment
 from CTSAM3DLib.case import picture_title
 
 pytest.importorskip("SimpleITK")
@@ -22,16 +21,7 @@ pytest.importorskip("matplotlib")
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a CT and clicks, where commands use a model without a network."""
-    write_ct(tmp_path / "ct.nrrd")
-    write_clicks_file(tmp_path / "clicks.json")
-    monkeypatch.setattr(cli_segment, "load_model", ball_model)
-    monkeypatch.setattr(cli_batch, "load_model", ball_model)
-    monkeypatch.setattr(cli_batch, "resolve_model", lambda _: SimpleNamespace(sha256="0"))
-    return tmp_path
-
-
-def run(*words: Any) -> int:
-    return cli.main([str(word) for word in words])
+    return folder_for_commands(tmp_path, monkeypatch)
 
 
 SEGMENT = ("--clicks", "clicks.json", "--output", "x.seg.nrrd")
