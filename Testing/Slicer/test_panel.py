@@ -8,7 +8,7 @@ import unittest
 import numpy as np
 import qt
 import slicer
-from test_panel_case import MIDDLE, PanelCase
+from panel_case import MIDDLE, PanelCase
 from view_mouse import click, drag, xy_of
 
 BESIDE = (60.0, 44.0, 60.0)

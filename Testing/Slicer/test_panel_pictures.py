@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+from panel_case import MIDDLE, PanelCase
 from segmentation_case import ball_volume
-from test_panel_case import MIDDLE, PanelCase
 from view_mouse import click
 
 FOLDER = Path("build/test-pictures")

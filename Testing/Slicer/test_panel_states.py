@@ -8,8 +8,8 @@ from unittest import mock
 import numpy as np
 import slicer
 from CTSAM3DModuleLib.torch_setup import TorchSetup
+from panel_case import MIDDLE, StateTestCase
 from segmentation_case import ball_volume
-from test_panel_case import MIDDLE, StateTestCase
 from view_mouse import click
 
 from CTSAM3DLib.errors import BundleError

@@ -10,8 +10,8 @@ from unittest import mock
 import numpy as np
 import qt
 import slicer
+from panel_case import MIDDLE, StateTestCase, ready_torch
 from segmentation_case import ball_volume
-from test_panel_case import MIDDLE, StateTestCase, ready_torch
 from view_mouse import click
 
 BESIDE = (60.0, 44.0, 60.0)

@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 import slicer
-from test_panel_case import MIDDLE, PanelCase
+from panel_case import MIDDLE, PanelCase
 from view_mouse import click
 
 from CTSAM3DLib.errors import BundleError
