@@ -43,6 +43,8 @@ class ModelSettings:
         prompt is resized without anti-aliasing, as in the published code.
     cross_patch_trained : bool
         True if the answers of `Predictor.cross_patch` mean something.
+    cross_patch_aligned : bool
+        True if `Predictor.cross_patch` wants its patch on the neighbour's grid.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class ModelSettings:
     version: int = 1
     official: bool = False
     cross_patch_trained: bool = False
+    cross_patch_aligned: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -135,6 +138,7 @@ class ModelSettings:
                 version=int(values.get("version", 1)),
                 official=bool(values.get("official", False)),
                 cross_patch_trained=bool(values.get("cross_patch_trained", False)),
+                cross_patch_aligned=bool(values.get("cross_patch_aligned", False)),
             )
         except KeyError as error:
             message = f"model settings lack the entry {error}"
@@ -221,15 +225,19 @@ class Predictor(Protocol):
         Parameters
         ----------
         patch_hu : ndarray, float32, (D, H, W)
-            Hounsfield units of the segmented patch.
+            Hounsfield units of the segmented patch, on its own grid. For a model with
+            `cross_patch_aligned`: on the neighbour's grid, NaN where nothing is known yet; all
+            patches that are known may be in it.
         mask : ndarray, bool, (D, H, W)
-            The object in that patch.
+            The object there.
         neighbour_hu : ndarray, float32, (D, H, W)
             Hounsfield units of the neighbour.
 
         Returns
         -------
         ndarray, float32, (D, H, W)
-            Expectation of a positive click in the neighbour, 0 to 1.
+            Expectation of a positive click in the neighbour, 0 to 1. For a model with
+            `cross_patch_aligned` it is 0 where something is known, and its peak is the
+            probability that the object goes on where nothing is.
         """
         ...

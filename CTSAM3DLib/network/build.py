@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from CTSAM3DLib.network.cross_patch import SMALL_WIDTHS, CrossPatchPredictor
+from CTSAM3DLib.network.continuation import ContinuationPredictor
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.official import OfficialSegmenter
@@ -43,8 +43,10 @@ def build_lite(
     (1.5, 4.0)
     """
     sizes = config or LiteConfig(image_channels=len(windows_hu))
-    settings = ModelSettings(model_id, patch_size, (1.5, 4.0), 2.5, windows_hu)
-    segmenter, cross_patch = LiteSegmenter(sizes), CrossPatchPredictor(SMALL_WIDTHS)
+    settings = ModelSettings(
+        model_id, patch_size, (1.5, 4.0), 2.5, windows_hu, cross_patch_aligned=True
+    )
+    segmenter, cross_patch = LiteSegmenter(sizes), ContinuationPredictor(len(windows_hu))
     return PromptableModel(segmenter, cross_patch, settings).eval()
 
 

@@ -137,6 +137,8 @@ class CrossPatchPredictor(nn.Module):
     widths : sequence of int
         Channels per scale, finest first, at least two. Each scale but the last halves the grid, so
         patch sizes must be multiples of ``2 ** (len(widths) - 1)``.
+    channels : int
+        Of the input.
 
     Raises
     ------
@@ -150,12 +152,14 @@ class CrossPatchPredictor(nn.Module):
     torch.Size([2, 1, 16, 16, 16])
     """
 
-    def __init__(self, widths: Sequence[int] = OFFICIAL_WIDTHS) -> None:
+    def __init__(
+        self, widths: Sequence[int] = OFFICIAL_WIDTHS, channels: int = CROSS_PATCH_CHANNELS
+    ) -> None:
         super().__init__()
         if len(widths) < 2:
             msg = f"cross-patch widths: expected at least 2, got {tuple(widths)}"
             raise ValueError(msg)
-        self.model = _level(CROSS_PATCH_CHANNELS, 1, widths, top=True)
+        self.model = _level(channels, 1, widths, top=True)
 
     def forward(self, pair: Tensor) -> Tensor:
         """Predict heat maps.
@@ -163,8 +167,8 @@ class CrossPatchPredictor(nn.Module):
         Parameters
         ----------
         pair : Tensor
-            (B, 3, D, H, W): normalised image, binary mask of the object in it, normalised image of
-            the neighbouring patch.
+            (B, channels, D, H, W): by default normalised image, binary mask of the object in it,
+            normalised image of the neighbouring patch.
 
         Returns
         -------

@@ -56,6 +56,7 @@ class PromptableModel(nn.Module):
         self.segmenter = segmenter
         self.cross_patch_net = cross_patch
         self.overwrite_clicks = settings.official
+        self.cross_patch_aligned = settings.cross_patch_aligned
         self.finest_map = finest_map
         self.finest_step = finest_step
         self.windows_hu = [(float(a), float(b)) for a, b in settings.windows_hu]
@@ -130,7 +131,8 @@ class PromptableModel(nn.Module):
         Parameters
         ----------
         patch_hu, neighbour_hu : Tensor
-            (B, D, H, W) HU of the segmented patch and of its neighbour.
+            (B, D, H, W) HU of the segmented patch and of its neighbour. For an aligned predictor
+            the former lies on the neighbour's grid and is NaN where nothing is known.
         mask : Tensor
             (B, D, H, W) in {0, 1}, the object in the patch.
 
@@ -139,9 +141,14 @@ class PromptableModel(nn.Module):
         Tensor
             (B, D, H, W) heat map, about 1 at the expected click, about 0 where the object ends.
         """
-        # The first window is the soft-tissue one in every model of the family.
-        own, other = self.normalise(patch_hu)[:, :1], self.normalise(neighbour_hu)[:, :1]
-        heat: Tensor = self.cross_patch_net(torch.cat([own, mask[:, None].to(own.dtype), other], 1))
+        if self.cross_patch_aligned:
+            known = (~torch.isnan(patch_hu)).to(neighbour_hu.dtype)
+            seen = [self.normalise(neighbour_hu), (mask * known)[:, None], known[:, None]]
+        else:
+            # The first window is the soft-tissue one in every model of the family.
+            own, other = self.normalise(patch_hu)[:, :1], self.normalise(neighbour_hu)[:, :1]
+            seen = [own, mask[:, None].to(own.dtype), other]
+        heat: Tensor = self.cross_patch_net(torch.cat(seen, 1))
         return heat[:, 0]
 
     def forward(self, patch_hu: Tensor, points_kji: Tensor, labels: Tensor) -> Tensor:

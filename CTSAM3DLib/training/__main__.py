@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from CTSAM3DLib.network.controls import Segmenter
+    from CTSAM3DLib.training.config import TrainConfig
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         run_parser.add_argument("--threads", type=int, default=1)
         if name == "run":
             run_parser.add_argument("--start-from", type=Path, help="bundle with the first weights")
+            run_parser.add_argument(
+                "--cpu-seconds", type=float, default=math.inf, help="end at this processor time"
+            )
+        else:
+            run_parser.add_argument(
+                "--segmenter", type=Path, help="bundle whose masks are learnt from"
+            )
     args = parser.parse_args(argv)
     return _pack(args) if args.command == "pack" else _run(args)
 
@@ -57,15 +70,28 @@ def _run(args: argparse.Namespace) -> int:
     validation = PackedData(args.validation, device) if args.validation else None
     data = PackedData(args.data, device)
     if args.command == "cross-patch":
-        cross_patch = CrossPatchTrainer(config, data, args.run_dir)
+        segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
+        cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)
         cross_patch.run(args.iterations, validation)
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
         return 0
     trainer = Trainer(config, data, args.run_dir, validation, args.start_from)
     print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
-    trainer.run(args.iterations)
+    trainer.run(args.iterations, most_cpu_seconds=args.cpu_seconds)
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
     return 0
+
+
+def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
+    from CTSAM3DLib.network.controls import build_segmenter
+    from CTSAM3DLib.network.export import fill_from_bundle
+
+    windows = len(config.windows_hu)
+    net = build_segmenter(
+        config.architecture, config.widths, config.hidden, windows, config.prompt_resize
+    )
+    fill_from_bundle(net, bundle)
+    return net
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ class TrainConfig:
         Most corrections without gradient before that second decode.
     prior_probability : float
         Share of samples that start from a partly right previous mask.
+    architecture : str
+        ``psap``, or a control: see `CTSAM3DLib.network.controls.build_segmenter`.
     prompt_resize : str
         ``max``, ``area`` or ``trilinear``.
     widths, hidden
@@ -73,6 +75,7 @@ class TrainConfig:
     extra_round_probability: float = 0.5
     most_silent_rounds: int = 4
     prior_probability: float = 0.12
+    architecture: str = "psap"
     prompt_resize: str = "max"
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
     hidden: int = 24

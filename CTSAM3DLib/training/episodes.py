@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from CTSAM3DLib.network.click_maps import render_clicks
-from CTSAM3DLib.network.lite import LiteSegmenter
+from CTSAM3DLib.network.controls import Segmenter
 from CTSAM3DLib.training.augmentation import synthesise, vary_intensity, window
 from CTSAM3DLib.training.clicks import first_click, next_click, partial_mask
 from CTSAM3DLib.training.config import TrainConfig
@@ -135,7 +135,7 @@ def _draw_sample(
 
 
 def run_episode(
-    net: LiteSegmenter,
+    net: Segmenter,
     episode: Episode,
     config: TrainConfig,
     rng: np.random.Generator,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from CTSAM3DLib.network.controls import Segmenter, build_segmenter
 from CTSAM3DLib.network.export import fill_from_bundle
-from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, draw_episode, run_episode
@@ -58,10 +59,7 @@ class Trainer:
         self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
         self.device = data.device
         torch.manual_seed(config.seed)
-        sizes = LiteConfig(
-            config.widths, config.hidden, len(config.windows_hu), config.prompt_resize
-        )
-        self.net = LiteSegmenter(sizes).to(self.device)
+        self.net = self._segmenter()
         if start_from is not None:
             fill_from_bundle(self.net, start_from)
         self.average = [p.detach().clone() for p in self.net.parameters()]
@@ -75,6 +73,7 @@ class Trainer:
         self.peak_rates = [o.param_groups[0]["lr"] for o in self.optimisers]
         self.iteration = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         run_dir.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
             self.resume()
@@ -116,21 +115,40 @@ class Trainer:
         self.iteration += 1
         return {"loss": float(loss.detach()), "first": scores[0], "last": scores[-1]}
 
-    def run(self, iterations: int, log_every: int = 50, save_every: int = 250) -> None:
-        """Train up to a total number of iterations, saving and logging on the way."""
+    def run(
+        self,
+        iterations: int,
+        log_every: int = 50,
+        save_every: int = 250,
+        most_cpu_seconds: float = math.inf,
+    ) -> None:
+        """Train up to a total number of iterations, saving and logging on the way.
+
+        Parameters
+        ----------
+        iterations : int
+            Where to end, counted from the start of the run and not from where it is resumed.
+        log_every, save_every : int
+            Iterations between lines of the log and between checkpoints.
+        most_cpu_seconds : float
+            Ends earlier once the steps have cost this much processor time, to compare networks
+            at equal compute; counted over all resumptions.
+        """
         gathered: list[dict[str, float]] = []
-        while self.iteration < iterations:
-            start = time.perf_counter()
+        while self.iteration < iterations and self.cpu_seconds < most_cpu_seconds:
+            start, cpu_start = time.perf_counter(), time.process_time()
             gathered.append(self.step())
             self.seconds += time.perf_counter() - start
+            self.cpu_seconds += time.process_time() - cpu_start
             if self.iteration % log_every == 0:
                 means = {k: float(np.mean([g[k] for g in gathered])) for k in gathered[0]}
                 self._log({"kind": "train", **means})
                 gathered = []
-            if self.iteration % save_every == 0 or self.iteration == iterations:
+            if self.iteration % save_every == 0:
                 self.save()
             if self.validation is not None and self.iteration % (4 * save_every) == 0:
                 self._log({"kind": "validation", **self.validate(self.validation)})
+        self.save()
 
     def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:
         """Dice of the averaged weights after 1, 3 and 5 clicks on fixed patches."""
@@ -153,20 +171,22 @@ class Trainer:
                 totals.setdefault(clicks, []).append(score)
         return {clicks: float(np.mean(scores)) for clicks, scores in totals.items()}
 
-    def averaged(self) -> LiteSegmenter:
+    def averaged(self) -> Segmenter:
         """Return a copy of the network with the averaged weights, in evaluation mode."""
-        net = LiteSegmenter(
-            LiteConfig(
-                self.config.widths,
-                self.config.hidden,
-                len(self.config.windows_hu),
-                self.config.prompt_resize,
-            )
-        ).to(self.device)
+        net = self._segmenter()
         with torch.no_grad():
             for parameter, mean in zip(net.parameters(), self.average, strict=True):
                 parameter.copy_(mean)
+            for buffer, mean in zip(net.buffers(), self.net.buffers(), strict=True):
+                buffer.copy_(mean)
         return net.eval()
+
+    def _segmenter(self) -> Segmenter:
+        c = self.config
+        net = build_segmenter(
+            c.architecture, c.widths, c.hidden, len(c.windows_hu), c.prompt_resize
+        )
+        return net.to(self.device)
 
     def save(self) -> None:
         """Write the whole state, replacing the last one at once."""
@@ -174,6 +194,7 @@ class Trainer:
             "config": self.config.to_dict(),
             "iteration": self.iteration,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "net": self.net.state_dict(),
             "average": self.averaged().state_dict(),
             "optimisers": [o.state_dict() for o in self.optimisers],
@@ -193,6 +214,7 @@ class Trainer:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
+        self.cpu_seconds = float(state.get("cpu_seconds", self.seconds))
 
     def _log(self, values: dict[str, Any]) -> None:
         line = json.dumps(
@@ -202,9 +224,7 @@ class Trainer:
             log.write(line + "\n")
 
 
-def _click_curve(
-    net: LiteSegmenter, episode: Episode, generator: torch.Generator
-) -> dict[str, float]:
+def _click_curve(net: Segmenter, episode: Episode, generator: torch.Generator) -> dict[str, float]:
     out: dict[str, float] = {}
     with torch.no_grad(), mixed_precision(episode.image):
         embedding = net.encode(episode.image)
