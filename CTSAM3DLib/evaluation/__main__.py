@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods",
         default=_DEFAULT_METHODS,
-        help="with commas: model, confidence_connected, grow_from_seeds, random_walker; options "
+        help="with commas: model, model:FILE or model:ID for others beside it, "
+        "confidence_connected, grow_from_seeds, random_walker; options "
         f"as in grow_from_seeds[margin_mm=40,locality=0.1]; default: {_DEFAULT_METHODS}",
     )
     parser.add_argument("--strategy", default=STRATEGIES[0], choices=STRATEGIES)
@@ -88,8 +89,9 @@ def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
     }
     methods: list[Method] = []
     for name in names:
-        if name == MODEL:
-            method, about = _model_method(args)
+        kind, _, other = name.partition(":")
+        if kind == MODEL:
+            method, about = _model_method(args, name, other or args.model)
             methods.append(method)
             setting.update(about)
         else:
@@ -99,19 +101,22 @@ def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
     return methods, setting
 
 
-def _model_method(args: argparse.Namespace) -> tuple[ModelMethod, dict[str, Any]]:
+def _model_method(
+    args: argparse.Namespace, name: str, model: str | None
+) -> tuple[ModelMethod, dict[str, Any]]:
     from CTSAM3DLib.model_store import resolve_model
     from CTSAM3DLib.network.torch_predictor import TorchPredictor
 
-    entry = resolve_model(args.model)
+    entry = resolve_model(model)
     predictor = TorchPredictor(entry.path, args.device)
+    method = ModelMethod(predictor, args.spacing_mm, entry.model_id if ":" in name else name)
     about = {
-        "model": entry.model_id,
-        "model sha256": entry.sha256,
+        method.name: entry.model_id,
+        f"{method.name} sha256": entry.sha256,
         "device": predictor.device,
         "model spacing": f"{args.spacing_mm:g} mm" if args.spacing_mm else "chosen by the session",
     }
-    return ModelMethod(predictor, args.spacing_mm), about
+    return method, about
 
 
 def _run(

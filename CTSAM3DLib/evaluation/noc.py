@@ -67,12 +67,15 @@ class Step:
         On the whole volume.
     nsd : float or None
         On the whole volume; only at checkpoints and at the last click.
+    obeyed : bool
+        Whether the clicked voxel is in the mask after a positive click, or not after a negative.
     """
 
     click: Click
     seconds: float
     dice: float
     nsd: float | None
+    obeyed: bool = True
 
 
 @dataclass(frozen=True)
@@ -197,4 +200,5 @@ def _step(
     if with_surface or overlap == 1.0:  # a perfect mask is the last one
         spacing = volume.geometry.spacing_mm
         surface = nsd(structure.truth_kji, mask, spacing, protocol.tolerance_mm)
-    return Step(click, seconds, overlap, surface), mask
+    i, j, k = volume.geometry.voxel_from_ras(click.position_ras)
+    return Step(click, seconds, overlap, surface, bool(mask[k, j, i]) == click.positive), mask

@@ -10,7 +10,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from CTSAM3DLib.atomic_file import written_atomically
-from CTSAM3DLib.evaluation.summary import QUALITIES, Result, Row, grouped, rows_of
+from CTSAM3DLib.evaluation.summary import (
+    QUALITIES,
+    WORSE_BY,
+    Result,
+    Row,
+    grouped,
+    rows_of,
+    steadiness_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,6 +116,8 @@ def markdown(
     lines += [f"- {key}: {_inline(value)}" for key, value in setting.items()]
     for kind, groups in grouped(results).items():
         lines += ["", f"## By {kind}", "", *_table(kind, groups, protocol)]
+        if kind == "case family":
+            lines += ["", "## Do further clicks harm?", "", *_steadiness(groups, protocol)]
     return "\n".join(lines) + "\n"
 
 
@@ -120,6 +130,18 @@ def _table(kind: str, groups: Mapping[str, Sequence[Result]], protocol: ClickPro
     for name, some in groups.items():
         for row in rows_of(some, protocol):
             cells = [name, row.method, str(row.n_structures), *_scores(row)]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _steadiness(groups: Mapping[str, Sequence[Result]], protocol: ClickProtocol) -> list[str]:
+    head = ["case family", "method", "largest fall of mean Dice", f"end > {WORSE_BY} below best"]
+    head += ["collapse to 0", "clicks not obeyed"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, some in groups.items():
+        for row in steadiness_of(some, protocol):
+            counts = (row.n_worse, row.n_collapsed, row.n_disobeyed)
+            cells = [name, row.method, f"{row.largest_fall:.4f}", *map(str, counts)]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -181,6 +203,7 @@ def _structure(result: Result) -> dict[str, Any]:
             "positive": step.click.positive,
             "seconds": round(step.seconds, 4),
             "dice": round(step.dice, 5),
+            "obeyed": step.obeyed,
             "nsd": None if step.nsd is None else round(step.nsd, 5),
         }
         for step in result.trace.steps

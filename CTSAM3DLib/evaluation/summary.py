@@ -106,6 +106,61 @@ def mean_row(method: str, traces: Sequence[Trace], protocol: ClickProtocol) -> R
     )
 
 
+WORSE_BY = 0.05
+"""A structure that ends this much below its own best Dice has been harmed by later clicks."""
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """Whether further clicks harmed what was there.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method.
+    largest_fall : float
+        Of the mean Dice from one click to the next; 0 when it never falls.
+    n_worse : int
+        Structures that end more than `WORSE_BY` below their own best.
+    n_collapsed : int
+        Structures whose Dice goes to 0 after it was above.
+    n_disobeyed : int
+        Clicks whose own voxel is not as the click says.
+    """
+
+    method: str
+    largest_fall: float
+    n_worse: int
+    n_collapsed: int
+    n_disobeyed: int
+
+
+def steadiness_of(results: Sequence[Result], protocol: ClickProtocol) -> list[Steadiness]:
+    """Return one entry for each method that occurs, in order of first occurrence."""
+    return [
+        _steadiness(name, traces, protocol.max_clicks)
+        for name, traces in _by_method(results).items()
+    ]
+
+
+def _steadiness(method: str, traces: Sequence[Trace], limit: int) -> Steadiness:
+    curves = [[trace.dice_after(n) for n in range(1, limit + 1)] for trace in traces]
+    means = np.mean(curves, axis=0)
+    falls = means[:-1] - means[1:]
+    return Steadiness(
+        method=method,
+        largest_fall=max(float(falls.max()), 0.0) if falls.size else 0.0,
+        n_worse=sum(max(curve) - curve[-1] > WORSE_BY for curve in curves),
+        n_collapsed=sum(_collapses(curve) for curve in curves),
+        n_disobeyed=sum(not step.obeyed for trace in traces for step in trace.steps),
+    )
+
+
+def _collapses(curve: Sequence[float]) -> bool:
+    """Tell whether a curve touches 0 after it was above."""
+    return any(now == 0.0 < max(curve[:n], default=0.0) for n, now in enumerate(curve))
+
+
 def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
     """Sort results into the groups of the report.
 
@@ -128,10 +183,14 @@ def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
 
 def rows_of(results: Sequence[Result], protocol: ClickProtocol) -> list[Row]:
     """Return one row for each method that occurs, in order of first occurrence."""
+    return [mean_row(name, traces, protocol) for name, traces in _by_method(results).items()]
+
+
+def _by_method(results: Sequence[Result]) -> dict[str, list[Trace]]:
     by_method: dict[str, list[Trace]] = defaultdict(list)
     for result in results:
         by_method[result.method].append(result.trace)
-    return [mean_row(method, traces, protocol) for method, traces in by_method.items()]
+    return by_method
 
 
 def _mean(values: Iterable[float]) -> float:

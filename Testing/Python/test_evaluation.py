@@ -25,7 +25,7 @@ from CTSAM3DLib.evaluation.noc import ClickProtocol, Step, Trace, generator_for,
 from CTSAM3DLib.evaluation.report import markdown, save_plot, write_json
 from CTSAM3DLib.evaluation.run import evaluate, patch_extent_mm
 from CTSAM3DLib.evaluation.seeds import BACKGROUND, FOREGROUND, seeded_box
-from CTSAM3DLib.evaluation.summary import Result, mean_row
+from CTSAM3DLib.evaluation.summary import Result, mean_row, steadiness_of
 from CTSAM3DLib.metrics import dice, nsd
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.volume import Volume
@@ -421,6 +421,31 @@ def test_means_by_hand():
     assert math.isnan(mean_row("m", [trace_of(1.0)], protocol).next_click_s)
 
 
+def test_harm_of_further_clicks_by_hand():
+    protocol = ClickProtocol(max_clicks=4)
+    traces = {
+        "steady": trace_of(0.5, 0.6, 0.6, 0.7),
+        "falling": trace_of(0.5, 0.8, 0.7, 0.74),  # ends 0.06 below its best
+        "almost": trace_of(0.5, 0.74, 0.7, 0.7),  # ends 0.04 below its best
+        "collapsed": trace_of(0.5, 0.0, 0.7, 0.7),
+        "never": trace_of(0.0, 0.0, 0.7, 0.7),
+    }
+    results = [Result("c", "f", name, "medium", "m", 1.0, t) for name, t in traces.items()]
+    (row,) = steadiness_of(results, protocol)
+    # Means 0.4, 0.428, 0.68, 0.708 do not fall.
+    assert (row.n_worse, row.n_collapsed, row.n_disobeyed) == (1, 1, 0)
+    assert row.largest_fall == 0.0
+    (alone,) = steadiness_of(results[1:2], protocol)
+    assert alone.largest_fall == pytest.approx(0.1)
+
+
+def test_a_click_that_is_not_obeyed_is_counted(ball):
+    volume, truth = ball
+    structure = structure_of(volume, truth)
+    stubborn = simulate(Scripted([truth & False, truth]), structure, volume, ClickProtocol())
+    assert [step.obeyed for step in stubborn.steps] == [False, True]
+
+
 @pytest.fixture
 def results():
     return [
@@ -440,7 +465,8 @@ def test_markdown_has_each_group_once(results):
     assert "| 1.00 | - | 0 |" in text  # no second click, no time
     assert text.count("| torso, human labels: medium | walker |") == 1
     table_rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {row.count("|") for row in table_rows} == {14}
+    assert {row.count("|") for row in table_rows} == {14, 7}
+    assert "| torso, human labels | model | 0.0000 | 0 | 0 | 0 |" in text
 
 
 def test_json_is_strict_and_complete(results, tmp_path):
@@ -460,6 +486,7 @@ def test_json_is_strict_and_complete(results, tmp_path):
         "seconds": 1.0,
         "dice": 0.75,
         "nsd": 0.375,
+        "obeyed": True,
     }
     rows = content["means"]["case family"]["torso, human labels"]
     assert [row["method"] for row in rows] == ["model", "walker"]
@@ -503,7 +530,7 @@ def test_patch_extent_follows_the_model(ball):
 
 def test_command_writes_table_json_and_plot(data_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        command, "_model_method", lambda _: (ModelMethod(BallPredictor()), {"model": "fake"})
+        command, "_model_method", lambda *_: (ModelMethod(BallPredictor()), {"model": "fake"})
     )
     monkeypatch.setattr(command, "_use_threads", lambda _: None)
     names = {kind: tmp_path / f"out.{kind}" for kind in ("json", "md", "png")}
