@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from CTSAM3DLib.network.prompt_norm import NormWeights, modulate_rows
+from CTSAM3DLib.network.prompt_plan import plan_prompt
 from CTSAM3DLib.network.resize import resize_prompt
+from CTSAM3DLib.network.rows import bias_of, convolve_rows, normalise_rows, to_maps
 
 
 class ResidualBlock(nn.Module):
@@ -31,6 +34,7 @@ class ResidualBlock(nn.Module):
         self.norm0 = nn.InstanceNorm3d(out_channels, affine=True)
         self.conv1 = nn.Conv3d(out_channels, out_channels, 3, 1, 1)
         self.norm1 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels or stride > 1:
             self.shortcut = nn.Conv3d(in_channels, out_channels, 1, stride)
@@ -40,6 +44,16 @@ class ResidualBlock(nn.Module):
         y = F.leaky_relu(self.norm0(self.conv0(x)), 0.1)
         y = self.norm1(self.conv1(y))
         return F.leaky_relu(y + self.shortcut(x), 0.1)
+
+    def forward_rows(self, rows: Tensor) -> Tensor:
+        """`forward` on rows (D, H, W, in), see `CTSAM3DLib.network.rows`."""
+        y = convolve_rows(rows, self.conv0.weight, self.conv0.bias, False, self.stride)
+        y = normalise_rows(y, self.norm0.weight, self.norm0.bias)[0]
+        y = F.leaky_relu(y, 0.1, inplace=True)
+        y = convolve_rows(y, self.conv1.weight, self.conv1.bias, False)
+        y = normalise_rows(y, self.norm1.weight, self.norm1.bias)[0]
+        maps: Tensor = self.shortcut(to_maps(rows))
+        return F.leaky_relu(y.add_(maps[0].permute(1, 2, 3, 0)), 0.1, inplace=True)
 
 
 class PSAPBlock(nn.Module):
@@ -79,6 +93,49 @@ class PSAPBlock(nn.Module):
         y = modulate(self.conv0(y), self.modulate1(hidden[:, self.hidden :]))
         out: Tensor = x + self.conv1(y)
         return out
+
+    def forward_rows(self, rows: Tensor, prompt: Tensor) -> Tensor:
+        """`forward` on rows (D, H, W, C), see `CTSAM3DLib.network.rows`."""
+        plan = plan_prompt(prompt)
+        weight, bias = self.prompt.weight, bias_of(self.prompt.bias)
+        first = norm_weights(
+            weight[: self.hidden],
+            bias[: self.hidden],
+            self.modulate0.weight,
+            bias_of(self.modulate0.bias),
+        )
+        second = norm_weights(
+            weight[self.hidden :],
+            bias[self.hidden :],
+            self.modulate1.weight,
+            bias_of(self.modulate1.bias),
+        )
+        y = modulate_rows(rows, plan, first, 0.2)
+        y = convolve_rows(y, self.conv0.weight, self.conv0.bias, False)
+        y = modulate_rows(y, plan, second, 0.2)
+        return convolve_rows(y, self.conv1.weight, self.conv1.bias, False).add_(rows)
+
+
+def norm_weights(hidden: Tensor, hidden_bias: Tensor, both: Tensor, bias: Tensor) -> NormWeights:
+    """Split the weights of one convolution for scale and shift, and add the 1 of the scale.
+
+    Parameters
+    ----------
+    hidden, hidden_bias : Tensor
+        (h, 3, 3, 3, 3), (h,).
+    both, bias : Tensor
+        (2C, h, 3, 3, 3), (2C,): scale in the first C channels, shift in the last C.
+
+    Examples
+    --------
+    >>> hidden, both = torch.zeros(2, 3, 3, 3, 3), torch.zeros(8, 2, 3, 3, 3)
+    >>> norm_weights(hidden, torch.zeros(2), both, torch.zeros(8)).gamma_bias
+    tensor([1., 1., 1., 1.])
+    """
+    width = both.size(0) // 2
+    return NormWeights(
+        hidden, hidden_bias, both[:width], bias[:width] + 1.0, both[width:], bias[width:]
+    )
 
 
 def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:

@@ -13,6 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from CTSAM3DLib.network.blocks import PSAPBlock, ResidualBlock, prompt_pyramid
+from CTSAM3DLib.network.mask_fold import head_rows, upscale_rows
+from CTSAM3DLib.network.prompt_plan import prompt_box
+from CTSAM3DLib.network.rows import (
+    bias_of,
+    convolve_rows,
+    normalise_rows,
+    rows_apply,
+    to_maps,
+    to_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,8 @@ class LiteSegmenter(nn.Module):
         list of Tensor
             The coarsest features, then the lateral maps from coarse to fine.
         """
+        if rows_apply(image, self.training):
+            return self._encode_rows(image)
         x = F.leaky_relu(self.stem_norm(self.stem(image)), 0.1)
         features = [x]
         for stage in self.stages:
@@ -123,6 +135,8 @@ class LiteSegmenter(nn.Module):
         Tensor
             (B, 1, D, H, W) logits.
         """
+        if rows_apply(prompt, self.training):
+            return self._decode_rows(embedding, prompt)
         pyramid = prompt_pyramid(prompt, self.levels, self.prompt_resize)
         x = embedding[0]
         level = self.levels
@@ -138,3 +152,49 @@ class LiteSegmenter(nn.Module):
     def forward(self, image: Tensor, prompt: Tensor) -> Tensor:
         """Encode and decode in one call, for training; shapes as in `encode` and `decode`."""
         return self.decode(self.encode(image), prompt)
+
+    def _encode_rows(self, image: Tensor) -> list[Tensor]:
+        """`encode` for one item without gradients, on rows."""
+        rows = convolve_rows(to_rows(image), self.stem.weight, self.stem.bias, False)
+        rows = normalise_rows(rows, self.stem_norm.weight, self.stem_norm.bias)[0]
+        rows = F.leaky_relu(rows, 0.1, inplace=True)
+        features = [to_maps(rows)]
+        for stage in self.stages:
+            rows = stage.forward_rows(rows)  # type: ignore[operator]
+            features.append(to_maps(rows))
+        embedding = [features[self.levels]]
+        level = self.levels - 1
+        for lateral in self.laterals:
+            embedding.append(lateral(features[level]))
+            level -= 1
+        embedding.append(self.fine_lateral(features[0]))
+        return embedding
+
+    def _decode_rows(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
+        """`decode` for one item without gradients, on rows."""
+        pyramid = prompt_pyramid(prompt, self.levels, self.prompt_resize)
+        rows = to_rows(embedding[0])
+        level = self.levels
+        for psap, upscale in zip(self.psap, self.upscale):  # noqa: B905 (not scriptable)
+            rows = psap.forward_rows(rows, pyramid[level])  # type: ignore[operator]
+            bias = bias_of(upscale.bias)  # type: ignore[arg-type]
+            rows = upscale_rows(rows, [upscale.weight, bias], None)  # type: ignore[list-item]
+            level -= 1
+            if level > 0:
+                rows.add_(embedding[self.levels - level][0].permute(1, 2, 3, 0))
+        rows = convolve_rows(rows, self.refine_features.weight, self.refine_features.bias, False)
+        rows.add_(embedding[self.levels][0].permute(1, 2, 3, 0)).add_(
+            bias_of(self.refine_prompt.bias)
+        )
+        self._add_prompt(rows, prompt)
+        rows = normalise_rows(rows, self.refine_norm.weight, self.refine_norm.bias)[0]
+        rows = F.leaky_relu(rows, 0.1, inplace=True)
+        return head_rows(rows, self.head.weight[0], bias_of(self.head.bias))
+
+    def _add_prompt(self, rows: Tensor, prompt: Tensor) -> None:
+        """Add the convolved prompt at full resolution, inside the box where it is not zero."""
+        padded, box = prompt_box(prompt)
+        if box[1] > 0:
+            d0, d1, h0, h1, w0, w1 = box[0], box[1], box[2], box[3], box[4], box[5]
+            part = padded[d0 : d1 + 2, h0 : h1 + 2, w0 : w1 + 2]
+            rows[d0:d1, h0:h1, w0:w1] += convolve_rows(part, self.refine_prompt.weight, None, True)

@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from CTSAM3DLib.network.mask_fold import fused_tail, upscale_rows
+from CTSAM3DLib.network.prompt_norm import NormWeights, modulate_rows
+from CTSAM3DLib.network.prompt_plan import plan_prompt
 from CTSAM3DLib.network.resize import resize_prompt
+from CTSAM3DLib.network.rows import bias_of, convolve_rows, rows_apply, to_rows
 
 PROMPT_CHANNELS = 3
 """Previous mask probability, positive click map, negative click map, in this order."""
@@ -44,6 +48,18 @@ class PromptNorm(nn.Module):
         modulated: Tensor = normalised * (1.0 + self.mlp_gamma(hidden)) + self.mlp_beta(hidden)
         return modulated
 
+    def weights(self) -> NormWeights:
+        """Hand out the weights for `modulate_rows`."""
+        hidden, gamma, beta = self.mlp_shared[0], self.mlp_gamma, self.mlp_beta
+        return NormWeights(
+            hidden.weight,  # type: ignore[arg-type]
+            bias_of(hidden.bias),  # type: ignore[arg-type]
+            gamma.weight,
+            bias_of(gamma.bias) + 1.0,
+            beta.weight,
+            bias_of(beta.bias),
+        )
+
 
 class PSAPBlock(nn.Module):
     """Residual block of two prompt-conditioned norms, each followed by a 3³ convolution.
@@ -72,6 +88,16 @@ class PSAPBlock(nn.Module):
         change = self.norm_1(change, prompt)
         change = self.conv_1(functional.leaky_relu(change, 0.2))
         return features + change
+
+    def forward_rows(self, rows: Tensor, prompt: Tensor) -> Tensor:
+        """`forward` on rows (D, H, W, C), see `CTSAM3DLib.network.rows`."""
+        size = [rows.size(0), rows.size(1), rows.size(2)]
+        plan = plan_prompt(resize_prompt(prompt, size, self.prompt_resize))
+        change = modulate_rows(rows, plan, self.norm_0.weights(), 0.2)
+        change = convolve_rows(change, self.conv_0.weight, self.conv_0.bias, False)
+        change = modulate_rows(change, plan, self.norm_1.weights(), 0.2)
+        change = convolve_rows(change, self.conv_1.weight, self.conv_1.bias, False)
+        return change.add_(rows)
 
 
 class ChannelNorm(nn.Module):
@@ -104,6 +130,12 @@ class Upscale(nn.Module):
         """(B, C_in, d, h, w) -> (B, C_out, 2d, 2h, 2w)."""
         output: Tensor = self.cna(features)
         return output
+
+    def weights(self) -> list[Tensor]:
+        """Hand out the weights for `upscale_rows` and `fused_tail`."""
+        transposed, norm = self.cna[0], self.cna[1]
+        bias = bias_of(transposed.bias)  # type: ignore[arg-type]
+        return [transposed.weight, bias, norm.weight, norm.bias]  # type: ignore[list-item]
 
 
 class FirstChannelConv(nn.Conv3d):
@@ -205,5 +237,23 @@ class MaskDecoder(nn.Module):
         Tensor
             Logits (B, 1, D, H, W) of the mask channel.
         """
+        if rows_apply(prompt, self.training):
+            return self._forward_rows(embedding, prompt)
         logits: Tensor = self.mask_prediction_head(self.features(embedding, prompt))
         return logits
+
+    def _forward_rows(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
+        """`forward` for one item without gradients, on rows: several times faster."""
+        rows = self.spade1.forward_rows(to_rows(embedding[3]), prompt)
+        rows = upscale_rows(rows, self.upscale1.weights(), embedding[2])
+        rows = self.spade2.forward_rows(rows, prompt)
+        rows = upscale_rows(rows, self.upscale2.weights(), embedding[1])
+        rows = self.spade3.forward_rows(rows, prompt)
+        rows = upscale_rows(rows, self.upscale3.weights(), embedding[0])
+        rows = self.spade4.forward_rows(rows, prompt)
+        rows = upscale_rows(rows, self.upscale4.weights(), None)
+        rows = self.spade5.forward_rows(rows, prompt)
+        head = self.mask_prediction_head[0]
+        bias = bias_of(head.bias)[:1]  # type: ignore[arg-type]
+        kernel = head.weight[0]  # type: ignore[index]
+        return fused_tail(rows, self.upscale5.weights(), kernel, bias)

@@ -7,7 +7,11 @@ import math
 import pytest
 import torch
 
-from CTSAM3DLib.network.click_maps import click_kernel, render_clicks
+from CTSAM3DLib.network.click_maps import (
+    click_kernel,
+    render_clicks,
+    render_without_reading,
+)
 
 
 def test_kernel_is_the_gaussian_formula() -> None:
@@ -59,3 +63,14 @@ def test_scripted_equals_eager() -> None:
     for overwrite in (True, False):
         eager = render_clicks(points, labels, 16, 16, 16, overwrite)
         assert torch.equal(scripted(points, labels, 16, 16, 16, overwrite), eager)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_way_of_a_graphics_card_draws_the_same_bits(overwrite: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(9, 3, generator=generator) * 40.0 - 8.0
+    labels = torch.randint(-1, 3, (9,), generator=generator)
+    drawn = render_clicks(points, labels, 24, 20, 16, overwrite)
+    assert float(drawn.max()) > 0.5
+    assert torch.equal(render_without_reading(points, labels, [24, 20, 16], overwrite), drawn)

@@ -1,0 +1,207 @@
+"""Prompt-conditioned instance norm in rows, convolving only where the prompt says something.
+
+Both networks use it: the official one with 128 hidden channels and separate convolutions for scale
+and shift, the lite one with halves of shared convolutions. Nothing is kept between calls; what
+depends on the weights alone (the constants for an empty and for a full prompt) is so cheap that it
+is computed each time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from CTSAM3DLib.network.prompt_plan import PromptPlan
+from CTSAM3DLib.network.rows import convolve_rows, multiply_rows, normalise_rows
+
+# Voxels whose scale and shift are in memory at a time, convolved in slices and voxel by voxel.
+SLICE_VOXELS = 8192
+GATHERED_VOXELS = 1024
+
+
+class NormWeights(NamedTuple):
+    """Weights of one prompt-conditioned norm.
+
+    Parameters
+    ----------
+    hidden, hidden_bias : Tensor
+        (h, 3, 3, 3, 3) and (h,): prompt to hidden channels, before a ReLU.
+    gamma, gamma_bias : Tensor
+        (C, h, 3, 3, 3) and (C,): scale, the 1 of ``1 + gamma`` being part of the bias.
+    beta, beta_bias : Tensor
+        (C, h, 3, 3, 3) and (C,): shift.
+    """
+
+    hidden: Tensor
+    hidden_bias: Tensor
+    gamma: Tensor
+    gamma_bias: Tensor
+    beta: Tensor
+    beta_bias: Tensor
+
+
+def modulate_rows(rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: float) -> Tensor:
+    """Instance norm, scale and shift under a prompt, leaky ReLU.
+
+    Parameters
+    ----------
+    rows : Tensor
+        (D, H, W, C) features, not changed.
+    plan : PromptPlan
+        Of the prompt on the same grid.
+    weights : NormWeights
+        Weights.
+    slope : float
+        Of the leaky ReLU.
+
+    Returns
+    -------
+    Tensor
+        (D, H, W, C), new memory.
+
+    Examples
+    --------
+    >>> from CTSAM3DLib.network.prompt_plan import plan_prompt
+    >>> prompt = torch.rand(1, 3, 16, 16, 16)
+    >>> one, many = torch.rand(2, 3, 3, 3, 3), torch.rand(4, 2, 3, 3, 3)
+    >>> weights = NormWeights(one, torch.zeros(2), many, torch.zeros(4), many, torch.zeros(4))
+    >>> modulate_rows(torch.rand(16, 16, 16, 4), plan_prompt(prompt), weights, 0.2).shape
+    torch.Size([16, 16, 16, 4])
+    """
+    if plan.dense:
+        normal, mean, reciprocal = normalise_rows(rows, None, None)
+        _write_all(normal, rows, plan, weights, mean, reciprocal)
+        return functional.leaky_relu(normal, slope, inplace=True)
+    gamma, beta = _constants(weights, weights.hidden_bias)
+    normal, mean, reciprocal = normalise_rows(rows, gamma[1, 1, 1], beta[1, 1, 1])
+    _write_faces(normal, rows, gamma, beta, mean, reciprocal)
+    flat_rows, flat_out = rows.view(-1, rows.size(3)), normal.view(-1, rows.size(3))
+    if plan.full.size(0) > 0:
+        filled = weights.hidden_bias + weights.hidden[:, 0].sum([1, 2, 3])
+        gamma, beta = _constants(weights, filled)
+        part = flat_rows.index_select(0, plan.full)
+        part = _scaled(part, gamma[1, 1, 1], beta[1, 1, 1], mean, reciprocal)
+        flat_out.index_copy_(0, plan.full, part)
+    if plan.active.size(0) > 0:
+        _write_active(flat_out, flat_rows, plan, weights, mean, reciprocal)
+    return functional.leaky_relu(normal, slope, inplace=True)
+
+
+def _scaled(rows: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, reciprocal: Tensor) -> Tensor:
+    """Normalise, scale and shift."""
+    return torch.addcmul(beta, (rows - mean).mul_(reciprocal), gamma)
+
+
+def _constants(weights: NormWeights, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift (3, 3, 3, C) for constant hidden channels: low border, interior, high border.
+
+    Beyond the border the hidden channels are 0, so a voxel there loses a third of the taps.
+    """
+    hidden = torch.relu(hidden)
+    gamma = _border_sums(torch.matmul(hidden, weights.gamma.flatten(2))) + weights.gamma_bias
+    beta = _border_sums(torch.matmul(hidden, weights.beta.flatten(2))) + weights.beta_bias
+    return gamma, beta
+
+
+def _border_sums(taps: Tensor) -> Tensor:
+    """Add those of the 27 taps (C, 27) that lie inside: (3, 3, 3, C), low border to high."""
+    sums = taps.view(taps.size(0), 3, 3, 3)
+    for axis in range(1, 4):
+        low, middle, high = sums.unbind(axis)
+        right = middle + high
+        sums = torch.stack([right, low + right, low + middle], axis)
+    return sums.permute(1, 2, 3, 0)
+
+
+def _write_faces(
+    out: Tensor, rows: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, reciprocal: Tensor
+) -> None:
+    """Write the six faces, where an empty prompt has other constants than inside."""
+    for axis in range(3):
+        first, second = (1, 2) if axis == 0 else ((0, 2) if axis == 1 else (0, 1))
+        across, along = _classes(rows.size(first)), _classes(rows.size(second))
+        for side in range(2):
+            at = 0 if side == 0 else rows.size(axis) - 1
+            scale = gamma.select(axis, 2 * side).index_select(0, across).index_select(1, along)
+            shift = beta.select(axis, 2 * side).index_select(0, across).index_select(1, along)
+            face = _scaled(rows.select(axis, at), scale, shift, mean, reciprocal)
+            out.select(axis, at).copy_(face)
+
+
+def _classes(length: int) -> Tensor:
+    """Index 0, 1, ... 1, 2 into the constants along an axis."""
+    classes = torch.ones(length, dtype=torch.int64)
+    classes[0] = 0
+    classes[length - 1] = 2
+    return classes
+
+
+def _hidden_box(plan: PromptPlan, box: list[int], weights: NormWeights) -> Tensor:
+    """Hidden channels of a box and one voxel around it; 0 outside the volume."""
+    d0, d1, h0, h1, w0, w1 = box[0], box[1], box[2], box[3], box[4], box[5]
+    prompt = plan.prompt[d0 : d1 + 4, h0 : h1 + 4, w0 : w1 + 4]
+    hidden = convolve_rows(prompt, weights.hidden, weights.hidden_bias, True).relu_()
+    for axis in range(3):
+        if box[2 * axis] == 0:
+            hidden.select(axis, 0).zero_()
+        if box[2 * axis + 1] == plan.prompt.size(axis) - 4:
+            hidden.select(axis, hidden.size(axis) - 1).zero_()
+    return hidden
+
+
+def _write_all(
+    out: Tensor,
+    rows: Tensor,
+    plan: PromptPlan,
+    weights: NormWeights,
+    mean: Tensor,
+    reciprocal: Tensor,
+    slice_voxels: int = SLICE_VOXELS,
+) -> None:
+    """Convolve scale and shift of all voxels, a few slices at a time."""
+    d, h, w = rows.size(0), rows.size(1), rows.size(2)
+    slices = max(slice_voxels // (h * w), 1)
+    for start in range(0, d, slices):
+        stop = min(start + slices, d)
+        hidden = _hidden_box(plan, [start, stop, 0, h, 0, w], weights)
+        gamma = convolve_rows(hidden, weights.gamma, weights.gamma_bias, True)
+        beta = convolve_rows(hidden, weights.beta, weights.beta_bias, True)
+        out[start:stop] = _scaled(rows[start:stop], gamma, beta, mean, reciprocal)
+
+
+def _write_active(
+    flat_out: Tensor,
+    flat_rows: Tensor,
+    plan: PromptPlan,
+    weights: NormWeights,
+    mean: Tensor,
+    reciprocal: Tensor,
+    gathered_voxels: int = GATHERED_VOXELS,
+) -> None:
+    """Convolve scale and shift of the active voxels (rows of (D * H * W, C)) only."""
+    hidden = _hidden_box(plan, plan.box, weights)
+    width, channels = flat_rows.size(1), hidden.size(3)
+    matrix = torch.cat([weights.gamma, weights.beta]).permute(0, 2, 3, 4, 1)
+    matrix = matrix.reshape(2 * width, 27 * channels)
+    bias = torch.cat([weights.gamma_bias, weights.beta_bias])
+    # Where the 27 neighbours of a voxel are in the hidden channels of the box.
+    h, w = plan.prompt.size(1) - 4, plan.prompt.size(2) - 4
+    row, plane = hidden.size(2), hidden.size(1) * hidden.size(2)
+    active = torch.cat([plan.active, plan.active[-1:].expand(-plan.active.size(0) % 16)])
+    i, rest = active % w, torch.div(active, w, rounding_mode="floor")
+    j, k = rest % h, torch.div(rest, h, rounding_mode="floor")
+    corner = (k - plan.box[0]) * plane + (j - plan.box[2]) * row + (i - plan.box[4])
+    steps = torch.arange(3)
+    offsets = (steps * plane).view(3, 1, 1) + (steps * row).view(3, 1) + steps
+    flat_hidden = hidden.view(-1, channels)
+    for start in range(0, active.size(0), gathered_voxels):
+        indices = active[start : start + gathered_voxels]
+        around = (corner[start : start + gathered_voxels, None] + offsets.view(1, 27)).view(-1)
+        gathered = flat_hidden.index_select(0, around).view(-1, 27 * channels)
+        both = multiply_rows(gathered, matrix, bias)
+        part = flat_rows.index_select(0, indices)
+        part = _scaled(part, both[:, :width], both[:, width:], mean, reciprocal)
+        flat_out.index_copy_(0, indices, part)

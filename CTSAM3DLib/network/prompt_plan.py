@@ -1,0 +1,154 @@
+"""Where a prompt says something: the voxels of a scale for which scale and shift must be convolved.
+
+A prompt-conditioned norm sees the prompt through two 3³ convolutions. Where the 5³ neighbourhood is
+zero, or where the mask is one and no click is near, its scale and shift are constants of the
+weights. Only what is left, the active voxels, has to be convolved.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Prompt values so close to 0 or 1 count as 0 or 1, which moves the logits by as little.
+SNAP = 1e-6
+# Below 16³ everything is convolved.
+MINIMAL_VOXELS = 4096
+# Above this part of the volume, too: gathering the voxels costs about 5 %.
+DENSE_PART = 0.9
+
+
+class PromptPlan(NamedTuple):
+    """What a prompt asks for at one scale.
+
+    Parameters
+    ----------
+    prompt : Tensor
+        (D + 4, H + 4, W + 4, 3): snapped, with a border of two zeros.
+    dense : bool
+        Everything is convolved, whatever the other fields say.
+    box : list of int
+        First and last + 1 voxel along D, H, W of a box round the active voxels.
+    active : Tensor
+        (N,) int64, flat indices of the active voxels.
+    full : Tensor
+        (M,) int64, flat indices of the voxels round which the mask is 1 and no click is near.
+    """
+
+    prompt: Tensor
+    dense: bool
+    box: list[int]
+    active: Tensor
+    full: Tensor
+
+
+def plan_prompt(
+    prompt: Tensor, minimal_voxels: int = MINIMAL_VOXELS, dense_part: float = DENSE_PART
+) -> PromptPlan:
+    """Find what must be convolved for a prompt.
+
+    Parameters
+    ----------
+    prompt : Tensor
+        (1, 3, D, H, W) on the grid of the features.
+    minimal_voxels : int
+        Smaller volumes are convolved whole.
+    dense_part : float
+        Part of the volume above which it is convolved whole.
+
+    Returns
+    -------
+    PromptPlan
+        For `modulate_rows`.
+
+    Examples
+    --------
+    >>> prompt = torch.zeros(1, 3, 16, 16, 16)
+    >>> prompt[0, 1, 5, 6, 15] = 1.0
+    >>> plan = plan_prompt(prompt)
+    >>> plan.box, plan.active.shape, plan.full.shape
+    ([3, 8, 4, 9, 13, 16], torch.Size([75]), torch.Size([0]))
+    """
+    prompt = _snapped(prompt)
+    size = [prompt.size(2), prompt.size(3), prompt.size(4)]
+    padded = torch.constant_pad_nd(prompt[0], [2, 2, 2, 2, 2, 2], 0.0)
+    rows = padded.permute(1, 2, 3, 0).contiguous()
+    box = [0, size[0], 0, size[1], 0, size[2]]
+    none = torch.zeros(0, dtype=torch.int64)
+    voxels = size[0] * size[1] * size[2]
+    if voxels < minimal_voxels:
+        return PromptPlan(rows, True, box, none, none)
+    clicked = (padded[1] > 0.0) | (padded[2] > 0.0)
+    touched = _spread((padded[0] > 0.0) | clicked)
+    mixed = touched & _spread((padded[0] < 1.0) | clicked)
+    active = torch.nonzero(mixed.view(-1))[:, 0]
+    if active.size(0) > dense_part * voxels:
+        return PromptPlan(rows, True, box, none, none)
+    if active.size(0) > 0:
+        box = _bounding_box(mixed)
+    return PromptPlan(rows, False, box, active, torch.nonzero((touched & ~mixed).view(-1))[:, 0])
+
+
+def prompt_box(prompt: Tensor) -> tuple[Tensor, list[int]]:
+    """Box outside of which a single 3³ convolution of the prompt gives its bias.
+
+    Parameters
+    ----------
+    prompt : Tensor
+        (1, 3, D, H, W).
+
+    Returns
+    -------
+    tuple
+        The snapped prompt (D + 2, H + 2, W + 2, 3) with a border of zeros, and the box as in
+        `PromptPlan`, all zeros for an empty prompt.
+
+    Examples
+    --------
+    >>> prompt = torch.zeros(1, 3, 8, 8, 8)
+    >>> prompt[0, 0, 3, 0, 7] = 1.0
+    >>> prompt_box(prompt)[1]
+    [2, 5, 0, 2, 6, 8]
+    """
+    prompt = _snapped(prompt)
+    marked = (prompt[0, 0] > 0.0) | (prompt[0, 1] > 0.0) | (prompt[0, 2] > 0.0)
+    rows = torch.constant_pad_nd(prompt[0], [1, 1, 1, 1, 1, 1], 0.0)
+    rows = rows.permute(1, 2, 3, 0).contiguous()
+    if not bool(marked.any()):
+        return rows, [0, 0, 0, 0, 0, 0]
+    box = _bounding_box(marked)
+    for axis in range(3):
+        box[2 * axis] = max(box[2 * axis] - 1, 0)
+        box[2 * axis + 1] = min(box[2 * axis + 1] + 1, marked.size(axis))
+    return rows, box
+
+
+def _snapped(prompt: Tensor, snap: float = SNAP) -> Tensor:
+    """Set values next to 0 and 1 to 0 and 1; float64, meant for comparisons, stays as it is."""
+    if prompt.dtype == torch.float64:
+        return prompt
+    prompt = torch.where(prompt < snap, torch.zeros_like(prompt), prompt)
+    return torch.where(prompt > 1.0 - snap, torch.ones_like(prompt), prompt)
+
+
+def _spread(marked: Tensor) -> Tensor:
+    """Tell for each voxel (D, H, W) whether one in its 5³ of (D + 4, H + 4, W + 4) is marked."""
+    for axis in range(3):
+        count = marked.size(axis) - 4
+        two = marked.narrow(axis, 0, count + 3) | marked.narrow(axis, 1, count + 3)
+        four = two.narrow(axis, 0, count + 1) | two.narrow(axis, 2, count + 1)
+        marked = four.narrow(axis, 0, count) | marked.narrow(axis, 4, count)
+    return marked
+
+
+def _bounding_box(marked: Tensor) -> list[int]:
+    """First and last + 1 index along each axis of the (D, H, W) voxels set, of which there are."""
+    box: list[int] = []
+    plane = marked.any(0)
+    for line in [marked.any(2).any(1), plane.any(1), plane.any(0)]:
+        where = torch.nonzero(line)
+        box.append(int(where[0]))
+        box.append(int(where[-1]) + 1)
+    return box

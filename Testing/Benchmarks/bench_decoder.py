@@ -1,0 +1,304 @@
+"""Print what a click costs: plain formulas against the fast decoders, as Markdown.
+
+Everything runs in one process, contestants in turn, the minimum of the repeats counts. The plain
+contestant is the same module with the same weights in float32, going the way of training.
+
+    PYTHONPATH=. .venv/bin/python Testing/Benchmarks/bench_decoder.py [--repeats 4] [--threads 2]
+        [--output Testing/Benchmarks/results/decoder.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from CTSAM3DLib.network.click_maps import render_clicks
+from CTSAM3DLib.network.controls import ConcatSegmenter
+from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
+from CTSAM3DLib.network.official import OfficialSegmenter
+from CTSAM3DLib.network.precision import computes_bfloat16
+from CTSAM3DLib.network.variants import OFFICIAL_VARIANTS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
+from random_weights import with_random_weights
+
+SIZE = 64
+FLOOR_GMAC = 49.5
+"""Image convolutions, upscaling and one-channel head of a first click, official tiny."""
+DENSE_GMAC = 125.15
+CLICKS = [[33.0, 30.0, 36.0], [20.0, 30.0, 40.0], [45.0, 20.0, 20.0]]
+
+
+def ball(radius: float, edge: float) -> Tensor:
+    """Mask probability of a ball whose logits grow by `edge` a voxel."""
+    grid = torch.arange(float(SIZE)) - 31.0
+    distance = (grid.view(-1, 1, 1) ** 2 + grid.view(-1, 1) ** 2 + grid**2).sqrt()
+    return torch.sigmoid((radius - distance) * edge)
+
+
+def prompt_of(count: int, mask: Tensor | None, official: bool) -> Tensor:
+    """Prompt (1, 3, D, H, W) of the first clicks, the last of three being negative."""
+    labels = torch.tensor([1, 1, 0][:count])
+    maps = render_clicks(torch.tensor(CLICKS[:count]), labels, SIZE, SIZE, SIZE, official)
+    previous = torch.zeros(SIZE, SIZE, SIZE) if mask is None else mask
+    return torch.cat([previous[None], maps])[None]
+
+
+def cases(official: bool) -> dict[str, Tensor]:
+    """Prompts by name. Edges: 100 is sharp, 4 reaches 1e-6 after 3.5 voxels."""
+    return {
+        "first click": prompt_of(1, None, official),
+        "3 clicks": prompt_of(3, None, official),
+        "click + mask r 8": prompt_of(1, ball(8, 4.0), official),
+        "click + mask r 18, soft edge": prompt_of(1, ball(18, 4.0), official),
+        "click + mask r 18, sharp edge": prompt_of(1, ball(18, 100.0), official),
+        "click + mask r 26": prompt_of(1, ball(26, 4.0), official),
+    }
+
+
+def fast(network: nn.Module, embedding: list[Tensor], prompt: Tensor) -> Tensor:
+    """Logits the way of inference."""
+    with torch.inference_mode():
+        return network.decode(embedding, prompt)
+
+
+def plain(network: nn.Module, embedding: list[Tensor], prompt: Tensor) -> Tensor:
+    """Logits the way of training, without recording: no weight asks for a gradient."""
+    with torch.enable_grad():
+        return network.decode(embedding, prompt)
+
+
+def best_ms(contestants: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Minimum time of each contestant in ms, taking turns, after one warm-up."""
+    best = [float("inf")] * len(contestants)
+    for turn in range(repeats + 1):
+        for index, contestant in enumerate(contestants):
+            start = perf_counter()
+            contestant()
+            if turn > 0:
+                best[index] = min(best[index], 1e3 * (perf_counter() - start))
+    return best
+
+
+def largest_difference(a: Tensor, b: Tensor) -> float:
+    """Largest difference of the probabilities."""
+    return float((torch.sigmoid(a.float()) - torch.sigmoid(b.float())).abs().max())
+
+
+def peak_gflops(dtype: torch.dtype, repeats: int) -> float:
+    """Best rate of a 3³ convolution of 128 channels at 32³ or 256 at 16³, either layout."""
+    rates = []
+    for width, side in ((128, 32), (256, 16)):
+        x = torch.randn(1, width, side, side, side, dtype=dtype)
+        last = x.contiguous(memory_format=torch.channels_last_3d)
+        conv = nn.Conv3d(width, width, 3, padding=1).to(dtype).requires_grad_(False)
+        operations = 2e-9 * 27 * width**2 * side**3
+        times = best_ms([lambda c=conv, x=x: c(x), lambda c=conv, x=last: c(x)], 2 * repeats)
+        rates += [1e3 * operations / t for t in times]
+    return max(rates)
+
+
+def memory_mb(key: str) -> float:
+    """Read VmRSS (now) or VmHWM (peak) of this process, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    found = re.search(rf"{key}:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def peak_above_mb(action: Callable[[], object]) -> float | None:
+    """Peak memory during a call above what was resident before it; Linux only."""
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+    reset.write_text("5", encoding="utf-8")
+    before = memory_mb("VmRSS")
+    action()
+    return memory_mb("VmHWM") - before
+
+
+@dataclass
+class Contest:
+    """A network with random weights and its embedded patch."""
+
+    network: nn.Module
+    embedding: list[Tensor]
+    official: bool
+
+    @classmethod
+    def of(cls, network: nn.Module, channels: int, official: bool) -> Contest:
+        """Embed a smooth random patch."""
+        network = with_random_weights(network).requires_grad_(False)
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(1, channels, SIZE, SIZE, SIZE, generator=generator)
+        with torch.inference_mode():
+            embedding = network.encode(nn.functional.avg_pool3d(noise, 5, 1, 2))
+        return cls(network, [m.clone() for m in embedding], official)
+
+    def narrow(self) -> Contest:
+        """Turn a copy to bfloat16."""
+        network = copy.deepcopy(self.network).bfloat16()
+        return Contest(network, [m.bfloat16() for m in self.embedding], self.official)
+
+
+def measure(contest: Contest, repeats: int, narrow: bool) -> list[dict[str, float | str]]:
+    """Time every case: plain, fast and, where asked for, fast in bfloat16."""
+    rows: list[dict[str, float | str]] = []
+    half = contest.narrow() if narrow else None
+    for name, prompt in cases(contest.official).items():
+        runs = [lambda p=prompt: plain(contest.network, contest.embedding, p)]
+        runs += [lambda p=prompt: fast(contest.network, contest.embedding, p)]
+        if half is not None:
+            short = prompt.bfloat16()
+            runs += [lambda p=short: fast(half.network, half.embedding, p)]
+        times = best_ms(runs, repeats)
+        expected = runs[0]()
+        row: dict[str, float | str] = {"case": name, "plain": times[0], "fast": times[1]}
+        row["difference"] = largest_difference(runs[1](), expected)
+        if half is not None:
+            row["narrow"] = times[2]
+            row["narrow difference"] = largest_difference(runs[2](), expected)
+        rows.append(row)
+    return rows
+
+
+def alone_ms(way: str, repeats: int) -> float:
+    """Time a first click of official tiny in a process of its own.
+
+    A process that has run other things holds memory back, which saves the plain way some 200 ms of
+    asking the system for it; a program that does nothing else does not have that.
+    """
+    command = [sys.executable, __file__, "--alone", way, "--repeats", str(repeats)]
+    command += ["--threads", str(torch.get_num_threads())]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def run_alone(way: str, repeats: int) -> None:
+    """Print the time that `alone_ms` reads."""
+    contest = Contest.of(OfficialSegmenter(OFFICIAL_VARIANTS["tiny"]), 1, official=True)
+    prompt, decode = cases(True)["first click"], fast if way == "fast" else plain
+    print(best_ms([lambda: decode(contest.network, contest.embedding, prompt)], repeats)[0])
+
+
+def table(title: str, rows: list[dict[str, float | str]]) -> list[str]:
+    """Markdown table of a contest."""
+    lines = ["", f"## {title}", "", "| case | plain, ms | fast, ms | ratio | max difference |"]
+    lines += ["|---|---|---|---|---|"]
+    narrow = "narrow" in rows[0]
+    if narrow:
+        lines[-2] += " fast in bfloat16, ms | its max difference |"
+        lines[-1] += "---|---|"
+    for row in rows:
+        ratio = row["plain"] / row["fast"]
+        line = f"| {row['case']} | {row['plain']:.0f} | {row['fast']:.0f} | {ratio:.1f} "
+        line += f"| {row['difference']:.1e} |"
+        if narrow:
+            line += f" {row['narrow']:.0f} | {row['narrow difference']:.1e} |"
+        lines.append(line)
+    return lines
+
+
+def bar(text: str, value: float, limit: float, *, at_least: bool) -> str:
+    """Tell whether a goal is reached."""
+    reached = value >= limit if at_least else value <= limit
+    sign = ">=" if at_least else "<="
+    return f"- {text}: {value:.2f} (goal {sign} {limit:g}, {'reached' if reached else 'missed'})"
+
+
+def report(repeats: int) -> list[str]:
+    """Run everything and return the lines."""
+    narrow = computes_bfloat16(torch.device("cpu"))
+    lite = Contest.of(LiteSegmenter(LiteConfig()), 2, official=False)
+    official = Contest.of(OfficialSegmenter(OFFICIAL_VARIANTS["tiny"]), 1, official=True)
+    prompt = cases(True)["click + mask r 26"]
+    memory = {
+        "lite fast": lambda: fast(lite.network, lite.embedding, cases(False)["click + mask r 26"]),
+        "official fast": lambda: fast(official.network, official.embedding, prompt),
+        "official plain": lambda: plain(official.network, official.embedding, prompt),
+    }
+    peaks = {name: peak_above_mb(action) for name, action in memory.items()}
+    rate = peak_gflops(torch.float32, repeats)
+    floor = 2e3 * FLOOR_GMAC / rate
+    big, small = measure(official, repeats, narrow), measure(lite, repeats, narrow)
+    unet = Contest.of(ConcatSegmenter(), 2, official=False)
+    first = cases(False)["first click"]
+    whole, whole_fast = best_ms(
+        [
+            lambda: fast(unet.network, unet.embedding, first),
+            lambda: fast(lite.network, lite.embedding, first),
+        ],
+        2 * repeats,
+    )
+    alone = [alone_ms(way, repeats) for way in ("plain", "fast")]
+    later = min(row["plain"] / row["fast"] for row in big if "mask" in row["case"])
+    lines = [
+        f"- float32 convolutions peak at {rate:.0f} GFLOPS in this run; {FLOOR_GMAC} GMAC of a "
+        f"first click of official tiny take {floor:.0f} ms at that rate",
+        bar("official tiny, first click", big[0]["plain"] / big[0]["fast"], 3.0, at_least=True),
+        bar(
+            f"the same, each in a process of its own ({alone[0]:.0f} and {alone[1]:.0f} ms)",
+            alone[0] / alone[1],
+            3.0,
+            at_least=True,
+        ),
+        bar("official tiny, slowest click with a mask", later, 1.8, at_least=True),
+        bar(
+            "official tiny, first click over its floor", big[0]["fast"] / floor, 1.5, at_least=False
+        ),
+        bar(
+            "lite click against the plain official one",
+            big[0]["plain"] / small[0]["fast"],
+            6.0,
+            at_least=True,
+        ),
+        f"- a plain U-Net of {sum(p.numel() for p in unet.network.parameters()) / 1e6:.1f} M "
+        f"parameters, run whole at each click, takes {whole:.0f} ms; the lite decoder "
+        f"({sum(p.numel() for p in lite.network.parameters()) / 1e6:.1f} M with encoder) takes "
+        f"{whole_fast:.0f} ms",
+    ]
+    if None not in peaks.values():
+        shown = ", ".join(f"{name} {value:.0f} MB" for name, value in peaks.items())
+        lines.append(f"- peak memory of a click above the loaded models: {shown}")
+    lines += table("Official tiny", big) + table("Lite", small)
+    return lines
+
+
+def main() -> None:
+    """Parse the arguments, measure, print and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--machine", default="this machine", help="hardware in words")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--alone", choices=("plain", "fast"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.alone:
+        run_alone(arguments.alone, arguments.repeats)
+        return
+    title = (
+        "# Cost of a click\n\nPrinted by `Testing/Benchmarks/bench_decoder.py` on "
+        f"{arguments.machine}: {arguments.threads} threads, PyTorch {torch.__version__}, "
+        f"{torch.backends.cpu.get_cpu_capability()}. Random weights, 64³ patch, float32 unless "
+        f"stated, minimum of {arguments.repeats} repeats taking turns. Differences are of "
+        "probabilities, to the plain float32 answer.\n"
+    )
+    text = "\n".join([title, *report(arguments.repeats)]) + "\n"
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
