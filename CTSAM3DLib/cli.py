@@ -30,7 +30,10 @@ COMMANDS = {
     "segment": Command("CTSAM3DLib.cli_segment", "segment one CT from a file of clicks"),
     "batch": Command("CTSAM3DLib.cli_batch", "segment many CTs listed in a table"),
     "demo": Command("CTSAM3DLib.cli_demo", "segment a generated torso CT from stored clicks"),
-    "models": Command("CTSAM3DLib.cli_models", "list the models that are installed"),
+    "models": Command("CTSAM3DLib.cli_models", "list the models that are installed, remove one"),
+    "import-checkpoint": Command(
+        "CTSAM3DLib.cli_import", "make a model of the checkpoint that the authors published"
+    ),
     "train": Command("CTSAM3DLib.training.__main__", "train a model"),
     "evaluate": Command("CTSAM3DLib.evaluation.__main__", "measure a model on labelled CTs"),
     "export": Command("CTSAM3DLib.network.__main__", "make a bundle of trained weights"),
@@ -87,7 +90,7 @@ def usage() -> str:
     'usage: python -m CTSAM3DLib COMMAND ...'
     """
     lines = ["usage: python -m CTSAM3DLib COMMAND ...", "", "commands:"]
-    lines += [f"  {name:<10}{command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<19}{command.summary}" for name, command in COMMANDS.items()]
     lines += ["", "COMMAND --help tells more; --debug shows where an error came from."]
     return "\n".join(lines)
 

@@ -50,6 +50,8 @@ class ModelEntry:
         Attribution: ``name``, ``licence`` and optionally ``url`` of each data set.
     quality : mapping
         Measured quality, as the manifest gives it.
+    variant : str
+        Which of the authors' networks it is, for example ``tiny``; empty for a network of our own.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class ModelEntry:
     settings: ModelSettings
     training_data: tuple[Mapping[str, str], ...] = ()
     quality: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def model_id(self) -> str:
@@ -105,6 +108,7 @@ class ModelEntry:
                 settings=ModelSettings.from_dict({**values, "model_id": name}),
                 training_data=tuple(dict(item) for item in values.get("training_data", ())),
                 quality=dict(values.get("quality", {})),
+                variant=str(values.get("variant", "")),
             )
         except KeyError as error:
             message = f"{source}: model {name!r} lacks the entry {error}"

@@ -58,6 +58,17 @@ class ModelStore:
         bundled = [folder / "Models" for folder in resource_folders()]
         return cls([*named, *bundled, user_models_folder()])
 
+    @classmethod
+    def user(cls) -> ModelStore:
+        """Return the models that the user has added, and no others.
+
+        Examples
+        --------
+        >>> len(ModelStore.user().folders)
+        1
+        """
+        return cls([user_models_folder()])
+
     def entries(self) -> dict[str, ModelEntry]:
         """Return all models by their id.
 
@@ -211,7 +222,23 @@ def _is_path(model: str | Path) -> bool:
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:  # noqa: ARG001 - cache key
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file in a certain state."""
+    return file_sha256(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> file_sha256(Path(os.devnull))[:8]
+    'e3b0c442'
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

@@ -85,6 +85,9 @@ class EffectOptions:
     def updateFromMRML(self):
         """Show the parameters."""
         self._addNewDevices()
+        model = self.model()
+        if model and self.modelBox.findData(model) < 0:  # of a scene from another computer
+            self.modelBox.addItem(model, model)
         blockers = [qt.QSignalBlocker(widget) for widget in self._parameterWidgets()]
         self.modelBox.currentIndex = max(0, self.modelBox.findData(self.model() or DEFAULT))
         self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
@@ -99,6 +102,15 @@ class EffectOptions:
         for device in wanted:
             if self.deviceBox.findData(device) < 0:
                 self.deviceBox.addItem(device, device)
+
+    def listModels(self):
+        """List the models that are installed now."""
+        blocker = qt.QSignalBlocker(self.modelBox)
+        self.modelBox.clear()
+        for title, identifier in models():
+            # Slicer takes an empty parameter of an effect for none.
+            self.modelBox.addItem(title, identifier or DEFAULT)
+        del blocker
 
     def updateMRML(self):
         """Store what is shown."""
@@ -187,9 +199,7 @@ class EffectOptions:
         self.roiBox.toolTip = _("Voxels outside this box stay as they are.")
         self._connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
         self.modelBox, self.deviceBox = qt.QComboBox(), qt.QComboBox()
-        for title, identifier in models():
-            # Slicer takes an empty parameter of an effect for none.
-            self.modelBox.addItem(title, identifier or DEFAULT)
+        self.listModels()
         for device in device_names():
             self.deviceBox.addItem(device, device)
         self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))

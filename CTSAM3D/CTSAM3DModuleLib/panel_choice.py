@@ -38,11 +38,19 @@ class ChoiceSection:
     def __init__(self, ui: Any) -> None:
         self.parameters: Any = None
         self._model, self._device = ui.modelBox, ui.deviceBox
-        for title, identifier in models():
-            self._model.addItem(title, identifier)
+        self.list_models()
         self.offer([TorchDevice(AUTO, _("Automatic"))])
         self._model.connect("currentIndexChanged(int)", self._on_model)
         self._device.connect("currentIndexChanged(int)", self._on_device)
+
+    def list_models(self) -> None:
+        """List the models that are installed now; what is chosen stays chosen."""
+        blocker = qt.QSignalBlocker(self._model)
+        self._model.clear()
+        for title, identifier in models():
+            self._model.addItem(title, identifier)
+        del blocker
+        self.show()
 
     def offer(self, devices: Sequence[TorchDevice]) -> None:
         """List the devices of this computer."""

@@ -17,6 +17,7 @@ from CTSAM3DModuleLib.interaction import Status
 from CTSAM3DModuleLib.panel_choice import ChoiceSection
 from CTSAM3DModuleLib.panel_clicks import ClickSection
 from CTSAM3DModuleLib.panel_guard import Guarded
+from CTSAM3DModuleLib.panel_models import ModelSection
 from CTSAM3DModuleLib.panel_rows import SegmentRows
 from CTSAM3DModuleLib.panel_run import ERROR_STYLE, RunSection
 from CTSAM3DModuleLib.panel_structures import StructureSection
@@ -45,6 +46,7 @@ class Panel(VTKObservationMixin):
         self.torch = TorchSection(ui, self._on_torch)
         self.structures = StructureSection(ui, self.workplace.add_structure)
         self.choice = ChoiceSection(ui)
+        self.models = ModelSection(ui, self.choice, self._on_models)
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
         self.run = RunSection(ui, self.workplace)
@@ -83,7 +85,7 @@ class Panel(VTKObservationMixin):
         """Close and disconnect everything."""
         self.close()
         self.removeObservers()
-        sections = (self.structures, self.choice, self.table, self.clicks, self.run)
+        sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
         for section in (*sections, self.torch, *self._buttons):
             section.release()
 
@@ -97,6 +99,7 @@ class Panel(VTKObservationMixin):
             self._ui.show3DButton.setSegmentationNode(work.segmentation)
         self.clicks.show()
         self.run.show()
+        self.models.show()
         nothing = "" if work.segmentation is not None else _("There is no segmentation yet.")
         self._buttons[0].allow(nothing)
 
@@ -106,11 +109,14 @@ class Panel(VTKObservationMixin):
         self.run.show_status(status)
 
     def _on_torch(self) -> None:
-        self.workplace.torch_reason = self.torch.reason
+        self.workplace.torch_reason = self.models.torch_reason = self.torch.reason
         if self.torch.state is not None and self.torch.state.can_compute:
             self.choice.offer(self.torch.setup.devices())
             self.workplace.prepare()
         self.show()
+
+    def _on_models(self) -> None:
+        self.workplace.logic.engine.forget_models()
 
     def _show_volume(self) -> None:
         """Show a volume that was just chosen in the slice views, and whether it looks like CT."""

@@ -93,6 +93,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._controller = logic.controller
         self._controller.undo_keepers[id(self)] = self._saveState
         set_defaults(self.scriptedEffect)
+        self.options.listModels()  # the panel may have added or removed some
+        self.options.updateFromMRML()
         logic.prepare()
         self._node = self.scriptedEffect.parameterSetNode()
         modified = vtk.vtkCommand.ModifiedEvent

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from CTSAM3DLib.network.card import read_card
-from CTSAM3DLib.network.export import check_target, export_model, lite_from_checkpoint
+from CTSAM3DLib.network.export import check_target, export_model
+from CTSAM3DLib.network.trained import model_from_checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     card = read_card(args.card)
     check_target(args.manifest, args.id)
-    model = lite_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
+    model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
     path = export_model(model, args.manifest, card)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0

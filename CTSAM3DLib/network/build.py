@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from CTSAM3DLib.network.continuation import ContinuationPredictor
+from CTSAM3DLib.network.controls import ConcatSegmenter
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.official import OfficialSegmenter
@@ -43,11 +44,36 @@ def build_lite(
     (1.5, 4.0)
     """
     sizes = config or LiteConfig(image_channels=len(windows_hu))
+    return build_promptable(LiteSegmenter(sizes), model_id, patch_size, windows_hu)
+
+
+def build_promptable(
+    segmenter: LiteSegmenter | ConcatSegmenter | OfficialSegmenter,
+    model_id: str,
+    patch_size: int,
+    windows_hu: tuple[tuple[float, float], ...],
+) -> PromptableModel:
+    """Build the model round a segmenter that was trained here.
+
+    Parameters
+    ----------
+    segmenter : LiteSegmenter, ConcatSegmenter or OfficialSegmenter
+        Our own, or a control.
+    model_id, patch_size, windows_hu
+        As for `build_lite`.
+
+    Returns
+    -------
+    PromptableModel
+        In evaluation mode; the cross-patch predictor has random weights.
+    """
     settings = ModelSettings(
         model_id, patch_size, (1.5, 4.0), 2.5, windows_hu, cross_patch_aligned=True
     )
-    segmenter, cross_patch = LiteSegmenter(sizes), ContinuationPredictor(len(windows_hu))
-    return PromptableModel(segmenter, cross_patch, settings).eval()
+    cross_patch = ContinuationPredictor(len(windows_hu))
+    # The finest map of the official architecture is at 1/4; elsewhere it is the last one, whole.
+    finest = (0, 4) if isinstance(segmenter, OfficialSegmenter) else (-1, 1)
+    return PromptableModel(segmenter, cross_patch, settings, *finest).eval()
 
 
 def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:

@@ -12,6 +12,40 @@ from CTSAM3DLib.errors import BundleError
 _KEYS = ("licence", "training_data", "quality")
 
 
+def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the card of a model made of the authors' weights, which a user has downloaded.
+
+    Parameters
+    ----------
+    variant : str
+        Which of the authors' networks.
+    source : mapping
+        Name, size and checksum of the checkpoint.
+
+    Returns
+    -------
+    dict
+        Entries for the manifest.
+
+    Examples
+    --------
+    >>> official_card("tiny", {"file": "params.pth"})["licence"]
+    "see the checkpoint's own licence"
+    """
+    licence = "see the checkpoint's own licence"
+    data = {
+        "name": "TotalSeg++, based on TotalSegmentator, as the abstract of the paper says",
+        "licence": licence,
+        "url": "https://arxiv.org/abs/2403.15063",
+    }
+    return {
+        "licence": licence,
+        "training_data": [data],
+        "variant": variant,
+        "source": dict(source),
+    }
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """Read the card of a model.
 

@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
     from CTSAM3DLib.network.controls import build_segmenter
-    from CTSAM3DLib.network.export import fill_from_bundle
+    from CTSAM3DLib.network.trained import fill_from_bundle
 
     windows = len(config.windows_hu)
     net = build_segmenter(

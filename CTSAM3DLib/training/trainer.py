@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from CTSAM3DLib.network.controls import Segmenter, build_segmenter
-from CTSAM3DLib.network.export import fill_from_bundle
+from CTSAM3DLib.network.trained import fill_from_bundle
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, draw_episode, run_episode

@@ -16,7 +16,7 @@ from CTSAM3DLib.model_store import ModelStore
 from CTSAM3DLib.network.__main__ import main
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.card import read_card
-from CTSAM3DLib.network.export import export_model, lite_from_checkpoint, write_bundle
+from CTSAM3DLib.network.export import export_model, write_bundle
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.torch_predictor import (
@@ -26,6 +26,7 @@ from CTSAM3DLib.network.torch_predictor import (
     to_numpy,
     to_tensor,
 )
+from CTSAM3DLib.network.trained import model_from_checkpoint
 from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
 from CTSAM3DLib.training.config import TrainConfig
 
@@ -119,12 +120,23 @@ def test_half_precision_file_is_half_as_large_and_close(
     )
 
 
-def test_cross_patch_heat_map_has_the_shape_of_a_patch(bundle: Path) -> None:
+def test_cross_patch_looks_at_the_neighbour_and_chooses_what_is_unknown(bundle: Path) -> None:
     predictor = TorchPredictor(bundle, "cpu")
-    hu = np.zeros((32, 32, 32), np.float32)
-    heat = predictor.cross_patch(hu, hu > 0, hu)
+    assert predictor.settings.cross_patch_aligned
+    hu = np.random.default_rng(1).normal(0, 300, (32, 32, 32)).astype(np.float32)
+    known = np.where(np.arange(32)[:, None, None] < 16, hu, np.float32(np.nan))
+    mask = np.zeros(hu.shape, bool)
+    mask[10:16, 10:20, 10:20] = True
+    heat = predictor.cross_patch(known, mask, hu)
     assert heat.shape == (32, 32, 32)
     assert heat.dtype == np.float32
+    assert (heat[:16] == 0).all()
+    assert 0.0 < heat[16:].max() < 1.0
+    # Mask and neighbour count; the HU where something is known say only that it is known.
+    assert not np.array_equal(heat, predictor.cross_patch(known, ~mask, hu))
+    assert not np.array_equal(heat, predictor.cross_patch(known, mask, hu[::-1].copy()))
+    np.testing.assert_array_equal(heat, predictor.cross_patch(known + 100.0, mask, hu))
+    np.testing.assert_array_equal(predictor.cross_patch(hu, mask, hu), 0.0)
 
 
 def test_official_variant_uses_official_click_maps() -> None:
@@ -295,8 +307,8 @@ def test_wrong_checkpoints_are_named(model: PromptableModel, tmp_path: Path) -> 
     path = tmp_path / "other.pt"
     torch.save({"weights": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match=r"no training checkpoint.*weights"):
-        lite_from_checkpoint(path)
+        model_from_checkpoint(path)
     wrong = TrainConfig(widths=(4, 8, 8, 16, 32), hidden=4).to_dict()
     torch.save({"config": wrong, "average": model.segmenter.state_dict()}, path)
     with pytest.raises(CheckpointError, match="do not fit"):
-        lite_from_checkpoint(path)
+        model_from_checkpoint(path)

@@ -1,0 +1,98 @@
+"""From a training checkpoint to a model that can be bundled, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.network.build import build_promptable
+from CTSAM3DLib.network.controls import build_segmenter
+from CTSAM3DLib.network.model import PromptableModel
+
+
+def model_from_checkpoint(
+    checkpoint: Path, model_id: str = "ctsam3d-lite", cross_patch: Path | None = None
+) -> PromptableModel:
+    """Build the model with the averaged weights of a training checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        ``last.pt`` of a training run, of our architecture or of a control.
+    model_id : str
+        Name of the model.
+    cross_patch : Path, optional
+        ``last.pt`` of a cross-patch training run.
+
+    Returns
+    -------
+    PromptableModel
+        In evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is no training checkpoint or its weights do not fit its sizes.
+    """
+    state = _load(checkpoint, "average")
+    config = state["config"]
+    windows = tuple((float(a), float(b)) for a, b in config["windows_hu"])
+    architecture = config.get("architecture", "psap")
+    segmenter = build_segmenter(
+        architecture,
+        tuple(config["widths"]),
+        config["hidden"],
+        len(windows),
+        config["prompt_resize"],
+    )
+    _fill(segmenter, state["average"], checkpoint)
+    model = build_promptable(segmenter, model_id, 64, windows)
+    if cross_patch is not None:
+        _fill(model.cross_patch_net, _load(cross_patch, "cross_patch")["cross_patch"], cross_patch)
+        model.settings = replace(model.settings, cross_patch_trained=True)
+    return model
+
+
+def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
+    """Copy the segmenter's weights out of a bundle, widened to float32.
+
+    Parameters
+    ----------
+    segmenter : Module
+        Filled in place.
+    bundle : Path
+        TorchScript file of a `PromptableModel` of the same sizes.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is no bundle or its weights do not fit.
+    """
+    try:
+        weights = torch.jit.load(str(bundle), map_location="cpu").segmenter.state_dict()
+    except (RuntimeError, ValueError, AttributeError) as error:
+        message = f"expected a model bundle, got {bundle}: {error}"
+        raise CheckpointError(message) from error
+    _fill(segmenter, weights, bundle)
+
+
+def _load(path: Path, key: str) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if key not in state or "config" not in state:
+        message = (
+            f"{path} is no training checkpoint: expected 'config' and {key!r}, got {list(state)}"
+        )
+        raise CheckpointError(message)
+    return state
+
+
+def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        message = f"the weights of {path} do not fit the network: {error}"
+        raise CheckpointError(message) from error
