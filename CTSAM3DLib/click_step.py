@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.bounding_box import IJK, BoundingBox
-from CTSAM3DLib.fusion import LOGIT_LIMIT, blended, obeying, taper_weights
+from CTSAM3DLib.fusion import LOGIT_LIMIT, blended, obeying, one_sided, taper_weights
+from CTSAM3DLib.geometry import Geometry
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.resampling import volume_bbox_of_grid_bbox
@@ -40,14 +41,7 @@ class PatchView:
     @classmethod
     def of(cls, encoder: PatchEncoder, state: SessionState, patch: BoundingBox) -> PatchView:
         """Look at a patch in the present state of a structure."""
-        i0, j0, k0 = patch.start_ijk
-        voxels = [(grid_voxel(click, encoder.grid), click.positive) for click in state.clicks]
-        inside = [
-            ((i - i0, j - j0, k - k0), positive)
-            for (i, j, k), positive in voxels
-            if patch.contains((i, j, k))
-        ]
-        return cls(patch, tuple(inside), state.logits.read(patch))
+        return cls(patch, clicks_in(encoder.grid, state.clicks, patch), state.logits.read(patch))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +53,50 @@ class PatchAnswer:
     decode_ms: float
 
 
+def clicks_in(
+    grid: Geometry, clicks: Iterable[Click], bbox: BoundingBox
+) -> tuple[tuple[IJK, bool], ...]:
+    """Return the clicks in a box of a grid, oldest first.
+
+    Parameters
+    ----------
+    grid : Geometry
+        A model grid over the volume.
+    clicks : iterable of Click
+        Inside the volume.
+    bbox : BoundingBox
+        On the grid.
+
+    Returns
+    -------
+    tuple of (voxel, positive)
+        Voxels (i, j, k) of the box.
+
+    Examples
+    --------
+    >>> grid = Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (9, 9, 9))
+    >>> box = BoundingBox((1, 0, 0), (3, 3, 3))
+    >>> clicks_in(grid, [Click((4.0, 0.0, 2.0)), Click((0.0, 0.0, 0.0))], box)
+    (((1, 0, 1), True),)
+    """
+    i0, j0, k0 = bbox.start_ijk
+    voxels = [(grid_voxel(click, grid), click.positive) for click in clicks]
+    return tuple(
+        ((i - i0, j - j0, k - k0), positive)
+        for (i, j, k), positive in voxels
+        if bbox.contains((i, j, k))
+    )
+
+
 def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> SessionState:
     """Return the state after one more click.
 
     The click goes to a patch of the model grid (`roi.plan_patch`). The model sees all clicks of
-    the structure in that patch and the earlier logits there; its answer is blended into the
-    field of logits, corrected where it disobeys a click, brought to the volume's own voxels and
-    cut at 0. A negative click where there is neither mask nor positive click has nothing to
-    correct: it is remembered and counts as soon as a patch reaches it.
+    the structure in that patch and the earlier logits there. Its answer, of which a positive
+    click only adds and a negative one only takes away, is blended into the field of logits,
+    corrected where it disobeys a click, brought to the volume's own voxels and cut at 0. A
+    negative click where there is neither mask nor positive click has nothing to correct: it is
+    remembered and counts as soon as a patch reaches it.
 
     Parameters
     ----------
@@ -88,9 +118,10 @@ def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> Sess
         If the click is not inside the volume.
     """
     remembered, view = with_click(encoder, state, click)
-    return (
-        remembered if view is None else with_answer(encoder, remembered, view, ask(encoder, view))
-    )
+    if view is None:
+        return remembered
+    answer = ask_for_click(encoder, view, click)
+    return with_answer(encoder, remembered, view, answer)
 
 
 def with_click(
@@ -120,9 +151,7 @@ def with_click(
         If the click is not inside the volume.
     """
     patch = patch_for(encoder, state, click)
-    remembered = SessionState(
-        state.clicks.added(click), state.logits, state.mask, state.patches, state
-    )
+    remembered = replace(state, clicks=state.clicks.added(click), parent=state, timings_ms={})
     view = PatchView.of(encoder, remembered, patch)
     something = any(positive for _, positive in view.clicks) or (view.previous > 0).any()
     return remembered, view if something or _mask_in(encoder, state, patch) else None
@@ -167,10 +196,52 @@ def ask(encoder: PatchEncoder, view: PatchView, hints: Sequence[IJK] = ()) -> Pa
     return PatchAnswer(answer, encode_ms, _since_ms(started))
 
 
+def ask_for_click(encoder: PatchEncoder, view: PatchView, click: Click) -> PatchAnswer:
+    """Ask the model for the patch of a click, and let the click change only what it is for.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model.
+    view : PatchView
+        From `with_click`.
+    click : Click
+        A positive one takes nothing away from what is known, a negative one adds nothing to it
+        (`fusion.one_sided`).
+    """
+    answer = ask(encoder, view)
+    heeded = heeding(view.previous, answer.logits, view.clicks, click.positive)
+    return replace(answer, logits=heeded)
+
+
+def heeding(
+    before: NDArray[np.floating],
+    logits: NDArray[np.float32],
+    clicks: Sequence[tuple[IJK, bool]],
+    positive: bool,
+) -> NDArray[np.float32]:
+    """Return logits that obey all clicks and differ from those before in one direction only.
+
+    Parameters
+    ----------
+    before : ndarray, float, (D, H, W)
+        Logits before the newest click; NaN where nothing was known.
+    logits : ndarray, float32, (D, H, W)
+        The model's answer to it.
+    clicks : sequence of (voxel, positive)
+        Voxels (i, j, k) of the arrays, oldest click first.
+    positive : bool
+        The newest click, wherever it is.
+    """
+    heeded = obeying(one_sided(before, logits, positive), clicks)
+    # Once more: where an older click had to be restored, its surroundings were moved too.
+    return one_sided(before, heeded, positive)
+
+
 def with_answer(
     encoder: PatchEncoder, state: SessionState, view: PatchView, answer: PatchAnswer
 ) -> SessionState:
-    """Return a state with the model's answer for a patch blended in and brought to its mask.
+    """Return a state with an answer for a patch blended in and brought to its mask.
 
     Parameters
     ----------
@@ -181,7 +252,7 @@ def with_answer(
     view : PatchView
         What the model was shown of it.
     answer : PatchAnswer
-        What it said.
+        What it said, after `heeding`: of two that obey every click the mean does so too.
 
     Returns
     -------
@@ -191,7 +262,7 @@ def with_answer(
     started = perf_counter()
     ramp = encoder.predictor.settings.patch_size // MARGIN_FRACTION
     weights = taper_weights(view.patch, encoder.grid.shape_kji, max(ramp, 1))
-    fused = obeying(blended(view.previous, answer.logits, weights), view.clicks)
+    fused = blended(view.previous, answer.logits, weights)
     logits = state.logits.written(view.patch, fused)
     known = view.patch in state.patches
     patches = state.patches if known else (*state.patches, view.patch)
@@ -199,13 +270,13 @@ def with_answer(
     times = {"encode_ms": answer.encode_ms, "decode_ms": answer.decode_ms}
     times["resample_ms"] = _since_ms(started)
     timings = {name: time + state.timings_ms.get(name, 0.0) for name, time in times.items()}
-    return SessionState(state.clicks, logits, mask, patches, state.parent, timings)
+    return replace(state, logits=logits, mask=mask, patches=patches, timings_ms=timings)
 
 
 def _mask_in(encoder: PatchEncoder, state: SessionState, patch: BoundingBox) -> bool:
     """Tell whether the mask reaches into a patch."""
     box = volume_bbox_of_grid_bbox(patch, encoder.grid, encoder.volume.geometry)
-    return bool(state.mask.read(box).any())
+    return not state.mask.occupied_box(box).is_empty
 
 
 def _since_ms(started: float) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.geometry import Geometry, model_grid
 from CTSAM3DLib.predictor import Embedding, Predictor
 from CTSAM3DLib.resampling import extract_patch
 from CTSAM3DLib.volume import Volume
@@ -58,6 +58,7 @@ class PatchEncoder:
         self.predictor = predictor
         self.max_patches = max_patches
         self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
+        self._coarser: dict[float, PatchEncoder] = {}
 
     def __len__(self) -> int:
         """Return the number of embeddings in the cache."""
@@ -66,6 +67,27 @@ class PatchEncoder:
     def __contains__(self, patch: BoundingBox) -> bool:
         """Tell whether the embedding of a patch is in the cache."""
         return patch in self._kept
+
+    def coarser(self, spacing_mm: float) -> PatchEncoder:
+        """Return the encoder of the same volume and model on a grid of larger voxels.
+
+        Made when first asked for; it has a cache of its own, an eighth of this one.
+
+        Parameters
+        ----------
+        spacing_mm : float
+            Voxel size of its grid.
+
+        Raises
+        ------
+        GeometryError
+            If the spacing is not a positive number.
+        """
+        if spacing_mm not in self._coarser:
+            grid = model_grid(self.volume.geometry, spacing_mm)
+            kept = max(1, self.max_patches // 8)
+            self._coarser[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept)
+        return self._coarser[spacing_mm]
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
         """Return what the model sees of the volume in a patch.

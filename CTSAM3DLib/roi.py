@@ -18,6 +18,9 @@ LATTICE_FRACTION = 8
 STRIDE_EIGHTHS = 5
 """A patch beyond a face lies 5/8 of the edge further on: 3/8 of it are known already."""
 
+COARSE_RATIO = 1.25
+"""A look with voxels less than this much larger than the usual ones shows hardly more."""
+
 
 def choose_spacing_mm(
     geometry: Geometry,
@@ -65,6 +68,36 @@ def choose_spacing_mm(
     low, high = spacing_range_mm
     # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004.
     return min(max(default_spacing_mm, round(mean, 3), low), high)
+
+
+def coarse_spacings_mm(
+    spacing_mm: float, spacing_range_mm: tuple[float, float]
+) -> tuple[float, ...]:
+    """Return the voxel sizes for looking at a structure from further away.
+
+    Parameters
+    ----------
+    spacing_mm : float
+        Voxel size of the usual model grid.
+    spacing_range_mm : tuple of float
+        Smallest and largest voxel size that the model was trained for.
+
+    Returns
+    -------
+    tuple of float
+        Twice the usual size, then the largest of the range; none that is outside the range or
+        less than `COARSE_RATIO` times the usual size.
+
+    Examples
+    --------
+    >>> coarse_spacings_mm(1.5, (1.5, 4.0)), coarse_spacings_mm(2.5, (1.5, 4.0))
+    ((3.0, 4.0), (4.0,))
+    >>> coarse_spacings_mm(1.5, (1.5, 1.5))
+    ()
+    """
+    largest = spacing_range_mm[1]
+    wishes = sorted({2.0 * spacing_mm, largest})
+    return tuple(one for one in wishes if spacing_mm * COARSE_RATIO <= one <= largest)
 
 
 def plan_patch(

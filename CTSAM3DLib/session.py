@@ -12,6 +12,7 @@ from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.click_step import next_state, patch_for
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry import Geometry, model_grid
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.growing import grown_state
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.predictor import Predictor
@@ -42,8 +43,9 @@ class InteractiveSession(SessionSteps):
     base : MaskUpdate, optional
         The mask without clicks, on the volume's own grid; default: empty. A click changes
         nothing of it outside the patches that answer it.
-    grow : bool
-        Follow the structure beyond the patch of a positive click; see `growing.grown_state`.
+    grow : bool or str
+        Whether and how to follow the structure beyond the patch of a positive click: True, False
+        or the name of a `GrowMode`; see `growing.grown_state`.
 
     Attributes
     ----------
@@ -55,6 +57,8 @@ class InteractiveSession(SessionSteps):
 
     Raises
     ------
+    CTSAM3DError
+        If there is no such way to grow.
     VolumeError
         If `base` is not inside the volume.
 
@@ -84,13 +88,13 @@ class InteractiveSession(SessionSteps):
     """
 
     def __init__(
-        self, encoder: PatchEncoder, base: MaskUpdate | None = None, grow: bool = False
+        self, encoder: PatchEncoder, base: MaskUpdate | None = None, grow: bool | str = False
     ) -> None:
         """Start without clicks."""
         self.cancelled: Callable[[], bool] | None = None
         self.on_patch: Callable[[SessionState], None] | None = None
         self._encoder = encoder
-        self._grow = grow
+        self._grow = GrowMode.of(grow)
         super().__init__(self._given(base, ClickHistory()))
 
     @classmethod
@@ -101,7 +105,7 @@ class InteractiveSession(SessionSteps):
         spacing_mm: float | None = None,
         max_patches: int = 16,
         base: MaskUpdate | None = None,
-        grow: bool = False,
+        grow: bool | str = False,
     ) -> InteractiveSession:
         """Open a session with a model that is loaded already.
 
@@ -117,8 +121,8 @@ class InteractiveSession(SessionSteps):
             Number of image embeddings to keep.
         base : MaskUpdate, optional
             The mask to start from; default: empty.
-        grow : bool
-            Follow the structure beyond the patch of a positive click; see `growing.grown_state`.
+        grow : bool or str
+            True, False or the name of a `GrowMode`; see `growing.grown_state`.
 
         Returns
         -------
@@ -127,6 +131,8 @@ class InteractiveSession(SessionSteps):
 
         Raises
         ------
+        CTSAM3DError
+            If there is no such way to grow.
         GeometryError
             If the spacing is not a positive number.
         VolumeError
@@ -187,8 +193,8 @@ class InteractiveSession(SessionSteps):
         return self._encoder.grid
 
     @property
-    def grow(self) -> bool:
-        """Whether positive clicks are followed beyond their patch."""
+    def grow(self) -> GrowMode:
+        """Whether and how positive clicks are followed beyond their patch."""
         return self._grow
 
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
@@ -349,7 +355,7 @@ class InteractiveSession(SessionSteps):
         if not self._grow:
             return next_state(self._encoder, state, click)
         return grown_state(
-            self._encoder, state, click, cancelled=self.cancelled, on_patch=self.on_patch
+            self._encoder, state, click, None, self.cancelled, self.on_patch, self._grow
         )
 
     def _given(self, mask: MaskUpdate | None, clicks: ClickHistory) -> SessionState:

@@ -38,6 +38,9 @@ class SessionState:
     timings_ms : mapping
         ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last click; empty when the model
         was not asked. Not part of the result.
+    coarse : tuple of BoundingBox
+        Boxes of the model grid that were looked at with larger voxels: there the logits are
+        known too, yet less exactly.
     """
 
     clicks: ClickHistory
@@ -46,6 +49,15 @@ class SessionState:
     patches: tuple[BoundingBox, ...] = ()
     parent: SessionState | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    coarse: tuple[BoundingBox, ...] = ()
+
+    @property
+    def given(self) -> SessionState:
+        """The state that this one has come from, in which the mask is the one that was given."""
+        state = self
+        while state.parent is not None:
+            state = state.parent
+        return state
 
     @classmethod
     def empty(cls, volume_geometry: Geometry, grid: Geometry) -> SessionState:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from fake_predictor import BallPredictor
-from phantoms import OBLIQUE, Phantom, centred_geometry, phantom, tube
+from phantoms import OBLIQUE, Phantom, ball, centred_geometry, phantom, tube
 
 from CTSAM3DLib.geometry import model_grid
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.growing import GrowingRules, grown_state
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.prompts import Click
@@ -42,3 +43,25 @@ def grow(
 
 def overlap(mask, truth) -> float:
     return 2.0 * (mask & truth).sum() / (mask.sum() + truth.sum())
+
+
+COARSE_MODES = ["coarse", "both"]
+PATCH = 32
+"""Edge in voxels of the stand-in models: 64 mm of 2 mm, 128 mm of 4 mm, 256 mm of 8 mm."""
+
+
+def state_of(
+    truth: Phantom,
+    predictor: BallPredictor,
+    mode: str,
+    rules: GrowingRules | None = None,
+    **hooks: Callable,
+) -> SessionState:
+    encoder = encoder_of(truth, predictor)
+    return grown_state(encoder, start_of(encoder), MIDDLE, rules, mode=GrowMode(mode), **hooks)
+
+
+def great_ball(directions=None) -> Phantom:
+    """100 mm wide: more than a patch of the usual grid, and within one of twice the voxel size."""
+    geometry = centred_geometry((140, 140, 140), (1.5, 2.0, 2.5), directions)
+    return phantom(geometry, ball((0, 0, 0), 50.0))

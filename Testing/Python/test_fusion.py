@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from CTSAM3DLib.bounding_box import BoundingBox
-from CTSAM3DLib.fusion import blended, obeying, taper_weights
+from CTSAM3DLib.fusion import blended, obeying, one_sided, taper_weights
 
 GRID = (20, 30, 40)  # K, J, I
 
@@ -25,6 +25,21 @@ def test_the_taper_falls_only_at_faces_inside_the_grid(start) -> None:
             high = {7: 0.25, 6: 0.75}.get(index, 1.0) if first + 8 < size else 1.0
             expected *= min(low, high)
         assert weights[k, j, i] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_click_changes_known_logits_in_its_own_direction_only(positive) -> None:
+    rng = np.random.default_rng(3)
+    old = rng.normal(0, 5, (4, 5, 6)).astype(np.float16)
+    old[rng.random(old.shape) < 0.3] = np.nan
+    new = rng.normal(0, 5, old.shape).astype(np.float32)
+    result = one_sided(old, new, positive)
+    for index in np.ndindex(old.shape):
+        if np.isnan(old[index]):
+            assert result[index] == new[index]
+        else:
+            choose = max if positive else min
+            assert result[index] == choose(float(old[index]), float(new[index]))
 
 
 def test_blending_is_a_mean_where_something_was_known() -> None:

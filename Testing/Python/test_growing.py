@@ -24,7 +24,7 @@ from CTSAM3DLib.volume import Volume
 @pytest.mark.parametrize("at", [0.0, 0.9])
 def test_an_object_longer_than_three_patches_is_found_from_one_click(name, at) -> None:
     truth = long_tube(ORIENTATIONS[name])
-    session = open_session(truth.volume, ComponentPredictor(), grow=True)
+    session = open_session(truth.volume, ComponentPredictor(), grow="frontier")
     click = ORIENTATIONS[name] @ np.array([0.0, 0.0, at * 120.0])
     session.add_click(click)
     assert overlap(session.mask, truth.mask_kji) > 0.96
@@ -68,7 +68,7 @@ def test_what_a_model_sees_beyond_the_border_opens_no_face() -> None:
 
     # 4 x 4 voxels of the grid at each face, in a patch of 32 x 32.
     volume = empty_volume(centred_geometry((8, 8, 400), (2, 2, 2)))
-    session = open_session(volume, Everything(), grow=True)
+    session = open_session(volume, Everything(), grow="frontier")
     session.add_click(MIDDLE.position_ras)
     assert session.predictor.decode_calls == 1
 
@@ -209,7 +209,7 @@ def test_cancelling_ends_with_what_is_there(after) -> None:
 
 def test_the_hooks_of_a_session_are_used() -> None:
     truth = long_tube()
-    session = open_session(truth.volume, ComponentPredictor(), grow=True)
+    session = open_session(truth.volume, ComponentPredictor(), grow="frontier")
     told: list[SessionState] = []
     session.on_patch = told.append
     session.cancelled = lambda: len(told) >= 3
@@ -219,7 +219,7 @@ def test_the_hooks_of_a_session_are_used() -> None:
 
 
 def test_an_error_in_a_later_patch_leaves_the_session_as_it_was() -> None:
-    session = open_session(long_tube().volume, ComponentPredictor(), grow=True)
+    session = open_session(long_tube().volume, ComponentPredictor(), grow="frontier")
 
     def spoil(state: SessionState) -> None:
         if len(state.patches) == 2:
@@ -244,8 +244,12 @@ def test_times_are_those_of_all_patches() -> None:
 
 def test_cache_and_warm_up_change_nothing() -> None:
     volume = long_tube().volume
-    small = InteractiveSession.for_volume(volume, ComponentPredictor(), max_patches=1, grow=True)
-    large = InteractiveSession.for_volume(volume, ComponentPredictor(), max_patches=99, grow=True)
+    small = InteractiveSession.for_volume(
+        volume, ComponentPredictor(), max_patches=1, grow="frontier"
+    )
+    large = InteractiveSession.for_volume(
+        volume, ComponentPredictor(), max_patches=99, grow="frontier"
+    )
     for z in (-100.0, -20.0, 0.0, 70.0):
         large.warm_up(OBLIQUE @ (1.0, 2.0, z))
     for session in (small, large):
@@ -256,7 +260,7 @@ def test_cache_and_warm_up_change_nothing() -> None:
     np.testing.assert_array_equal(small.mask, large.mask)
     np.testing.assert_array_equal(small.state.logits.dense(), large.state.logits.dense())
     fresh = large.for_another_structure(large.clicks)
-    assert fresh.grow
+    assert fresh.grow == "frontier"
     np.testing.assert_array_equal(fresh.mask, large.mask)
     large.undo()
     large.redo()

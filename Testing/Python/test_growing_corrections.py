@@ -31,7 +31,7 @@ def forked() -> Volume:
 
 
 def test_a_correction_inside_costs_one_patch_and_grows_only_through_new_faces() -> None:
-    session = open_session(forked(), ComponentPredictor(), grow=True)
+    session = open_session(forked(), ComponentPredictor(), grow="frontier")
     at = session.volume.geometry.ras_from_ijk
     session.add_click(at((15, 21, 60)))
     assert session.mask[:, :, :20].sum() > 0.95 * 110 * 36
@@ -52,7 +52,7 @@ def test_a_click_on_something_that_leaves_all_patches_grows_again() -> None:
     hu = np.full(geometry.shape_kji, -100.0, np.float32)
     hu[50:56, 18:24, 10:110] = 100.0
     hu[62:110, 18:24, 57:63] = 100.0
-    session = open_session(Volume(hu, geometry), ComponentPredictor(), grow=True)
+    session = open_session(Volume(hu, geometry), ComponentPredictor(), grow="frontier")
     at = session.volume.geometry.ras_from_ijk
     session.add_click(at((60, 21, 53)))
     assert session.mask.sum() == pytest.approx(6 * 6 * 100, rel=0.02)
@@ -67,7 +67,7 @@ def test_a_click_on_something_that_leaves_all_patches_grows_again() -> None:
 
 def test_a_negative_click_recomputes_its_own_patch_alone() -> None:
     truth = long_tube()
-    session = open_session(truth.volume, ComponentPredictor(), grow=True)
+    session = open_session(truth.volume, ComponentPredictor(), grow="frontier")
     session.add_click(MIDDLE.position_ras)
     calls, before = session.predictor.decode_calls, session.mask
     position = OBLIQUE @ (0.0, 0.0, 60.0)
@@ -79,7 +79,7 @@ def test_a_negative_click_recomputes_its_own_patch_alone() -> None:
     assert overlap(session.mask, before) > 0.97
 
 
-def test_a_negative_click_never_grows_whatever_the_model_adds() -> None:
+def test_a_negative_click_neither_adds_nor_grows_whatever_the_model_says() -> None:
     class Contrary(ComponentPredictor):
         """Takes everything bright for the object once it has been told what is not."""
 
@@ -92,18 +92,20 @@ def test_a_negative_click_never_grows_whatever_the_model_adds() -> None:
     hu = np.full(geometry.shape_kji, -100.0, np.float32)
     hu[50:56, 18:24, 10:110] = 100.0
     hu[62:110, 18:24, 57:63] = 100.0
-    session = open_session(Volume(hu, geometry), Contrary(), grow=True)
+    session = open_session(Volume(hu, geometry), Contrary(), grow="frontier")
     at = session.volume.geometry.ras_from_ijk
     session.add_click(at((60, 21, 53)))
     calls = session.predictor.decode_calls
+    before = session.mask.copy()
     session.add_click(at((60, 30, 53)), positive=False)
-    assert session.mask[63, 21, 60]
+    assert not session.mask[63, 21, 60]
+    assert not (session.mask & ~before).any()
     assert session.predictor.decode_calls == calls + 1
 
 
 def test_clicks_are_obeyed_in_the_patches_that_follow() -> None:
     truth = long_tube()
-    session = open_session(truth.volume, ComponentPredictor(), grow=True)
+    session = open_session(truth.volume, ComponentPredictor(), grow="frontier")
     barred = OBLIQUE @ (0.0, 0.0, 90.0)
     session.add_click(barred, positive=False)
     assert session.predictor.decode_calls == 0
@@ -126,7 +128,7 @@ def test_a_given_mask_is_continued_and_kept() -> None:
         truth.volume,
         ComponentPredictor(),
         base=MaskUpdate(given[box.slices_kji], box),
-        grow=True,
+        grow="frontier",
     )
     session.add_click((0.0, 0.0, 10.0))
     assert overlap(session.mask, truth.mask_kji | given) > 0.97
@@ -145,7 +147,7 @@ def test_a_border_that_moves_a_little_opens_no_face() -> None:
     truth = long_tube(np.eye(3))
     box = BoundingBox.from_mask(truth.mask_kji)
     given = MaskUpdate(truth.mask_kji[box.slices_kji], box)
-    session = InteractiveSession.for_volume(truth.volume, Fatter(), base=given, grow=True)
+    session = InteractiveSession.for_volume(truth.volume, Fatter(), base=given, grow="frontier")
     session.add_click((0.0, 0.0, 0.0))
     assert session.mask.sum() > truth.mask_kji.sum()
     assert session.predictor.decode_calls == 1

@@ -52,3 +52,14 @@ def test_a_failed_encoding_is_not_kept() -> None:
 def test_room_for_nothing_is_refused() -> None:
     with pytest.raises(CTSAM3DError, match="room for at least 1 patch, got 0"):
         encoder_with_room_for(0)
+
+
+def test_the_encoder_of_larger_voxels_is_kept_with_a_cache_of_its_own() -> None:
+    encoder = encoder_with_room_for(16)
+    coarse = encoder.coarser(4.0)
+    assert encoder.coarser(4.0) is coarse
+    assert coarse.max_patches == 2
+    assert coarse.grid == model_grid(encoder.volume.geometry, 4.0)
+    coarse.embedding(patch(0))
+    assert (len(encoder), len(coarse)) == (0, 1)
+    assert encoder_with_room_for(1).coarser(4.0).max_patches == 1

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.roi import centred_patch, choose_spacing_mm, patch_beyond, plan_patch
+from CTSAM3DLib.roi import (
+    centred_patch,
+    choose_spacing_mm,
+    coarse_spacings_mm,
+    patch_beyond,
+    plan_patch,
+)
 
 SIZE = 16
 shapes = st.tuples(*[st.integers(1, 70)] * 3)
@@ -149,3 +155,19 @@ def test_an_impossible_spacing_is_refused(wish) -> None:
     geometry = Geometry(np.eye(4), (5, 5, 5))
     with pytest.raises(GeometryError, match=r"model spacing above 0 mm, got"):
         choose_spacing_mm(geometry, 2.0, (1.5, 4.0), spacing_mm=wish)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "largest", "expected"),
+    [
+        (1.5, 4.0, (3.0, 4.0)),
+        (2.0, 4.0, (4.0,)),
+        (2.5, 4.0, (4.0,)),
+        (3.2, 4.0, (4.0,)),
+        (3.3, 4.0, ()),
+        (1.5, 1.5, ()),
+        (5.0, 4.0, ()),
+    ],
+)
+def test_voxel_sizes_for_a_look_from_further_away(spacing, largest, expected) -> None:
+    assert coarse_spacings_mm(spacing, (1.0, largest)) == expected

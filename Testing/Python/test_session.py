@@ -319,23 +319,46 @@ def test_a_negative_click_in_the_mask_far_from_all_positive_ones_is_honoured() -
 
 def test_a_new_patch_fades_into_the_old_one_at_its_faces() -> None:
     predictor = Stubborn()
-    predictor.answer = 10.0
+    predictor.answer = -10.0
     session = open_session(empty_volume(cube(160.0)), predictor)
     session.add_click((1.0, 1.0, 1.0))
-    predictor.answer = -10.0
+    predictor.answer = 10.0
     session.add_click((29.0, 1.0, 1.0))
     first, second = (patch.start_ijk[0] for patch in session.state.patches)
     assert 0 < second - first < 32
-    row = session.logits_on_volume(BoundingBox((0, 45, 45), (80, 46, 46)))[0, 0]
+    # Not the row of the clicks, whose own voxels are lifted where the model disobeys.
+    row = session.logits_on_volume(BoundingBox((0, 48, 45), (80, 49, 46)))[0, 0]
     expected = np.full(80, -20.0)
-    expected[first : first + 32] = 10.0
+    expected[first : first + 32] = -10.0
     shares = np.ones(32)
     shares[:4] = (np.arange(4) + 0.5) / 4
     shares[28:] = shares[3::-1]
     for index, share in enumerate(shares, start=second):
-        known = expected[index] == 10.0
-        expected[index] = 10.0 - 20.0 * share if known else -10.0
+        known = expected[index] == -10.0
+        expected[index] = -10.0 + 20.0 * share if known else 10.0
     np.testing.assert_allclose(row, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("grow", ["off", "frontier", "coarse", "both"])
+def test_a_click_inside_takes_nothing_away_and_one_outside_adds_nothing(grow) -> None:
+    class Fickle(BallPredictor):
+        """Says something else at each click, in blocks, so that all directions occur."""
+
+        def _logits(self, call):
+            rng = np.random.default_rng(len(call.labels) + 10 * self.decode_calls)
+            coarse = rng.normal(0.0, 4.0, (self.patch_size // 8,) * 3)
+            return np.kron(coarse, np.ones((8, 8, 8)))
+
+    session = open_session(empty_volume(cube(160.0)), Fickle(), grow=grow)
+    session.add_click((1.0, 1.0, 1.0))
+    changed = []
+    for number, positive in enumerate((True, False, True, False, False, True)):
+        before = session.mask.copy()
+        session.add_click((5.0 * number - 12.0, 3.0, 1.0 - 4.0 * number), positive)
+        added, removed = session.mask & ~before, before & ~session.mask
+        assert not (removed if positive else added).any()
+        changed.append(int(added.sum() + removed.sum()))
+    assert min(changed) > 100
 
 
 # What the model is shown -----------------------------------------------------------------------

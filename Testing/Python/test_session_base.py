@@ -94,13 +94,14 @@ def test_outside_the_patches_of_the_clicks_the_base_stays(answer, spacing) -> No
     rng = np.random.default_rng(11)
     for number in range(5):
         voxel = rng.integers(0, geometry.size_ijk)
-        session.add_click(geometry.ras_from_ijk(voxel), number % 2 == 0)
+        positive = (number % 2 == 0) == (answer > 0)
+        session.add_click(geometry.ras_from_ijk(voxel), positive)
         outside = outside_patches(session)
         assert base[outside].any()
         np.testing.assert_array_equal(session.mask[outside], base[outside])
         i, j, k = voxel
-        assert session.mask[k, j, i] == (number % 2 == 0)
-    # The last answer rules in the core of its patch, but for the clicks.
+        assert session.mask[k, j, i] == positive
+    # The last answer, of its click's own sign, rules in the core of its patch.
     core = session.state.patches[-1]
     middle = BoundingBox(
         tuple(value + 6 for value in core.start_ijk), tuple(value - 6 for value in core.stop_ijk)
