@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.grow_mode import GrowMode
+from CTSAM3DLib.memory_estimate import memory_warning
 from CTSAM3DLib.predictor import Predictor
 from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.volume import Volume
@@ -15,7 +18,7 @@ def open_session(
     model: str | Path | Predictor | None = None,
     device: str = "auto",
     spacing_mm: float | None = None,
-    grow: bool = False,
+    grow: bool | str = False,
 ) -> InteractiveSession:
     """Open an interactive session for one structure in a volume.
 
@@ -34,9 +37,10 @@ def open_session(
     spacing_mm : float, optional
         Voxel size at which the model looks at the volume; default: chosen from the spacing of
         the volume and the range of the model.
-    grow : bool
+    grow : bool or str
         Follow a structure beyond the patch of a positive click, some 10 cm wide, to its end;
-        one such click takes as many times longer as there are patches.
+        one such click takes as many times longer as there are patches. True for the way that
+        measured best, or the name of a `GrowMode`: off, frontier, coarse, both.
 
     Returns
     -------
@@ -47,10 +51,14 @@ def open_session(
     ------
     BundleError
         If the model is unknown, missing, damaged or not a model.
+    CTSAM3DError
+        If there is no such way to grow.
     DeviceError
         If the device is unknown or not available.
     GeometryError
         If the spacing is not a positive number.
+    NotEnoughMemoryError
+        If not even the first click can succeed. A warning is logged where later ones may fail.
 
     Examples
     --------
@@ -59,6 +67,7 @@ def open_session(
     ...
     CTSAM3DLib.errors.BundleError: expected a model id, a path or a Predictor, got int
     """
+    mode = GrowMode.of(grow)
     if model is None or isinstance(model, (str, Path)):
         from CTSAM3DLib.network.torch_predictor import load_predictor
 
@@ -66,7 +75,10 @@ def open_session(
     if not _is_predictor(model):
         message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
         raise BundleError(message)
-    return InteractiveSession.for_volume(volume, model, spacing_mm, grow=grow)
+    warning = memory_warning(volume, model, spacing_mm, bool(mode))
+    if warning is not None:
+        logging.getLogger(__name__).warning(warning)
+    return InteractiveSession.for_volume(volume, model, spacing_mm, grow=mode)
 
 
 def _is_predictor(model: object) -> bool:

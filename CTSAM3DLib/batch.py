@@ -14,6 +14,7 @@ from CTSAM3DLib import __version__
 from CTSAM3DLib.atomic_file import write_text_atomically
 from CTSAM3DLib.batch_table import BatchCase
 from CTSAM3DLib.case import Case, LoadedModel, run_case
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.report import now, versions, write_report
 
 ModelSource = Callable[[str], LoadedModel]
@@ -43,7 +44,7 @@ class BatchRun:
         See `open_session`.
     overwrite : bool
         Run finished cases again.
-    grow : bool
+    grow : bool or str
         See `open_session`.
     warn : callable, optional
         Told the warnings of a case, after its name, as they come.
@@ -56,13 +57,13 @@ class BatchRun:
         settings: Mapping[str, Any],
         spacing_mm: float | None = None,
         overwrite: bool = False,
-        grow: bool = False,
+        grow: bool | str = False,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._folder = output_dir
         self._models = models
         self._loaded: dict[str, LoadedModel] = {}
-        chosen = {"spacing_mm": spacing_mm, "grow": grow}
+        chosen = {"spacing_mm": spacing_mm, "grow": GrowMode.of(grow)}
         self._settings = {**settings, **chosen, "version": __version__}
         self._spacing_mm = spacing_mm
         self._grow = grow

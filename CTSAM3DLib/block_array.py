@@ -212,6 +212,27 @@ class BlockArray:
             changed = changed.union(found.shifted(self._block_box(index).start_ijk))
         return changed
 
+    def occupied_box(self, bbox: BoundingBox) -> BoundingBox:
+        """Return the tight box of what differs from the fill value inside a box.
+
+        One block after the other is looked at, and only those that were written.
+
+        Examples
+        --------
+        >>> array = BlockArray((99, 99, 99), bool)
+        >>> box = BoundingBox((1, 2, 3), (4, 5, 6))
+        >>> array = array.written(box, np.ones((3, 3, 3), bool))
+        >>> array.occupied_box(BoundingBox((2, 0, 0), (99, 99, 99)))
+        BoundingBox(start_ijk=(2, 2, 3), stop_ijk=(4, 5, 6))
+        """
+        occupied = BoundingBox.empty()
+        for index, part in self._parts(bbox):
+            if index in self._blocks:
+                inside = part.relative_to(self._block_box(index)).slices_kji
+                found = BoundingBox.from_mask(_differs(self._block(index)[inside], self.fill))
+                occupied = occupied.union(found.shifted(part.start_ijk))
+        return occupied
+
     def __repr__(self) -> str:
         """Name the layout and the number of stored blocks."""
         return f"BlockArray(layout={self._layout()}, blocks={len(self._blocks)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +11,7 @@ from typing import Any
 from CTSAM3DLib.clicks_io import read_clicks
 from CTSAM3DLib.dicom_series import series_note
 from CTSAM3DLib.hu_check import hu_warning
+from CTSAM3DLib.memory_estimate import memory_warning
 from CTSAM3DLib.model_manifest import ModelEntry
 from CTSAM3DLib.model_store import resolve_model
 from CTSAM3DLib.picture import write_picture
@@ -106,7 +107,7 @@ def run_case(
     model: LoadedModel,
     spacing_mm: float | None = None,
     progress: Progress | None = None,
-    grow: bool = False,
+    grow: bool | str = False,
     warn: Callable[[str], None] | None = None,
 ) -> tuple[SegmentationResult, dict[str, Any]]:
     """Segment one CT and write its files.
@@ -123,7 +124,7 @@ def run_case(
         See `open_session`.
     progress : callable, optional
         See `segment`.
-    grow : bool
+    grow : bool or str
         See `open_session`.
     warn : callable, optional
         Told at once what is in the list ``warnings`` of the report: why the result may be wrong.
@@ -146,14 +147,17 @@ def run_case(
     clicks = read_clicks(case.clicks)
     volume = read_volume(case.ct, case.series)
     warnings = _warnings(case, volume, model, spacing_mm)
-    if warn is not None:
-        for text in warnings:
-            warn(text)
+    _tell(warn, warnings)
+    memory = memory_warning(volume, model.predictor, spacing_mm, grow)
+    if memory is not None:  # which `segment` logs
+        warnings.append(memory)
     seconds = {"read": perf_counter() - start}
     begun = perf_counter()
     result = segment(
         volume, clicks, model.predictor, spacing_mm=spacing_mm, progress=progress, grow=grow
     )
+    warnings += result.notices
+    _tell(warn, result.notices)
     seconds["segment"] = perf_counter() - begun
     begun = perf_counter()
     result.save(case.output)
@@ -166,6 +170,12 @@ def run_case(
     if case.report is not None:
         write_report(case.report, report)
     return result, report
+
+
+def _tell(warn: Callable[[str], None] | None, texts: Sequence[str]) -> None:
+    if warn is not None:
+        for text in texts:
+            warn(text)
 
 
 def picture_title(ct: Path) -> str:

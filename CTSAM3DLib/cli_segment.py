@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from CTSAM3DLib.case import Case, load_model, run_case
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.segmentation import SegmentationResult
 
 CLICKS_HELP = (
@@ -27,6 +28,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--grow", action="store_true", help="follow structures beyond the patch of a click"
+    )
+    parser.add_argument(
+        "--grow-mode", dest="grow", choices=[*GrowMode], help="the same, in a way named here"
     )
 
 

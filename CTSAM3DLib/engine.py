@@ -137,6 +137,10 @@ class SegmentationEngine:
         """Drop all that belongs to a volume, once the requests before are answered."""
         self._worker.submit_quiet(self._sessions.forget, volume_key)
 
+    def forget_models(self) -> None:
+        """Load models anew from now on: the file of one may be another now."""
+        self._worker.submit_quiet(self._sessions.forget_models)
+
     def drain(self) -> list[Future[Any] | ClickProgress]:
         """Return what is new since the last call, in order: requests that ended, and parts."""
         return self._worker.drain()

@@ -23,8 +23,9 @@ class ModelChoice:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     spacing_mm : float, optional
         Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
-    grow : bool
-        Whether a structure is followed beyond the patch of the click.
+    grow : bool or str
+        Whether and how a structure is followed beyond the patch of the click: True, False or the
+        name of a `GrowMode`.
 
     Examples
     --------
@@ -35,7 +36,7 @@ class ModelChoice:
     model: str | Path | None = None
     device: str = "auto"
     spacing_mm: float | None = None
-    grow: bool = False
+    grow: bool | str = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +86,15 @@ class ClickAnswer:
         Of the last click, see `SessionState`.
     device : str
         Where the model ran.
+    notices : tuple of str
+        Sentences for the user, each in one answer only: another device, too little memory.
     """
 
     update: MaskUpdate
     seconds: float
     timings_ms: Mapping[str, float]
     device: str
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

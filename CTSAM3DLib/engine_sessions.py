@@ -18,7 +18,10 @@ from CTSAM3DLib.engine_request import (
     ModelChoice,
     StaleSessionError,
 )
-from CTSAM3DLib.predictor import Predictor
+from CTSAM3DLib.errors import NotEnoughMemoryError
+from CTSAM3DLib.grow_mode import GrowMode
+from CTSAM3DLib.memory_estimate import memory_error, memory_warning
+from CTSAM3DLib.predictor import Predictor, notices_of
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.session_state import MASK_BLOCK, SessionState
@@ -42,6 +45,7 @@ class Sessions:
     _predictors: dict[tuple[str | Path | None, str], Predictor] = field(default_factory=dict)
     _roots: dict[tuple[Hashable, float | None], InteractiveSession] = field(default_factory=dict)
     _structures: dict[Structure, tuple[int, InteractiveSession]] = field(default_factory=dict)
+    _notices: list[str] = field(default_factory=list)
 
     def predictor(self, choice: ModelChoice) -> Predictor:
         """Return the model of a choice; the one used before is let go."""
@@ -57,6 +61,7 @@ class Sessions:
         predictor = self.predictor(choice)
         key = (request.volume_key, choice.spacing_mm)
         if key not in self._roots:
+            self._check_memory(request, choice, predictor)
             self._roots[key] = InteractiveSession.for_volume(
                 request.volume, predictor, choice.spacing_mm
             )
@@ -87,6 +92,20 @@ class Sessions:
         post: Callable[[ClickProgress], None],
     ) -> ClickAnswer:
         """Bring the session of a structure from the clicks before to those after."""
+        try:
+            return self._answer(request, choice, cancelled, post)
+        except NotEnoughMemoryError:
+            raise
+        except MemoryError as error:
+            raise memory_error(error) from error
+
+    def _answer(
+        self,
+        request: ClickRequest,
+        choice: ModelChoice,
+        cancelled: Callable[[], bool],
+        post: Callable[[ClickProgress], None],
+    ) -> ClickAnswer:
         started = perf_counter()
         session = self.session(request, choice)
         session.cancelled = cancelled
@@ -99,13 +118,29 @@ class Sessions:
         if request.present is not None:
             update = _difference(request.present, session)
         seconds = perf_counter() - started
-        return ClickAnswer(update, seconds, session.timings_ms, session.predictor.device)
+        predictor = session.predictor
+        notices = (*self._notices, *notices_of(predictor))
+        self._notices.clear()
+        return ClickAnswer(update, seconds, session.timings_ms, predictor.device, notices)
+
+    def _check_memory(
+        self, request: ClickRequest, choice: ModelChoice, predictor: Predictor
+    ) -> None:
+        """Have the next answer say that the memory may not suffice; raise if it cannot."""
+        grow = bool(GrowMode.of(choice.grow))
+        warning = memory_warning(request.volume, predictor, choice.spacing_mm, grow)
+        if warning is not None:
+            self._notices.append(warning)
 
     def warm_up(self, request: ClickRequest, choice: ModelChoice, click: Click) -> None:
         """Encode the patch of a click."""
         root = self.root(request, choice)
         _, session = self._structures.get(_structure(request, choice), (0, root))
         session.warm_up(click.position_ras)
+
+    def forget_models(self) -> None:
+        """Drop the model and all that it has computed."""
+        self._predictors, self._roots, self._structures = {}, {}, {}
 
     def forget(self, volume_key: Hashable) -> None:
         """Drop the sessions of a volume."""

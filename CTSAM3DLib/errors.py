@@ -35,12 +35,20 @@ class BundleError(CTSAM3DError):
     """A model bundle or its manifest is missing, truncated, altered or of the wrong kind."""
 
 
+class ModelExistsError(BundleError):
+    """A model of that id or a file of that name is there already and may be replaced."""
+
+
 class CheckpointError(CTSAM3DError):
     """A checkpoint does not hold the expected keys and shapes."""
 
 
 class DeviceError(CTSAM3DError):
     """The requested compute device is unknown or not available."""
+
+
+class NotEnoughMemoryError(CTSAM3DError, MemoryError):
+    """The main memory of the computer does not suffice."""
 
 
 class NodeError(CTSAM3DError, ValueError):

@@ -241,3 +241,29 @@ class Predictor(Protocol):
             probability that the object goes on where nothing is.
         """
         ...
+
+
+@runtime_checkable
+class TellsNotices(Protocol):
+    """A predictor that may have something to tell the user, such as that it changed its device.
+
+    Examples
+    --------
+    >>> isinstance(object(), TellsNotices)
+    False
+    """
+
+    def take_notices(self) -> tuple[str, ...]:
+        """Return sentences for the user that were not returned before."""
+        ...
+
+
+def notices_of(predictor: object) -> tuple[str, ...]:
+    """Return what a predictor wants the user to know and has not told yet; most want nothing.
+
+    Examples
+    --------
+    >>> notices_of(object())
+    ()
+    """
+    return predictor.take_notices() if isinstance(predictor, TellsNotices) else ()

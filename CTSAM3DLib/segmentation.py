@@ -15,7 +15,8 @@ from CTSAM3DLib.api import open_session
 from CTSAM3DLib.clicks_io import history_from_points
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
 from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.predictor import ModelSettings, Predictor
+from CTSAM3DLib.grow_mode import GrowMode
+from CTSAM3DLib.predictor import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.segmentation_io import write_segmentation
 from CTSAM3DLib.segments import RegionMask, Segment
@@ -48,8 +49,10 @@ class SegmentationResult:
         Where the model ran.
     grid_spacing_mm : float
         Voxel size at which the model looked at the volume.
-    grow : bool
-        Whether structures were followed beyond the patches of their clicks.
+    grow : GrowMode
+        Whether and how structures were followed beyond the patches of their clicks.
+    notices : tuple of str
+        What happened to the model on the way, such as that it changed its device.
     """
 
     segments: tuple[Segment, ...]
@@ -60,7 +63,8 @@ class SegmentationResult:
     settings: ModelSettings
     device: str
     grid_spacing_mm: float
-    grow: bool = False
+    grow: GrowMode = GrowMode.OFF
+    notices: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of a structure; KeyError when there is none."""
@@ -105,7 +109,7 @@ def segment(
     device: str = "auto",
     spacing_mm: float | None = None,
     progress: Progress | None = None,
-    grow: bool = False,
+    grow: bool | str = False,
 ) -> SegmentationResult:
     """Segment every clicked structure of a CT.
 
@@ -127,7 +131,7 @@ def segment(
         See `open_session`.
     progress : callable, optional
         Called after each structure with its name, the number done and their number.
-    grow : bool
+    grow : bool or str
         See `open_session`.
 
     Returns
@@ -141,7 +145,7 @@ def segment(
         No structure, a structure without a positive click, or malformed positions.
     ClickOutsideVolumeError
         A click outside the volume; the text names structure and click.
-    BundleError, DeviceError, GeometryError
+    BundleError, CTSAM3DError, DeviceError, GeometryError
         See `open_session`.
 
     Examples
@@ -178,6 +182,7 @@ def segment(
         device=session.predictor.device,
         grid_spacing_mm=session.grid.spacing_mm[0],
         grow=session.grow,
+        notices=notices_of(session.predictor),
     )
 
 
@@ -206,4 +211,5 @@ def _mask(shared: InteractiveSession, history: ClickHistory) -> RegionMask:
     session = shared.for_another_structure()
     for click in history:
         session.add_click(click.position_ras, click.positive)
-    return RegionMask.from_full(session.mask)
+    update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume
+    return RegionMask(update.mask_kji, update.bbox)

@@ -11,6 +11,7 @@ import slicer
 
 from CTSAM3DLib.engine import ClickAnswer, ClickProgress, SegmentationEngine, StaleSessionError
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.memory_estimate import memory_error
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.slicer_adapter import SegmentTarget, volume_identity, write_segment
 from CTSAM3DLib.volume import MaskUpdate
@@ -70,6 +71,8 @@ class Answering:
 
     def _give_up(self, job: Job, error: BaseException | None) -> None:
         """Tell that a request has come to nothing, and those that build on it with it."""
+        if isinstance(error, MemoryError):
+            error = memory_error(error)
         if error is not None:
             logging.getLogger(__name__).debug("a request came to nothing", exc_info=error)
         self._drop_later(job.target)

@@ -240,9 +240,12 @@ def _answers(
         for number, part in enumerate(parts, 1):
             request = ClickRequest(volume, key, part.name, part.before, part.clicks, part.present)
             try:
-                updates.append(engine.request(request).result().update)
+                answer = engine.request(request).result()
             except ModuleNotFoundError as error:
                 raise ImportError(NO_TORCH) from error
+            updates.append(answer.update)
+            for notice in answer.notices:
+                logging.warning("CT-SAM3D: %s", notice)
             if progress is not None and progress(part.name, number, len(parts)) is False:
                 return None
         return updates

@@ -63,6 +63,7 @@ class ClickEditor:
         self._on_status = on_status
         self._target: EditTarget | None = None
         self._refreshing = False
+        self._notices: list[str] = []  # not told yet
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
         controller.finished.append(self._on_finished)
 
@@ -166,7 +167,11 @@ class ClickEditor:
 
     def _on_finished(self, outcome: Outcome) -> None:
         target = self._target
+        if outcome.answer is not None:
+            self._notices += outcome.answer.notices
         if target is None or outcome.target.key != target.key:
+            if self._notices and not self.controller.busy:
+                self._say(Status(self._with_notices(""), "done"))
             return
         self.refresh()
         if outcome.error is not None:
@@ -187,7 +192,12 @@ class ClickEditor:
         )
         if outcome.clicks and not outcome.clicks.positives() and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
-        return Status(text, "done", answer.seconds, answer.device)
+        return Status(self._with_notices(text), "done", answer.seconds, answer.device)
+
+    def _with_notices(self, text: str) -> str:
+        """Return a line with what the engine wants the user to know, once, before it."""
+        notices, self._notices = self._notices, []
+        return " ".join([*notices, text]).strip()
 
     def _refused(self, error: BaseException) -> None:
         if isinstance(error, ImportError):

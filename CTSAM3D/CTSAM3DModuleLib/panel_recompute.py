@@ -48,6 +48,7 @@ class Recomputer:
     seconds: float = 0.0
     device: str = ""
     problems: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     _waiting: deque[EditTarget] = field(default_factory=deque)
     _job: _Job | None = None
 
@@ -60,7 +61,8 @@ class Recomputer:
         """Begin with the structures; those of a run under way are forgotten."""
         self.cancel()
         self._waiting.extend(targets)
-        self.total, self.done, self.seconds, self.problems = len(self._waiting), 0, 0.0, []
+        self.total, self.done, self.seconds = len(self._waiting), 0, 0.0
+        self.problems, self.notices = [], []
         self._next()
 
     def cancel(self) -> None:
@@ -95,10 +97,11 @@ class Recomputer:
             )
             return Status(text, "busy")
         if self.problems:
-            return Status("\n".join(self.problems), "error")
+            return Status("\n".join([*self.notices, *self.problems]), "error")
         text = _("Structures: {total}. Computed in {seconds:.2f} s on {device}.").format(
             total=self.total, seconds=self.seconds, device=self.device
         )
+        text = " ".join([*self.notices, text])
         return Status(text, "done", self.seconds, self.device)
 
     def _next(self) -> None:
@@ -121,6 +124,7 @@ class Recomputer:
     def _finish(self, job: _Job) -> None:
         target = job.target
         answer = job.future.result()
+        self.notices += answer.notices
         if (
             not target.exists(self.controller.scene)
             or volume_identity(target.volume_node) != job.identity

@@ -18,9 +18,9 @@ from CTSAM3DModuleLib.editor_node import keep_other_segments, segment_events
 from CTSAM3DModuleLib.interaction import ClickEditor, Status
 from CTSAM3DModuleLib.panel_nodes import PanelNodes
 from CTSAM3DModuleLib.panel_recompute import Recomputer
+from CTSAM3DModuleLib.undo_limit import undo_states
 
 POLL_MS = 50
-UNDO_STATES = 24  # Slicer takes one for the present state
 KEPT_LATENCIES = 5
 
 
@@ -195,8 +195,9 @@ class Workplace(PanelNodes, VTKObservationMixin):
     def editor_logic(self) -> slicer.vtkSlicerSegmentEditorLogic:
         """Return the editor whose undo steps are ours."""
         logic = self.logic.controller.editor_logic(self.logic.editorNode())
-        if logic.GetMaximumNumberOfUndoStates() < UNDO_STATES:
-            logic.SetMaximumNumberOfUndoStates(UNDO_STATES)
+        states = undo_states(self.segmentation)
+        if logic.GetMaximumNumberOfUndoStates() != states:
+            logic.SetMaximumNumberOfUndoStates(states)
         return logic
 
     def _keep_state(self, segmentation: Any) -> bool:

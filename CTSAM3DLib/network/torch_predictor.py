@@ -13,6 +13,8 @@ from torch import Tensor
 
 from CTSAM3DLib.errors import BundleError, DeviceError
 from CTSAM3DLib.model_store import resolve_model
+from CTSAM3DLib.network.fallback import FallbackPredictor, Stage, stages_from
+from CTSAM3DLib.network.precision import check_precision, narrow_segmenter
 from CTSAM3DLib.predictor import ModelSettings
 
 SETTINGS_FILE = "settings.json"
@@ -69,6 +71,11 @@ class TorchPredictor:
         the model store, not here.
     device : str
         See `resolve_device`.
+    half : bool
+        Weights and image features in half precision: half of the memory, not exact, and slow on
+        a processor.
+    precision : str
+        ``float32`` or ``bfloat16``, see `check_precision`.
 
     Raises
     ------
@@ -78,8 +85,13 @@ class TorchPredictor:
         When the device cannot be used.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(
+        self, path: Path, device: str = "auto", *, half: bool = False, precision: str = "float32"
+    ) -> None:
         self._device = resolve_device(device)
+        check_precision(precision, self._device)
+        self._narrow = precision == "bfloat16"
+        self._dtype = torch.float16 if half else torch.float32
         extra = {SETTINGS_FILE: ""}
         try:
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
@@ -92,7 +104,9 @@ class TorchPredictor:
             )
             raise BundleError(message)
         self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
-        self._module = module.float().eval().to(self._device)
+        self._module = module.to(self._dtype).eval().to(self._device)
+        if self._narrow:
+            narrow_segmenter(self._module)
 
     @property
     def settings(self) -> ModelSettings:
@@ -106,8 +120,13 @@ class TorchPredictor:
 
     def encode(self, patch_hu: NDArray[np.float32]) -> list[Tensor]:
         """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
+        embedding: list[Tensor]
         with torch.inference_mode():
-            embedding: list[Tensor] = self._module.encode(self._tensor(patch_hu))
+            if self._narrow:  # HU need more digits than bfloat16 has
+                image = self._module.normalise(self._tensor(patch_hu)[None])
+                embedding = self._module.segmenter.encode(image.bfloat16())
+            else:
+                embedding = self._module.encode(self._typed(patch_hu))
         return embedding
 
     def decode(
@@ -137,11 +156,14 @@ class TorchPredictor:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
         with torch.inference_mode():
             heat = self._module.cross_patch(
-                self._tensor(patch_hu)[None],
-                self._tensor(mask.astype(np.float32))[None],
-                self._tensor(neighbour_hu)[None],
+                self._typed(patch_hu)[None],
+                self._typed(mask.astype(np.float32))[None],
+                self._typed(neighbour_hu)[None],
             )
         return to_numpy(heat[0])
+
+    def _typed(self, array: NDArray[np.float32]) -> Tensor:
+        return self._tensor(array).to(self._dtype)
 
     def _tensor(self, array: NDArray[np.float32]) -> Tensor:
         return to_tensor(array).to(self._device)
@@ -180,8 +202,8 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return out
 
 
-def load_predictor(model: str | Path | None = None, device: str = "auto") -> TorchPredictor:
-    """Find, verify and load a model.
+def load_predictor(model: str | Path | None = None, device: str = "auto") -> FallbackPredictor:
+    """Find, verify and load a model that goes on elsewhere when a graphics card fails it.
 
     Parameters
     ----------
@@ -192,7 +214,7 @@ def load_predictor(model: str | Path | None = None, device: str = "auto") -> Tor
 
     Returns
     -------
-    TorchPredictor
+    FallbackPredictor
         Ready to use.
 
     Raises
@@ -201,6 +223,12 @@ def load_predictor(model: str | Path | None = None, device: str = "auto") -> Tor
         When the model is unknown, missing, altered or no bundle.
     DeviceError
         When the device cannot be used.
+    NotEnoughMemoryError
+        When the main memory does not suffice.
     """
     entry: Any = resolve_model(model)
-    return TorchPredictor(entry.path, device)
+
+    def load(stage: Stage) -> TorchPredictor:
+        return TorchPredictor(entry.path, stage.device, half=stage.half)
+
+    return FallbackPredictor(stages_from(str(resolve_device(device))), load)

@@ -25,6 +25,7 @@ SAME_VOXELS_TOLERANCE = 1e-2
 """Two lattices are the same if no voxel of a box lies further off, in voxels."""
 
 _OUTSIDE = 2
+_SLAB = 32  # slices
 _KJI = [2, 1, 0]
 
 
@@ -153,12 +154,57 @@ def stored_mask(
     >>> stored_mask(node, node.GetSegmentation().AddEmptySegment("liver"))[0] is None
     True
     """
+    lattice, bbox = stored_box(segmentation_node, segment_id)
+    return lattice, MaskUpdate(stored_part(segmentation_node, segment_id, bbox), bbox)
+
+
+def stored_box(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str
+) -> tuple[Lattice | None, BoundingBox]:
+    """Return lattice and tight box of a segment without a copy of its voxels.
+
+    The layer that holds them may be as large as the volume: it is looked at in slabs.
+
+    Examples
+    --------
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> node = slicer.vtkMRMLSegmentationNode()
+    >>> stored_box(node, node.GetSegmentation().AddEmptySegment("liver"))[1].is_empty
+    True
+    """
     layer = layer_of(segmentation_node, segment_id)
+    found = BoundingBox.empty()
     if layer is None:
-        return None, nothing()
+        return None, found
     label = segmentation_node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
-    mask = tight(MaskUpdate(voxels_of(layer) == label, box_of(layer)))
-    return (None, mask) if mask.bbox.is_empty else (lattice_of(layer), mask)
+    voxels, start_ijk = voxels_of(layer), box_of(layer).start_ijk
+    for k in range(0, voxels.shape[0], _SLAB):
+        slab = BoundingBox.from_mask(voxels[k : k + _SLAB] == label)
+        found = found.union(slab.shifted((0, 0, k)))
+    return (None, found) if found.is_empty else (lattice_of(layer), found.shifted(start_ijk))
+
+
+def stored_part(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, bbox: BoundingBox
+) -> NDArray[np.bool_]:
+    """Return the voxels of a segment in a box of its own lattice; False where nothing is stored.
+
+    Examples
+    --------
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> node = slicer.vtkMRMLSegmentationNode()
+    >>> segment_id = node.GetSegmentation().AddEmptySegment("liver")
+    >>> stored_part(node, segment_id, BoundingBox((-1, 0, 0), (1, 1, 1))).tolist()
+    [[[False, False]]]
+    """
+    content = np.zeros(bbox.shape_kji, dtype=bool)
+    layer = layer_of(segmentation_node, segment_id)
+    common = BoundingBox.empty() if layer is None else box_of(layer).intersection(bbox)
+    if layer is not None and not common.is_empty:
+        label = segmentation_node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
+        source = voxels_of(layer)[common.relative_to(box_of(layer)).slices_kji]
+        np.equal(source, label, out=content[common.relative_to(bbox).slices_kji])
+    return content
 
 
 def tight(mask: MaskUpdate) -> MaskUpdate:

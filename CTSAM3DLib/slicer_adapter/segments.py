@@ -16,11 +16,15 @@ from CTSAM3DLib.slicer_adapter.labelmaps import (
     nothing,
     resampled,
     same_lattice,
+    stored_box,
     stored_mask,
+    stored_part,
     tight,
 )
 from CTSAM3DLib.slicer_adapter.tags import describe_segment, segment_of
 from CTSAM3DLib.volume import MaskUpdate
+
+_SLAB = 32  # slices
 
 
 @dataclass(frozen=True)
@@ -178,11 +182,16 @@ def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
     'empty'
     """
     segment_of(segmentation_node, segment_id)
-    lattice, mask = stored_mask(segmentation_node, segment_id)
+    lattice, bbox = stored_box(segmentation_node, segment_id)
     if lattice is None:
         return "empty"
-    voxels = zlib.crc32(np.packbits(mask.mask_kji).tobytes())
-    return f"{np.round(lattice[:3], 4).tolist()} {mask.bbox} {voxels:08x}"
+    (i0, j0, k0), (i1, j1, k1) = bbox.start_ijk, bbox.stop_ijk
+    voxels = 0
+    for k in range(k0, k1, _SLAB):
+        slab = BoundingBox((i0, j0, k), (i1, j1, min(k + _SLAB, k1)))
+        part = stored_part(segmentation_node, segment_id, slab)
+        voxels = zlib.crc32(np.packbits(part).tobytes(), voxels)
+    return f"{np.round(lattice[:3], 4).tolist()} {bbox} {voxels:08x}"
 
 
 def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:

@@ -24,7 +24,8 @@ from CTSAM3DLib.slicer_adapter.labelmaps import (
     oriented_image,
     resampled,
     same_lattice,
-    stored_mask,
+    stored_box,
+    stored_part,
     tight,
 )
 from CTSAM3DLib.slicer_adapter.segments import SegmentTarget, check_binary_labelmap
@@ -44,10 +45,10 @@ def write_segment(
     """Write a mask into a segment as one step that the segment editor can undo.
 
     Voxels outside the masks of the segment editor stay as they are; segments that its overwrite
-    mode names give way, all others keep their voxels, overlaps included. The mask is exact where
-    segmentation and volume share their voxels, under any linear transforms, or under the same
-    non-linear one. Into other voxels (oversampled or imported segmentations) it goes by the value
-    at each voxel centre; the segment keeps the grid that it is stored on.
+    mode names give way, in the changed box, all others keep their voxels, overlaps included. The
+    mask is exact where segmentation and volume share their voxels, under any linear transforms, or
+    under the same non-linear one. Into other voxels (oversampled or imported segmentations) it goes
+    by the value at each voxel centre; the segment keeps the grid that it is stored on.
 
     Parameters
     ----------
@@ -121,7 +122,11 @@ def _restore_tag(target: SegmentTarget, text: str | None) -> None:
 
 
 class _Plan:
-    """One write: old and new voxels on the lattice of the segment, and the way to change them."""
+    """One write: old and new voxels on the lattice of the segment, and the way to change them.
+
+    A changed box of a segment that has voxels is compared and written in that box alone, so that
+    the cost follows the change and not the segment.
+    """
 
     def __init__(
         self, target: SegmentTarget, geometry: Geometry, mask: MaskUpdate | NDArray[np.bool_]
@@ -129,11 +134,17 @@ class _Plan:
         self._target = target
         self._editor_node = target.editor_logic.GetSegmentEditorNode()
         to_segmentation = linear_matrix_between(target.volume_node, target.segmentation_node)
-        stored, self._old = stored_mask(target.segmentation_node, target.segment_id)
+        stored, self._old_box = stored_box(target.segmentation_node, target.segment_id)
         self._lattice = self._reference[0] if stored is None else stored
         self._is_new = stored is None
-        self._unchanged = isinstance(mask, MaskUpdate) and mask.bbox.is_empty
-        self._new = self._content(mask, to_segmentation @ geometry.ijk_to_ras)
+        self._replaces = not isinstance(mask, MaskUpdate)
+        update = (
+            mask
+            if isinstance(mask, MaskUpdate)
+            else tight(MaskUpdate(mask, BoundingBox.from_shape(mask.shape)))
+        )
+        self._unchanged = update.bbox.is_empty and not self._replaces
+        self._new, self._covered = self._moved(update, to_segmentation @ geometry.ijk_to_ras)
 
     @cached_property
     def _reference(self) -> tuple[Lattice, BoundingBox]:
@@ -143,7 +154,7 @@ class _Plan:
         name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
         if not segmentation.GetConversionParameter(name):
             ids = segmentation.GetSegmentIDs()
-            if all(stored_mask(node, one)[0] is None for one in ids):
+            if all(stored_box(node, one)[0] is None for one in ids):
                 node.SetReferenceImageGeometryParameterFromVolumeNode(self._target.volume_node)
         image = slicer.vtkOrientedImageData()
         text = self._target.editor_logic.GetReferenceImageGeometryString()
@@ -152,34 +163,26 @@ class _Plan:
 
     def carry_out(self) -> None:
         """Change the voxels."""
-        bbox = self._old.bbox.union(self._new.bbox)
+        bbox = self._new.bbox
+        if self._replaces or self._is_new:
+            bbox = self._old_box.union(bbox)
         if self._unchanged or bbox.is_empty:
             return
         if self._is_new:
             self._leave_foreign_layer()
-        if self._can_set():
-            self._set(bbox)
+        if (self._replaces or self._is_new) and self._can_set():
+            self._set()
         else:
             self._write_difference(bbox)
 
-    def _content(self, mask: MaskUpdate | NDArray[np.bool_], volume: Lattice) -> MaskUpdate:
-        """Return the new voxels of the segment on its own lattice, in a tight box."""
-        if isinstance(mask, MaskUpdate):
-            update = mask
-        else:
-            update = tight(MaskUpdate(mask, BoundingBox.from_shape(mask.shape)))
+    def _moved(
+        self, update: MaskUpdate, volume: Lattice
+    ) -> tuple[MaskUpdate, NDArray[np.bool_] | None]:
+        """Return the new voxels on the segment's own lattice, and which of them they cover."""
         if update.bbox.is_empty or same_lattice(volume, self._lattice, update.bbox):
-            moved, covered = update, np.ones(update.bbox.shape_kji, dtype=bool)
-        else:
-            moved, covered = resampled(update, volume, self._lattice)
-        if not isinstance(mask, MaskUpdate):
-            return tight(moved)
-        bbox = self._old.bbox.union(moved.bbox)
-        voxels = boxed(self._old, bbox)
-        if not moved.bbox.is_empty:
-            inside = voxels[moved.bbox.relative_to(bbox).slices_kji]
-            inside[covered] = moved.mask_kji[covered]
-        return tight(MaskUpdate(voxels, bbox))
+            return (tight(update) if self._replaces or self._is_new else update), None
+        moved, covered = resampled(update, volume, self._lattice)
+        return (tight(moved), None) if self._replaces or self._is_new else (moved, covered)
 
     def _leave_foreign_layer(self) -> None:
         """Take an empty segment out of a shared labelmap on another grid.
@@ -211,31 +214,52 @@ class _Plan:
             for layer in layers
         )
 
-    def _set(self, bbox: BoundingBox) -> None:
+    def _set(self) -> None:
         """Replace the segment in one call, masks and overwriting left to Slicer."""
+        bbox = self._old_box.union(self._new.bbox)
         image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
         self._modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:
         """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
         target = self._target
-        before = boxed(self._old, bbox)
+        before = stored_part(target.segmentation_node, target.segment_id, bbox)
         after = boxed(self._new, bbox)
+        if self._covered is not None:  # the box of a mask that was resampled is not all known
+            after = np.where(self._covered, after, before)
         if masking.has_masks(self._editor_node):
             after = np.where(masking.editable_voxels(target, self._lattice, bbox), after, before)
         overwritten = masking.overwritten_segments(target)
+        if np.array_equal(before, after):
+            self._touch()
         with masking.masks_off(self._editor_node):
             self._remove(target.segment_id, self._lattice, MaskUpdate(before & ~after, bbox))
+            for other in overwritten:
+                self._overwrite(other, MaskUpdate(after, bbox))
             added = tight(MaskUpdate(after & ~before, bbox))
             if not added.bbox.is_empty:
                 image = oriented_image(self._lattice, added)
                 self._modify(target.segment_id, image, _Editor.ModificationModeAdd, True)
-            for other in overwritten:
-                lattice, held = stored_mask(target.segmentation_node, other)
-                if lattice is not None:
-                    final, _ = resampled(tight(MaskUpdate(after, bbox)), self._lattice, lattice)
-                    lost = held.mask_kji & boxed(final, held.bbox)
-                    self._remove(other, lattice, MaskUpdate(lost, held.bbox))
+
+    def _touch(self) -> None:
+        """Have Slicer's undo take back a step without a change, and not the one before."""
+        layer = layer_of(self._target.segmentation_node, self._target.segment_id)
+        if layer is not None:
+            layer.Modified()
+
+    def _overwrite(self, other: str, mask: MaskUpdate) -> None:
+        """Have another segment give way to the present one."""
+        node = self._target.segmentation_node
+        layer = layer_of(node, other)
+        if layer is None or box_of(layer).is_empty:
+            return
+        lattice = lattice_of(layer)
+        final = mask
+        if not same_lattice(lattice, self._lattice, mask.bbox):
+            final, _ = resampled(tight(mask), self._lattice, lattice)
+        if not final.bbox.is_empty:
+            lost = stored_part(node, other, final.bbox) & final.mask_kji
+            self._remove(other, lattice, MaskUpdate(lost, final.bbox))
 
     def _remove(self, segment_id: str, lattice: Lattice, mask: MaskUpdate) -> None:
         """Remove voxels from a segment on its own lattice."""

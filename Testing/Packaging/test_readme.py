@@ -17,6 +17,7 @@ from CTSAM3DLib import cli
 from CTSAM3DLib.cli_demo import write_image
 from CTSAM3DLib.clicks_io import read_clicks
 from CTSAM3DLib.network.card import read_card
+from CTSAM3DLib.network.import_config import read_import_config
 from CTSAM3DLib.phantom import torso_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -97,7 +98,10 @@ def test_the_sample_files_are_read(tmp_path: Path) -> None:
         elif "training_data" in json.loads(block):
             assert read_card(path)
             kinds.append("card")
-    assert {"clicks", "card"} <= set(kinds)
+        elif "window_hu" in json.loads(block):
+            assert read_import_config(path).spacing_mm == 1.5
+            kinds.append("import")
+    assert {"clicks", "card", "import"} <= set(kinds)
 
 
 @pytest.mark.parametrize("code", blocks("python"))

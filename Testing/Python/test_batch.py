@@ -14,6 +14,7 @@ from CTSAM3DLib import batch
 from CTSAM3DLib.batch import BatchRun
 from CTSAM3DLib.batch_table import BatchCase, read_table
 from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.segmentation_io import read_segmentation
 
 pytest.importorskip("SimpleITK")
@@ -98,7 +99,7 @@ def test_finished_cases_are_skipped_until_something_changes(table: Path, tmp_pat
     assert statuses(run_all(cases, folder, overwrite=True))["sub/b"] == "done"
     grown = run_all(cases, folder, grow=True)
     assert statuses(grown)["sub/b"] == "done"
-    assert grown.entries["sub/b"]["report"]["model"]["grow"]
+    assert grown.entries["sub/b"]["report"]["model"]["grow"] == GrowMode.of(True)
     assert statuses(run_all(cases, folder, grow=True))["sub/b"] == "skipped"
     assert statuses(run_all(cases, folder, spacing_mm=3.0))["sub/b"] == "done"
     other = run_all(cases, folder, spacing_mm=3.0, settings={"model": "other"})

@@ -112,6 +112,22 @@ def test_results_do_not_alias_the_blocks() -> None:
     assert array.dense().max() == 1
 
 
+def test_the_occupied_box_is_that_of_the_dense_array(rng: np.random.Generator) -> None:
+    array = BlockArray((40, 50, 60), bool, block_size=16)
+    dense = np.zeros((40, 50, 60), bool)
+    for _ in range(6):
+        start = [int(rng.integers(0, size - 3)) for size in (60, 50, 40)]
+        box = BoundingBox(
+            (start[0], start[1], start[2]), (start[0] + 3, start[1] + 2, start[2] + 1)
+        )
+        array = array.written(box, np.ones(box.shape_kji, bool))
+        dense[box.slices_kji] = True
+        asked = BoundingBox((-5, 3, 2), (int(rng.integers(5, 70)), 40, 39))
+        inside = asked.clipped(dense.shape)
+        expected = BoundingBox.from_mask(dense[inside.slices_kji]).shifted(inside.start_ijk)
+        assert array.occupied_box(asked) == expected
+
+
 def test_wrong_shapes_are_refused() -> None:
     array = BlockArray((4, 4, 4), bool)
     box = BoundingBox((0, 0, 0), (2, 3, 4))

@@ -19,6 +19,7 @@ from fake_predictor import BallPredictor
 from CTSAM3DLib import cli, cli_batch, cli_models, cli_segment
 from CTSAM3DLib.case import LoadedModel
 from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.model_store import ModelStore
 from CTSAM3DLib.segmentation_io import read_segmentation
 
@@ -63,16 +64,19 @@ def test_segment_writes_all_files_and_names_them(
         assert f"wrote {path}\n" in printed
 
 
-@pytest.mark.parametrize("grow", [False, True])
-def test_grow_is_handed_on_and_reported(case: Path, grow: bool) -> None:
+@pytest.mark.parametrize(
+    ("words_of_grow", "grow"),
+    [([], "off"), (["--grow"], GrowMode.of(True)), (["--grow-mode", "frontier"], "frontier")],
+)
+def test_grow_is_handed_on_and_reported(case: Path, words_of_grow: list, grow: str) -> None:
     output, report = case / "x.seg.nrrd", case / "x.json"
     words = ["segment", case / "ct.nrrd", "--clicks", case / "clicks.json", "--output", output]
-    assert run(*words, "--report", report, *["--grow"] * grow) == 0
-    assert json.loads(report.read_text())["model"]["grow"] is grow
+    assert run(*words, "--report", report, *words_of_grow) == 0
+    assert json.loads(report.read_text())["model"]["grow"] == grow
     (case / "table.csv").write_text("ct,clicks\nct.nrrd,clicks.json\n")
     words = ["batch", case / "table.csv", "--output-dir", case / "out", "--no-pictures"]
-    assert run(*words, *["--grow"] * grow) == 0
-    assert json.loads((case / "out" / "batch_report.json").read_text())["settings"]["grow"] is grow
+    assert run(*words, *words_of_grow) == 0
+    assert json.loads((case / "out" / "batch_report.json").read_text())["settings"]["grow"] == grow
 
 
 def test_a_structure_that_came_out_empty_is_named_so(

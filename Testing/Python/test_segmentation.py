@@ -15,6 +15,7 @@ from phantoms import centred_geometry, phantom, tube
 import CTSAM3DLib
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, SegmentationFileError
 from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.segmentation_io import read_segmentation
 from CTSAM3DLib.volume import Volume
@@ -82,9 +83,9 @@ def test_structures_are_followed_beyond_their_patches_on_request() -> None:
     truth = phantom(geometry, tube((0, 0, -90), (0, 0, 90), 10.0))
     clicks = {"tube": {"positive": [[0.0, 0.0, 0.0]]}}
     sizes = []
-    for grow in (False, True):
+    for grow in (False, "frontier"):
         result = CTSAM3DLib.segment(truth.volume, clicks, ComponentPredictor(), grow=grow)
-        assert result.grow is grow
+        assert result.grow is GrowMode.of(grow)
         sizes.append(result.volumes_cm3["tube"] * 1000)
     assert sizes[0] < 0.4 * truth.size_mm3
     assert sizes[1] == pytest.approx(truth.size_mm3, rel=0.05)
