@@ -40,7 +40,8 @@ class BarPredictor(BallPredictor):
 class GrowingTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
-        array = np.full(SHAPE_KJI, -1000, np.int16)
+        # As far from 0 as the bar, which so keeps its width when it is seen with larger voxels.
+        array = np.full(SHAPE_KJI, -100, np.int16)
         array[5:95, 10:20, 10:20] = 100
         self.bar = array > 0
         volume = slicer.util.addVolumeFromArray(array, np.diag([2.0, 2.0, 2.0, 1.0]), "Bar")
