@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-voxels", type=int, default=300, help="smaller ones are left out")
     parser.add_argument("--model", help="id or file of a model; default: the bundled one")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
     parser.add_argument("--spacing-mm", type=float, help="voxel size at which the model looks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="JSON with every click and score")
@@ -108,12 +109,12 @@ def _model_method(
     from CTSAM3DLib.network.torch_predictor import TorchPredictor
 
     entry = resolve_model(model)
-    predictor = TorchPredictor(entry.path, args.device)
+    predictor = TorchPredictor(entry.path, args.device, precision=args.precision)
     method = ModelMethod(predictor, args.spacing_mm, entry.model_id if ":" in name else name)
     about = {
         method.name: entry.model_id,
         f"{method.name} sha256": entry.sha256,
-        "device": predictor.device,
+        "device": f"{predictor.device}, {args.precision}",
         "model spacing": f"{args.spacing_mm:g} mm" if args.spacing_mm else "chosen by the session",
     }
     return method, about

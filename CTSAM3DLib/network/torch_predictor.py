@@ -202,7 +202,9 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return out
 
 
-def load_predictor(model: str | Path | None = None, device: str = "auto") -> FallbackPredictor:
+def load_predictor(
+    model: str | Path | None = None, device: str = "auto", precision: str = "float32"
+) -> FallbackPredictor:
     """Find, verify and load a model that goes on elsewhere when a graphics card fails it.
 
     Parameters
@@ -211,6 +213,8 @@ def load_predictor(model: str | Path | None = None, device: str = "auto") -> Fal
         Id, path of a bundle, or None for the default model.
     device : str
         See `resolve_device`.
+    precision : str
+        ``float32`` or ``bfloat16``, see `check_precision`; what is fallen back on is float32.
 
     Returns
     -------
@@ -227,8 +231,10 @@ def load_predictor(model: str | Path | None = None, device: str = "auto") -> Fal
         When the main memory does not suffice.
     """
     entry: Any = resolve_model(model)
+    stages = stages_from(str(resolve_device(device)))
 
     def load(stage: Stage) -> TorchPredictor:
-        return TorchPredictor(entry.path, stage.device, half=stage.half)
+        wanted = precision if stage == stages[0] else "float32"
+        return TorchPredictor(entry.path, stage.device, half=stage.half, precision=wanted)
 
-    return FallbackPredictor(stages_from(str(resolve_device(device))), load)
+    return FallbackPredictor(stages, load)

@@ -12,7 +12,7 @@ from CTSAM3DLib.network import precision
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.export import write_bundle
 from CTSAM3DLib.network.lite import LiteConfig
-from CTSAM3DLib.network.torch_predictor import TorchPredictor
+from CTSAM3DLib.network.torch_predictor import TorchPredictor, load_predictor
 from CTSAM3DLib.network.variants import L1
 
 SMALL = LiteConfig(widths=(8, 16, 16, 16, 16), hidden=4)
@@ -72,3 +72,16 @@ def test_older_pytorch_is_asked_in_its_own_way(monkeypatch):
         monkeypatch.delattr(torch.cpu, name, raising=False)
     answer = precision.computes_bfloat16(torch.device("cpu"))
     assert answer == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@pytest.mark.usefixtures("processor_with_bfloat16")
+def test_the_loader_hands_the_precision_on():
+    patch = np.random.default_rng(0).normal(0.0, 200.0, (64, 64, 64)).astype(np.float32)
+    clicks = np.array([[32.0, 32.0, 32.0]], np.float32), np.array([1], np.int64)
+    answers = {}
+    for name in ("float32", "bfloat16"):
+        predictor = load_predictor(None, "cpu", name)
+        answers[name] = predictor.decode(predictor.encode(patch), *clicks, None)
+    assert not np.array_equal(answers["float32"], answers["bfloat16"])
+    with pytest.raises(DeviceError, match="got 'int8'"):
+        load_predictor(None, "cpu", "int8").settings  # noqa: B018
