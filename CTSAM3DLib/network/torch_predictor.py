@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,7 @@ class TorchPredictor:
     def encode(self, patch_hu: NDArray[np.float32]) -> list[Tensor]:
         """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
         embedding: list[Tensor]
-        with torch.inference_mode():
+        with _as_written():
             if self._narrow:  # HU need more digits than bfloat16 has
                 image = self._module.normalise(self._tensor(patch_hu)[None])
                 embedding = self._module.segmenter.encode(image.bfloat16())
@@ -138,7 +140,7 @@ class TorchPredictor:
     ) -> NDArray[np.float32]:
         """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
         previous = None if previous_logits is None else self._tensor(previous_logits)
-        with torch.inference_mode():
+        with _as_written():
             logits = self._module.decode(
                 embedding,
                 self._tensor(np.asarray(points_kji, np.float32).reshape(-1, 3)),
@@ -154,7 +156,7 @@ class TorchPredictor:
         neighbour_hu: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
-        with torch.inference_mode():
+        with _as_written():
             heat = self._module.cross_patch(
                 self._typed(patch_hu)[None],
                 self._typed(mask.astype(np.float32))[None],
@@ -167,6 +169,18 @@ class TorchPredictor:
 
     def _tensor(self, array: NDArray[np.float32]) -> Tensor:
         return to_tensor(array).to(self._device)
+
+
+@contextmanager
+def _as_written() -> Iterator[None]:
+    """Run a scripted model as it stands.
+
+    Otherwise TorchScript watches the first two calls and compiles at each: 0.9 s on one core for
+    the bundled model, whose later calls are no faster for it.
+    """
+    optimised = torch.jit.optimized_execution  # type: ignore[attr-defined]
+    with torch.inference_mode(), optimised(False):
+        yield
 
 
 def to_tensor(array: NDArray[np.float32]) -> Tensor:
