@@ -192,6 +192,32 @@ def test_the_peak_of_the_heat_map_is_a_positive_click() -> None:
         assert (patch_hu[mask] > 0).mean() > 0.95
 
 
+@dataclass
+class Aligned(Prompting):
+    """As our own model: everything lies on the neighbour's grid."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        return replace(super().settings, cross_patch_aligned=True)
+
+
+def test_an_aligned_predictor_sees_what_is_known_on_the_neighbours_grid() -> None:
+    predictor = Aligned()
+    grow(long_tube(), predictor)
+    assert len(predictor.asked) == predictor.decode_calls - 1 >= 4
+    for (patch_hu, mask, neighbour_hu), call in zip(
+        predictor.asked, predictor.decoded[1:], strict=True
+    ):
+        known = ~np.isnan(patch_hu)
+        assert 0.2 < known.mean() < 0.8
+        np.testing.assert_array_equal(patch_hu[known], neighbour_hu[known])
+        # What the segmenter is shown as known is the same; elsewhere it gets -20.
+        np.testing.assert_array_equal(mask, call.previous_logits > 0)
+        assert mask.any()
+        assert not mask[~known].any()
+        assert (call.previous_logits[~known] == -20.0).all()
+
+
 def test_a_low_peak_is_the_end_of_the_object() -> None:
     predictor = Prompting(peak=0.29)
     state = grow(long_tube(), predictor)
