@@ -200,6 +200,11 @@ class Aligned(Prompting):
     def settings(self) -> ModelSettings:
         return replace(super().settings, cross_patch_aligned=True)
 
+    def cross_patch(self, patch_hu, mask, neighbour_hu):
+        heat = super().cross_patch(np.nan_to_num(patch_hu), mask, neighbour_hu)
+        self.asked[-1] = (patch_hu, mask, neighbour_hu)
+        return heat
+
 
 def test_an_aligned_predictor_sees_what_is_known_on_the_neighbours_grid() -> None:
     predictor = Aligned()
