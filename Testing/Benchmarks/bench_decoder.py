@@ -27,7 +27,7 @@ from CTSAM3DLib.network.controls import ConcatSegmenter
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.official import OfficialSegmenter
 from CTSAM3DLib.network.precision import computes_bfloat16
-from CTSAM3DLib.network.variants import OFFICIAL_VARIANTS
+from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
 from random_weights import with_random_weights
@@ -171,20 +171,26 @@ def measure(contest: Contest, repeats: int, narrow: bool) -> list[dict[str, floa
     return rows
 
 
-def alone_ms(way: str, repeats: int) -> float:
-    """Time a first click of official tiny in a process of its own.
+def official_contest(size: str) -> Contest:
+    """Contest of an official network, or of its small relative l1."""
+    sizes = {**OFFICIAL_VARIANTS, L1.name: L1}
+    return Contest.of(OfficialSegmenter(sizes[size]), 1, official=True)
+
+
+def alone_ms(way: str, repeats: int, size: str) -> float:
+    """Time a first click of an official network in a process of its own.
 
     A process that has run other things holds memory back, which saves the plain way some 200 ms of
     asking the system for it; a program that does nothing else does not have that.
     """
     command = [sys.executable, __file__, "--alone", way, "--repeats", str(repeats)]
-    command += ["--threads", str(torch.get_num_threads())]
+    command += ["--threads", str(torch.get_num_threads()), "--official", size]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def run_alone(way: str, repeats: int) -> None:
+def run_alone(way: str, repeats: int, size: str) -> None:
     """Print the time that `alone_ms` reads."""
-    contest = Contest.of(OfficialSegmenter(OFFICIAL_VARIANTS["tiny"]), 1, official=True)
+    contest = official_contest(size)
     prompt, decode = cases(True)["first click"], fast if way == "fast" else plain
     print(best_ms([lambda: decode(contest.network, contest.embedding, prompt)], repeats)[0])
 
@@ -214,18 +220,18 @@ def bar(text: str, value: float, limit: float, *, at_least: bool) -> str:
     return f"- {text}: {value:.2f} (goal {sign} {limit:g}, {'reached' if reached else 'missed'})"
 
 
-def report(repeats: int) -> list[str]:
+def report(repeats: int, size: str) -> list[str]:
     """Run everything and return the lines."""
     narrow = computes_bfloat16(torch.device("cpu"))
     lite = Contest.of(LiteSegmenter(LiteConfig()), 2, official=False)
-    official = Contest.of(OfficialSegmenter(OFFICIAL_VARIANTS["tiny"]), 1, official=True)
+    official, name = official_contest(size), f"official {size}"
     prompt = cases(True)["click + mask r 26"]
     memory = {
         "lite fast": lambda: fast(lite.network, lite.embedding, cases(False)["click + mask r 26"]),
         "official fast": lambda: fast(official.network, official.embedding, prompt),
         "official plain": lambda: plain(official.network, official.embedding, prompt),
     }
-    peaks = {name: peak_above_mb(action) for name, action in memory.items()}
+    peaks = {key: peak_above_mb(action) for key, action in memory.items()}
     rate = peak_gflops(torch.float32, repeats)
     floor = 2e3 * FLOOR_GMAC / rate
     big, small = measure(official, repeats, narrow), measure(lite, repeats, narrow)
@@ -238,22 +244,20 @@ def report(repeats: int) -> list[str]:
         ],
         2 * repeats,
     )
-    alone = [alone_ms(way, repeats) for way in ("plain", "fast")]
+    alone = [alone_ms(way, repeats, size) for way in ("plain", "fast")]
     later = min(row["plain"] / row["fast"] for row in big if "mask" in row["case"])
     lines = [
         f"- float32 convolutions peak at {rate:.0f} GFLOPS in this run; {FLOOR_GMAC} GMAC of a "
-        f"first click of official tiny take {floor:.0f} ms at that rate",
-        bar("official tiny, first click", big[0]["plain"] / big[0]["fast"], 3.0, at_least=True),
+        f"first click of {name} take {floor:.0f} ms at that rate",
+        bar(f"{name}, first click", big[0]["plain"] / big[0]["fast"], 3.0, at_least=True),
         bar(
             f"the same, each in a process of its own ({alone[0]:.0f} and {alone[1]:.0f} ms)",
             alone[0] / alone[1],
             3.0,
             at_least=True,
         ),
-        bar("official tiny, slowest click with a mask", later, 1.8, at_least=True),
-        bar(
-            "official tiny, first click over its floor", big[0]["fast"] / floor, 1.5, at_least=False
-        ),
+        bar(f"{name}, slowest click with a mask", later, 1.8, at_least=True),
+        bar(f"{name}, first click over its floor", big[0]["fast"] / floor, 1.5, at_least=False),
         bar(
             "lite click against the plain official one",
             big[0]["plain"] / small[0]["fast"],
@@ -266,9 +270,9 @@ def report(repeats: int) -> list[str]:
         f"{whole_fast:.0f} ms",
     ]
     if None not in peaks.values():
-        shown = ", ".join(f"{name} {value:.0f} MB" for name, value in peaks.items())
+        shown = ", ".join(f"{key} {value:.0f} MB" for key, value in peaks.items())
         lines.append(f"- peak memory of a click above the loaded models: {shown}")
-    lines += table("Official tiny", big) + table("Lite", small)
+    lines += table(name.capitalize(), big) + table("Lite", small)
     return lines
 
 
@@ -278,23 +282,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--quick", action="store_true", help="once, with a small network: a trial")
+    parser.add_argument("--official", default="tiny", help="size of the official network")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--machine", default="this machine", help="hardware in words")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--alone", choices=("plain", "fast"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    repeats, size = (1, L1.name) if arguments.quick else (arguments.repeats, arguments.official)
     if arguments.alone:
-        run_alone(arguments.alone, arguments.repeats)
+        run_alone(arguments.alone, repeats, size)
         return
     title = (
         "# Cost of a click\n\nPrinted by `Testing/Benchmarks/bench_decoder.py` on "
         f"{arguments.machine}: {arguments.threads} threads, PyTorch {torch.__version__}, "
         f"{torch.backends.cpu.get_cpu_capability()}. Random weights, 64³ patch, float32 unless "
-        f"stated, minimum of {arguments.repeats} repeats taking turns. Differences are of "
+        f"stated, minimum of {repeats} repeats taking turns. Differences are of "
         "probabilities, to the plain float32 answer.\n"
     )
-    text = "\n".join([title, *report(arguments.repeats)]) + "\n"
+    text = "\n".join([title, *report(repeats, size)]) + "\n"
     print(text)
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")
