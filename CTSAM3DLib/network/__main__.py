@@ -16,6 +16,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
     parser.add_argument("manifest", type=Path, help="models.json to update")
     parser.add_argument("--id", default="ctsam3d-lite")
+    parser.add_argument(
+        "--average-with",
+        type=Path,
+        action="append",
+        default=[],
+        help="last.pt of another run, from the same first weights: the mean of all is exported",
+    )
     parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
     parser.add_argument(
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
@@ -23,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     card = read_card(args.card)
     check_target(args.manifest, args.id)
-    model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch)
+    model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch, args.average_with)
     path = export_model(model, args.manifest, card)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from CTSAM3DLib.network.model import PromptableModel
 
 
 def model_from_checkpoint(
-    checkpoint: Path, model_id: str = "ctsam3d-lite", cross_patch: Path | None = None
+    checkpoint: Path,
+    model_id: str = "ctsam3d-lite",
+    cross_patch: Path | None = None,
+    others: Sequence[Path] = (),
 ) -> PromptableModel:
     """Build the model with the averaged weights of a training checkpoint.
 
@@ -27,6 +31,9 @@ def model_from_checkpoint(
         Name of the model.
     cross_patch : Path, optional
         ``last.pt`` of a cross-patch training run.
+    others : sequence of Path
+        Checkpoints of runs that began with the same weights: the mean of all is taken, which is
+        often better than each.
 
     Returns
     -------
@@ -50,6 +57,11 @@ def model_from_checkpoint(
         config["prompt_resize"],
     )
     _fill(segmenter, state["average"], checkpoint)
+    for number, other in enumerate(others, 2):
+        mean = {key: value.clone() for key, value in segmenter.state_dict().items()}
+        _fill(segmenter, _load(other, "average")["average"], other)
+        for key, value in segmenter.state_dict().items():
+            value.copy_(mean[key] + (value - mean[key]) / number)
     model = build_promptable(segmenter, model_id, 64, windows)
     if cross_patch is not None:
         _fill(model.cross_patch_net, _load(cross_patch, "cross_patch")["cross_patch"], cross_patch)

@@ -312,3 +312,19 @@ def test_wrong_checkpoints_are_named(model: PromptableModel, tmp_path: Path) -> 
     torch.save({"config": wrong, "average": model.segmenter.state_dict()}, path)
     with pytest.raises(CheckpointError, match="do not fit"):
         model_from_checkpoint(path)
+
+
+def test_the_mean_of_several_checkpoints(model: PromptableModel, tmp_path: Path) -> None:
+    config = TrainConfig(widths=(4, 8, 8, 8, 8), hidden=4).to_dict()
+    torch.manual_seed(1)
+    paths, values = [], []
+    base = build_lite(LiteConfig((4, 8, 8, 8, 8), 4)).segmenter.state_dict()
+    for number in range(3):
+        weights = {key: torch.randn_like(value) for key, value in base.items()}
+        paths.append(tmp_path / f"{number}.pt")
+        torch.save({"config": config, "average": weights}, paths[-1])
+        values.append(weights)
+    mean = model_from_checkpoint(paths[0], others=paths[1:]).segmenter.state_dict()
+    for key, value in mean.items():
+        expected = torch.stack([weights[key] for weights in values]).mean(0)
+        torch.testing.assert_close(value, expected)
