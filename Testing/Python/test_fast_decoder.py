@@ -186,7 +186,12 @@ def test_decoder_equals_the_plain_oracle(case, name):
     expected = case.plain(prompt)
     assert expected.std() > 0.3
     difference = probability(case.fast(prompt)) - probability(expected)
-    assert np.abs(difference).max() <= TOLERANCE
+    # Norms over a handful of voxels can make float32 itself less exact, by the number of threads.
+    with torch.enable_grad():  # the plain way
+        plain = case.network.decode(case.embedding, as_float32(prompt)).detach()
+    float32_error = np.abs(probability(plain) - probability(expected)).max()
+    assert float32_error < 1e-4
+    assert np.abs(difference).max() <= max(TOLERANCE, 1.5 * float32_error)
 
 
 def test_encoder_equals_the_plain_oracle():
