@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -249,6 +250,28 @@ class BoundingBox:
         return BoundingBox(
             _each(operator.sub, self.start_ijk, margin), _each(operator.add, self.stop_ijk, margin)
         )
+
+    def parts(self, edge: int) -> Iterator[BoundingBox]:
+        """Yield the parts of a box that lie in one cell each of a lattice of cubes.
+
+        Parameters
+        ----------
+        edge : int
+            Of a cube, voxels; one of them begins at (0, 0, 0).
+
+        Examples
+        --------
+        >>> [part.size_ijk for part in BoundingBox((3, 0, 0), (9, 4, 4)).parts(8)]
+        [(5, 4, 4), (1, 4, 4)]
+        """
+        if self.is_empty:
+            return
+        bounds = zip(self.start_ijk, self.stop_ijk, strict=True)
+        cells = [range(start // edge, (stop - 1) // edge + 1) for start, stop in bounds]
+        for i, j, k in product(*cells):
+            start = (i * edge, j * edge, k * edge)
+            stop = (start[0] + edge, start[1] + edge, start[2] + edge)
+            yield self.intersection(BoundingBox(start, stop))
 
     def shifted(self, offset_ijk: Sequence[int]) -> BoundingBox:
         """Return the box moved by `offset_ijk` voxels; an empty box stays empty.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +64,7 @@ def logits_of_mask(
     # One voxel more on each side: up to its centre the share of the mask falls.
     reached = grid_bbox_of_volume_bbox(mask_bbox.padded(1), grid, volume_geometry)
     logits = unknown
-    for chunk in _chunks(reached.padded(REACH_VOXELS).clipped(grid.shape_kji)):
+    for chunk in reached.padded(REACH_VOXELS).clipped(grid.shape_kji).parts(_CHUNK):
         padded = chunk.padded(REACH_VOXELS)
         share = _share_inside(mask, volume_geometry, grid, padded)
         # Not above 0: rounding would decide.
@@ -87,15 +85,3 @@ def _share_inside(
         return np.zeros(bbox_on_grid.shape_kji, np.float32)
     voxels = Volume(mask.read(box).view(np.uint8), volume_geometry.cropped(box))
     return extract_patch(voxels, grid, bbox_on_grid, fill_hu=0.0)
-
-
-def _chunks(bbox: BoundingBox) -> Iterator[BoundingBox]:
-    """Yield the parts of a box that lie in one cell each of a coarse lattice."""
-    if bbox.is_empty:
-        return
-    bounds = zip(bbox.start_ijk, bbox.stop_ijk, strict=True)
-    cells = [range(start // _CHUNK, (stop - 1) // _CHUNK + 1) for start, stop in bounds]
-    for i, j, k in product(*cells):
-        start = (i * _CHUNK, j * _CHUNK, k * _CHUNK)
-        stop = (start[0] + _CHUNK, start[1] + _CHUNK, start[2] + _CHUNK)
-        yield bbox.intersection(BoundingBox(start, stop))

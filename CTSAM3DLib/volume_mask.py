@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +114,7 @@ def mask_after(
         for boxes in (patches, state.coarse)
     )
     mask = state.mask
-    for part in _parts(box):
+    for part in box.parts(_PART):
         positive = _positive(logits, encoder, part)
         if positive is False and state.mask.occupied_box(part).is_empty:
             continue
@@ -131,18 +130,6 @@ def mask_after(
         if box.contains((i, j, k)) and any(inside):
             mask = mask.written(voxel, np.full((1, 1, 1), click.positive))
     return mask
-
-
-def _parts(box: BoundingBox) -> Iterator[BoundingBox]:
-    """Yield the parts of a box that lie in one cell each of a lattice of whole blocks."""
-    if box.is_empty:
-        return
-    bounds = zip(box.start_ijk, box.stop_ijk, strict=True)
-    cells = [range(start // _PART, (stop - 1) // _PART + 1) for start, stop in bounds]
-    for i, j, k in product(*cells):
-        start = (i * _PART, j * _PART, k * _PART)
-        stop = (start[0] + _PART, start[1] + _PART, start[2] + _PART)
-        yield box.intersection(BoundingBox(start, stop))
 
 
 def _positive(
