@@ -83,13 +83,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
-    from CTSAM3DLib.network.controls import build_segmenter
     from CTSAM3DLib.network.trained import fill_from_bundle
+    from CTSAM3DLib.training.trainer import segmenter_of
 
-    windows = len(config.windows_hu)
-    net = build_segmenter(
-        config.architecture, config.widths, config.hidden, windows, config.prompt_resize
-    )
+    net = segmenter_of(config)
     fill_from_bundle(net, bundle)
     return net
 

@@ -59,7 +59,7 @@ class Trainer:
         self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
         self.device = data.device
         torch.manual_seed(config.seed)
-        self.net = self._segmenter()
+        self.net = segmenter_of(self.config).to(self.device)
         if start_from is not None:
             fill_from_bundle(self.net, start_from)
         self.average = [p.detach().clone() for p in self.net.parameters()]
@@ -173,20 +173,13 @@ class Trainer:
 
     def averaged(self) -> Segmenter:
         """Return a copy of the network with the averaged weights, in evaluation mode."""
-        net = self._segmenter()
+        net = segmenter_of(self.config).to(self.device)
         with torch.no_grad():
             for parameter, mean in zip(net.parameters(), self.average, strict=True):
                 parameter.copy_(mean)
             for buffer, mean in zip(net.buffers(), self.net.buffers(), strict=True):
                 buffer.copy_(mean)
         return net.eval()
-
-    def _segmenter(self) -> Segmenter:
-        c = self.config
-        net = build_segmenter(
-            c.architecture, c.widths, c.hidden, len(c.windows_hu), c.prompt_resize
-        )
-        return net.to(self.device)
 
     def save(self) -> None:
         """Write the whole state, replacing the last one at once."""
@@ -222,6 +215,17 @@ class Trainer:
         )
         with (self.run_dir / "log.jsonl").open("a") as log:
             log.write(line + "\n")
+
+
+def segmenter_of(config: TrainConfig) -> Segmenter:
+    """Build the network of a configuration, with random weights."""
+    return build_segmenter(
+        config.architecture,
+        config.widths,
+        config.hidden,
+        len(config.windows_hu),
+        config.prompt_resize,
+    )
 
 
 def _click_curve(net: Segmenter, episode: Episode, generator: torch.Generator) -> dict[str, float]:
