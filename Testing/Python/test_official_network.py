@@ -13,6 +13,7 @@ import numpy as np
 import plain_official
 import pytest
 import torch
+from checkpoint_case import MICRO
 from random_weights import float64_weights, with_random_weights
 from torch.nn import functional
 
@@ -26,17 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 KEYS_FILE = Path(__file__).parent / "data" / "official_keys.json.gz"
 PROMPT_MAPS = ("mask", "positive", "negative")
-MICRO = OfficialConfig(
-    name="micro",
-    encoder_widths=(8, 16, 24, 32),
-    encoder_depths=(1, 2, 1, 1),
-    attention_heads=(1, 2, 3, 4),
-    decoder_width=16,
-    prompt_hidden=8,
-    quality_hidden=8,
-    position_features=4,
-    cross_patch_widths=(4, 8),
-)
 PARAMETERS = {
     "tiny": (36_935_344, 32_279_876, 74_022_482),
     "small": (47_655_856, 32_279_876, 84_742_994),
