@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from CTSAM3DLib.network.mask_fold import fused_tail, upscale_rows
-from CTSAM3DLib.network.prompt_norm import NormWeights, modulate_rows
+from CTSAM3DLib.network.prompt_norm import NormWeights, box_cost, modulate_rows
 from CTSAM3DLib.network.prompt_plan import plan_prompt
 from CTSAM3DLib.network.resize import resize_prompt
 from CTSAM3DLib.network.rows import bias_of, convolve_rows, rows_apply, to_rows
@@ -92,8 +92,9 @@ class PSAPBlock(nn.Module):
     def forward_rows(self, rows: Tensor, prompt: Tensor) -> Tensor:
         """`forward` on rows (D, H, W, C), see `CTSAM3DLib.network.rows`."""
         size = [rows.size(0), rows.size(1), rows.size(2)]
-        plan = plan_prompt(resize_prompt(prompt, size, self.prompt_resize))
-        change = modulate_rows(rows, plan, self.norm_0.weights(), 0.2)
+        first = self.norm_0.weights()
+        plan = plan_prompt(resize_prompt(prompt, size, self.prompt_resize), box_cost(first))
+        change = modulate_rows(rows, plan, first, 0.2)
         change = convolve_rows(change, self.conv_0.weight, self.conv_0.bias, False)
         change = modulate_rows(change, plan, self.norm_1.weights(), 0.2)
         change = convolve_rows(change, self.conv_1.weight, self.conv_1.bias, False)

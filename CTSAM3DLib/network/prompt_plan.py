@@ -16,8 +16,8 @@ from torch import Tensor
 SNAP = 1e-6
 # Below 16³ everything is convolved.
 MINIMAL_VOXELS = 4096
-# Above this part of the volume, too: gathering the voxels costs about 5 %.
-DENSE_PART = 0.9
+# Gathering the neighbours of a voxel costs about 5 % more than the convolution of a voxel in a box.
+GATHERED_COST = 1.05
 
 
 class PromptPlan(NamedTuple):
@@ -27,25 +27,29 @@ class PromptPlan(NamedTuple):
     ----------
     prompt : Tensor
         (D + 4, H + 4, W + 4, 3): snapped, with a border of two zeros.
-    dense : bool
-        Everything is convolved, whatever the other fields say.
+    whole : bool
+        All voxels of the box are convolved, and no others; False: the active ones only.
     box : list of int
         First and last + 1 voxel along D, H, W of a box round the active voxels.
     active : Tensor
-        (N,) int64, flat indices of the active voxels.
+        (N,) int64, flat indices of the active voxels; of no meaning with `whole`.
     full : Tensor
-        (M,) int64, flat indices of the voxels round which the mask is 1 and no click is near.
+        (M,) int64, flat indices of the voxels round which the mask is 1 and no click is near; of
+        no meaning with `whole`, whose box holds them.
     """
 
     prompt: Tensor
-    dense: bool
+    whole: bool
     box: list[int]
     active: Tensor
     full: Tensor
 
 
 def plan_prompt(
-    prompt: Tensor, minimal_voxels: int = MINIMAL_VOXELS, dense_part: float = DENSE_PART
+    prompt: Tensor,
+    box_cost: float = 1.0,
+    minimal_voxels: int = MINIMAL_VOXELS,
+    gathered_cost: float = GATHERED_COST,
 ) -> PromptPlan:
     """Find what must be convolved for a prompt.
 
@@ -53,10 +57,13 @@ def plan_prompt(
     ----------
     prompt : Tensor
         (1, 3, D, H, W) on the grid of the features.
+    box_cost : float
+        What the convolution of a voxel costs in a box, where fast algorithms work, against a direct
+        one.
     minimal_voxels : int
         Smaller volumes are convolved whole.
-    dense_part : float
-        Part of the volume above which it is convolved whole.
+    gathered_cost : float
+        What the convolution of a voxel costs alone.
 
     Returns
     -------
@@ -66,29 +73,46 @@ def plan_prompt(
     Examples
     --------
     >>> prompt = torch.zeros(1, 3, 16, 16, 16)
-    >>> prompt[0, 1, 5, 6, 15] = 1.0
+    >>> prompt[0, 1, 5, 6, 15] = prompt[0, 1, 12, 12, 3] = 1.0
     >>> plan = plan_prompt(prompt)
-    >>> plan.box, plan.active.shape, plan.full.shape
-    ([3, 8, 4, 9, 13, 16], torch.Size([75]), torch.Size([0]))
+    >>> plan.whole, plan.box, plan.active.shape, plan.full.shape
+    (False, [3, 15, 4, 16, 0, 16], torch.Size([200]), torch.Size([0]))
     """
     prompt = _snapped(prompt)
     size = [prompt.size(2), prompt.size(3), prompt.size(4)]
     padded = torch.constant_pad_nd(prompt[0], [2, 2, 2, 2, 2, 2], 0.0)
     rows = padded.permute(1, 2, 3, 0).contiguous()
-    box = [0, size[0], 0, size[1], 0, size[2]]
+    everything = [0, size[0], 0, size[1], 0, size[2]]
     none = torch.zeros(0, dtype=torch.int64)
     voxels = size[0] * size[1] * size[2]
     if voxels < minimal_voxels:
-        return PromptPlan(rows, True, box, none, none)
+        return PromptPlan(rows, True, everything, none, none)
     clicked = (padded[1] > 0.0) | (padded[2] > 0.0)
     touched = _spread((padded[0] > 0.0) | clicked)
     mixed = touched & _spread((padded[0] < 1.0) | clicked)
     active = torch.nonzero(mixed.view(-1))[:, 0]
-    if active.size(0) > dense_part * voxels:
+    if active.size(0) == 0:
+        return PromptPlan(rows, False, everything, none, none)
+    box = _even_box(_bounding_box(mixed), size)
+    inside = (box[1] - box[0]) * (box[3] - box[2]) * (box[5] - box[4])
+    if box_cost * inside < gathered_cost * active.size(0):
         return PromptPlan(rows, True, box, none, none)
-    if active.size(0) > 0:
-        box = _bounding_box(mixed)
+    # A full voxel has mixed ones all round, those at the border of the volume being mixed.
     return PromptPlan(rows, False, box, active, torch.nonzero((touched & ~mixed).view(-1))[:, 0])
+
+
+def _even_box(box: list[int], size: list[int]) -> list[int]:
+    """Grow a box to even edges where the volume has a voxel to spare."""
+    out: list[int] = []
+    for axis in range(3):
+        first, last = box[2 * axis], box[2 * axis + 1]
+        if (last - first) % 2 == 1 and last < size[axis]:
+            last += 1
+        elif (last - first) % 2 == 1 and first > 0:
+            first -= 1
+        out.append(first)
+        out.append(last)
+    return out
 
 
 def prompt_box(prompt: Tensor) -> tuple[Tensor, list[int]]:

@@ -29,11 +29,29 @@ def interior_score(mask: Tensor) -> Tensor:
     (True, 0.0)
     """
     values = mask.float()[None, None]
-    return ((_box(values, 5) + _box(values, 13)) * values)[0, 0]
+    return ((box_mean(values, 5) + box_mean(values, 13)) * values)[0, 0]
 
 
-def _box(values: Tensor, width: int) -> Tensor:
-    """Mean over a cube, zero padded; cumulative sums, since CPU pooling costs ten times as much."""
+def box_mean(values: Tensor, width: int) -> Tensor:
+    """Mean over a cube, zero padded; cumulative sums, since CPU pooling costs ten times as much.
+
+    Parameters
+    ----------
+    values : Tensor
+        (B, C, D, H, W) float32.
+    width : int
+        Odd edge of the cube in voxels.
+
+    Returns
+    -------
+    Tensor
+        (B, C, D, H, W).
+
+    Examples
+    --------
+    >>> round(float(box_mean(torch.ones(1, 1, 5, 5, 5), 3)[0, 0, 2, 2, 2]), 4)
+    1.0
+    """
     half = width // 2
     for axis in (2, 3, 4):
         pad = [0, 0] * (4 - axis) + [half + 1, half]

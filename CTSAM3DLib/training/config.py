@@ -35,6 +35,9 @@ class TrainConfig:
         Isotropic patch spacing is drawn log-uniformly from this range.
     source_weights : dict
         How often a kind of target is drawn: ``human``, ``machine``, ``synthetic``, ``pseudo``.
+    typical_synthesis : float
+        Share of CT made from label maps that has the HU of its anatomies
+        (`CTSAM3DLib.training.typical_ct`); the rest has random contrasts.
     extra_round_probability : float
         Probability of a second decode with gradient after simulated corrections.
     most_silent_rounds : int
@@ -72,6 +75,7 @@ class TrainConfig:
     source_weights: dict[str, float] = field(
         default_factory=lambda: {"human": 0.3, "machine": 0.35, "synthetic": 0.2, "pseudo": 0.15}
     )
+    typical_synthesis: float = 0.0
     extra_round_probability: float = 0.5
     most_silent_rounds: int = 4
     prior_probability: float = 0.12

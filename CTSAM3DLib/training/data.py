@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from CTSAM3DLib.training.typical_ct import TissueTable, tissue_table
+
 BONE = re.compile(
     r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone"
 )
@@ -49,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """One packed case: HU (None where only labels exist), labels, pseudo-labels, spacing."""
+    """One packed case: HU (None where only labels exist), labels, pseudo-labels, tissues."""
 
     name: str
     family: str
@@ -58,6 +60,7 @@ class Case:
     labels: Tensor
     pseudo: Tensor | None
     class_hu: Tensor
+    tissues: TissueTable
 
 
 class PackedData:
@@ -122,6 +125,7 @@ class PackedData:
                 labels=labels,
                 pseudo=view("pseudo"),
                 class_hu=class_hu(names).to(self.device),
+                tissues=tissue_table(names, self.device),
             )
         )
         human = "human (" in str(entry["label_origin"])

@@ -13,10 +13,11 @@ from CTSAM3DLib.network.controls import Segmenter
 from CTSAM3DLib.training.augmentation import synthesise, vary_intensity, window
 from CTSAM3DLib.training.clicks import first_click, next_click, partial_mask
 from CTSAM3DLib.training.config import TrainConfig
-from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.data import Case, PackedData
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
+from CTSAM3DLib.training.typical_ct import synthesise_typical
 
 # A patch must show enough of its target to be worth clicking.
 SMALLEST_IN_PATCH = 20
@@ -120,7 +121,7 @@ def _draw_sample(
         if int(target.sum()) < SMALLEST_IN_PATCH:
             continue
         if case.hu is None:
-            hu = synthesise(labels, case.class_hu, rng, generator)
+            hu = _made_from_labels(labels, case, placement.spacing_mm, config, rng, generator)
         else:
             hu = cut(case.hu, placement, nearest=False, fill=AIR_HU)
         hu = vary_intensity(hu, rng, generator)
@@ -132,6 +133,20 @@ def _draw_sample(
         return hu, target, point
     message = f"no target with {SMALLEST_IN_PATCH} voxels in its patch after {TRIES} tries"
     raise RuntimeError(message)
+
+
+def _made_from_labels(
+    labels: Tensor,
+    case: Case,
+    spacing_mm: float,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> Tensor:
+    # No draw where the share is 0, so that runs from before this setting stay the same.
+    if config.typical_synthesis > 0 and rng.random() < config.typical_synthesis:
+        return synthesise_typical(labels, case.tissues, spacing_mm, rng, generator)
+    return synthesise(labels, case.class_hu, rng, generator)
 
 
 def run_episode(

@@ -54,6 +54,10 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         "without CT made from label maps",
         {"source_weights": {**SOURCES, "synthetic": 0.0}},
     ),
+    "typical": (
+        "three quarters of the CT made from label maps with the HU of their anatomies",
+        {"typical_synthesis": 0.75},
+    ),
 }
 """Name to what it is and its difference from the base settings."""
 

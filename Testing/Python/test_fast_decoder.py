@@ -95,10 +95,10 @@ def norm():
     return with_random_weights(PromptNorm(6, prompt_hidden=5))
 
 
-def modulated(norm, x, prompt, dtype):
+def modulated(norm, x, prompt, dtype, box_cost=1.0):
     with torch.inference_mode():
         rows = to_rows(torch.from_numpy(x).to(dtype))
-        plan = plan_prompt(torch.from_numpy(prompt).to(dtype))
+        plan = plan_prompt(torch.from_numpy(prompt).to(dtype), box_cost)
         return plan, to_maps(modulate_rows(rows, plan, norm.to(dtype).weights(), 0.2)).numpy()
 
 
@@ -113,11 +113,12 @@ def expected_norm(norm, x, prompt):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [(16, 16, 16), (18, 23, 17)], ids=str)
+@pytest.mark.parametrize("box_cost", [0.0, 1e9], ids=["box", "voxel by voxel"])
 @pytest.mark.parametrize("name", NAMES)
-def test_norm_under_a_prompt_equals_the_plain_formula(norm, name, size, dtype):
+def test_norm_under_a_prompt_equals_the_plain_formula(norm, name, size, dtype, box_cost):
     x = np.random.default_rng(5).normal(2.0, 3.0, (1, 6, *size))
     prompt = prompt_cases(size)[name]
-    _, ours = modulated(norm, x, prompt, dtype)
+    _, ours = modulated(norm, x, prompt, dtype, box_cost)
     tolerance = 2e-5 if dtype == torch.float32 else 1e-12
     np.testing.assert_allclose(ours, expected_norm(norm.double(), x, prompt), atol=tolerance)
 
@@ -126,25 +127,37 @@ def test_only_voxels_that_see_a_change_of_the_prompt_are_convolved(norm):
     prompt = np.zeros((1, 3, 16, 16, 16))
     prompt[:, 0, :, :, :10] = 1.0
     prompt[0, 1, 8, 8, 2] = 0.5
-    plan = plan_prompt(torch.from_numpy(prompt))
+    plan = plan_prompt(torch.from_numpy(prompt), box_cost=1e9)
     active = np.zeros((16, 16, 16), bool)
     active[:, :, 8:12] = True  # 5x5x5 round the edge of the mask
     active[6:11, 6:11, :5] = True  # and round the click
     for axis in range(3):  # the full part next to the border
         edge = np.arange(16).reshape([-1 if n == axis else 1 for n in range(3)])
         active |= ((edge < 2) | ((edge > 13) & (axis < 2))) & (np.arange(16) < 12)
-    assert not plan.dense
+    assert not plan.whole
+    assert plan.box == [0, 16, 0, 16, 0, 12]
     assert np.array_equal(plan.active.numpy(), np.flatnonzero(active))
     full = ~active & (np.arange(16) < 8)
     assert np.array_equal(plan.full.numpy(), np.flatnonzero(full))
 
 
 def test_small_and_nearly_active_volumes_are_convolved_whole():
-    assert plan_prompt(torch.zeros(1, 3, 8, 8, 8)).dense
-    assert plan_prompt(torch.full((1, 3, 16, 16, 16), 0.5)).dense
-    assert not plan_prompt(
-        torch.ones(1, 3, 16, 16, 16) * torch.tensor([1.0, 0, 0]).view(3, 1, 1, 1)
-    ).dense
+    everything = [0, 16, 0, 16, 0, 16]
+    assert plan_prompt(torch.zeros(1, 3, 8, 8, 8))[1:3] == (True, [0, 8, 0, 8, 0, 8])
+    assert plan_prompt(torch.full((1, 3, 16, 16, 16), 0.5))[1:3] == (True, everything)
+    mask = torch.ones(1, 3, 16, 16, 16) * torch.tensor([1.0, 0, 0]).view(3, 1, 1, 1)
+    assert plan_prompt(mask)[1:3] == (False, everything)
+
+
+def test_a_box_is_convolved_whole_where_that_is_cheaper_and_has_even_edges():
+    prompt = torch.zeros(1, 3, 20, 20, 17)
+    prompt[0, 1, 8:11, 3, 16] = 1.0  # seen from 7 x 5 x 3 voxels
+    box = [6, 14, 1, 7, 13, 17]
+    assert plan_prompt(prompt, box_cost=0.5)[1:3] == (True, box)
+    plan = plan_prompt(prompt, box_cost=1.0)
+    assert not plan.whole
+    assert plan.box == box
+    assert plan.active.numel() == 7 * 5 * 3
 
 
 def test_values_next_to_zero_and_one_count_as_these():
@@ -154,7 +167,7 @@ def test_values_next_to_zero_and_one_count_as_these():
     prompt[:, 0] = 1.0 - 5e-7
     assert plan_prompt(prompt).full.numel() == 12**3
     prompt[:, 0] = 2e-6
-    assert plan_prompt(prompt).dense
+    assert plan_prompt(prompt).whole
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -173,7 +186,8 @@ def test_any_prompt_gives_the_plain_norm(data):
     seed = data.draw(st.integers(0, 99))
     norm = with_random_weights(PromptNorm(4, prompt_hidden=3), seed)
     x = np.random.default_rng(seed).normal(0.0, 2.0, (1, 4, *size))
-    _, ours = modulated(norm, x, prompt, torch.float64)
+    box_cost = data.draw(st.sampled_from([0.0, 0.65, 1.0, 1e9]))
+    _, ours = modulated(norm, x, prompt, torch.float64, box_cost)
     np.testing.assert_allclose(ours, expected_norm(norm, x, prompt), atol=1e-12)
 
 
