@@ -7,7 +7,7 @@ from pathlib import Path
 
 from CTSAM3DLib.network.card import read_card
 from CTSAM3DLib.network.export import check_target, export_model
-from CTSAM3DLib.network.trained import model_from_checkpoint
+from CTSAM3DLib.network.trained import model_from_checkpoint, round_weights
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,12 +25,20 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
     parser.add_argument(
+        "--significant-bits",
+        type=int,
+        choices=range(4, 12),
+        help="round the weights to so many, for a file that compresses better; default: all 11",
+    )
+    parser.add_argument(
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
     )
     args = parser.parse_args(argv)
     card = read_card(args.card)
     check_target(args.manifest, args.id)
     model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch, args.average_with)
+    if args.significant_bits is not None:
+        round_weights(model, args.significant_bits)
     path = export_model(model, args.manifest, card)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0

@@ -18,8 +18,8 @@ from CTSAM3DLib.network.prompt_plan import PromptPlan
 from CTSAM3DLib.network.rows import convolve_rows, multiply_rows, normalise_rows
 from CTSAM3DLib.network.winograd import (
     FEWEST_CHANNELS,
+    FEWEST_VOXELS,
     convolve_winograd,
-    winograd_applies,
     winograd_kernels,
 )
 
@@ -81,16 +81,17 @@ def modulate_rows(rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: f
     """
     voxels = rows.size(0) * rows.size(1) * rows.size(2)
     if plan.whole and _box_voxels(plan.box) == voxels:
-        normal, mean, reciprocal = normalise_rows(rows, None, None)
-        _write_box(normal, rows, plan, weights, mean, reciprocal)
-        return functional.leaky_relu(normal, slope, inplace=True)
+        normal = normalise_rows(rows, None, None)[0]
+        _write_box(normal, normal, plan, weights, None, slope)
+        return normal
     gamma, beta = _constants(weights, weights.hidden_bias)
     normal, mean, reciprocal = normalise_rows(rows, gamma[1, 1, 1], beta[1, 1, 1])
     _write_faces(normal, rows, gamma, beta, mean, reciprocal)
     flat_rows, flat_out = rows.view(-1, rows.size(3)), normal.view(-1, rows.size(3))
     if plan.whole:
-        _write_box(normal, rows, plan, weights, mean, reciprocal)
-        return functional.leaky_relu(normal, slope, inplace=True)
+        normal = functional.leaky_relu(normal, slope, inplace=True)
+        _write_box(normal, rows, plan, weights, [mean, reciprocal], slope)
+        return normal
     if plan.full.size(0) > 0:
         filled = weights.hidden_bias + weights.hidden[:, 0].sum([1, 2, 3])
         gamma, beta = _constants(weights, filled)
@@ -218,35 +219,37 @@ def _write_box(
     rows: Tensor,
     plan: PromptPlan,
     weights: NormWeights,
-    mean: Tensor,
-    reciprocal: Tensor,
+    statistics: list[Tensor] | None,
+    slope: float,
     slice_voxels: int = SLICE_VOXELS,
+    fewest_voxels: int = FEWEST_VOXELS,
 ) -> None:
-    """Convolve scale and shift of all voxels of the box, a few slices at a time."""
-    d0, d1, h0, h1, w0, w1 = (
-        plan.box[0],
-        plan.box[1],
-        plan.box[2],
-        plan.box[3],
-        plan.box[4],
-        plan.box[5],
-    )
-    both = torch.cat([weights.gamma, weights.beta])
+    """Scale, shift and leaky ReLU of all voxels of the box, a few slices at a time.
+
+    `statistics` are the mean and the reciprocal deviation of rows not yet normalised.
+    """
+    h0, h1, w0, w1 = plan.box[2], plan.box[3], plan.box[4], plan.box[5]
     bias = torch.cat([weights.gamma_bias, weights.beta_bias])
     width = rows.size(3)
-    fast = box_cost(weights) < 1.0
-    kernels = winograd_kernels(both) if fast else both
+    fast = box_cost(weights) < 1.0 and _box_voxels(plan.box) >= fewest_voxels
+    kernels = bias
+    if fast:
+        kernels = winograd_kernels(torch.cat([weights.gamma, weights.beta]))
     slices = max(slice_voxels // ((h1 - h0) * (w1 - w0)) // 2 * 2, 2)
-    for start in range(d0, d1, slices):
-        stop = min(start + slices, d1)
+    for start in range(plan.box[0], plan.box[1], slices):
+        stop = min(start + slices, plan.box[1])
         hidden = _hidden_box(plan, [start, stop, h0, h1, w0, w1], weights)
-        if fast and winograd_applies(hidden, both, True):
-            scale_shift = convolve_winograd(hidden, kernels, bias, True)
+        if fast and (stop - start) % 2 == 0 and (h1 - h0) % 2 == 0:
+            both = convolve_winograd(hidden, kernels, bias, True)
+            scale, shift = both[..., :width], both[..., width:]
         else:
-            scale_shift = convolve_rows(hidden, both, bias, True)
-        scale, shift = scale_shift[..., :width], scale_shift[..., width:]
+            scale = convolve_rows(hidden, weights.gamma, weights.gamma_bias, True)
+            shift = convolve_rows(hidden, weights.beta, weights.beta_bias, True)
         part = rows[start:stop, h0:h1, w0:w1]
-        out[start:stop, h0:h1, w0:w1] = _scaled(part, scale, shift, mean, reciprocal)
+        if statistics is not None:
+            part = (part - statistics[0]).mul_(statistics[1])
+        part = functional.leaky_relu(torch.addcmul(shift, part, scale), slope, inplace=True)
+        out[start:stop, h0:h1, w0:w1] = part
 
 
 def _write_active(

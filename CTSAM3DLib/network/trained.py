@@ -108,3 +108,32 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path)
     except RuntimeError as error:
         message = f"the weights of {path} do not fit the network: {error}"
         raise CheckpointError(message) from error
+
+
+def round_weights(model: torch.nn.Module, bits: int) -> None:
+    """Round the kernels of a model, in place, to a number of significant bits.
+
+    float16 holds 11 of them. With 7, a weight is off by 0.8 % at most, and the file, though of the
+    same size, can be compressed by a quarter: in a package, a download or a repository.
+
+    Parameters
+    ----------
+    model : Module
+        Its parameters of two and more axes are rounded; norms and biases are not.
+    bits : int
+        Significant bits, the leading one counted.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(1, 1)
+    >>> _ = torch.nn.init.constant_(layer.weight, 1.0 / 3.0)
+    >>> round_weights(layer, 3)
+    >>> layer.weight.item()
+    0.3125
+    """
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                significand, exponent = torch.frexp(weight)
+                scale = 2.0**bits
+                weight.copy_(torch.ldexp(torch.round(significand * scale) / scale, exponent))

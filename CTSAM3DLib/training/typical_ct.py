@@ -177,7 +177,7 @@ def _lung(shape: torch.Size, rng: np.random.Generator, generator: torch.Generato
 def _content(
     wall: Tensor, index: Tensor, rng: np.random.Generator, generator: torch.Generator
 ) -> Tensor:
-    """What fills stomach and bowel, each by itself: gas, water, contrast, stool."""
+    """Fill stomach and bowel, each by itself: gas, water, contrast, stool."""
     device = index.device
     fill = torch.rand(256, generator=generator, device=device)
     fluid = torch.where(fill < 0.6, 20.0, torch.where(fill < 0.8, -30.0, 230.0))[index]
