@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         "--significant-bits",
         type=int,
         choices=range(4, 12),
-        help="round the weights to so many, for a file that compresses better; default: all 11",
+        help="round the weights to so many and compress the file; default: all 11",
     )
     parser.add_argument(
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
@@ -37,9 +37,10 @@ def main(argv: list[str] | None = None) -> int:
     card = read_card(args.card)
     check_target(args.manifest, args.id)
     model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch, args.average_with)
-    if args.significant_bits is not None:
+    rounded = args.significant_bits is not None
+    if rounded:
         round_weights(model, args.significant_bits)
-    path = export_model(model, args.manifest, card)
+    path = export_model(model, args.manifest, card, compressed=rounded)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0
 

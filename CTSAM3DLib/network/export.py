@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> st
         return file_sha256(temporary)
 
 
-def _save(model: PromptableModel, path: Path, half: bool) -> None:
+def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
     """Write a bundle file, whose bytes do not depend on its name."""
     scripted = torch.jit.script(model.half() if half else model)
     extra = {SETTINGS_FILE: json.dumps(model.settings.to_dict())}
@@ -64,7 +65,18 @@ def _save(model: PromptableModel, path: Path, half: bool) -> None:
         except RuntimeError as error:
             message = f"cannot write the model file: {str(error).splitlines()[0]}"
             raise OutputFileError(message) from error
-        whole.replace(path)
+        if compressed:
+            _compress(whole, path)
+        else:
+            whole.replace(path)
+
+
+def _compress(archive: Path, path: Path) -> None:
+    """Write the records of an archive anew, compressed; PyTorch reads them the same."""
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as target:
+        for record in source.infolist():
+            fresh = zipfile.ZipInfo(record.filename)  # a date that is always the same
+            target.writestr(fresh, source.read(record), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
 def check_target(manifest: Path, model_id: str) -> None:
@@ -116,7 +128,12 @@ def check_id(model_id: str) -> None:
 
 
 def export_model(
-    model: PromptableModel, manifest: Path, card: Mapping[str, Any], *, half: bool = True
+    model: PromptableModel,
+    manifest: Path,
+    card: Mapping[str, Any],
+    *,
+    half: bool = True,
+    compressed: bool = False,
 ) -> Path:
     """Write a bundle beside a manifest, and its entry into the manifest; both or neither.
 
@@ -132,6 +149,8 @@ def export_model(
         From `read_card` or `official_card`.
     half : bool
         Store float16 weights (they are widened again when loaded).
+    compressed : bool
+        Compress the file, which pays for rounded weights.
 
     Returns
     -------
@@ -149,7 +168,7 @@ def export_model(
     check_target(manifest, identifier)
     path = manifest.parent / f"{identifier}.pt"
     with written_with(path, manifest) as temporary:
-        _save(model, temporary, half)
+        _save(model, temporary, half, compressed)
         entry = _entry(model, card, temporary, path)
         write_text_atomically(manifest, listing_with(manifest, entry))
     return path

@@ -113,8 +113,8 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path)
 def round_weights(model: torch.nn.Module, bits: int) -> None:
     """Round the kernels of a model, in place, to a number of significant bits.
 
-    float16 holds 11 of them. With 7, a weight is off by 0.8 % at most, and the file, though of the
-    same size, can be compressed by a quarter: in a package, a download or a repository.
+    float16 holds 11 of them. With 7, a weight is off by 0.8 % at most, and the file can be
+    compressed by a quarter.
 
     Parameters
     ----------
