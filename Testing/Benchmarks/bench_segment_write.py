@@ -209,11 +209,14 @@ def report(columns: dict[str, Times], naive: str, shape_kji: Sequence[int]) -> s
     worst = {
         name: max((times[part] / times[DECODE], part) for part in PARTS[2:])
         for name, times in columns.items()
+        if times[DECODE] > 0
     }
     lines = [
         f"- **{name}**: the dearest part beside the model is *{part}*, {ratio:.2f} of the decode."
         for name, (ratio, part) in worst.items()
     ]
+    # In a very small volume, one click outside may leave nothing of the segment.
+    lines += [f"- **{name}**: nothing was left to decode." for name in columns if name not in worst]
     size = " x ".join(map(str, shape_kji[::-1]))
     kept = all(ratio <= 1 for ratio, _ in worst.values())
     bar = "is kept" if kept else "is missed"
