@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.bounding_box import IJK, BoundingBox
-from CTSAM3DLib.fusion import LOGIT_LIMIT, blended, obeying, one_sided, taper_weights
+from CTSAM3DLib.fusion import (
+    LOGIT_LIMIT,
+    blended,
+    near_the_click,
+    obeying,
+    one_sided,
+    taper_weights,
+)
 from CTSAM3DLib.geometry import Geometry
 from CTSAM3DLib.patch_encoder import PatchEncoder
 from CTSAM3DLib.prompts import Click
@@ -93,7 +100,8 @@ def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> Sess
 
     The click goes to a patch of the model grid (`roi.plan_patch`). The model sees all clicks of
     the structure in that patch and the earlier logits there. Its answer, of which a positive
-    click only adds and a negative one only takes away, is blended into the field of logits,
+    click only adds and a negative one only takes away, and only what hangs together with the
+    click, is blended into the field of logits,
     corrected where it disobeys a click, brought to the volume's own voxels and cut at 0. A
     negative click where there is neither mask nor positive click has nothing to correct: it is
     remembered and counts as soon as a patch reaches it.
@@ -207,11 +215,16 @@ def ask_for_click(encoder: PatchEncoder, view: PatchView, click: Click) -> Patch
         From `with_click`.
     click : Click
         A positive one takes nothing away from what is known, a negative one adds nothing to it
-        (`fusion.one_sided`).
+        (`fusion.one_sided`); both change only what hangs together with them
+        (`fusion.near_the_click`).
     """
     answer = ask(encoder, view)
     heeded = heeding(view.previous, answer.logits, view.clicks, click.positive)
-    return replace(answer, logits=heeded)
+    i, j, k = (
+        at - first
+        for at, first in zip(grid_voxel(click, encoder.grid), view.patch.start_ijk, strict=True)
+    )
+    return replace(answer, logits=near_the_click(view.previous, heeded, (i, j, k)))
 
 
 def heeding(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from CTSAM3DLib.bounding_box import BoundingBox
-from CTSAM3DLib.fusion import blended, obeying, one_sided, taper_weights
+from CTSAM3DLib.fusion import blended, near_the_click, obeying, one_sided, taper_weights
 
 GRID = (20, 30, 40)  # K, J, I
 
@@ -40,6 +40,41 @@ def test_a_click_changes_known_logits_in_its_own_direction_only(positive) -> Non
         else:
             choose = max if positive else min
             assert result[index] == choose(float(old[index]), float(new[index]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_only_the_change_at_the_click_counts(seed) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (9, 14, 16)
+    old = np.full(shape, -2.0, np.float16)
+    old[rng.random(shape) < 0.05] = np.nan
+    new = np.where(rng.random(shape) < 0.006, 3.0, -1.0).astype(np.float32)
+    click = tuple(int(value) for value in rng.choice(np.argwhere(new > 0)))
+    reached, found = {click}, [click]
+    flipped = [tuple(voxel) for voxel in np.argwhere(new > 0).tolist()]
+    while found:  # from voxel to voxel, gaps of at most four
+        at = found.pop()
+        for other in flipped:
+            steps = sum(abs(a - b) for a, b in zip(at, other, strict=True))
+            if steps <= 5 and other not in reached:
+                reached.add(other)
+                found.append(other)
+    result = near_the_click(old, new, click[::-1])
+    for index in np.ndindex(shape):
+        if new[index] > 0 and index not in reached:
+            assert result[index] == (-20.0 if np.isnan(old[index]) else -2.0)
+        else:
+            assert result[index] == new[index]
+    assert len(reached) < len(flipped), "the case tests nothing"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_first_answer_and_one_that_changes_nothing_at_the_click_count_whole(known) -> None:
+    old = np.full((1, 1, 20), -1.0 if known else np.nan, np.float16)
+    new = np.full((1, 1, 20), -2.0, np.float32)
+    new[0, 0, [1, 18]] = 5.0
+    voxel = (9, 0, 0) if known else (1, 0, 0)
+    assert near_the_click(old, new, voxel) is new
 
 
 def test_blending_is_a_mean_where_something_was_known() -> None:
