@@ -10,6 +10,7 @@ from typing import Any
 
 from CTSAM3DLib.atomic_file import write_text_atomically, written_atomically
 from CTSAM3DLib.errors import BundleError, OutputFileError
+from CTSAM3DLib.folder_lock import locked_folder
 from CTSAM3DLib.model_manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_manifest
 from CTSAM3DLib.model_store import ModelStore
 
@@ -111,7 +112,7 @@ def remove_model(
     BundleError
         The model is in another folder, or nowhere; the text names those that can be removed.
     OutputFileError
-        The folder cannot be changed.
+        The folder cannot be changed, or another process does not end changing it.
 
     Examples
     --------
@@ -121,9 +122,15 @@ def remove_model(
     CTSAM3DLib.errors.BundleError: unknown model 'no-such-model'; models that can be removed: none
     """
     own = user or ModelStore.user()
+    with locked_folder(own.folders[0]):
+        return _removed(model_id, own, all_models or ModelStore.standard())
+
+
+def _removed(model_id: str, own: ModelStore, all_models: ModelStore) -> Path:
+    """`remove_model`, while nobody else changes the folder."""
     entries = own.entries()
     if model_id not in entries:
-        _refuse(model_id, own, all_models or ModelStore.standard())
+        _refuse(model_id, own, all_models)
     path = entries[model_id].path
     manifest = path.parent / MANIFEST_NAME
     shared = any(e.path == path for name, e in entries.items() if name != model_id)

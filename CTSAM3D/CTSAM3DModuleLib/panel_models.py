@@ -24,7 +24,7 @@ ERROR_STYLE = "color: #c03000"
 
 
 class ImportStopped(Exception):  # noqa: N818 - asked for, no error
-    """The panel goes away: nothing is written."""
+    """The user or the panel's end has stopped it: nothing is written."""
 
 
 class ModelImport:
@@ -57,9 +57,18 @@ class ModelImport:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end before its next step."""
+        return self._stop.is_set()
+
+    def ask_to_stop(self) -> None:
+        """End it before its next step."""
+        self._stop.set()
+
     def stop(self) -> None:
         """End it before its next step, and wait for that."""
-        self._stop.set()
+        self.ask_to_stop()
         self.wait(STOP_S)
 
     def _work(self) -> None:
@@ -96,6 +105,7 @@ class ModelSection:
         self._job: ModelImport | None = None
         self._own: set[str] = set()
         self._add = Guarded(ui.addModelButton, self._on_add)
+        self._add_text = ui.addModelButton.text
         self._remove = Guarded(ui.removeModelButton, self._on_remove)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -112,7 +122,14 @@ class ModelSection:
     def show(self) -> None:
         """Show what can be done now."""
         waiting = _("Wait until the model is added.") if self.busy else ""
-        self._add.allow(self.torch_reason or waiting)
+        self._add.button.text = _("Cancel") if self.busy else self._add_text
+        if self._job is None:
+            self._add.allow(self.torch_reason)
+        elif self._job.stopping:
+            self._add.allow(_("It stops when this step has ended."))
+        else:
+            self._add.allow()
+            self._add.button.toolTip = _("Stop adding the model; nothing is changed.")
         not_own = "" if self._selected() in self._own else _("This model was not added here.")
         self._remove.allow(waiting or not_own)
 
@@ -122,6 +139,7 @@ class ModelSection:
         if self._job is not None:
             self._job.stop()
             self._job = None
+        self._add.button.text = self._add_text
         self._add.release()
         self._remove.release()
         self._box.disconnect("currentIndexChanged(int)", self._on_choice)
@@ -129,6 +147,10 @@ class ModelSection:
     # ---- adding
 
     def _on_add(self) -> None:
+        if self._job is not None:
+            self._job.ask_to_stop()
+            self.show()
+            return
         path = self.choose_file()
         if path:
             self._start(Path(path), replace=False)
@@ -158,6 +180,9 @@ class ModelSection:
                 self._start(job.path, replace=True)
                 return
             self._tell(_("Nothing was changed."))
+        elif isinstance(job.error, ImportStopped):
+            text = _("Adding {name} was cancelled; nothing was changed.")
+            self._tell(text.format(name=job.path.name))
         elif isinstance(job.error, ImportError):
             self._tell(_("PyTorch is needed to read the file: see the top of this panel."), True)
         elif isinstance(job.error, MemoryError):

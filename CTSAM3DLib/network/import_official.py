@@ -8,6 +8,7 @@ from pathlib import Path
 
 from CTSAM3DLib.atomic_file import check_writable
 from CTSAM3DLib.errors import BundleError, CheckpointError, ModelExistsError
+from CTSAM3DLib.folder_lock import locked_folder
 from CTSAM3DLib.model_manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
 from CTSAM3DLib.model_store import ModelStore, file_sha256
 from CTSAM3DLib.network.card import official_card
@@ -114,7 +115,7 @@ def import_official(
     BundleError
         The id cannot be used; `ModelExistsError` where `replace` would help.
     OutputFileError
-        A file cannot be written.
+        A file cannot be written, or another process does not end changing the folder.
 
     Examples
     --------
@@ -136,9 +137,11 @@ def import_official(
     if request.half:
         check_fits_half(weights.state, str(source))
     name = request.model_id or DEFAULT_ID.format(variant=weights.config.name)
-    place.check(name)
-    report(f"writing the model {name!r}")
-    return _write(request, place, weights, name, config)
+    report(f"waiting to write the model {name!r}")
+    with locked_folder(place.folder):
+        place.check(name)
+        report(f"writing the model {name!r}")
+        return _write(request, place, weights, name, config)
 
 
 def _write(
@@ -191,6 +194,12 @@ class _Place:
     def manifest(self) -> Path:
         """The manifest of the user's folder."""
         return Path(self.user.folders[0]) / MANIFEST_NAME
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is changed."""
+        output = self.request.output
+        return self.manifest.parent if output is None else output.parent
 
     def check(self, name: str) -> None:
         """Raise BundleError or OutputFileError if the model may not be written under a name."""
