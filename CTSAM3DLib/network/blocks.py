@@ -112,7 +112,7 @@ class PSAPBlock(nn.Module):
         )
         y = modulate_rows(rows, plan, first, 0.2)
         y = convolve_rows(y, self.conv0.weight, self.conv0.bias, False)
-        y = modulate_rows(y, plan, second, 0.2)
+        y = modulate_rows(y, plan, second, 0.2, in_place=True)
         return convolve_rows(y, self.conv1.weight, self.conv1.bias, False).add_(rows)
 
 

@@ -95,9 +95,11 @@ class PSAPBlock(nn.Module):
         first = self.norm_0.weights()
         plan = plan_prompt(resize_prompt(prompt, size, self.prompt_resize), box_cost(first))
         change = modulate_rows(rows, plan, first, 0.2)
-        change = convolve_rows(change, self.conv_0.weight, self.conv_0.bias, False)
-        change = modulate_rows(change, plan, self.norm_1.weights(), 0.2)
-        change = convolve_rows(change, self.conv_1.weight, self.conv_1.bias, False)
+        weight, bias = self.conv_0.weight, self.conv_0.bias
+        change = convolve_rows(change, weight, bias, False, in_place=True)
+        change = modulate_rows(change, plan, self.norm_1.weights(), 0.2, in_place=True)
+        weight, bias = self.conv_1.weight, self.conv_1.bias
+        change = convolve_rows(change, weight, bias, False, in_place=True)
         return change.add_(rows)
 
 

@@ -51,24 +51,28 @@ class NormWeights(NamedTuple):
     beta_bias: Tensor
 
 
-def modulate_rows(rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: float) -> Tensor:
+def modulate_rows(
+    rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: float, in_place: bool = False
+) -> Tensor:
     """Instance norm, scale and shift under a prompt, leaky ReLU.
 
     Parameters
     ----------
     rows : Tensor
-        (D, H, W, C) features, not changed.
+        (D, H, W, C) features.
     plan : PromptPlan
         Of the prompt on the same grid.
     weights : NormWeights
         Weights.
     slope : float
         Of the leaky ReLU.
+    in_place : bool
+        Overwrite the features.
 
     Returns
     -------
     Tensor
-        (D, H, W, C), new memory.
+        (D, H, W, C).
 
     Examples
     --------
@@ -81,26 +85,60 @@ def modulate_rows(rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: f
     """
     voxels = rows.size(0) * rows.size(1) * rows.size(2)
     if plan.whole and _box_voxels(plan.box) == voxels:
-        normal = normalise_rows(rows, None, None)[0]
+        normal = normalise_rows(rows, None, None, in_place)[0]
         _write_box(normal, normal, plan, weights, None, slope)
         return normal
     gamma, beta = _constants(weights, weights.hidden_bias)
-    normal, mean, reciprocal = normalise_rows(rows, gamma[1, 1, 1], beta[1, 1, 1])
-    _write_faces(normal, rows, gamma, beta, mean, reciprocal)
-    flat_rows, flat_out = rows.view(-1, rows.size(3)), normal.view(-1, rows.size(3))
+    before = _features(rows, plan, in_place)
+    normal, mean, reciprocal = normalise_rows(rows, gamma[1, 1, 1], beta[1, 1, 1], in_place)
+    _write_faces(normal, before.faces, gamma, beta, mean, reciprocal)
     if plan.whole:
         normal = functional.leaky_relu(normal, slope, inplace=True)
-        _write_box(normal, rows, plan, weights, [mean, reciprocal], slope)
+        _write_box(normal, before.box, plan, weights, [mean, reciprocal], slope)
         return normal
+    flat_out = normal.view(-1, rows.size(3))
     if plan.full.size(0) > 0:
         filled = weights.hidden_bias + weights.hidden[:, 0].sum([1, 2, 3])
         gamma, beta = _constants(weights, filled)
-        part = flat_rows.index_select(0, plan.full)
-        part = _scaled(part, gamma[1, 1, 1], beta[1, 1, 1], mean, reciprocal)
+        part = _scaled(before.full, gamma[1, 1, 1], beta[1, 1, 1], mean, reciprocal)
         flat_out.index_copy_(0, plan.full, part)
     if plan.active.size(0) > 0:
-        _write_active(flat_out, flat_rows, plan, weights, mean, reciprocal)
+        _write_active(flat_out, before.active, plan, weights, mean, reciprocal)
     return functional.leaky_relu(normal, slope, inplace=True)
+
+
+class _Features(NamedTuple):
+    """Features that other constants or a convolution scale and shift, before they are normalised.
+
+    Parameters
+    ----------
+    faces : list of Tensor
+        The two faces across each axis.
+    box : Tensor
+        The box of a plan that is `whole`, else nothing.
+    full, active : Tensor
+        Rows of the full and of the active voxels of another plan.
+    """
+
+    faces: list[Tensor]
+    box: Tensor
+    full: Tensor
+    active: Tensor
+
+
+def _features(rows: Tensor, plan: PromptPlan, copied: bool) -> _Features:
+    """Take them from all rows, as views or as copies."""
+    faces: list[Tensor] = []
+    for axis in range(3):
+        for at in [0, rows.size(axis) - 1]:
+            face = rows.select(axis, at)
+            faces.append(face.clone() if copied else face)
+    flat = rows.view(-1, rows.size(3))
+    if not plan.whole:
+        full, active = flat.index_select(0, plan.full), flat.index_select(0, plan.active)
+        return _Features(faces, flat[:0], full, active)
+    box = _cut(rows, plan.box)
+    return _Features(faces, box.clone() if copied else box, flat[:0], flat[:0])
 
 
 def box_cost(
@@ -139,6 +177,10 @@ def _box_voxels(box: list[int]) -> int:
     return (box[1] - box[0]) * (box[3] - box[2]) * (box[5] - box[4])
 
 
+def _cut(rows: Tensor, box: list[int]) -> Tensor:
+    return rows[box[0] : box[1], box[2] : box[3], box[4] : box[5]]
+
+
 def _scaled(rows: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, reciprocal: Tensor) -> Tensor:
     """Normalise, scale and shift."""
     return torch.addcmul(beta, (rows - mean).mul_(reciprocal), gamma)
@@ -166,17 +208,17 @@ def _border_sums(taps: Tensor) -> Tensor:
 
 
 def _write_faces(
-    out: Tensor, rows: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, reciprocal: Tensor
+    out: Tensor, faces: list[Tensor], gamma: Tensor, beta: Tensor, mean: Tensor, reciprocal: Tensor
 ) -> None:
     """Write the six faces, where an empty prompt has other constants than inside."""
     for axis in range(3):
         first, second = (1, 2) if axis == 0 else ((0, 2) if axis == 1 else (0, 1))
-        across, along = _classes(rows.size(first)), _classes(rows.size(second))
+        across, along = _classes(out.size(first)), _classes(out.size(second))
         for side in range(2):
-            at = 0 if side == 0 else rows.size(axis) - 1
+            at = 0 if side == 0 else out.size(axis) - 1
             scale = gamma.select(axis, 2 * side).index_select(0, across).index_select(1, along)
             shift = beta.select(axis, 2 * side).index_select(0, across).index_select(1, along)
-            face = _scaled(rows.select(axis, at), scale, shift, mean, reciprocal)
+            face = _scaled(faces[2 * axis + side], scale, shift, mean, reciprocal)
             out.select(axis, at).copy_(face)
 
 
@@ -216,7 +258,7 @@ def _convolve_few(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _write_box(
     out: Tensor,
-    rows: Tensor,
+    features: Tensor,
     plan: PromptPlan,
     weights: NormWeights,
     statistics: list[Tensor] | None,
@@ -226,17 +268,18 @@ def _write_box(
 ) -> None:
     """Scale, shift and leaky ReLU of all voxels of the box, a few slices at a time.
 
-    `statistics` are the mean and the reciprocal deviation of rows not yet normalised.
+    `features` are those of the box, and `statistics` their mean and reciprocal deviation when they
+    are not yet normalised.
     """
-    h0, h1, w0, w1 = plan.box[2], plan.box[3], plan.box[4], plan.box[5]
+    first, h0, h1, w0, w1 = plan.box[0], plan.box[2], plan.box[3], plan.box[4], plan.box[5]
     bias = torch.cat([weights.gamma_bias, weights.beta_bias])
-    width = rows.size(3)
+    width = features.size(3)
     fast = box_cost(weights) < 1.0 and _box_voxels(plan.box) >= fewest_voxels
     kernels = bias
     if fast:
         kernels = winograd_kernels(torch.cat([weights.gamma, weights.beta]))
     slices = max(slice_voxels // ((h1 - h0) * (w1 - w0)) // 2 * 2, 2)
-    for start in range(plan.box[0], plan.box[1], slices):
+    for start in range(first, plan.box[1], slices):
         stop = min(start + slices, plan.box[1])
         hidden = _hidden_box(plan, [start, stop, h0, h1, w0, w1], weights)
         if fast and (stop - start) % 2 == 0 and (h1 - h0) % 2 == 0:
@@ -245,7 +288,7 @@ def _write_box(
         else:
             scale = convolve_rows(hidden, weights.gamma, weights.gamma_bias, True)
             shift = convolve_rows(hidden, weights.beta, weights.beta_bias, True)
-        part = rows[start:stop, h0:h1, w0:w1]
+        part = features[start - first : stop - first]
         if statistics is not None:
             part = (part - statistics[0]).mul_(statistics[1])
         part = functional.leaky_relu(torch.addcmul(shift, part, scale), slope, inplace=True)
@@ -254,34 +297,33 @@ def _write_box(
 
 def _write_active(
     flat_out: Tensor,
-    flat_rows: Tensor,
+    features: Tensor,
     plan: PromptPlan,
     weights: NormWeights,
     mean: Tensor,
     reciprocal: Tensor,
     gathered_voxels: int = GATHERED_VOXELS,
 ) -> None:
-    """Convolve scale and shift of the active voxels (rows of (D * H * W, C)) only."""
+    """Convolve scale and shift of the active voxels only; their `features` are (N, C)."""
     hidden = _hidden_box(plan, plan.box, weights)
-    width, channels = flat_rows.size(1), hidden.size(3)
+    count, width, channels = features.size(0), features.size(1), hidden.size(3)
     matrix = torch.cat([weights.gamma, weights.beta]).permute(0, 2, 3, 4, 1)
     matrix = matrix.reshape(2 * width, 27 * channels)
     bias = torch.cat([weights.gamma_bias, weights.beta_bias])
     # Where the 27 neighbours of a voxel are in the hidden channels of the box.
     h, w = plan.prompt.size(1) - 4, plan.prompt.size(2) - 4
     row, plane = hidden.size(2), hidden.size(1) * hidden.size(2)
-    active = torch.cat([plan.active, plan.active[-1:].expand(-plan.active.size(0) % 16)])
+    active = torch.cat([plan.active, plan.active[-1:].expand(-count % 16)])
     i, rest = active % w, torch.div(active, w, rounding_mode="floor")
     j, k = rest % h, torch.div(rest, h, rounding_mode="floor")
     corner = (k - plan.box[0]) * plane + (j - plan.box[2]) * row + (i - plan.box[4])
     steps = torch.arange(3)
     offsets = (steps * plane).view(3, 1, 1) + (steps * row).view(3, 1) + steps
     flat_hidden = hidden.view(-1, channels)
-    for start in range(0, active.size(0), gathered_voxels):
-        indices = active[start : start + gathered_voxels]
+    for start in range(0, count, gathered_voxels):
+        part = features[start : start + gathered_voxels]
         around = (corner[start : start + gathered_voxels, None] + offsets.view(1, 27)).view(-1)
         gathered = flat_hidden.index_select(0, around).view(-1, 27 * channels)
-        both = multiply_rows(gathered, matrix, bias)
-        part = flat_rows.index_select(0, indices)
+        both = multiply_rows(gathered, matrix, bias)[: part.size(0)]
         part = _scaled(part, both[:, :width], both[:, width:], mean, reciprocal)
-        flat_out.index_copy_(0, indices, part)
+        flat_out.index_copy_(0, plan.active[start : start + gathered_voxels], part)

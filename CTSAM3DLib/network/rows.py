@@ -47,6 +47,31 @@ def rows_apply(features: Tensor, training: bool) -> bool:
     return features.device.type == "cpu" and features.dtype != torch.float16
 
 
+def arrange_weights(module: torch.nn.Module) -> torch.nn.Module:
+    """Store convolution weights in the order in which convolutions of rows read them.
+
+    Otherwise each call copies them into that order first: 12 of 225 ms of a first click of the
+    official tiny decoder. Values and results stay what they are up to the order of sums.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Also a scripted one; changed in place.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same one.
+
+    Examples
+    --------
+    >>> conv = arrange_weights(torch.nn.Conv3d(8, 4, 3))
+    >>> conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    True
+    """
+    return module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
 def bias_of(bias: Tensor | None) -> Tensor:
     """Return the bias of a layer that has one (TorchScript types it as optional).
 
@@ -105,6 +130,7 @@ def convolve_rows(
     padded: bool,
     stride: int = 1,
     small: int = ONEDNN_ELEMENTS,
+    in_place: bool = False,
 ) -> Tensor:
     """3³ convolution of rows.
 
@@ -126,6 +152,8 @@ def convolve_rows(
         Step between the voxels of the result.
     small : int
         Number of elements of C_in x D x H up to which the volume goes in two halves.
+    in_place : bool
+        Whether the rows may be overwritten, which is done where it saves new memory.
 
     Returns
     -------
@@ -141,7 +169,8 @@ def convolve_rows(
     True
     """
     if stride == 1 and winograd_applies(rows, weight, padded):
-        return convolve_winograd(rows, winograd_kernels(weight), bias, padded)
+        over = in_place and not padded and weight.size(0) == weight.size(1)
+        return convolve_winograd(rows, winograd_kernels(weight), bias, padded, over)
     steps = [stride, stride, stride]
     if rows.size(3) * rows.size(0) * rows.size(1) > small:
         width = 0 if padded else 1
@@ -213,7 +242,7 @@ def channel_statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalise_rows(
-    rows: Tensor, scale: Tensor | None, shift: Tensor | None
+    rows: Tensor, scale: Tensor | None, shift: Tensor | None, in_place: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Instance norm, scaled and shifted by one number a channel.
 
@@ -222,12 +251,15 @@ def normalise_rows(
     rows : Tensor
         (D, H, W, C), contiguous.
     scale, shift : Tensor or None
-        (C,).
+        (C,); both or neither.
+    in_place : bool
+        Overwrite the rows. To ask the system for new memory (16 MB for 128 channels at 32³) takes
+        longer than the calculation.
 
     Returns
     -------
     tuple of Tensor
-        The normalised rows (new memory), the mean (C,) and the reciprocal deviation (C,).
+        The normalised rows, the mean (C,) and the reciprocal deviation (C,).
 
     Examples
     --------
@@ -236,5 +268,10 @@ def normalise_rows(
     True
     """
     mean, variance = channel_statistics(rows)
+    reciprocal = torch.rsqrt(variance + 1e-5)
+    if in_place:
+        factor = reciprocal if scale is None else reciprocal * scale
+        offset = -mean * factor if shift is None else torch.addcmul(shift, mean, factor, value=-1)
+        return torch.addcmul(offset, rows, factor, out=rows), mean, reciprocal
     normal = torch.batch_norm(to_maps(rows), scale, shift, mean, variance, False, 0.0, 1e-5, False)
-    return to_rows(normal), mean, torch.rsqrt(variance + 1e-5)
+    return to_rows(normal), mean, reciprocal

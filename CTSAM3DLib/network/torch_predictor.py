@@ -17,6 +17,7 @@ from CTSAM3DLib.errors import BundleError, DeviceError
 from CTSAM3DLib.model_store import resolve_model
 from CTSAM3DLib.network.fallback import FallbackPredictor, Stage, stages_from
 from CTSAM3DLib.network.precision import check_precision, narrow_segmenter
+from CTSAM3DLib.network.rows import arrange_weights
 from CTSAM3DLib.predictor import ModelSettings
 
 SETTINGS_FILE = "settings.json"
@@ -107,6 +108,8 @@ class TorchPredictor:
             raise BundleError(message)
         self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
         self._module = module.to(self._dtype).eval().to(self._device)
+        if self._device.type == "cpu":
+            self._module = arrange_weights(self._module)
         if self._narrow:
             narrow_segmenter(self._module)
 

@@ -84,6 +84,7 @@ def convolve_winograd(
     kernels: Tensor,
     bias: Tensor | None,
     padded: bool,
+    in_place: bool = False,
     slab_elements: int = SLAB_ELEMENTS,
 ) -> Tensor:
     """3³ convolution of rows.
@@ -98,6 +99,8 @@ def convolve_winograd(
         (C_out,).
     padded : bool
         True: the rows hold a border of one voxel already. False: the border is zero.
+    in_place : bool
+        Overwrite the rows, which have as many channels as the result and no border.
     slab_elements : int
         About how many elements are treated at a time.
 
@@ -117,12 +120,19 @@ def convolve_winograd(
     border = 1 if padded else 0
     d, h, w = rows.size(0) - 2 * border, rows.size(1) - 2 * border, rows.size(2) - 2 * border
     width = kernels.size(1)
-    out = torch.empty([d, h, w, width], dtype=rows.dtype, device=rows.device)
+    out = rows
+    if not in_place:
+        out = torch.empty([d, h, w, width], dtype=rows.dtype, device=rows.device)
+    before = rows[0]
     tiles = out.view(d // 2, 2, h // 2, 2, w, width)
     step = max(slab_elements // (h // 2 * w * rows.size(3)), 1)
     for start in range(0, d // 2, step):
         count = min(step, d // 2 - start)
         slab = _slab(rows, 2 * start - 1 + border, 2 * (start + count) + 1 + border, 1 - border)
+        if in_place:
+            if start > 0:  # the slice before has its result already
+                slab[0, 1 : h + 1, 1 : w + 1] = before
+            before = rows[2 * (start + count) - 1].clone()
         products: list[list[Tensor]] = []
         for i, part in enumerate(_inputs(slab, 0)):
             only = bias if i == 1 else None

@@ -1,7 +1,8 @@
 """Print what a click costs: plain formulas against the fast decoders, as Markdown.
 
 Everything runs in one process, contestants in turn, the minimum of the repeats counts. The plain
-contestant is the same module with the same weights in float32, going the way of training.
+contestant is the same module with the same weights in float32, going the way of training; the fast
+ones hold their weights as a loaded bundle does.
 
     PYTHONPATH=. .venv/bin/python Testing/Benchmarks/bench_decoder.py [--repeats 4] [--threads 2]
         [--output Testing/Benchmarks/results/decoder.md]
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-import re
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from measuring import PeakMemory
 from torch import Tensor, nn
 
 from CTSAM3DLib.network.click_maps import render_clicks
@@ -27,6 +29,7 @@ from CTSAM3DLib.network.controls import ConcatSegmenter
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.official import OfficialSegmenter
 from CTSAM3DLib.network.precision import computes_bfloat16
+from CTSAM3DLib.network.rows import arrange_weights
 from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
@@ -132,29 +135,20 @@ def peak_gflops(dtype: torch.dtype, repeats: int) -> float:
     return max(rates)
 
 
-def memory_mb(key: str) -> float:
-    """Read VmRSS (now) or VmHWM (peak) of this process, in MB."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    found = re.search(rf"{key}:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else float("nan")
-
-
-def peak_above_mb(action: Callable[[], object]) -> float | None:
+def peak_above_mb(action: Callable[[], object]) -> float:
     """Peak memory during a call above what was resident before it; Linux only."""
-    reset = Path("/proc/self/clear_refs")
-    if not reset.exists():
-        return None
-    reset.write_text("5", encoding="utf-8")
-    before = memory_mb("VmRSS")
+    memory = PeakMemory()
+    before = memory.reset()
     action()
-    return memory_mb("VmHWM") - before
+    return memory.peak() - before
 
 
 @dataclass
 class Contest:
-    """A network with random weights and its embedded patch."""
+    """A network with random weights, the same as a bundle is loaded, and its embedded patch."""
 
     network: nn.Module
+    loaded: nn.Module
     embedding: list[Tensor]
     official: bool
 
@@ -166,12 +160,13 @@ class Contest:
         noise = torch.rand(1, channels, SIZE, SIZE, SIZE, generator=generator)
         with torch.inference_mode():
             embedding = network.encode(nn.functional.avg_pool3d(noise, 5, 1, 2))
-        return cls(network, [m.clone() for m in embedding], official)
+        loaded = arrange_weights(copy.deepcopy(network))
+        return cls(network, loaded, [m.clone() for m in embedding], official)
 
     def narrow(self) -> Contest:
         """Turn a copy to bfloat16."""
-        network = copy.deepcopy(self.network).bfloat16()
-        return Contest(network, [m.bfloat16() for m in self.embedding], self.official)
+        network, loaded = (copy.deepcopy(n).bfloat16() for n in (self.network, self.loaded))
+        return Contest(network, loaded, [m.bfloat16() for m in self.embedding], self.official)
 
 
 def measure(contest: Contest, repeats: int, narrow: bool) -> list[dict[str, float | str]]:
@@ -180,10 +175,10 @@ def measure(contest: Contest, repeats: int, narrow: bool) -> list[dict[str, floa
     half = contest.narrow() if narrow else None
     for name, prompt in cases(contest.official).items():
         runs = [lambda p=prompt: plain(contest.network, contest.embedding, p)]
-        runs += [lambda p=prompt: fast(contest.network, contest.embedding, p)]
+        runs += [lambda p=prompt: fast(contest.loaded, contest.embedding, p)]
         if half is not None:
             short = prompt.bfloat16()
-            runs += [lambda p=short: fast(half.network, half.embedding, p)]
+            runs += [lambda p=short: fast(half.loaded, half.embedding, p)]
         if contest.official:
             runs += [lambda p=prompt: published(contest.network, contest.embedding, p)]
         times = best_ms(runs, repeats)
@@ -220,8 +215,9 @@ def alone_ms(way: str, repeats: int, size: str) -> float:
 def run_alone(way: str, repeats: int, size: str) -> None:
     """Print the time that `alone_ms` reads."""
     contest = official_contest(size)
-    prompt, decode = cases(True)["first click"], fast if way == "fast" else plain
-    print(best_ms([lambda: decode(contest.network, contest.embedding, prompt)], repeats)[0])
+    prompt = cases(True)["first click"]
+    decode, network = (fast, contest.loaded) if way == "fast" else (plain, contest.network)
+    print(best_ms([lambda: decode(network, contest.embedding, prompt)], repeats)[0])
 
 
 def table(title: str, rows: list[dict[str, float | str]]) -> list[str]:
@@ -262,8 +258,8 @@ def report(repeats: int, size: str) -> list[str]:
     official, name = official_contest(size), f"official {size}"
     prompt = cases(True)["click + mask r 26"]
     memory = {
-        "lite fast": lambda: fast(lite.network, lite.embedding, cases(False)["click + mask r 26"]),
-        "official fast": lambda: fast(official.network, official.embedding, prompt),
+        "lite fast": lambda: fast(lite.loaded, lite.embedding, cases(False)["click + mask r 26"]),
+        "official fast": lambda: fast(official.loaded, official.embedding, prompt),
         "official plain": lambda: plain(official.network, official.embedding, prompt),
     }
     peaks = {key: peak_above_mb(action) for key, action in memory.items()}
@@ -274,8 +270,8 @@ def report(repeats: int, size: str) -> list[str]:
     first = cases(False)["first click"]
     whole, whole_fast = best_ms(
         [
-            lambda: fast(unet.network, unet.embedding, first),
-            lambda: fast(lite.network, lite.embedding, first),
+            lambda: fast(unet.loaded, unet.embedding, first),
+            lambda: fast(lite.loaded, lite.embedding, first),
         ],
         2 * repeats,
     )
@@ -308,7 +304,7 @@ def report(repeats: int, size: str) -> list[str]:
         f"({sum(p.numel() for p in lite.network.parameters()) / 1e6:.1f} M with encoder) takes "
         f"{whole_fast:.0f} ms",
     ]
-    if None not in peaks.values():
+    if not any(math.isnan(value) for value in peaks.values()):
         shown = ", ".join(f"{key} {value:.0f} MB" for key, value in peaks.items())
         lines.append(f"- peak memory of a click above the loaded models: {shown}")
     lines += table(name.capitalize(), big) + table("Lite", small)

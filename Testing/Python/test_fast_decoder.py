@@ -95,11 +95,14 @@ def norm():
     return with_random_weights(PromptNorm(6, prompt_hidden=5))
 
 
-def modulated(norm, x, prompt, dtype, box_cost=1.0):
+def modulated(norm, x, prompt, dtype, box_cost=1.0, in_place=False):
     with torch.inference_mode():
-        rows = to_rows(torch.from_numpy(x).to(dtype))
+        rows = to_rows(torch.from_numpy(x).to(dtype)).clone()
+        before = rows.clone()
         plan = plan_prompt(torch.from_numpy(prompt).to(dtype), box_cost)
-        return plan, to_maps(modulate_rows(rows, plan, norm.to(dtype).weights(), 0.2)).numpy()
+        result = modulate_rows(rows, plan, norm.to(dtype).weights(), 0.2, in_place)
+        assert torch.equal(rows, result if in_place else before)
+        return plan, to_maps(result).numpy()
 
 
 def expected_norm(norm, x, prompt):
@@ -114,11 +117,12 @@ def expected_norm(norm, x, prompt):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [(16, 16, 16), (18, 23, 17)], ids=str)
 @pytest.mark.parametrize("box_cost", [0.0, 1e9], ids=["box", "voxel by voxel"])
+@pytest.mark.parametrize("in_place", [False, True], ids=["new memory", "in place"])
 @pytest.mark.parametrize("name", NAMES)
-def test_norm_under_a_prompt_equals_the_plain_formula(norm, name, size, dtype, box_cost):
+def test_norm_under_a_prompt_equals_the_plain_formula(norm, name, in_place, size, dtype, box_cost):
     x = np.random.default_rng(5).normal(2.0, 3.0, (1, 6, *size))
     prompt = prompt_cases(size)[name]
-    _, ours = modulated(norm, x, prompt, dtype, box_cost)
+    _, ours = modulated(norm, x, prompt, dtype, box_cost, in_place)
     tolerance = 2e-5 if dtype == torch.float32 else 1e-12
     np.testing.assert_allclose(ours, expected_norm(norm.double(), x, prompt), atol=tolerance)
 

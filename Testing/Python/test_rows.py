@@ -71,6 +71,22 @@ def test_statistics_keep_six_digits(size):
     np.testing.assert_allclose(reciprocal.numpy(), 1 / np.sqrt(flat.var(axis=0) + 1e-5), rtol=2e-6)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_normalising_in_place(affine):
+    rng = np.random.default_rng(4)
+    rows = rows_of(rng.normal(3.0, 1.5, (1, 6, 9, 8, 7)))
+    flat = rows.numpy().astype(np.float64).reshape(-1, 6)
+    scale, shift = (rng.normal(size=6) if affine else None for _ in range(2))
+    expected = (flat - flat.mean(axis=0)) / np.sqrt(flat.var(axis=0) + 1e-5)
+    if affine:
+        expected = expected * scale + shift
+    weights = [None if w is None else torch.from_numpy(w).float() for w in (scale, shift)]
+    normal, mean, _ = normalise_rows(rows, *weights, in_place=True)
+    assert normal.data_ptr() == rows.data_ptr()
+    np.testing.assert_allclose(normal.numpy().reshape(-1, 6), expected, atol=3e-5)
+    np.testing.assert_allclose(mean.numpy(), flat.mean(axis=0), rtol=2e-6)
+
+
 @pytest.mark.parametrize("size", [(2, 2, 2), (3, 5, 4), (6, 32, 20)], ids=str)
 def test_upscaling_and_the_fused_tail_equal_the_plain_layers(size):
     up, head = with_random_weights(Upscale(6, 4)), with_random_weights(nn.Conv3d(4, 2, 3), 1)

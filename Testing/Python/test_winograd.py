@@ -31,15 +31,26 @@ def example(size, channels, outputs):
 def test_equals_the_plain_sum(size, slab_elements):
     rows, weight, bias, expected = example(size, 3, 5)
     ours = convolve_winograd(
-        rows, winograd_kernels(weight), torch.from_numpy(bias).float(), False, slab_elements
+        rows, winograd_kernels(weight), torch.from_numpy(bias).float(), False, False, slab_elements
     )
     np.testing.assert_allclose(ours.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 2, 1), (8, 2, 3), (12, 10, 7)], ids=str)
+@pytest.mark.parametrize("slab_elements", [1, 200, 10**9])
+def test_in_place_gives_the_same_bits(size, slab_elements):
+    rows, weight, bias, _ = example(size, 5, 5)
+    kernels, bias = winograd_kernels(weight), torch.from_numpy(bias).float()
+    expected = convolve_winograd(rows, kernels, bias, False, False, slab_elements)
+    ours = convolve_winograd(rows, kernels, bias, False, True, slab_elements)
+    assert ours.data_ptr() == rows.data_ptr()
+    assert torch.equal(ours, expected)
 
 
 def test_rows_that_hold_their_border_give_the_inside():
     rows, weight, bias, expected = example((6, 8, 7), 3, 4)
     ours = convolve_winograd(
-        rows, winograd_kernels(weight), torch.from_numpy(bias).float(), True, 1
+        rows, winograd_kernels(weight), torch.from_numpy(bias).float(), True, False, 1
     )
     np.testing.assert_allclose(ours.numpy(), expected[1:-1, 1:-1, 1:-1], atol=1e-5)
 
@@ -85,5 +96,8 @@ def test_scripted_gives_the_same_bits():
     torch.jit.save(torch.jit.script(convolve_rows), buffer)
     buffer.seek(0)
     loaded = torch.jit.load(buffer)
-    got = loaded(rows, weight, bias, False, 1, rows_module.ONEDNN_ELEMENTS)
-    assert torch.equal(got, convolve_rows(rows, weight, bias, False))
+    expected = convolve_rows(rows, weight, bias, False)
+    for in_place in (False, True):
+        got = loaded(rows, weight, bias, False, 1, rows_module.ONEDNN_ELEMENTS, in_place)
+        assert torch.equal(got, expected)
+    assert got.data_ptr() == rows.data_ptr()
