@@ -69,7 +69,8 @@ def arrange_weights(module: torch.nn.Module) -> torch.nn.Module:
     >>> conv.weight.is_contiguous(memory_format=torch.channels_last_3d)
     True
     """
-    return module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return module
 
 
 def bias_of(bias: Tensor | None) -> Tensor:
