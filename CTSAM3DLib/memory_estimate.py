@@ -11,8 +11,9 @@ from CTSAM3DLib.free_memory import FreeMemory, free_memory
 from CTSAM3DLib.geometry import Geometry
 from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.growing import GrowingRules
+from CTSAM3DLib.patch_encoder import COARSER_SHARE
 from CTSAM3DLib.predictor import ModelSettings, Predictor
-from CTSAM3DLib.roi import choose_spacing_mm
+from CTSAM3DLib.roi import choose_spacing_mm, coarse_spacings_mm
 from CTSAM3DLib.volume import Volume
 
 # Measured with the bundled model on 64^3 voxels: 22 MB and 354 MB; see Testing/Benchmarks.
@@ -41,7 +42,8 @@ class MemoryEstimate:
     volume : int
         Voxels of the CT, which are neither copied nor converted.
     embeddings : int
-        Image embeddings in the cache.
+        Image embeddings in the caches: of the usual grid and, where structures are followed, of
+        those of larger voxels.
     network : int
         Intermediate results while a patch is encoded or decoded; not the weights.
     click : int
@@ -91,7 +93,7 @@ def session_memory(
     patches_per_click : int
         More than 1 where structures are followed beyond the patch of the click.
     max_patches : int
-        Embeddings that are kept.
+        Embeddings that are kept of the usual grid.
     clicks : int
         Steps that can be undone.
 
@@ -115,15 +117,18 @@ def session_memory(
     patch = settings.patch_size**3
     reached = _reached(geometry, settings.patch_size * spacing)
     click = _click_bytes(geometry, reached, spacing)
+    kept = max_patches
     if patches_per_click > 1:  # a look with larger voxels may come first
         far = max(spacing, settings.spacing_range_mm[1])
         look = round(patch * (far / spacing) ** 3)
         reached_far = _reached(geometry, settings.patch_size * far)
         click = _click_bytes(geometry, reached_far, far) + _LOOK_BYTES_PER_VOXEL * look
+        looks = len(coarse_spacings_mm(spacing, settings.spacing_range_mm))
+        kept += looks * max(1, max_patches // COARSER_SHARE)
     logits = _LOGITS_BLOCK_BYTES * _LOGITS_BLOCKS_PER_EDGE**3 * max(1, patch // 64**3)
     return MemoryEstimate(
         volume=itemsize * math.prod(geometry.shape_kji),
-        embeddings=max_patches * EMBEDDING_BYTES_PER_VOXEL * patch,
+        embeddings=kept * EMBEDDING_BYTES_PER_VOXEL * patch,
         network=NETWORK_BYTES_PER_VOXEL * patch,
         click=click,
         undo=clicks * patches_per_click * (logits + reached // 8),

@@ -14,6 +14,9 @@ from CTSAM3DLib.predictor import Embedding, Predictor
 from CTSAM3DLib.resampling import extract_patch
 from CTSAM3DLib.volume import Volume
 
+COARSER_SHARE = 8
+"""A grid of larger voxels keeps one embedding for so many that the usual grid keeps."""
+
 
 class PatchEncoder:
     """Encodes patches of one volume with one model and keeps the most recently used ones.
@@ -71,7 +74,7 @@ class PatchEncoder:
     def coarser(self, spacing_mm: float) -> PatchEncoder:
         """Return the encoder of the same volume and model on a grid of larger voxels.
 
-        Made when first asked for; it has a cache of its own, an eighth of this one.
+        Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`.
 
         Parameters
         ----------
@@ -85,7 +88,7 @@ class PatchEncoder:
         """
         if spacing_mm not in self._coarser:
             grid = model_grid(self.volume.geometry, spacing_mm)
-            kept = max(1, self.max_patches // 8)
+            kept = max(1, self.max_patches // COARSER_SHARE)
             self._coarser[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept)
         return self._coarser[spacing_mm]
 

@@ -6,6 +6,7 @@ import ctypes
 import logging
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from fake_predictor import BallPredictor, ComponentPredictor
 from CTSAM3DLib import free_memory as free_memory_module
 from CTSAM3DLib import memory_estimate
 from CTSAM3DLib.api import open_session
+from CTSAM3DLib.bounding_box import BoundingBox
 from CTSAM3DLib.engine import ClickRequest, SegmentationEngine
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.free_memory import FreeMemory, free_memory
@@ -162,6 +164,23 @@ def volume(size: int = 40) -> Volume:
 
 def predictor(device: str = "cpu") -> SimpleNamespace:
     return SimpleNamespace(settings=SETTINGS, device=device)
+
+
+def test_embeddings_of_larger_voxels_count() -> None:
+    ct = Volume.from_array(np.zeros((60, 60, 60), np.int16), (1.5, 1.5, 1.5))
+    usual = InteractiveSession.for_volume(ct, ComponentPredictor(patch_size=16), 1.5).encoder
+    encoders = [usual, usual.coarser(3.0), usual.coarser(4.0)]
+    for encoder in encoders:
+        for start in range(usual.max_patches + 2):
+            encoder.embedding(BoundingBox((start, 0, 0), (start + 16, 16, 16)))
+    one = memory_estimate.EMBEDDING_BYTES_PER_VOXEL * 64**3
+    settings = replace(SETTINGS, spacing_range_mm=(1.5, 4.0), default_spacing_mm=1.5)
+    alone, followed = (
+        session_memory(ct.geometry, 2, settings, patches_per_click=count).embeddings / one
+        for count in (1, 32)
+    )
+    assert (alone, followed) == (len(usual), sum(len(encoder) for encoder in encoders))
+    assert followed > alone
 
 
 def test_enough_memory_needs_no_words() -> None:
