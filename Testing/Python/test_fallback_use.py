@@ -122,10 +122,10 @@ class _CudaModule:
     def __init__(self, module: torch.jit.ScriptModule, error: Exception) -> None:
         self._module, self._error = module, error
 
-    def to(self, target: object):
-        if isinstance(target, torch.device) and target.type == "cuda":
+    def to(self, *targets: object, **options: object):
+        if any(isinstance(one, torch.device) and one.type == "cuda" for one in targets):
             raise self._error
-        self._module.to(target)
+        self._module.to(*targets, **options)
         return self
 
     def eval(self):

@@ -122,7 +122,7 @@ class EditingTest(unittest.TestCase):
 
     def test_tidying_up_is_undoable_and_keeps_the_clicks(self):
         self.click(MIDDLE)
-        clean = self.case.mask()
+        clean = self.case.mask() | box(slice(20, 21), slice(22, 23), slice(8, 24))  # a thin rod
         spoilt = clean | box(slice(1, 3), slice(1, 3), slice(1, 3))
         spoilt[20, 22, 20] = False
         write(self.case, spoilt)
