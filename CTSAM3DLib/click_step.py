@@ -101,10 +101,10 @@ def next_state(encoder: PatchEncoder, state: SessionState, click: Click) -> Sess
     The click goes to a patch of the model grid (`roi.plan_patch`). The model sees all clicks of
     the structure in that patch and the earlier logits there. Its answer, of which a positive
     click only adds and a negative one only takes away, and only what hangs together with the
-    click, is blended into the field of logits,
-    corrected where it disobeys a click, brought to the volume's own voxels and cut at 0. A
-    negative click where there is neither mask nor positive click has nothing to correct: it is
-    remembered and counts as soon as a patch reaches it.
+    click, is blended into the field of logits, corrected where it disobeys a click, brought to
+    the volume's own voxels and cut at 0. A negative click where there is neither mask nor
+    positive click has nothing to correct: it is remembered and counts as soon as a patch reaches
+    it.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def rows_apply(features: Tensor, training: bool) -> bool:
 def arrange_weights(module: torch.nn.Module) -> torch.nn.Module:
     """Store convolution weights in the order in which convolutions of rows read them.
 
-    Otherwise each call copies them into that order first: 12 of 225 ms of a first click of the
+    Otherwise each call copies them into that order first: 13 of 225 ms of a first click of the
     official tiny decoder. Values and results stay what they are up to the order of sums.
 
     Parameters
