@@ -212,7 +212,7 @@ def ask_for_click(encoder: PatchEncoder, view: PatchView, click: Click) -> Patch
     encoder : PatchEncoder
         Volume, model grid and model.
     view : PatchView
-        From `with_click`.
+        From `with_click`: the click is the newest of its clicks.
     click : Click
         A positive one takes nothing away from what is known, a negative one adds nothing to it
         (`fusion.one_sided`); both change only what hangs together with them
@@ -220,11 +220,8 @@ def ask_for_click(encoder: PatchEncoder, view: PatchView, click: Click) -> Patch
     """
     answer = ask(encoder, view)
     heeded = heeding(view.previous, answer.logits, view.clicks, click.positive)
-    i, j, k = (
-        at - first
-        for at, first in zip(grid_voxel(click, encoder.grid), view.patch.start_ijk, strict=True)
-    )
-    return replace(answer, logits=near_the_click(view.previous, heeded, (i, j, k)))
+    voxel, _ = view.clicks[-1]
+    return replace(answer, logits=near_the_click(view.previous, heeded, voxel))
 
 
 def heeding(
