@@ -71,7 +71,7 @@ imports: $(DEVELOP) ## Import contracts: what may import what
 
 .PHONY: unit
 unit: $(DEVELOP) ## Tests and doctests with coverage; some of them, without: PYTEST_ARGS="-k word"
-	$(RUN) -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=term)
+	$(RUN) -X faulthandler -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=term)
 
 .PHONY: bench
 bench: $(DEVELOP) ## Benchmarks; prints times and memory with the device

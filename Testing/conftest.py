@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.util
 import os
@@ -27,6 +28,8 @@ NEEDS_SLICER = (
     REPOSITORY / "CTSAM3DLib" / "slicer_adapter",
     REPOSITORY / "CTSAM3DLib" / "slicer_adapter.py",
 )
+
+SESSION = pytest.StashKey[pytest.Session]()
 
 # Machines of continuous integration are slow and shared: no time limit per example, and the same
 # examples in each run.
@@ -93,6 +96,22 @@ class SlicerGuard:
 def pytest_configure(config: pytest.Config) -> None:
     # A plugin of its own, because hooks of a conftest see only the files beside and below it.
     config.pluginmanager.register(SlicerGuard(), "ctsam3d-slicer-guard")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[SESSION] = session
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if "slicer_core" in sys.modules and SESSION in config.stash:
+        # Qt, VTK, Mesa, PyTorch and two copies of ITK in one process have static objects and
+        # threads whose end has no order: once in some ten runs that crashed after the last test.
+        # What Python has registered for its end still runs, with that of the stand-in for Slicer.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(config.stash[SESSION].exitstatus))
 
 
 def _torch_globals() -> tuple[object, ...]:

@@ -6,6 +6,7 @@ Slicer. See README.md.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import ctypes.util
 import importlib.util
@@ -95,7 +96,17 @@ def start() -> ModuleType:
     effect_modules.install(effects)
     sys.path.append(str(HERE / "scripted_modules"))
     _kept.extend(create_application(create_module_logics))
+    atexit.register(stop)
     return slicer
+
+
+def stop() -> None:
+    """End what `start` began; the end of the process calls it, and a second call does nothing."""
+    if _kept:
+        from Testing.HeadlessSlicer.shutdown import end_application
+
+        end_application()
+        _kept.clear()
 
 
 def load_modules(paths: list[Path]) -> None:

@@ -55,6 +55,13 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         self._size_changed(*FIRST_SIZE)
         self._window.Render()
 
+    def _end(self) -> None:
+        """Let go of the scene and of the graphics memory."""
+        self._timer.stop()
+        self._managers.RemoveAllObservers()
+        self._managers.SetMRMLDisplayableNode(None)
+        self._window.Finalize()
+
     def _before_render(self) -> None:
         """Derived views bring their image up to date here."""
 

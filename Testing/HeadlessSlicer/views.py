@@ -291,3 +291,8 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     def pauseRender(self) -> None:
         """Do nothing: the application counts the pauses."""
+
+    def _end(self) -> None:
+        for widget in self._slices.values():
+            widget.sliceView()._end()
+        self._three_d.threeDView()._end()

@@ -45,6 +45,26 @@ panel.exit()
 HeadlessSlicer.unload_module("HeadlessExample")
 print("fine")
 """
+TO_THE_END = """
+from pathlib import Path
+from PySide6 import QtCore, QtWidgets
+from Testing import HeadlessSlicer
+slicer = HeadlessSlicer.start()
+from Testing.HeadlessSlicer import window
+window.create_views()
+HeadlessSlicer.load_modules(sorted(Path("Testing/Slicer/example_module").glob("*.py")))
+shown = window.TestWindow(slicer.modules.headlessexample.widgetRepresentation())
+temporary = slicer.app.temporaryPath
+cleaned = []
+slicer.modules.headlessexample.widgetRepresentation().self().cleanup = lambda: cleaned.append(1)
+HeadlessSlicer.stop()
+HeadlessSlicer.stop()
+assert cleaned == [1], cleaned
+assert QtCore.QCoreApplication.instance() is None
+assert not QtWidgets.QApplication.topLevelWidgets()
+assert not Path(temporary).exists()
+print("fine")
+"""
 
 
 class HostTest(unittest.TestCase):
@@ -75,8 +95,14 @@ class HostTest(unittest.TestCase):
         self.assertEqual(module_host.in_dependency_order([first, second]), [second, first])
 
     def test_without_views(self):
+        self.runs_to_its_end(WITHOUT_VIEWS)
+
+    def test_the_end_comes_in_order_and_once(self):
+        self.runs_to_its_end(TO_THE_END)
+
+    def runs_to_its_end(self, code):
         done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_VIEWS],
+            [sys.executable, "-X", "faulthandler", "-c", code],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
