@@ -105,9 +105,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     if "slicer_core" in sys.modules and SESSION in config.stash:
-        # Qt, VTK, Mesa, PyTorch and two copies of ITK in one process have static objects and
-        # threads whose end has no order: once in some ten runs that crashed after the last test.
         # What Python has registered for its end still runs, with that of the stand-in for Slicer.
+        # The static objects and threads of Qt, VTK, Mesa, PyTorch and two copies of ITK, which end
+        # in no order, are not under test.
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -48,7 +48,7 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         style.SetInteractor(self._interactor)
         style.SetDisplayableManagers(managers)
         managers.SetMRMLDisplayableNode(node)
-        managers.AddObserver(
+        self._managers_tag = managers.AddObserver(
             vtk.vtkCommand.UpdateEvent, lambda caller, event: self.scheduleRender()
         )
         self._interactor.Initialize()
@@ -58,8 +58,10 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
     def _end(self) -> None:
         """Let go of the scene and of the graphics memory."""
         self._timer.stop()
-        self._managers.RemoveAllObservers()
+        self._managers.RemoveObserver(self._managers_tag)
         self._managers.SetMRMLDisplayableNode(None)
+        # As in Slicer: they go while the renderer and the window are there.
+        self._style = self._managers = None
         self._window.Finalize()
 
     def _before_render(self) -> None:

@@ -154,10 +154,10 @@ class CallbackErrorsTest(unittest.TestCase):
 
     def test_observer(self):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
-        node.AddObserver("ModifiedEvent", lambda caller, event: 1 / 0)
+        tag = node.AddObserver("ModifiedEvent", lambda caller, event: 1 / 0)
         node.Modified()
         self.assertIn("ZeroDivisionError", "".join(callback_errors.take()))
-        node.RemoveAllObservers()
+        node.RemoveObserver(tag)
 
     def test_timer(self):
         qt.QTimer.singleShot(0, lambda: 1 / 0)
