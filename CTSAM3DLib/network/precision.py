@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 
@@ -64,6 +66,37 @@ def computes_bfloat16(device: torch.device) -> bool:
         if hasattr(torch.cpu, name)
     ]
     return any(asked) if asked else bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let a graphics card multiply float32 as float32 while a block runs.
+
+    PyTorch lets cuDNN round the factors of float32 convolutions to the 11 digits of TF32 unless it
+    is told otherwise, and other code in the process may have allowed it for products of matrices.
+    The settings are those of the process; they are put back as they were.
+
+    Examples
+    --------
+    >>> before = torch.backends.cudnn.allow_tf32
+    >>> with exact_float32():
+    ...     pass
+    >>> torch.backends.cudnn.allow_tf32 == before
+    True
+    """
+    backends: Any = torch.backends
+    holders: tuple[Any, ...] = (backends.cudnn, backends.cuda.matmul)
+    name, exact = "allow_tf32", cast("Any", False)
+    if hasattr(backends.cuda.matmul, "fp32_precision"):  # PyTorch 2.9 and newer
+        holders, name, exact = (backends.cudnn.conv, backends.cuda.matmul), "fp32_precision", "ieee"
+    before = [getattr(holder, name) for holder in holders]
+    try:
+        for holder in holders:
+            setattr(holder, name, exact)
+        yield
+    finally:
+        for holder, value in zip(holders, before, strict=True):
+            setattr(holder, name, value)
 
 
 def narrow_segmenter(module: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from CTSAM3DLib.errors import BundleError, DeviceError
 from CTSAM3DLib.model_store import resolve_model
 from CTSAM3DLib.network.fallback import FallbackPredictor, Stage, stages_from
-from CTSAM3DLib.network.precision import check_precision, narrow_segmenter
+from CTSAM3DLib.network.precision import check_precision, exact_float32, narrow_segmenter
 from CTSAM3DLib.network.rows import arrange_weights
 from CTSAM3DLib.predictor import ModelSettings
 
@@ -108,7 +108,10 @@ class TorchPredictor:
             raise BundleError(message)
         self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
         self._module = module.to(self._dtype).eval().to(self._device)
-        if self._device.type == "cpu":
+        on_card, short = self._device.type != "cpu", half or self._narrow
+        self._exact_on_card = on_card and not short
+        # On a processor rows are convolved; a card multiplies short numbers in that order only.
+        if short or not on_card:
             self._module = arrange_weights(self._module)
         if self._narrow:
             narrow_segmenter(self._module)
@@ -126,7 +129,7 @@ class TorchPredictor:
     def encode(self, patch_hu: NDArray[np.float32]) -> list[Tensor]:
         """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
         embedding: list[Tensor]
-        with _as_written():
+        with self._as_written():
             if self._narrow:  # HU need more digits than bfloat16 has
                 image = self._module.normalise(self._tensor(patch_hu)[None])
                 embedding = self._module.segmenter.encode(image.bfloat16())
@@ -143,7 +146,7 @@ class TorchPredictor:
     ) -> NDArray[np.float32]:
         """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
         previous = None if previous_logits is None else self._tensor(previous_logits)
-        with _as_written():
+        with self._as_written():
             logits = self._module.decode(
                 embedding,
                 self._tensor(np.asarray(points_kji, np.float32).reshape(-1, 3)),
@@ -159,7 +162,7 @@ class TorchPredictor:
         neighbour_hu: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
-        with _as_written():
+        with self._as_written():
             heat = self._module.cross_patch(
                 self._typed(patch_hu)[None],
                 self._typed(mask.astype(np.float32))[None],
@@ -167,23 +170,23 @@ class TorchPredictor:
             )
         return to_numpy(heat[0])
 
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Run the scripted model as it stands, and a float32 one in float32.
+
+        Otherwise TorchScript watches the first two calls and compiles at each: 0.9 s on one core
+        for the bundled model, whose later calls are no faster for it.
+        """
+        optimised = torch.jit.optimized_execution  # type: ignore[attr-defined]
+        exact = exact_float32() if self._exact_on_card else nullcontext()
+        with torch.inference_mode(), optimised(False), exact:
+            yield
+
     def _typed(self, array: NDArray[np.float32]) -> Tensor:
         return self._tensor(array).to(self._dtype)
 
     def _tensor(self, array: NDArray[np.float32]) -> Tensor:
         return to_tensor(array).to(self._device)
-
-
-@contextmanager
-def _as_written() -> Iterator[None]:
-    """Run a scripted model as it stands.
-
-    Otherwise TorchScript watches the first two calls and compiles at each: 0.9 s on one core for
-    the bundled model, whose later calls are no faster for it.
-    """
-    optimised = torch.jit.optimized_execution  # type: ignore[attr-defined]
-    with torch.inference_mode(), optimised(False):
-        yield
 
 
 def to_tensor(array: NDArray[np.float32]) -> Tensor:

@@ -12,7 +12,12 @@ import pytest
 
 pytest.importorskip("torch")
 FOLDER = Path(__file__).resolve().parents[1] / "Benchmarks"
-RESULTS = {"bench_session.py": "session.md", "bench_segment_write.py": "segment-write.md"}
+RESULTS = {
+    "bench_session.py": "session.md",
+    "bench_segment_write.py": "segment-write.md",
+    "bench_device.py": "device-cpu.md",
+}
+OPTIONS = {"bench_device.py": ("--device", "cpu")}
 
 
 def run(name: str, *arguments: str) -> str:
@@ -39,7 +44,7 @@ def test_it_runs(name: str, tmp_path: Path) -> None:
         assert run(name, "--quick").strip()
         return
     before = {path: path.stat().st_mtime_ns for path in (FOLDER / "results").iterdir()}
-    printed = run(name, "--quick", "--results", str(tmp_path))
+    printed = run(name, "--quick", "--results", str(tmp_path), *OPTIONS.get(name, ()))
     if printed.startswith("left out: "):
         pytest.skip(printed)
     text = (tmp_path / RESULTS[name]).read_text(encoding="utf-8")
