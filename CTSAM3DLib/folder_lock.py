@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from CTSAM3DLib.errors import OutputFileError
@@ -47,20 +47,11 @@ def locked_folder(folder: str | Path, wait_s: float = WAIT_S) -> Iterator[None]:
     CTSAM3DLib.errors.OutputFileError: cannot change models: expected nobody else to, but ...
     """
     path = _lock_file(Path(folder))
+    handle = _taken(path, Path(folder), wait_s)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        message = f"cannot change {folder}: expected a lock at {path}, got {reason}"
-        raise OutputFileError(message) from error
-    try:
-        _take(handle, Path(folder), wait_s)
-        try:
-            yield
-        finally:
-            _release(handle)
+        yield
     finally:
-        os.close(handle)
+        _give_back(handle, path)
 
 
 def _lock_file(folder: Path) -> Path:
@@ -70,10 +61,20 @@ def _lock_file(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"ctsam3d-{digest}.lock"
 
 
-def _take(handle: int, folder: Path, wait_s: float) -> None:
-    """Wait until the lock is this one's."""
+def _taken(path: Path, folder: Path, wait_s: float) -> int:
+    """Wait until the lock is this one's; return its file."""
     end = time.monotonic() + wait_s
-    while not _try(handle):
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            message = f"cannot change {folder}: expected a lock at {path}, got {reason}"
+            raise OutputFileError(message) from error
+        # Who had it before may have removed the file in the meantime.
+        if _try(handle) and _lies_at(handle, path):
+            return handle
+        os.close(handle)
         if time.monotonic() >= end:
             message = (
                 f"cannot change {folder}: expected nobody else to, but another import or removal "
@@ -81,6 +82,13 @@ def _take(handle: int, folder: Path, wait_s: float) -> None:
             )
             raise OutputFileError(message)
         time.sleep(_POLL_S)
+
+
+def _lies_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False
 
 
 if sys.platform == "win32":
@@ -94,9 +102,12 @@ if sys.platform == "win32":
             return False
         return True
 
-    def _release(handle: int) -> None:
+    def _give_back(handle: int, path: Path) -> None:
         os.lseek(handle, 0, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+        os.close(handle)
+        with suppress(OSError):  # a file that somebody has open stays
+            path.unlink()
 
 else:
     import fcntl
@@ -108,5 +119,7 @@ else:
             return False
         return True
 
-    def _release(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+    def _give_back(handle: int, path: Path) -> None:
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)  # which ends the lock

@@ -78,6 +78,59 @@ def test_other_spellings_of_a_folder_are_the_same(tmp_path, monkeypatch) -> None
         raise AssertionError("the block ran")
 
 
+def test_nothing_is_left_behind(tmp_path, monkeypatch) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    with locked_folder(tmp_path / "models"):
+        assert len(list(place.iterdir())) == 1
+    assert not list(place.iterdir())
+
+
+def test_a_lock_whose_file_was_removed_does_not_count(tmp_path, monkeypatch) -> None:
+    """Opened while somebody else held it, locked after that one had removed it."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    opened = os.open
+    removed: list[Path] = []
+
+    def remove_once(path: Path, *options: int) -> int:
+        handle = opened(path, *options)
+        if not removed:
+            removed.append(path)
+            path.unlink()
+        return handle
+
+    monkeypatch.setattr("CTSAM3DLib.folder_lock.os.open", remove_once)
+    with locked_folder(tmp_path / "models"):
+        assert list(place.iterdir()) == removed
+        with pytest.raises(OutputFileError), locked_folder(tmp_path / "models", wait_s=0.0):
+            raise AssertionError("the block ran")
+
+
+def test_many_at_once_take_turns(tmp_path) -> None:
+    inside, most = 0, 0
+    count = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with locked_folder(tmp_path, wait_s=60.0):
+                with count:
+                    inside += 1
+                    most = max(most, inside)
+                with count:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (inside, most) == (0, 1)
+
+
 def test_no_place_for_the_lock(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(OutputFileError, match="expected a lock at"), locked_folder(tmp_path):
