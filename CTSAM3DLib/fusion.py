@@ -23,8 +23,8 @@ CLICK_LOGIT = 1.0
 CLICK_SIGMA_VOXELS = 1.5
 """Width of the correction around a click that the model did not obey."""
 
-CHANGE_GAP_VOXELS = 4
-"""Parts of a change at most so far apart hang together (voxels between them, along the axes)."""
+CHANGE_GAP_VOXELS = 2
+"""Parts of a correction at most so far apart hang together (voxels between, along the axes)."""
 
 
 def taper_weights(patch: BoundingBox, grid_shape_kji: IJK, ramp: int) -> NDArray[np.float32]:
@@ -99,15 +99,16 @@ def near_the_click(
 ) -> NDArray[np.float32]:
     """Return new logits that change the mask only in what hangs together with the click.
 
-    A correction is meant for one place. On the validation split (head and neck, 66 structures,
-    voxels of the model as large as those of the volume) Dice after 5 clicks is 0.797 with this rule
-    and 0.788 without, and 0 in place of 3 structures end more than 0.05 below their best.
+    A click is meant for one place, the first one too. On the validation split (abdomen slab, 24
+    structures) Dice after 1 / 5 clicks is 0.667 / 0.843 with this rule and 0.659 / 0.830 where a
+    first answer counts whole and later ones hang together across gaps of 4 voxels; head and neck
+    (25 structures) gains 0.001 after 5 clicks. Without the rule for later clicks more structures
+    end below their best.
 
     Parameters
     ----------
     old : ndarray, float, (D, H, W)
-        Logits before the click; NaN where nothing was known. Without any known voxel everything may
-        be said, as by a first click.
+        Logits before the click; NaN where nothing was known, as everywhere at a first click.
     new : ndarray, float32, (D, H, W)
         The answer to the click.
     voxel : tuple of int
@@ -117,7 +118,8 @@ def near_the_click(
     -------
     ndarray, float32, (D, H, W)
         As `new`, with the voxels that change sides elsewhere as they were (unknown ones far
-        outside). Parts hang together across gaps of `CHANGE_GAP_VOXELS`.
+        outside). Parts of a correction hang together across gaps of `CHANGE_GAP_VOXELS`, those of a
+        first answer only where they touch.
 
     Examples
     --------
@@ -125,19 +127,20 @@ def near_the_click(
     >>> new = np.array([[[2, 2, -1, -1, 2, -1, -1, -1, -1, -1, 2, 2]]], np.float32)
     >>> near_the_click(old, new, (0, 0, 0))[0, 0].astype(int).tolist()
     [2, 2, -1, -1, 2, -1, -1, -1, -1, -1, -3, -3]
+    >>> near_the_click(np.full_like(old, np.nan), new, (0, 0, 0))[0, 0].astype(int).tolist()
+    [2, 2, -1, -1, -20, -1, -1, -1, -1, -1, -20, -20]
     """
-    if np.isnan(old).all():
-        return new
     before = np.nan_to_num(old.astype(np.float32), nan=-LOGIT_LIMIT)
     changed = (before > 0) != (new > 0)
     i, j, k = voxel
     if not changed[k, j, i]:
         return new
-    reach = CHANGE_GAP_VOXELS // 2
+    reach = 0 if np.isnan(old).all() else CHANGE_GAP_VOXELS // 2
     box = BoundingBox.from_mask(changed).padded(reach)
     inside = box.clipped((changed.shape[0], changed.shape[1], changed.shape[2]))
     part = changed[inside.slices_kji]
-    parts, count = ndimage.label(ndimage.binary_dilation(part, iterations=reach))
+    near = ndimage.binary_dilation(part, iterations=reach) if reach > 0 else part
+    parts, count = ndimage.label(near)
     if count == 1:
         return new
     own = parts[k - inside.start_ijk[2], j - inside.start_ijk[1], i - inside.start_ijk[0]]

@@ -1,7 +1,8 @@
 """Train the bundled architecture and its controls at equal compute, and compare them.
 
 Every variant is trained from random weights with the same data, seed, optimiser and processor
-time, then clicked by the same simulated user on real validation cases with real labels.
+time (or number of iterations), then clicked by the same simulated user on real validation cases
+with real labels.
 
 Usage, from the root of the repository (packed data: ``python -m CTSAM3DLib train pack``):
 
@@ -69,11 +70,13 @@ NOTE = (
 )
 
 
-def train(name: str, data: PackedData, folder: Path, cpu_seconds: float) -> Trainer:
+def train(
+    name: str, data: PackedData, folder: Path, iterations: int, cpu_seconds: float
+) -> Trainer:
     """Train one variant, or go on with it."""
     config = TrainConfig.from_dict({**BASE, **VARIANTS[name][1]})
     trainer = Trainer(config, data, folder / name)
-    trainer.run(10**9, most_cpu_seconds=cpu_seconds)
+    trainer.run(iterations, most_cpu_seconds=cpu_seconds)
     return trainer
 
 
@@ -131,7 +134,11 @@ def main() -> None:
     parser.add_argument("packed", type=Path, help="packed training cases")
     parser.add_argument("runs", type=Path, help="folder of the runs")
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled cases")
-    parser.add_argument("--cpu-seconds", type=float, default=900.0, help="for each variant")
+    equal = parser.add_mutually_exclusive_group(required=True)
+    equal.add_argument(
+        "--cpu-seconds", type=float, default=math.inf, help="of training, for each variant"
+    )
+    equal.add_argument("--iterations", type=int, default=10**9, help="of training, likewise")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas, psap first")
     parser.add_argument("--limit-cases", type=int, help="most cases of each group")
     parser.add_argument("--table", type=Path)
@@ -140,7 +147,7 @@ def main() -> None:
     data = PackedData(args.packed, torch.device("cpu"))
     trainers = {}
     for name in args.variants.split(","):
-        trainers[name] = train(name, data, args.runs, args.cpu_seconds)
+        trainers[name] = train(name, data, args.runs, args.iterations, args.cpu_seconds)
         print(f"{name}: {trainers[name].iteration} iterations", flush=True)
     predictors = {name: predictor_of(trainer.checkpoint) for name, trainer in trainers.items()}
     found = {

@@ -42,21 +42,22 @@ def test_a_click_changes_known_logits_in_its_own_direction_only(positive) -> Non
             assert result[index] == choose(float(old[index]), float(new[index]))
 
 
+@pytest.mark.parametrize(("first", "share", "gap"), [(False, 0.02, 2), (True, 0.2, 0)])
 @pytest.mark.parametrize("seed", range(8))
-def test_only_the_change_at_the_click_counts(seed) -> None:
+def test_only_the_change_at_the_click_counts(seed, first, share, gap) -> None:
     rng = np.random.default_rng(seed)
     shape = (9, 14, 16)
-    old = np.full(shape, -2.0, np.float16)
+    old = np.full(shape, np.nan if first else -2.0, np.float16)
     old[rng.random(shape) < 0.05] = np.nan
-    new = np.where(rng.random(shape) < 0.006, 3.0, -1.0).astype(np.float32)
+    new = np.where(rng.random(shape) < share, 3.0, -1.0).astype(np.float32)
     click = tuple(int(value) for value in rng.choice(np.argwhere(new > 0)))
     reached, found = {click}, [click]
     flipped = [tuple(voxel) for voxel in np.argwhere(new > 0).tolist()]
-    while found:  # from voxel to voxel, gaps of at most four
+    while found:  # from voxel to voxel, with so many between them
         at = found.pop()
         for other in flipped:
             steps = sum(abs(a - b) for a, b in zip(at, other, strict=True))
-            if steps <= 5 and other not in reached:
+            if steps <= gap + 1 and other not in reached:
                 reached.add(other)
                 found.append(other)
     result = near_the_click(old, new, click[::-1])
@@ -69,12 +70,11 @@ def test_only_the_change_at_the_click_counts(seed) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_a_first_answer_and_one_that_changes_nothing_at_the_click_count_whole(known) -> None:
+def test_an_answer_that_changes_nothing_at_the_click_counts_whole(known) -> None:
     old = np.full((1, 1, 20), -1.0 if known else np.nan, np.float16)
     new = np.full((1, 1, 20), -2.0, np.float32)
     new[0, 0, [1, 18]] = 5.0
-    voxel = (9, 0, 0) if known else (1, 0, 0)
-    assert near_the_click(old, new, voxel) is new
+    assert near_the_click(old, new, (9, 0, 0)) is new
 
 
 def test_blending_is_a_mean_where_something_was_known() -> None:

@@ -358,7 +358,8 @@ def test_a_click_inside_takes_nothing_away_and_one_outside_adds_nothing(grow) ->
         added, removed = session.mask & ~before, before & ~session.mask
         assert not (removed if positive else added).any()
         changed.append(int(added.sum() + removed.sum()))
-    assert min(changed) > 100
+    assert min(changed) > 0
+    assert sum(changed) > 5000
 
 
 # What the model is shown -----------------------------------------------------------------------
