@@ -112,14 +112,15 @@ def near_the_click(
     new : ndarray, float32, (D, H, W)
         The answer to the click.
     voxel : tuple of int
-        The click, (i, j, k). If the mask does not change there, the whole answer counts.
+        The click, (i, j, k). If it was inside already, additions count that hang together with the
+        mask there. If the model does not obey it, the whole answer counts.
 
     Returns
     -------
     ndarray, float32, (D, H, W)
         As `new`, with the voxels that change sides elsewhere as they were (unknown ones far
-        outside). Parts of a correction hang together across gaps of `CHANGE_GAP_VOXELS`, those of a
-        first answer only where they touch.
+        outside). Parts of a correction hang together across gaps of `CHANGE_GAP_VOXELS`, those of
+        an answer where nothing was known at the click only where they touch.
 
     Examples
     --------
@@ -133,12 +134,13 @@ def near_the_click(
     before = np.nan_to_num(old.astype(np.float32), nan=-LOGIT_LIMIT)
     changed = (before > 0) != (new > 0)
     i, j, k = voxel
-    if not changed[k, j, i]:
+    whole = changed if changed[k, j, i] else new > 0
+    if not whole[k, j, i] or (changed & ~whole).any():
         return new
-    reach = 0 if np.isnan(old).all() else CHANGE_GAP_VOXELS // 2
-    box = BoundingBox.from_mask(changed).padded(reach)
+    reach = 0 if np.isnan(old[k, j, i]) else CHANGE_GAP_VOXELS // 2
+    box = BoundingBox.from_mask(whole).padded(reach)
     inside = box.clipped((changed.shape[0], changed.shape[1], changed.shape[2]))
-    part = changed[inside.slices_kji]
+    part = whole[inside.slices_kji]
     near = ndimage.binary_dilation(part, iterations=reach) if reach > 0 else part
     parts, count = ndimage.label(near)
     if count == 1:
@@ -146,7 +148,9 @@ def near_the_click(
     own = parts[k - inside.start_ijk[2], j - inside.start_ijk[1], i - inside.start_ijk[0]]
     result = new.copy()
     result[inside.slices_kji] = np.where(
-        part & (parts != own), before[inside.slices_kji], new[inside.slices_kji]
+        changed[inside.slices_kji] & (parts != own),
+        before[inside.slices_kji],
+        new[inside.slices_kji],
     )
     return result
 

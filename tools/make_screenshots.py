@@ -42,6 +42,7 @@ def main() -> int:
         studio.effect(folder / f"{name}.png", clicks)
     studio.panel(folder / "panel.png")
     print(f"wrote {len(list(folder.glob('*.png')))} pictures to {folder}")
+    HeadlessSlicer.stop()
     return 0
 
 

@@ -254,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text)
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "segment-write.md").write_text(text, encoding="utf-8")
+    HeadlessSlicer.stop()
     return 0
 
 

@@ -69,12 +69,37 @@ def test_only_the_change_at_the_click_counts(seed, first, share, gap) -> None:
     assert len(reached) < len(flipped), "the case tests nothing"
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_an_answer_that_changes_nothing_at_the_click_counts_whole(known) -> None:
-    old = np.full((1, 1, 20), -1.0 if known else np.nan, np.float16)
-    new = np.full((1, 1, 20), -2.0, np.float32)
-    new[0, 0, [1, 18]] = 5.0
+@pytest.mark.parametrize("known", [-1.0, 1.0, np.nan])
+def test_an_answer_that_does_not_obey_the_click_counts_whole(known) -> None:
+    """Outside and outside again, or inside in spite of a click that takes away."""
+    old = np.full((1, 1, 20), known, np.float16)
+    new = np.full((1, 1, 20), 2.0 if known == 1.0 else -2.0, np.float32)
+    new[0, 0, [1, 18]] *= -1
     assert near_the_click(old, new, (9, 0, 0)) is new
+
+
+def test_a_click_inside_what_is_there_adds_only_to_that() -> None:
+    old = np.full((1, 1, 20), -3.0, np.float16)
+    old[0, 0, 5:9] = 3.0
+    new = old.astype(np.float32)
+    new[0, 0, [9, 10, 13, 16, 19]] = 2.0  # touching, and gaps of two, two and two
+    result = near_the_click(old, new, (6, 0, 0))
+    assert (result[0, 0] > 0).nonzero()[0].tolist() == [5, 6, 7, 8, 9, 10, 13, 16, 19]
+    new[0, 0, 13] = -3.0
+    result = near_the_click(old, new, (6, 0, 0))
+    assert (result[0, 0] > 0).nonzero()[0].tolist() == [5, 6, 7, 8, 9, 10]
+    assert (result[0, 0, [13, 16, 19]] == -3.0).all()
+
+
+def test_where_nothing_was_known_at_the_click_parts_must_touch() -> None:
+    old = np.full((1, 1, 20), np.nan, np.float16)
+    old[0, 0, 10:] = -3.0
+    new = np.full((1, 1, 20), -1.0, np.float32)
+    new[0, 0, [7, 8, 9, 10, 12]] = 2.0
+    unknown, known = near_the_click(old, new, (8, 0, 0)), near_the_click(old, new, (12, 0, 0))
+    assert (unknown[0, 0] > 0).nonzero()[0].tolist() == [7, 8, 9, 10]
+    assert (known[0, 0] > 0).nonzero()[0].tolist() == [7, 8, 9, 10, 12]
+    assert unknown[0, 0, 12] == -3.0
 
 
 def test_blending_is_a_mean_where_something_was_known() -> None:
