@@ -68,7 +68,7 @@ class GrowingRules:
 
     max_patches: int = 32
     face_voxels: int = 24
-    overlap_dice: float = 0.8
+    overlap_dice: float = 0.7
     coarse_dice: float = 0.7
     band_voxels: int = 6
     heat_peak: float = 0.3

@@ -28,7 +28,8 @@ from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.summary import Result, rows_of
 from CTSAM3DLib.network.torch_predictor import TorchPredictor
 
-CLICKS = (1, 3, 5, 10)
+CLICKS = (1, 3, 5)
+PROTOCOL = ClickProtocol(max_clicks=max(CLICKS), checkpoints=CLICKS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Group:
 
 GROUPS = (
     Group("abdomen slab, not trained on", "validation", "abdomen_slab"),
-    Group("chest and thorax slab, trained on", "train", "lidc__chest|thorax_slab"),
+    Group("thorax slab, trained on", "train", "thorax_slab"),
     Group("head and neck, not trained on", "validation", "openkbp"),
     Group("head and neck, trained on", "train", "openkbp"),
 )
@@ -56,7 +57,7 @@ def scores(
     methods = [ModelMethod(one, None, str(n)) for n, one in predictors.items()]
     settings = next(iter(predictors.values())).settings
     found: list[Result] = []
-    for _, results, _ in evaluate(cases, methods, ClickProtocol(), settings):
+    for _, results, _ in evaluate(cases, methods, PROTOCOL, settings):
         found += results
     say(f"{group.name}: {len(found)} results")
     return found
@@ -64,7 +65,7 @@ def scores(
 
 def curves(found: Sequence[Result]) -> dict[int, dict[int, float]]:
     """Mean Dice by iterations and number of clicks."""
-    return {int(row.method): row.dice for row in rows_of(found, ClickProtocol())}
+    return {int(row.method): row.dice for row in rows_of(found, PROTOCOL)}
 
 
 def page(results: dict[str, list[Result]], iterations: Sequence[int]) -> str:
