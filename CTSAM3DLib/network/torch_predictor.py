@@ -164,9 +164,9 @@ class TorchPredictor:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
         with self._as_written():
             heat = self._module.cross_patch(
-                self._typed(patch_hu)[None],
-                self._typed(mask.astype(np.float32))[None],
-                self._typed(neighbour_hu)[None],
+                self._batch(patch_hu),
+                self._batch(mask.astype(np.float32)),
+                self._batch(neighbour_hu),
             )
         return to_numpy(heat[0])
 
@@ -181,6 +181,14 @@ class TorchPredictor:
         exact = exact_float32() if self._exact_on_card else nullcontext()
         with torch.inference_mode(), optimised(False), exact:
             yield
+
+    def _batch(self, array: NDArray[np.float32]) -> Tensor:
+        """One item; on a processor the same one twice, which is 1.5 to 2 times faster.
+
+        At batch 1 PyTorch convolves small volumes without oneDNN, see `rows.convolve_rows`.
+        """
+        item = self._typed(array)[None]
+        return torch.cat([item, item]) if self._device.type == "cpu" else item
 
     def _typed(self, array: NDArray[np.float32]) -> Tensor:
         return self._tensor(array).to(self._dtype)
