@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -85,10 +85,9 @@ def exact_float32() -> Iterator[None]:
     True
     """
     backends: Any = torch.backends
-    holders: tuple[Any, ...] = (backends.cudnn, backends.cuda.matmul)
-    name, exact = "allow_tf32", cast("Any", False)
-    if hasattr(backends.cuda.matmul, "fp32_precision"):  # PyTorch 2.9 and newer
-        holders, name, exact = (backends.cudnn.conv, backends.cuda.matmul), "fp32_precision", "ieee"
+    newer = hasattr(backends.cuda.matmul, "fp32_precision")  # since PyTorch 2.9
+    name, exact = ("fp32_precision", "ieee") if newer else ("allow_tf32", False)
+    holders = (backends.cudnn.conv if newer else backends.cudnn, backends.cuda.matmul)
     before = [getattr(holder, name) for holder in holders]
     try:
         for holder in holders:
