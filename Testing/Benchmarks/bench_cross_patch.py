@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_decoder import best_ms
-from measuring import hardware, table
+from measuring import best_ms, hardware, table
 
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.export import write_bundle

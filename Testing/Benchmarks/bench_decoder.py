@@ -18,10 +18,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 import torch
-from measuring import PeakMemory
+from measuring import PeakMemory, best_ms
 from torch import Tensor, nn
 
 from CTSAM3DLib.network.click_maps import render_clicks
@@ -103,18 +102,6 @@ def published(network: nn.Module, embedding: list[Tensor], prompt: Tensor) -> Te
                 features = torch.cat([features, embedding[3 - level]], 1)
         head = decoder.mask_prediction_head[0]
         return nn.functional.conv3d(features, head.weight, head.bias, padding=1)[:, :1]
-
-
-def best_ms(contestants: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Minimum time of each contestant in ms, taking turns, after one warm-up."""
-    best = [float("inf")] * len(contestants)
-    for turn in range(repeats + 1):
-        for index, contestant in enumerate(contestants):
-            start = perf_counter()
-            contestant()
-            if turn > 0:
-                best[index] = min(best[index], 1e3 * (perf_counter() - start))
-    return best
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:

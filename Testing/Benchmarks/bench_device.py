@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import RESULTS, hardware, seconds_of, table
+from measuring import RESULTS, best_ms, hardware, table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -112,12 +112,6 @@ def finished(maps: list[torch.Tensor]) -> list[torch.Tensor]:
     return maps
 
 
-def best_ms(action: Callable[[], object], repeats: int) -> float:
-    """Shortest of some runs, in ms, after one that does not count."""
-    action()
-    return 1e3 * min(seconds_of(action) for _ in range(repeats))
-
-
 def peak_gmac_per_s(device: torch.device, dtype: torch.dtype, repeats: int) -> float:
     """Rate of the fastest of a few 3³ convolutions, either layout."""
     rates = []
@@ -127,8 +121,9 @@ def peak_gmac_per_s(device: torch.device, dtype: torch.dtype, repeats: int) -> f
         for layout in (torch.contiguous_format, torch.channels_last_3d):
             maps, kernel = x.to(memory_format=layout), weight.to(memory_format=layout)
             with torch.inference_mode(), exact_float32():
-                ms = best_ms(
-                    lambda m=maps, k=kernel: finished([torch.conv3d(m, k, padding=1)]), 2 * repeats
+                (ms,) = best_ms(
+                    [lambda m=maps, k=kernel: finished([torch.conv3d(m, k, padding=1)])],
+                    2 * repeats,
                 )
             rates.append(27 * width**2 * side**3 / ms / 1e6)
     return max(rates)
@@ -155,7 +150,7 @@ def rows_of(
             narrow = {"half": True} if precision == "half" else {"precision": precision}
             predictor = TorchPredictor(path, str(device), **narrow)  # type: ignore[arg-type]
             for part, action in actions_of(predictor).items():
-                ms, work = best_ms(action, repeats), works[part]
+                (ms,), work = best_ms([action], repeats), works[part]
                 share = work.gmac / (ms / 1e3) / peak
                 cells = [name, precision, part, f"{ms:.1f}", work.operations, f"{work.gmac:.1f}"]
                 rows.append([*cells, f"{100 * share:.0f} %"])
