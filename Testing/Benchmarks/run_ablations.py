@@ -88,14 +88,19 @@ def predictor_of(checkpoint: Path) -> TorchPredictor:
 
 
 def scores(
-    data: Path, pattern: str, predictors: dict[str, TorchPredictor], limit: int | None
+    data: Path,
+    pattern: str,
+    predictors: dict[str, TorchPredictor],
+    limit: int | None,
+    split: str = "validation",
+    protocol: ClickProtocol | None = None,
 ) -> list[Result]:
-    """Click all structures of some validation cases with every variant."""
-    cases = find_cases(data, "validation", pattern, limit)
+    """Click all structures of some cases with every predictor."""
+    cases = find_cases(data, split, pattern, limit)
     methods = [ModelMethod(predictor, None, name) for name, predictor in predictors.items()]
     settings = next(iter(predictors.values())).settings
     found: list[Result] = []
-    for _, results, _ in evaluate(cases, methods, ClickProtocol(), settings):
+    for _, results, _ in evaluate(cases, methods, protocol or ClickProtocol(), settings):
         found += results
     return found
 

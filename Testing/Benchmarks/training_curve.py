@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from measuring import say, table
+from measuring import table
+from run_ablations import scores
 
-from CTSAM3DLib.evaluation.cases import find_cases
-from CTSAM3DLib.evaluation.methods import ModelMethod
 from CTSAM3DLib.evaluation.noc import ClickProtocol
-from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.summary import Result, rows_of
 from CTSAM3DLib.network.torch_predictor import TorchPredictor
 
@@ -47,20 +45,6 @@ GROUPS = (
     Group("head and neck, not trained on", "validation", "openkbp"),
     Group("head and neck, trained on", "train", "openkbp"),
 )
-
-
-def scores(
-    group: Group, data: Path, predictors: dict[int, TorchPredictor], limit: int | None
-) -> list[Result]:
-    """Click all structures of a group with every bundle."""
-    cases = find_cases(data, group.split, group.pattern, limit)
-    methods = [ModelMethod(one, None, str(n)) for n, one in predictors.items()]
-    settings = next(iter(predictors.values())).settings
-    found: list[Result] = []
-    for _, results, _ in evaluate(cases, methods, PROTOCOL, settings):
-        found += results
-    say(f"{group.name}: {len(found)} results")
-    return found
 
 
 def curves(found: Sequence[Result]) -> dict[int, dict[int, float]]:
@@ -114,9 +98,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     pairs = [point.split("=", 1) for point in args.points]
-    predictors = {int(n): TorchPredictor(Path(path), "cpu") for n, path in pairs}
-    results = {g.name: scores(g, args.data, predictors, args.limit_cases) for g in GROUPS}
-    text = page(results, list(predictors))
+    predictors = {n: TorchPredictor(Path(path), "cpu") for n, path in pairs}
+    results = {
+        g.name: scores(args.data, g.pattern, predictors, args.limit_cases, g.split, PROTOCOL)
+        for g in GROUPS
+    }
+    text = page(results, [int(n) for n in predictors])
     print(text)
     if args.table:
         args.table.write_text(text, encoding="utf-8")
