@@ -39,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
             run_parser.add_argument(
                 "--cpu-seconds", type=float, default=math.inf, help="end at this processor time"
             )
+            run_parser.add_argument(
+                "--seconds", type=float, default=math.inf, help="end after this time"
+            )
+            run_parser.add_argument(
+                "--workers", type=int, default=0, help="processes that draw the batches"
+            )
         else:
             run_parser.add_argument(
                 "--segmenter", type=Path, help="bundle whose masks are learnt from"
@@ -67,17 +73,21 @@ def _run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
-    validation = PackedData(args.validation, device) if args.validation else None
-    data = PackedData(args.data, device)
+    # Where processes draw the batches, they share volumes in main memory.
+    home = torch.device("cpu") if getattr(args, "workers", 0) else device
+    validation = PackedData(args.validation, home) if args.validation else None
+    data = PackedData(args.data, home)
     if args.command == "cross-patch":
         segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
         cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)
         cross_patch.run(args.iterations, validation)
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
         return 0
-    trainer = Trainer(config, data, args.run_dir, validation, args.start_from)
+    trainer = Trainer(
+        config, data, args.run_dir, validation, args.start_from, device, args.workers
+    )
     print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
-    trainer.run(args.iterations, most_cpu_seconds=args.cpu_seconds)
+    trainer.run(args.iterations, most_cpu_seconds=args.cpu_seconds, most_seconds=args.seconds)
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
     return 0
 

@@ -120,6 +120,36 @@ def synthesise(
 
 def smooth_field(shape: torch.Size, knots: int, generator: torch.Generator) -> Tensor:
     """Draw a smooth random field of about unit variance with `knots` knots an axis."""
-    field = torch.randn((1, 1, knots, knots, knots), generator=generator, device=generator.device)
-    out = F.interpolate(field, size=list(shape), mode="trilinear", align_corners=True)[0, 0]
-    return out * 1.5
+    field = torch.randn((knots, knots, knots), generator=generator, device=generator.device)
+    return between_knots(field, shape) * 1.5
+
+
+def between_knots(knots: Tensor, shape: torch.Size) -> Tensor:
+    """Interpolate linearly between knots, the first and the last being at the faces.
+
+    Three products of matrices: on a CPU several times faster than ``interpolate``.
+
+    Parameters
+    ----------
+    knots : Tensor
+        (..., K, J, I) float32.
+    shape : torch.Size
+        (D, H, W) of the result.
+
+    Returns
+    -------
+    Tensor
+        (..., D, H, W).
+
+    Examples
+    --------
+    >>> between_knots(torch.tensor([[[0.0, 1.0]]]), torch.Size([1, 1, 3])).flatten().tolist()
+    [0.0, 0.5, 1.0]
+    """
+    for axis, length in zip((-3, -2, -1), shape, strict=True):
+        count = knots.shape[axis]
+        at = torch.linspace(0.0, count - 1.0, length, device=knots.device)[:, None]
+        steps = torch.arange(count, device=knots.device)
+        weights = (1.0 - (at - steps).abs()).clamp_min(0.0)
+        knots = (knots.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+    return knots.contiguous()

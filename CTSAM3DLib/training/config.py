@@ -38,6 +38,10 @@ class TrainConfig:
     typical_synthesis : float
         Share of CT made from label maps that has the HU of its anatomies
         (`CTSAM3DLib.training.typical_ct`); the rest has random contrasts.
+    bend_probability : float
+        Share of patches that are bent smoothly, image and target alike.
+    most_bend_voxels : float
+        The strength of a bend (`CTSAM3DLib.training.sampling.random_bend`) is drawn up to this.
     extra_round_probability : float
         Probability of a second decode with gradient after simulated corrections.
     most_silent_rounds : int
@@ -76,6 +80,8 @@ class TrainConfig:
         default_factory=lambda: {"human": 0.3, "machine": 0.35, "synthetic": 0.2, "pseudo": 0.15}
     )
     typical_synthesis: float = 0.0
+    bend_probability: float = 0.0
+    most_bend_voxels: float = 3.0
     extra_round_probability: float = 0.5
     most_silent_rounds: int = 4
     prior_probability: float = 0.12

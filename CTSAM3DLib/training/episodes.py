@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from CTSAM3DLib.network.click_maps import render_clicks
 from CTSAM3DLib.network.controls import Segmenter
 from CTSAM3DLib.training.augmentation import synthesise, vary_intensity, window
-from CTSAM3DLib.training.clicks import first_click, next_click, partial_mask
+from CTSAM3DLib.training.clicks import first_click, next_clicks, partial_mask, render_each
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import Case, PackedData
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.precision import mixed_precision
-from CTSAM3DLib.training.sampling import AIR_HU, cut, random_placement
+from CTSAM3DLib.training.sampling import AIR_HU, cut, random_bend, random_placement
 from CTSAM3DLib.training.typical_ct import synthesise_typical
 
 # A patch must show enough of its target to be worth clicking.
@@ -36,40 +35,73 @@ class Episode:
         (B, 1, D, H, W) in {0, 1}.
     prior : Tensor
         (B, D, H, W) previous mask probability.
-    clicks : list
-        For each sample the (point, label) pairs so far.
+    clicks : Tensor
+        (B, 2, D, H, W): positive and negative map of the clicks so far.
     """
 
     image: Tensor
     target: Tensor
     prior: Tensor
-    clicks: list[list[tuple[Tensor, int]]]
+    clicks: Tensor
 
     def prompt(self, probability: Tensor) -> Tensor:
         """Stack the previous mask and the click maps: (B, 3, D, H, W)."""
-        rows = []
-        d, h, w = self.target.shape[2:]
-        for made in self.clicks:
-            points = torch.zeros((0, 3))
-            labels = torch.zeros((0,), dtype=torch.int64)
-            if made:
-                points = torch.stack([p for p, _ in made])
-                labels = torch.tensor([label for _, label in made])
-            rows.append(render_clicks(points, labels, d, h, w, False))
-        maps = torch.stack(rows).to(self.image.device)
-        return torch.cat([probability[:, None], maps], 1)
+        return torch.cat([probability[:, None], self.clicks], 1)
 
     def correct(self, logits: Tensor, generator: torch.Generator) -> None:
         """Add to each sample the click that corrects its largest error."""
-        for number, made in enumerate(self.clicks):
-            point, label = next_click(self.target[number, 0] > 0, logits[number, 0] > 0, generator)
-            if label >= 0:
-                made.append((point, label))
+        points, labels = next_clicks(self.target[:, 0] > 0, logits[:, 0] > 0, generator)
+        drawn = render_each(points, labels, self.target.shape[2:])
+        self.clicks = torch.maximum(self.clicks, drawn)
 
 
-def draw_episode(
+@dataclass(frozen=True)
+class Samples:
+    """A drawn batch as it travels to the device of the network: short numbers, no copies.
+
+    Parameters
+    ----------
+    hu : Tensor
+        (B, D, H, W) float16 HU.
+    target : Tensor
+        (B, D, H, W) bool.
+    prior : Tensor
+        (B, D, H, W) float16 previous mask probability.
+    points : Tensor
+        (B, 3) float32 first clicks, KJI.
+    labels : Tensor
+        (B,) int64: 1, or -1 for a sample that begins with its previous mask alone.
+    """
+
+    hu: Tensor
+    target: Tensor
+    prior: Tensor
+    points: Tensor
+    labels: Tensor
+
+    def pin_memory(self) -> Samples:
+        """Move into memory that a card reads without a copy."""
+        return Samples(*(value.pin_memory() for value in self._values()))
+
+    def episode(self, config: TrainConfig, device: torch.device) -> Episode:
+        """Begin an episode on a device."""
+        hu, target, prior, points, labels = (
+            value.to(device, non_blocking=True) for value in self._values()
+        )
+        return Episode(
+            window(hu.float(), config.windows_hu),
+            target[:, None].float(),
+            prior.float(),
+            render_each(points, labels, target.shape[1:]),
+        )
+
+    def _values(self) -> tuple[Tensor, ...]:
+        return self.hu, self.target, self.prior, self.points, self.labels
+
+
+def draw_samples(
     data: PackedData, config: TrainConfig, rng: np.random.Generator, generator: torch.Generator
-) -> Episode:
+) -> Samples:
     """Draw a batch: targets, patches, first clicks, and for some a previous mask.
 
     Parameters
@@ -83,24 +115,28 @@ def draw_episode(
 
     Returns
     -------
-    Episode
-        The batch with its first clicks.
+    Samples
+        On the device of the data.
     """
-    images, targets, priors, clicks = [], [], [], []
+    images, targets, priors, points, labels = [], [], [], [], []
     for _ in range(config.batch_size):
         hu, target, point = _draw_sample(data, config, rng, generator)
         images.append(hu)
         targets.append(target)
         prior = torch.zeros(target.shape, device=data.device)
-        made: list[tuple[Tensor, int]] = []
         if rng.random() < config.prior_probability:
             prior = partial_mask(target, generator)
-        if not prior.any() or rng.random() < 0.5:
-            made.append((point, 1))
+        clicked = not prior.any() or rng.random() < 0.5
         priors.append(prior)
-        clicks.append(made)
-    image = window(torch.stack(images), config.windows_hu)
-    return Episode(image, torch.stack(targets)[:, None].float(), torch.stack(priors), clicks)
+        points.append(point.to(data.device))
+        labels.append(1 if clicked else -1)
+    return Samples(
+        torch.stack(images).half(),
+        torch.stack(targets),
+        torch.stack(priors).half(),
+        torch.stack(points),
+        torch.tensor(labels, device=data.device),
+    )
 
 
 def _draw_sample(
@@ -116,14 +152,19 @@ def _draw_sample(
         volume = case.pseudo if drawn.volume == "pseudo" else case.labels
         if volume is None:
             continue
-        labels = cut(volume, placement, nearest=True, fill=0.0)
+        bend = None
+        # No draw where the share is 0, so that runs from before this setting stay the same.
+        if config.bend_probability > 0 and rng.random() < config.bend_probability:
+            strength = float(rng.uniform(0.0, config.most_bend_voxels))
+            bend = random_bend(config.patch_size, strength, generator)
+        labels = cut(volume, placement, nearest=True, fill=0.0, bend=bend)
         target = labels == drawn.value
         if int(target.sum()) < SMALLEST_IN_PATCH:
             continue
         if case.hu is None:
             hu = _made_from_labels(labels, case, placement.spacing_mm, config, rng, generator)
         else:
-            hu = cut(case.hu, placement, nearest=False, fill=AIR_HU)
+            hu = cut(case.hu, placement, nearest=False, fill=AIR_HU, bend=bend)
         hu = vary_intensity(hu, rng, generator)
         k, j, i = (round(float(v)) for v in inside)
         if rng.random() < 0.5 and bool(target[k, j, i]):
@@ -155,21 +196,21 @@ def run_episode(
     config: TrainConfig,
     rng: np.random.Generator,
     generator: torch.Generator,
-) -> tuple[Tensor, list[float]]:
+) -> tuple[Tensor, list[Tensor]]:
     """Decode, correct, decode again; gradient on the first and the last decode.
 
     Returns
     -------
     Tensor
         The loss.
-    list of float
-        Mean Dice after the first and, if there was one, the last decode.
+    list of Tensor
+        Mean Dice after the first and, if there was one, the last decode; not read from a card.
     """
     with mixed_precision(episode.image):
         embedding = net.encode(episode.image)
         logits = net.decode(embedding, episode.prompt(episode.prior)).float()
     loss = segmentation_loss(logits, episode.target)
-    scores = [float(dice_of(logits.detach(), episode.target).mean())]
+    scores = [dice_of(logits.detach(), episode.target).mean()]
     if rng.random() >= config.extra_round_probability:
         return loss, scores
     silent = int(rng.integers(0, config.most_silent_rounds + 1))
@@ -179,5 +220,5 @@ def run_episode(
         last = number == silent
         with mixed_precision(episode.image), torch.set_grad_enabled(last):
             logits = net.decode(embedding, prompt).float()
-    scores.append(float(dice_of(logits.detach(), episode.target).mean()))
+    scores.append(dice_of(logits.detach(), episode.target).mean())
     return 0.5 * loss + 0.5 * segmentation_loss(logits, episode.target), scores

@@ -11,7 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from CTSAM3DLib.training.augmentation import between_knots
+
 AIR_HU = -1024.0
+# Knots of a random bend along an axis: bumps of some 13 voxels in a patch of 64.
+BEND_KNOTS = 6
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,43 @@ def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
+def random_bend(size: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Draw a smooth displacement of the voxels of a patch, so that few patients become many.
+
+    Parameters
+    ----------
+    size : int
+        Edge of the patch in voxels.
+    strength : float
+        Standard deviation in voxels at the knots, of which an axis has `BEND_KNOTS`; drawn values
+        are cut at twice that.
+    generator : torch Generator
+        Random source; its device is that of the result.
+
+    Returns
+    -------
+    Tensor
+        (3, size, size, size) float32, voxels along K, J, I.
+
+    Examples
+    --------
+    >>> bend = random_bend(16, 2.0, torch.Generator().manual_seed(0))
+    >>> bend.shape, bool(bend.abs().max() <= 4.0)
+    (torch.Size([3, 16, 16, 16]), True)
+    """
+    shape = (3, BEND_KNOTS, BEND_KNOTS, BEND_KNOTS)
+    knots = torch.randn(shape, generator=generator, device=generator.device)
+    return between_knots(knots.clamp(-2.0, 2.0) * strength, torch.Size([size] * 3))
+
+
 def cut(
-    volume: Tensor, placement: PatchPlacement, *, nearest: bool, fill: float, smooth: bool = True
+    volume: Tensor,
+    placement: PatchPlacement,
+    *,
+    nearest: bool,
+    fill: float,
+    smooth: bool = True,
+    bend: Tensor | None = None,
 ) -> Tensor:
     """Resample a volume into a patch.
 
@@ -99,6 +138,8 @@ def cut(
         Value outside the volume.
     smooth : bool
         For linear: average whole blocks first where the patch is at least twice as coarse.
+    bend : Tensor, optional
+        (3, size, size, size) displacement in patch voxels, KJI, see `random_bend`.
 
     Returns
     -------
@@ -114,6 +155,8 @@ def cut(
     """
     size, matrix = placement.size, placement.matrix
     corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)
+    more = 0.0 if bend is None else float(bend.abs().max())
+    corners = corners + np.sign(corners) * more
     reach = corners.reshape(-1, 3) @ matrix.T + placement.centre
     steps = np.ones(3, int)
     if smooth and not nearest:
@@ -131,7 +174,7 @@ def cut(
         crop = F.avg_pool3d(crop, steps.tolist(), ceil_mode=True, count_include_pad=False)
     offset = (placement.centre - start - (steps - 1) / 2) / steps
     linear = matrix / steps[:, None]
-    grid = _grid(linear, offset, size, crop.shape[2:], volume.device)
+    grid = _grid(linear, offset, size, crop.shape[2:], volume.device, bend)
     mode = "nearest" if nearest else "bilinear"
     return F.grid_sample(crop, grid, mode, "zeros", align_corners=False)[0, 0] + fill
 
@@ -142,6 +185,7 @@ def _grid(
     size: int,
     shape: torch.Size,
     device: torch.device,
+    bend: Tensor | None,
 ) -> Tensor:
     """Build the sampling grid of `grid_sample`: last axis x, y, z, voxel v at (2 v + 1) / n - 1."""
     steps = torch.arange(size, device=device, dtype=torch.float32) - size / 2
@@ -151,5 +195,7 @@ def _grid(
         position = (
             a * steps.view(-1, 1, 1) + b * steps.view(1, -1, 1) + c * steps + float(offset[axis])
         )
+        if bend is not None:
+            position = position + a * bend[0] + b * bend[1] + c * bend[2]
         axes.append((2.0 * position + 1.0) / shape[axis] - 1.0)
     return torch.stack(axes, -1)[None]

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from CTSAM3DLib.network.controls import Segmenter, build_segmenter
 from CTSAM3DLib.network.trained import fill_from_bundle
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Episode, draw_episode, run_episode
+from CTSAM3DLib.training.episodes import Episode, Samples, draw_samples, run_episode
 from CTSAM3DLib.training.losses import dice_of
 from CTSAM3DLib.training.optimiser import Muon, split_parameters
 from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources
 
 VALIDATION_SEED = 12345
 VALIDATION_CLICKS = (1, 3, 5)
+AFTER_DRAWING = 2**40
+MEASURED = ("loss", "first", "last")
 
 
 class Trainer:
@@ -41,6 +45,11 @@ class Trainer:
         Cases for the curve.
     start_from : Path or None
         Bundle whose weights a new run starts from; of no effect on a run that is resumed.
+    device : torch.device or None
+        Of the network; None for that of the data.
+    workers : int
+        Processes that draw the batches; 0 draws them on the device of the data, in between. Either
+        way an iteration gets the same batch.
 
     Raises
     ------
@@ -55,9 +64,12 @@ class Trainer:
         run_dir: Path,
         validation: PackedData | None = None,
         start_from: Path | None = None,
+        device: torch.device | None = None,
+        workers: int = 0,
     ) -> None:
         self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
-        self.device = data.device
+        self.device = data.device if device is None else device
+        self.workers = workers
         torch.manual_seed(config.seed)
         self.net = segmenter_of(self.config).to(self.device)
         if start_from is not None:
@@ -92,12 +104,24 @@ class Trainer:
             share *= min(1.0, max(0.0, left))
         return share
 
-    def step(self) -> dict[str, float]:
-        """Run one iteration; its random draws depend on the seed and its number alone."""
-        rng = np.random.default_rng((self.config.seed, self.iteration))
-        generator = torch.Generator(self.device)
-        generator.manual_seed(int(rng.integers(2**62)))
-        episode = draw_episode(self.data, self.config, rng, generator)
+    def step(self, samples: Samples | None = None) -> dict[str, Tensor]:
+        """Run one iteration; its random draws depend on the seed and its number alone.
+
+        Parameters
+        ----------
+        samples : Samples, optional
+            The batch of this iteration, if it has been drawn already.
+
+        Returns
+        -------
+        dict
+            Loss, and Dice after the first and the last decode, still on the device.
+        """
+        if samples is None:
+            samples = SampleBatches(self.data, self.config)[self.iteration]
+        # Beyond the number of any batch: other draws than those of the batches.
+        rng, generator = random_sources(self.config, AFTER_DRAWING + self.iteration, self.device)
+        episode = samples.episode(self.config, self.device)
         self.net.train()
         loss, scores = run_episode(self.net, episode, self.config, rng, generator)
         for optimiser in self.optimisers:
@@ -109,11 +133,10 @@ class Trainer:
                 optimiser.param_groups[0]["lr"] = peak * self.rate(self.iteration)
                 optimiser.step()
         decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
-        with torch.no_grad():
-            for mean, parameter in zip(self.average, self.net.parameters(), strict=True):
-                mean.lerp_(parameter, 1.0 - decay)
+        update = get_ema_multi_avg_fn(decay)
+        update(self.average, [p.detach() for p in self.net.parameters()], self.iteration)
         self.iteration += 1
-        return {"loss": float(loss.detach()), "first": scores[0], "last": scores[-1]}
+        return {"loss": loss.detach(), "first": scores[0], "last": scores[-1]}
 
     def run(
         self,
@@ -121,6 +144,7 @@ class Trainer:
         log_every: int = 50,
         save_every: int = 250,
         most_cpu_seconds: float = math.inf,
+        most_seconds: float = math.inf,
     ) -> None:
         """Train up to a total number of iterations, saving and logging on the way.
 
@@ -133,21 +157,31 @@ class Trainer:
         most_cpu_seconds : float
             Ends earlier once the steps have cost this much processor time, to compare networks
             at equal compute; counted over all resumptions.
+        most_seconds : float
+            Ends earlier after this time of this call.
         """
-        gathered: list[dict[str, float]] = []
+        batches = SampleBatches(self.data, self.config)
+        pin = self.workers > 0 and self.device.type == "cuda"
+        stream = batches_from(batches, self.iteration, iterations, self.workers, pin)
+        gathered: list[dict[str, Tensor]] = []
+        began = last = time.perf_counter()
+        cpu_last = time.process_time()
         while self.iteration < iterations and self.cpu_seconds < most_cpu_seconds:
-            start, cpu_start = time.perf_counter(), time.process_time()
-            gathered.append(self.step())
-            self.seconds += time.perf_counter() - start
-            self.cpu_seconds += time.process_time() - cpu_start
+            gathered.append(self.step(next(stream)))
+            now, cpu_now = time.perf_counter(), time.process_time()
+            self.seconds += now - last
+            self.cpu_seconds += cpu_now - cpu_last
             if self.iteration % log_every == 0:
-                means = {k: float(np.mean([g[k] for g in gathered])) for k in gathered[0]}
+                means = {k: float(torch.stack([g[k] for g in gathered]).mean()) for k in MEASURED}
                 self._log({"kind": "train", **means})
                 gathered = []
             if self.iteration % save_every == 0:
                 self.save()
             if self.validation is not None and self.iteration % (4 * save_every) == 0:
                 self._log({"kind": "validation", **self.validate(self.validation)})
+            last, cpu_last = time.perf_counter(), time.process_time()
+            if last - began > most_seconds:
+                break
         self.save()
 
     def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:
@@ -164,10 +198,11 @@ class Trainer:
         )
         for number in range(batches):
             rng = np.random.default_rng((VALIDATION_SEED, number))
-            generator = torch.Generator(self.device)
-            generator.manual_seed(VALIDATION_SEED + number)
-            episode = draw_episode(data, config, rng, generator)
-            for clicks, score in _click_curve(net, episode, generator).items():
+            seed = VALIDATION_SEED + number
+            generator = torch.Generator(data.device).manual_seed(seed)
+            there = torch.Generator(self.device).manual_seed(seed)
+            episode = draw_samples(data, config, rng, generator).episode(config, self.device)
+            for clicks, score in _click_curve(net, episode, there).items():
                 totals.setdefault(clicks, []).append(score)
         return {clicks: float(np.mean(scores)) for clicks, scores in totals.items()}
 

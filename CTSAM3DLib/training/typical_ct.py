@@ -154,9 +154,15 @@ def _means(table: TissueTable, rng: np.random.Generator, generator: torch.Genera
 
 def _shell(index: Tensor) -> Tensor:
     """Voxels with a neighbour of another value, the faces of the patch not counted."""
-    values = F.pad(index.float()[None, None], [1] * 6, mode="replicate")
-    high, low = F.max_pool3d(values, 3, 1), -F.max_pool3d(-values, 3, 1)
-    return (high != low)[0, 0]
+    values = F.pad(index.float()[None, None], [1] * 6, mode="replicate")[0, 0]
+    high = low = values
+    for axis in range(3):
+        length = values.shape[axis] - 2
+        parts = [high.narrow(axis, step, length) for step in range(3)]
+        high = torch.maximum(torch.maximum(parts[0], parts[1]), parts[2])
+        parts = [low.narrow(axis, step, length) for step in range(3)]
+        low = torch.minimum(torch.minimum(parts[0], parts[1]), parts[2])
+    return high != low
 
 
 def _bone(

@@ -1,0 +1,83 @@
+"""Batches drawn ahead of the training by processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.episodes import Samples, draw_samples
+
+# Batches that each process keeps ready.
+AHEAD = 2
+
+
+def random_sources(
+    config: TrainConfig, iteration: int, device: torch.device
+) -> tuple[np.random.Generator, torch.Generator]:
+    """Return the random sources of an iteration; the seed and its number alone decide them.
+
+    Examples
+    --------
+    >>> one, _ = random_sources(TrainConfig(), 7, torch.device("cpu"))
+    >>> again, _ = random_sources(TrainConfig(), 7, torch.device("cpu"))
+    >>> one.random() == again.random()
+    True
+    """
+    rng = np.random.default_rng((config.seed, iteration))
+    generator = torch.Generator(device)
+    generator.manual_seed(int(rng.integers(2**62)))
+    return rng, generator
+
+
+class SampleBatches(Dataset[Samples]):
+    """The batch of each iteration, counted from the start of the run.
+
+    Parameters
+    ----------
+    data : PackedData
+        Cases.
+    config : TrainConfig
+        Shares, sizes, ranges, seed.
+    """
+
+    def __init__(self, data: PackedData, config: TrainConfig) -> None:
+        self.data, self.config = data, config
+
+    def __getitem__(self, iteration: int) -> Samples:
+        """Draw a batch, always the same one for an iteration."""
+        rng, generator = random_sources(self.config, iteration, self.data.device)
+        return draw_samples(self.data, self.config, rng, generator)
+
+
+def batches_from(
+    batches: SampleBatches, first: int, last: int, workers: int, pin: bool
+) -> Iterator[Samples]:
+    """Draw the batches of the iterations `first` to `last`, the latter left out.
+
+    Parameters
+    ----------
+    batches : SampleBatches
+        With more than 0 workers, its data lies in main memory: the processes share it.
+    first, last : int
+        Iterations.
+    workers : int
+        Processes; 0 draws each batch when it is asked for.
+    pin : bool
+        For a card: hand over memory that it reads without a copy.
+    """
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=range(first, last),
+            num_workers=workers,
+            pin_memory=pin,
+            prefetch_factor=AHEAD if workers else None,
+            multiprocessing_context="fork" if workers else None,
+        )
+    )
