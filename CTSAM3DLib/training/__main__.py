@@ -43,6 +43,12 @@ def main(argv: list[str] | None = None) -> int:
                 "--seconds", type=float, default=math.inf, help="end after this time"
             )
             run_parser.add_argument(
+                "--cooldown-share",
+                type=float,
+                default=0.0,
+                help="let the rates fall to 0 over this last share of --seconds",
+            )
+            run_parser.add_argument(
                 "--workers", type=int, default=0, help="processes that draw the batches"
             )
         else:
@@ -71,6 +77,7 @@ def _run(args: argparse.Namespace) -> int:
     from CTSAM3DLib.training.trainer import Trainer
 
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
     device = torch.device(args.device)
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
     # Where processes draw the batches, they share volumes in main memory.
@@ -83,11 +90,14 @@ def _run(args: argparse.Namespace) -> int:
         cross_patch.run(args.iterations, validation)
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
         return 0
-    trainer = Trainer(
-        config, data, args.run_dir, validation, args.start_from, device, args.workers
-    )
+    trainer = Trainer(config, data, args.run_dir, validation, args.start_from, device, args.workers)
     print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
-    trainer.run(args.iterations, most_cpu_seconds=args.cpu_seconds, most_seconds=args.seconds)
+    trainer.run(
+        args.iterations,
+        most_cpu_seconds=args.cpu_seconds,
+        most_seconds=args.seconds,
+        cooldown_share=args.cooldown_share,
+    )
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
     return 0
 

@@ -120,9 +120,7 @@ def next_click(target: Tensor, mask: Tensor, generator: torch.Generator) -> tupl
     return points[0].cpu(), int(labels[0])
 
 
-def next_clicks(
-    target: Tensor, mask: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def next_clicks(target: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Correct the largest error of each sample: near its middle, jittered.
 
     Nothing is read back from a card.

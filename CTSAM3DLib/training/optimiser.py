@@ -20,14 +20,14 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     Parameters
     ----------
     matrix : Tensor
-        (M, N).
+        (..., M, N).
     steps : int
         Newton-Schulz steps.
 
     Returns
     -------
     Tensor
-        (M, N) bfloat16.
+        (..., M, N) bfloat16.
 
     Examples
     --------
@@ -36,15 +36,15 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     True
     """
     x = matrix.bfloat16()
-    tall = x.shape[0] > x.shape[1]
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+        x = x.mT
+    x = x / (torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    out: Tensor = x.T if tall else x
+    out: Tensor = x.mT if tall else x
     return out
 
 
@@ -77,21 +77,30 @@ class Muon(torch.optim.Optimizer):
         """Update every parameter that has a gradient."""
         del closure
         for group in self.param_groups:
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter)
-                momentum = state["momentum"]
-                momentum.lerp_(parameter.grad, 1.0 - group["momentum"])
-                blend = torch.lerp(parameter.grad, momentum, group["momentum"])
-                update = orthogonalise(blend.flatten(1))
-                size = max(update.shape) ** 0.5
-                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-                parameter.add_(
-                    update.view_as(parameter).to(parameter.dtype), alpha=-0.2 * group["lr"] * size
-                )
+                if parameter.grad is not None:
+                    shapes.setdefault(parameter.shape, []).append(parameter)
+            for alike in shapes.values():
+                self._update(alike, group)
+
+    def _update(self, alike: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Update kernels of one shape together, which a card does in a fraction of the time."""
+        momenta = []
+        for parameter in alike:
+            state = self.state[parameter]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(parameter)
+            momentum = state["momentum"]
+            momentum.lerp_(parameter.grad, 1.0 - group["momentum"])
+            momenta.append(momentum)
+        gradients = torch.stack([p.grad for p in alike if p.grad is not None])
+        blend = torch.lerp(gradients, torch.stack(momenta), group["momentum"])
+        updates = orthogonalise(blend.flatten(2)).to(gradients.dtype).view_as(gradients)
+        size = max(blend.flatten(2).shape[1:]) ** 0.5
+        for parameter, update in zip(alike, updates, strict=True):
+            parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+            parameter.add_(update, alpha=-0.2 * group["lr"] * size)
 
 
 def split_parameters(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

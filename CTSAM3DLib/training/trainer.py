@@ -86,6 +86,7 @@ class Trainer:
         self.iteration = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        self.time_share = 1.0
         run_dir.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.is_file():
             self.resume()
@@ -102,7 +103,7 @@ class Trainer:
         if c.cooldown_end > c.cooldown_start:
             left = (c.cooldown_end - iteration) / (c.cooldown_end - c.cooldown_start)
             share *= min(1.0, max(0.0, left))
-        return share
+        return share * self.time_share
 
     def step(self, samples: Samples | None = None) -> dict[str, Tensor]:
         """Run one iteration; its random draws depend on the seed and its number alone.
@@ -145,6 +146,7 @@ class Trainer:
         save_every: int = 250,
         most_cpu_seconds: float = math.inf,
         most_seconds: float = math.inf,
+        cooldown_share: float = 0.0,
     ) -> None:
         """Train up to a total number of iterations, saving and logging on the way.
 
@@ -159,6 +161,9 @@ class Trainer:
             at equal compute; counted over all resumptions.
         most_seconds : float
             Ends earlier after this time of this call.
+        cooldown_share : float
+            With `most_seconds`: the rates fall linearly to 0 over this last share of it, whatever
+            number of iterations that will be.
         """
         batches = SampleBatches(self.data, self.config)
         pin = self.workers > 0 and self.device.type == "cuda"
@@ -182,6 +187,9 @@ class Trainer:
             last, cpu_last = time.perf_counter(), time.process_time()
             if last - began > most_seconds:
                 break
+            if cooldown_share > 0.0 and most_seconds < math.inf:
+                left = 1.0 - (last - began) / most_seconds
+                self.time_share = min(1.0, left / cooldown_share)
         self.save()
 
     def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:
