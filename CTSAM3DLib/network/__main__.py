@@ -21,9 +21,13 @@ def main(argv: list[str] | None = None) -> int:
         type=Path,
         action="append",
         default=[],
-        help="last.pt of another run, from the same first weights: the mean of all is exported",
+        help="last.pt of another run from the same first weights, or the bundle with these: the "
+        "mean of all is exported",
     )
-    parser.add_argument("--cross-patch", type=Path, help="last.pt of a cross-patch run")
+    parser.add_argument("--share", type=_share, help="of the first in that mean; default: equal")
+    parser.add_argument(
+        "--cross-patch", type=Path, help="last.pt of a cross-patch run, or a bundle with one"
+    )
     parser.add_argument(
         "--significant-bits",
         type=int,
@@ -34,15 +38,27 @@ def main(argv: list[str] | None = None) -> int:
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
     )
     args = parser.parse_args(argv)
+    if args.share is not None and not args.average_with:
+        parser.error("--share is that of the first in a mean: expected --average-with as well")
     card = read_card(args.card)
     check_target(args.manifest, args.id)
-    model = model_from_checkpoint(args.checkpoint, args.id, args.cross_patch, args.average_with)
+    model = model_from_checkpoint(
+        args.checkpoint, args.id, args.cross_patch, args.average_with, args.share
+    )
     rounded = args.significant_bits is not None
     if rounded:
         round_weights(model, args.significant_bits)
     path = export_model(model, args.manifest, card, compressed=rounded)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
     return 0
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1.0:
+        message = f"expected a share between 0 and 1, got {text}"
+        raise argparse.ArgumentTypeError(message)
+    return value
 
 
 if __name__ == "__main__":

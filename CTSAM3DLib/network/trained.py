@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.controls import build_segmenter
 from CTSAM3DLib.network.model import PromptableModel
+from CTSAM3DLib.network.torch_predictor import SETTINGS_FILE
 
 
 def model_from_checkpoint(
@@ -20,6 +23,7 @@ def model_from_checkpoint(
     model_id: str = "ctsam3d-lite",
     cross_patch: Path | None = None,
     others: Sequence[Path] = (),
+    share: float | None = None,
 ) -> PromptableModel:
     """Build the model with the averaged weights of a training checkpoint.
 
@@ -30,10 +34,13 @@ def model_from_checkpoint(
     model_id : str
         Name of the model.
     cross_patch : Path, optional
-        ``last.pt`` of a cross-patch training run.
+        ``last.pt`` of a cross-patch training run, or a bundle that holds such a predictor.
     others : sequence of Path
-        Checkpoints of runs that began with the same weights: the mean of all is taken, which is
-        often better than each.
+        Checkpoints of runs that began with the same weights, or the bundle that this one began
+        with: the mean of all is taken, which is often better than each.
+    share : float, optional
+        Of the first one in the mean, between 0 and 1; the others have equal parts of the rest.
+        By default all have equal parts.
 
     Returns
     -------
@@ -43,7 +50,7 @@ def model_from_checkpoint(
     Raises
     ------
     CheckpointError
-        When the file is no training checkpoint or its weights do not fit its sizes.
+        When a file is neither, or its weights do not fit the sizes of the first.
     """
     state = _load(checkpoint, "average")
     config = state["config"]
@@ -57,16 +64,45 @@ def model_from_checkpoint(
         config["prompt_resize"],
     )
     _fill(segmenter, state["average"], checkpoint)
-    for number, other in enumerate(others, 2):
-        mean = {key: value.clone() for key, value in segmenter.state_dict().items()}
-        _fill(segmenter, _load(other, "average")["average"], other)
+    first = 1.0 / (1 + len(others)) if share is None else share
+    mean = {key: first * value for key, value in segmenter.state_dict().items()}
+    for other in others:
+        _fill_from_any(segmenter, other)
         for key, value in segmenter.state_dict().items():
-            value.copy_(mean[key] + (value - mean[key]) / number)
+            mean[key] += (1.0 - first) / len(others) * value
+    if others:
+        _fill(segmenter, mean, checkpoint)
     model = build_promptable(segmenter, model_id, 64, windows)
     if cross_patch is not None:
-        _fill(model.cross_patch_net, _load(cross_patch, "cross_patch")["cross_patch"], cross_patch)
+        _fill(model.cross_patch_net, _cross_patch_weights(cross_patch), cross_patch)
         model.settings = replace(model.settings, cross_patch_trained=True)
     return model
+
+
+def _is_script(path: Path) -> bool:
+    """Tell a TorchScript file from a checkpoint."""
+    return zipfile.is_zipfile(path) and any(
+        "/code/" in name for name in zipfile.ZipFile(path).namelist()
+    )
+
+
+def _fill_from_any(segmenter: torch.nn.Module, path: Path) -> None:
+    if _is_script(path):
+        fill_from_bundle(segmenter, path)
+    else:
+        _fill(segmenter, _load(path, "average")["average"], path)
+
+
+def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not _is_script(path):
+        weights: dict[str, torch.Tensor] = _load(path, "cross_patch")["cross_patch"]
+        return weights
+    extra = {SETTINGS_FILE: ""}
+    module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+    if not json.loads(extra[SETTINGS_FILE] or "{}").get("cross_patch_trained"):
+        message = f"expected a trained cross-patch predictor, got a file without one: {path}"
+        raise CheckpointError(message)
+    return {name: value.float() for name, value in module.cross_patch_net.state_dict().items()}
 
 
 def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:

@@ -174,8 +174,7 @@ def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
     True
     """
     centres = torch.floor(points + 0.5)
-    maps = (labels[:, None] == torch.tensor([1, 0], device=labels.device)).to(points.dtype)
-    maps = maps[:, :, None, None, None]
+    maps = torch.stack([labels == 1, labels == 0], 1).to(points.dtype)[:, :, None, None, None]
     for axis, length in enumerate(shape):
         steps = torch.arange(length, device=points.device, dtype=points.dtype)
         distance = steps - centres[:, axis, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +329,29 @@ def test_the_mean_of_several_checkpoints(model: PromptableModel, tmp_path: Path)
     for key, value in mean.items():
         expected = torch.stack([weights[key] for weights in values]).mean(0)
         torch.testing.assert_close(value, expected)
+    uneven = model_from_checkpoint(paths[0], others=paths[1:], share=0.5).segmenter.state_dict()
+    for key, value in uneven.items():
+        expected = 0.5 * values[0][key] + 0.25 * (values[1][key] + values[2][key])
+        torch.testing.assert_close(value, expected)
+
+
+def test_the_mean_with_a_bundle_and_its_cross_patch_predictor(
+    model: PromptableModel, tmp_path: Path
+) -> None:
+    config = TrainConfig(widths=SMALL.widths, hidden=4).to_dict()
+    weights = {key: torch.randn_like(v) for key, v in model.segmenter.state_dict().items()}
+    torch.save({"config": config, "average": weights}, tmp_path / "last.pt")
+    bundle = tmp_path / "bundle.pt"
+    write_bundle(model, bundle, half=False)
+    found = model_from_checkpoint(tmp_path / "last.pt", others=[bundle], share=0.75)
+    for key, value in found.segmenter.state_dict().items():
+        expected = 0.75 * weights[key] + 0.25 * model.segmenter.state_dict()[key]
+        torch.testing.assert_close(value, expected)
+    with pytest.raises(CheckpointError, match="trained cross-patch predictor"):
+        model_from_checkpoint(tmp_path / "last.pt", cross_patch=bundle)
+    model.settings = replace(model.settings, cross_patch_trained=True)
+    write_bundle(model, bundle, half=False)
+    found = model_from_checkpoint(tmp_path / "last.pt", cross_patch=bundle)
+    assert found.settings.cross_patch_trained
+    for key, value in found.cross_patch_net.state_dict().items():
+        assert torch.equal(value, model.cross_patch_net.state_dict()[key])

@@ -20,6 +20,7 @@ from CTSAM3DLib.training.__main__ import main
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.episodes import Samples
 from CTSAM3DLib.training.packing import pack
 from CTSAM3DLib.training.trainer import Trainer
 
@@ -133,6 +134,34 @@ def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, m
         assert torch.equal(a, b)
     for a, b in zip(whole.average, parts.average, strict=True):
         assert torch.equal(a, b)
+
+
+def test_batches_drawn_by_processes_are_the_same(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, bend_probability=0.5)
+    data = PackedData(packed, CPU)
+    alone = Trainer(config, data, tmp_path / "alone")
+    alone.run(3)
+    helped = Trainer(config, data, tmp_path / "helped", workers=2)
+    helped.run(3)
+    for a, b in zip(alone.net.parameters(), helped.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: Path) -> None:
+    trainer = Trainer(replace(CONFIG, warmup=0), PackedData(packed, CPU), tmp_path)
+    rates: list[float] = []
+    step = trainer.step
+
+    def noted(samples: Samples | None = None) -> dict[str, torch.Tensor]:
+        rates.append(trainer.rate(trainer.iteration))
+        return step(samples)
+
+    trainer.step = noted  # type: ignore[method-assign]
+    trainer.run(10**6, most_seconds=3.0, cooldown_share=0.5)
+    assert 3 < trainer.iteration < 10**4
+    assert rates[0] == 1.0
+    assert sorted(rates, reverse=True) == rates
+    assert rates[-1] < 0.3
 
 
 @pytest.mark.parametrize("patch_size", [32, 48])

@@ -10,8 +10,16 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from CTSAM3DLib.network.click_maps import render_clicks
 from CTSAM3DLib.training.augmentation import blur, synthesise, vary_intensity, window
-from CTSAM3DLib.training.clicks import first_click, interior_score, next_click, partial_mask
+from CTSAM3DLib.training.clicks import (
+    first_click,
+    interior_score,
+    next_click,
+    next_clicks,
+    partial_mask,
+    render_each,
+)
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import class_hu
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
@@ -96,6 +104,22 @@ def test_next_click_corrects_the_larger_error() -> None:
     assert label == 0
     assert not bool(ball[tuple(point.long())])
     assert next_click(ball, ball, generator)[1] == -1
+
+
+def test_batches_of_clicks_are_those_of_each_sample() -> None:
+    ball = _ball()
+    half = ball.clone()
+    half[:12] = False
+    masks = torch.stack([half, torch.ones_like(ball), ball])
+    target = ball.expand_as(masks)
+    points, labels = next_clicks(target, masks, torch.Generator().manual_seed(0))
+    assert labels.tolist() == [1, 0, -1]
+    assert bool(ball[tuple(points[0].long())])
+    assert not bool(ball[tuple(points[1].long())])
+    maps = render_each(points, labels, ball.shape)
+    for point, label, found in zip(points, labels, maps, strict=True):
+        plain = render_clicks(point[None], label[None], *ball.shape, overwrite=False)
+        torch.testing.assert_close(found, plain, atol=1e-6, rtol=0.0)
 
 
 def test_partial_masks_are_probabilities_of_a_part() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from CTSAM3DLib.training.sampling import PatchPlacement, cut, random_placement
+from CTSAM3DLib.training.augmentation import between_knots
+from CTSAM3DLib.training.sampling import PatchPlacement, cut, random_bend, random_placement
 
 SPACING = (3.0, 1.0, 0.8)
 
@@ -84,3 +85,35 @@ def test_spacing_is_the_length_of_a_step_in_mm() -> None:
         lengths.append(placement.spacing_mm)
     assert 1.5 <= min(lengths) < 2.0
     assert 3.3 < max(lengths) <= 4.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bent_patch_equals_scipy_and_labels_bend_alike(seed: int) -> None:
+    volume = _volume()
+    rng = np.random.default_rng(seed)
+    voxel = np.array([10.0, 20.0, 22.0])
+    placement, _ = random_placement(rng, voxel, SPACING, 16, (0.8, 1.5))
+    bend = random_bend(16, 1.5, torch.Generator().manual_seed(seed))
+    assert float(bend.abs().max()) > 1.0
+    patch = cut(
+        torch.tensor(volume), placement, nearest=False, fill=-1024.0, smooth=False, bend=bend
+    ).numpy()
+    at = np.indices((16, 16, 16)) + bend.numpy() - 8.0
+    at = np.einsum("ab,bdhw->adhw", placement.matrix, at) + placement.centre[:, None, None, None]
+    expected = ndimage.map_coordinates(volume, at, order=1, cval=np.nan)
+    inside = np.isfinite(expected)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(patch[inside], expected[inside], atol=0.1)
+    labels = (volume > 0).astype(np.float32)
+    found = cut(torch.tensor(labels), placement, nearest=True, fill=0.0, bend=bend).numpy()
+    nearest = ndimage.map_coordinates(labels, at, order=0, cval=0.0)
+    assert (found == nearest)[inside].mean() > 0.999
+
+
+def test_knots_are_interpolated_as_pytorch_does() -> None:
+    knots = torch.randn((2, 5, 4, 6), generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(
+        knots[None], [12, 9, 16], mode="trilinear", align_corners=True
+    )[0]
+    found = between_knots(knots, torch.Size([12, 9, 16]))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0.0)
