@@ -138,6 +138,14 @@ def next_clicks(target: Tensor, mask: Tensor, generator: torch.Generator) -> tup
         (B, 3) float32 voxels, KJI.
     Tensor
         (B,) int64: 1 positive where target was missed, 0 negative; -1 when there is no error.
+
+    Examples
+    --------
+    >>> target = torch.zeros(2, 16, 16, 16, dtype=torch.bool)
+    >>> target[:, 4:12, 4:12, 4:12] = True
+    >>> mask = torch.stack([target[0], torch.ones_like(target[0])])
+    >>> next_clicks(target, mask, torch.Generator())[1].tolist()
+    [-1, 0]
     """
     missed, excess = target & ~mask, mask & ~target
     score = torch.maximum(interior_scores(missed), interior_scores(excess))

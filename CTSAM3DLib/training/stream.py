@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 
 import numpy as np
@@ -69,7 +70,13 @@ def batches_from(
         Processes; 0 draws each batch when it is asked for.
     pin : bool
         For a card: hand over memory that it reads without a copy.
+
+    Yields
+    ------
+    Samples
+        One batch an iteration, in order.
     """
+    forks = "fork" in multiprocessing.get_all_start_methods()
     return iter(
         DataLoader(
             batches,
@@ -78,6 +85,7 @@ def batches_from(
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=AHEAD if workers else None,
-            multiprocessing_context="fork" if workers else None,
+            # Not on Windows; there each process gets a copy of the volumes.
+            multiprocessing_context="fork" if workers and forks else None,
         )
     )

@@ -18,9 +18,9 @@ pytest.importorskip("torch")
 
 # The Dice of the bundled model after one click, measured, less 0.1.
 LEAST_DICE = {
-    "totalsegmentator__abdomen_slab": {"liver": 0.66, "spleen": 0.81, "kidney_left": 0.56},
-    "lidc__chest": {"heart": 0.66, "aorta": 0.33},
-    "openkbp__pt_201": {"brainstem": 0.63, "mandible": 0.70},
+    "totalsegmentator__abdomen_slab": {"liver": 0.69, "spleen": 0.82, "kidney_left": 0.63},
+    "lidc__chest": {"heart": 0.64, "aorta": 0.37},
+    "openkbp__pt_201": {"brainstem": 0.66, "mandible": 0.72},
 }
 
 
