@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from CTSAM3DLib.network.card import read_card
@@ -54,11 +55,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1.0:
-        message = f"expected a share between 0 and 1, got {text}"
-        raise argparse.ArgumentTypeError(message)
-    return value
+    with suppress(ValueError):
+        if 0.0 < (value := float(text)) < 1.0:
+            return value
+    message = f"expected a share between 0 and 1, got {text}"
+    raise argparse.ArgumentTypeError(message)
 
 
 if __name__ == "__main__":

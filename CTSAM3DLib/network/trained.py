@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -129,7 +130,14 @@ def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
 
 
 def _load(path: Path, key: str) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if _is_script(path):
+        message = f"expected last.pt of a training run, got a bundle: {path}"
+        raise CheckpointError(message)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        message = f"expected a training checkpoint, got a file that is none: {path}"
+        raise CheckpointError(message) from error
     if key not in state or "config" not in state:
         message = (
             f"{path} is no training checkpoint: expected 'config' and {key!r}, got {list(state)}"

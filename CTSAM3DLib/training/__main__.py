@@ -56,7 +56,24 @@ def main(argv: list[str] | None = None) -> int:
                 "--segmenter", type=Path, help="bundle whose masks are learnt from"
             )
     args = parser.parse_args(argv)
+    if args.command == "run":
+        problem = _problem(args)
+        if problem:
+            parser.error(problem)
     return _pack(args) if args.command == "pack" else _run(args)
+
+
+def _problem(args: argparse.Namespace) -> str:
+    """Say what is wrong with settings that belong together; empty when nothing is."""
+    if args.workers < 0:
+        return f"--workers: expected 0 or more processes, got {args.workers}"
+    if args.workers and args.cpu_seconds < math.inf:
+        return "--cpu-seconds counts this process alone: expected --workers 0 with it"
+    if not 0.0 <= args.cooldown_share <= 1.0:
+        return f"--cooldown-share: expected a share from 0 to 1, got {args.cooldown_share}"
+    if args.cooldown_share and args.seconds == math.inf:
+        return "--cooldown-share is that of a time: expected --seconds as well"
+    return ""
 
 
 def _pack(args: argparse.Namespace) -> int:

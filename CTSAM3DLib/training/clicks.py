@@ -81,14 +81,14 @@ def first_click(target: Tensor, generator: torch.Generator) -> Tensor:
     Returns
     -------
     Tensor
-        (3,) float32 voxel, KJI.
+        (3,) float32 voxel, KJI, in main memory.
     """
     weight = interior_score(target).flatten().square() + 1e-6 * target.flatten().float()
     # What torch.multinomial does, at a tenth of its cost on a CPU.
     total = torch.cumsum(weight.double(), 0)
     share = torch.rand(1, generator=generator, device=target.device, dtype=torch.float64)
     index = torch.searchsorted(total, share * total[-1], right=True)
-    return _unravel(index.clamp_max(target.numel() - 1), target.shape)[0]
+    return _unravel(index.clamp_max(target.numel() - 1), target.shape)[0].cpu()
 
 
 def next_click(target: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -76,7 +76,8 @@ def batches_from(
     Samples
         One batch an iteration, in order.
     """
-    forks = "fork" in multiprocessing.get_all_start_methods()
+    # Elsewhere processes start anew, and the volumes are handed to them.
+    context = "fork" if workers and sys.platform == "linux" else None
     return iter(
         DataLoader(
             batches,
@@ -85,7 +86,6 @@ def batches_from(
             num_workers=workers,
             pin_memory=pin,
             prefetch_factor=AHEAD if workers else None,
-            # Not on Windows; there each process gets a copy of the volumes.
-            multiprocessing_context="fork" if workers and forks else None,
+            multiprocessing_context=context,
         )
     )

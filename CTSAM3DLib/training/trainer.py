@@ -48,8 +48,9 @@ class Trainer:
     device : torch.device or None
         Of the network; None for that of the data.
     workers : int
-        Processes that draw the batches; 0 draws them on the device of the data, in between. Either
-        way an iteration gets the same batch.
+        Processes that draw the batches, the data lying in main memory; 0 draws them in between, on
+        the device of the data. From main memory an iteration gets the same batch either way; a card
+        has other random numbers.
 
     Raises
     ------
@@ -158,13 +159,14 @@ class Trainer:
             Iterations between lines of the log and between checkpoints.
         most_cpu_seconds : float
             Ends earlier once the steps have cost this much processor time, to compare networks
-            at equal compute; counted over all resumptions.
+            at equal compute; counted over all resumptions, without processes that draw batches.
         most_seconds : float
-            Ends earlier after this time of this call.
+            Ends earlier after this time of this call; what it resumes from does not count.
         cooldown_share : float
             With `most_seconds`: the rates fall linearly to 0 over this last share of it, whatever
             number of iterations that will be.
         """
+        self.time_share = 1.0
         batches = SampleBatches(self.data, self.config)
         pin = self.workers > 0 and self.device.type == "cuda"
         stream = batches_from(batches, self.iteration, iterations, self.workers, pin)
@@ -200,6 +202,7 @@ class Trainer:
             {
                 **self.config.to_dict(),
                 "prior_probability": 0.0,
+                "bend_probability": 0.0,
                 "batch_size": 2,
                 "source_weights": {"human": 0.4, "machine": 0.6},
             }

@@ -27,9 +27,10 @@ from CTSAM3DLib.network.precision import exact_float32
 from CTSAM3DLib.network.torch_predictor import TorchPredictor
 from CTSAM3DLib.network.variants import L1
 from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.cross_patch import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.stream import SampleBatches
-from CTSAM3DLib.training.trainer import Trainer
+from CTSAM3DLib.training.trainer import Trainer, segmenter_of
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device: what needs a card is not tested here"
@@ -153,6 +154,14 @@ def test_training_on_a_card_learns(packed: Path, tmp_path: Path, workers: int) -
     trainer.run(40, log_every=10)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
+
+
+def test_the_cross_patch_predictor_learns_on_a_card(packed: Path, tmp_path: Path) -> None:
+    data = PackedData(packed, torch.device("cuda"))
+    trainer = CrossPatchTrainer(CONFIG, data, tmp_path, segmenter_of(CONFIG))
+    trainer.run(4, every=4)
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert np.isfinite(json.loads(line)["loss"])
 
 
 def test_a_step_hardly_waits_for_the_card(packed: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.network.__main__ import main
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.export import write_bundle
 from CTSAM3DLib.network.lite import LiteConfig
@@ -34,6 +35,19 @@ def test_wrong_checkpoints_are_named(model: PromptableModel, tmp_path: Path) -> 
     torch.save({"config": wrong, "average": model.segmenter.state_dict()}, path)
     with pytest.raises(CheckpointError, match="do not fit"):
         model_from_checkpoint(path)
+    write_bundle(model, path, half=False)
+    with pytest.raises(CheckpointError, match=r"expected last.pt of a training run, got a bundle"):
+        model_from_checkpoint(path)
+    path.write_text("{}")
+    with pytest.raises(CheckpointError, match="got a file that is none"):
+        model_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("share", ["abc", "1.0", "-1"])
+def test_a_share_that_is_none_is_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["last.pt", "models.json", "--card", "card.json", f"--share={share}"])
+    assert f"expected a share between 0 and 1, got {share}" in capsys.readouterr().err
 
 
 def test_the_mean_of_several_checkpoints(model: PromptableModel, tmp_path: Path) -> None:
