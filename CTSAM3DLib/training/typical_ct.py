@@ -155,14 +155,15 @@ def _means(table: TissueTable, rng: np.random.Generator, generator: torch.Genera
 def _shell(index: Tensor) -> Tensor:
     """Voxels with a neighbour of another value, the faces of the patch not counted."""
     values = F.pad(index.float()[None, None], [1] * 6, mode="replicate")[0, 0]
-    high = low = values
+    return _highest_around(values) != -_highest_around(-values)
+
+
+def _highest_around(values: Tensor) -> Tensor:
+    """Maximum of 3x3x3 voxels, without the border; faster than ``max_pool3d`` on a CPU."""
     for axis in range(3):
-        length = values.shape[axis] - 2
-        parts = [high.narrow(axis, step, length) for step in range(3)]
-        high = torch.maximum(torch.maximum(parts[0], parts[1]), parts[2])
-        parts = [low.narrow(axis, step, length) for step in range(3)]
-        low = torch.minimum(torch.minimum(parts[0], parts[1]), parts[2])
-    return high != low
+        low, middle, high = (values.narrow(axis, n, values.shape[axis] - 2) for n in range(3))
+        values = torch.maximum(torch.maximum(low, middle), high)
+    return values
 
 
 def _bone(
