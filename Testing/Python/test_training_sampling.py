@@ -18,12 +18,16 @@ def _volume() -> np.ndarray:
     return ndimage.gaussian_filter(noise, 1.5).astype(np.float32) * 5
 
 
+def _placement(seed: int) -> PatchPlacement:
+    """Place a patch of 16 voxels somewhere round the middle of the volume."""
+    voxel = np.array([10.0, 20.0, 22.0])
+    return random_placement(np.random.default_rng(seed), voxel, SPACING, 16, (0.8, 1.5))[0]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_linear_patch_equals_scipy_inside_the_volume(seed: int) -> None:
     volume = _volume()
-    rng = np.random.default_rng(seed)
-    voxel = np.array([10.0, 20.0, 22.0])
-    placement, _ = random_placement(rng, voxel, SPACING, 16, (0.8, 1.5))
+    placement = _placement(seed)
     patch = cut(torch.tensor(volume), placement, nearest=False, fill=-1024.0, smooth=False).numpy()
     offset = placement.centre - placement.matrix @ np.full(3, 8.0)
     expected = ndimage.affine_transform(
@@ -90,9 +94,7 @@ def test_spacing_is_the_length_of_a_step_in_mm() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_bent_patch_equals_scipy_and_labels_bend_alike(seed: int) -> None:
     volume = _volume()
-    rng = np.random.default_rng(seed)
-    voxel = np.array([10.0, 20.0, 22.0])
-    placement, _ = random_placement(rng, voxel, SPACING, 16, (0.8, 1.5))
+    placement = _placement(seed)
     bend = random_bend(16, 1.5, torch.Generator().manual_seed(seed))
     assert float(bend.abs().max()) > 1.0
     patch = cut(
