@@ -21,6 +21,7 @@ from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.pairs import Pair, draw_pair
 from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.stream import random_sources
 
 
 class CrossPatchTrainer:
@@ -67,9 +68,7 @@ class CrossPatchTrainer:
 
     def batch(self, data: PackedData, number: int) -> list[Pair]:
         """Draw the batch of an iteration; it depends on the seed and the number alone."""
-        rng = np.random.default_rng((self.config.seed, 7, number))
-        generator = torch.Generator(data.device)
-        generator.manual_seed(int(rng.integers(2**62)))
+        rng, generator = random_sources(data.device, self.config.seed, 7, number)
         return [
             draw_pair(data, self.config, rng, generator, self.segmenter)
             for _ in range(2 * self.config.batch_size)

@@ -17,19 +17,17 @@ from CTSAM3DLib.training.episodes import Samples, draw_samples
 AHEAD = 2
 
 
-def random_sources(
-    config: TrainConfig, iteration: int, device: torch.device
-) -> tuple[np.random.Generator, torch.Generator]:
-    """Return the random sources of an iteration; the seed and its number alone decide them.
+def random_sources(device: torch.device, *key: int) -> tuple[np.random.Generator, torch.Generator]:
+    """Return random sources that a key alone decides, such as the seed and an iteration.
 
     Examples
     --------
-    >>> one, _ = random_sources(TrainConfig(), 7, torch.device("cpu"))
-    >>> again, _ = random_sources(TrainConfig(), 7, torch.device("cpu"))
+    >>> one, _ = random_sources(torch.device("cpu"), 0, 7)
+    >>> again, _ = random_sources(torch.device("cpu"), 0, 7)
     >>> one.random() == again.random()
     True
     """
-    rng = np.random.default_rng((config.seed, iteration))
+    rng = np.random.default_rng(key)
     generator = torch.Generator(device)
     generator.manual_seed(int(rng.integers(2**62)))
     return rng, generator
@@ -51,7 +49,7 @@ class SampleBatches(Dataset[Samples]):
 
     def __getitem__(self, iteration: int) -> Samples:
         """Draw a batch, always the same one for an iteration."""
-        rng, generator = random_sources(self.config, iteration, self.data.device)
+        rng, generator = random_sources(self.data.device, self.config.seed, iteration)
         return draw_samples(self.data, self.config, rng, generator)
 
 

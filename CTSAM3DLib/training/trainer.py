@@ -122,7 +122,8 @@ class Trainer:
         if samples is None:
             samples = SampleBatches(self.data, self.config)[self.iteration]
         # Beyond the number of any batch: other draws than those of the batches.
-        rng, generator = random_sources(self.config, AFTER_DRAWING + self.iteration, self.device)
+        number = AFTER_DRAWING + self.iteration
+        rng, generator = random_sources(self.device, self.config.seed, number)
         episode = samples.episode(self.config, self.device)
         self.net.train()
         loss, scores = run_episode(self.net, episode, self.config, rng, generator)
