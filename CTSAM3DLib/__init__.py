@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from CTSAM3DLib.version import __version__
+
 if TYPE_CHECKING:
     from CTSAM3DLib.api import open_session
     from CTSAM3DLib.errors import (
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from CTSAM3DLib.session import InteractiveSession
     from CTSAM3DLib.volume import MaskUpdate, Volume
     from CTSAM3DLib.volume_io import read_volume
-
-__version__ = "0.1.0"
 
 _HOME = {
     "BundleError": "errors",

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib import __version__
 from CTSAM3DLib.atomic_file import write_text_atomically
 from CTSAM3DLib.batch_table import BatchCase
 from CTSAM3DLib.case import Case, LoadedModel, run_case
 from CTSAM3DLib.grow_mode import GrowMode
 from CTSAM3DLib.report import now, versions, write_report
+from CTSAM3DLib.version import __version__
 
 ModelSource = Callable[[str], LoadedModel]
 """Gives the loaded model for a device; the batch asks once for each device."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 
-from CTSAM3DLib import __version__
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.version import __version__
 
 FAILURE = 2
 INTERRUPTED = 130

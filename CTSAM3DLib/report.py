@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib import __version__
 from CTSAM3DLib.atomic_file import write_text_atomically
 from CTSAM3DLib.model_manifest import ModelEntry
 from CTSAM3DLib.segmentation import SegmentationResult
+from CTSAM3DLib.version import __version__
 
 _PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "matplotlib")
 

@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
     >>> sorted(versions())[:2]
     ['SimpleITK', 'ct-sam3d']
     """
-    from CTSAM3DLib import __version__
+    from CTSAM3DLib.version import __version__
 
     found = {"python": platform.python_version(), "ct-sam3d": __version__}
     for package in _PACKAGES:
