@@ -25,14 +25,14 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("CTSAM3DLib") is None:  # a checkout: the library lies one level up
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from CTSAM3DModuleLib.console_methods import ConsoleMethods
-from CTSAM3DModuleLib.controller import ClickController
-from CTSAM3DModuleLib.panel_nodes import default_volume
-from CTSAM3DModuleLib.panel_sections import Panel
+from CTSAM3DModuleLib.editing.requests import ClickController
+from CTSAM3DModuleLib.panel.nodes import default_volume
+from CTSAM3DModuleLib.panel.panel import Panel
+from CTSAM3DModuleLib.scripting.methods import ConsoleMethods
 
-from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.io.terminology import TERM_FILE
 from CTSAM3DLib.resources import resource_path
-from CTSAM3DLib.terminology import TERM_FILE
 
 DRAIN_INTERVAL_MS = 15
 LINGER_S = 0.010

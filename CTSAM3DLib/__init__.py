@@ -31,13 +31,13 @@ if TYPE_CHECKING:
         SegmentationFileError,
         VolumeError,
     )
-    from CTSAM3DLib.geometry import BoundingBox, Geometry
-    from CTSAM3DLib.hu_check import hu_warning
-    from CTSAM3DLib.prompts import Click, ClickHistory
+    from CTSAM3DLib.geometry.grid import BoundingBox, Geometry
+    from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+    from CTSAM3DLib.io.hounsfield import hu_warning
+    from CTSAM3DLib.io.image import read_volume
+    from CTSAM3DLib.prompts.click import Click, ClickHistory
     from CTSAM3DLib.segmentation import SegmentationResult, segment
-    from CTSAM3DLib.session import InteractiveSession
-    from CTSAM3DLib.volume import MaskUpdate, Volume
-    from CTSAM3DLib.volume_io import read_volume
+    from CTSAM3DLib.session.session import InteractiveSession
 
 _HOME = {
     "BundleError": "errors",
@@ -52,16 +52,16 @@ _HOME = {
     "VolumeError": "errors",
     "BoundingBox": "geometry",
     "Geometry": "geometry",
-    "hu_warning": "hu_check",
+    "hu_warning": "io",
     "Click": "prompts",
     "ClickHistory": "prompts",
     "SegmentationResult": "segmentation",
     "segment": "segmentation",
     "InteractiveSession": "session",
     "open_session": "api",
-    "MaskUpdate": "volume",
-    "Volume": "volume",
-    "read_volume": "volume_io",
+    "MaskUpdate": "geometry",
+    "Volume": "geometry",
+    "read_volume": "io",
 }
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from CTSAM3DLib.cli import main
+from CTSAM3DLib.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 
 from CTSAM3DLib.errors import BundleError
-from CTSAM3DLib.grow_mode import GrowMode
-from CTSAM3DLib.memory_estimate import memory_warning
-from CTSAM3DLib.predictor import Predictor
-from CTSAM3DLib.session import InteractiveSession
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.memory import memory_warning
+from CTSAM3DLib.session.session import InteractiveSession
 
 
 def open_session(
@@ -69,7 +69,7 @@ def open_session(
     """
     mode = GrowMode.of(grow)
     if model is None or isinstance(model, (str, Path)):
-        from CTSAM3DLib.network.torch_predictor import load_predictor
+        from CTSAM3DLib.bundles.predictor import load_predictor
 
         model = load_predictor(model, device)
     if not _is_predictor(model):

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.api import open_session
-from CTSAM3DLib.clicks_io import history_from_points
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
-from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.grow_mode import GrowMode
-from CTSAM3DLib.predictor import ModelSettings, Predictor, notices_of
-from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.segmentation_io import write_segmentation
-from CTSAM3DLib.segments import RegionMask, Segment
-from CTSAM3DLib.session import InteractiveSession
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.clicks import history_from_points
+from CTSAM3DLib.io.segment import RegionMask, Segment
+from CTSAM3DLib.io.segmentation import write_segmentation
+from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
+from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.session import InteractiveSession
 
 Progress = Callable[[str, int, int], None]
 """Called after each structure with its name, how many are done, and how many there are."""
@@ -150,7 +150,7 @@ def segment(
 
     Examples
     --------
-    >>> from CTSAM3DLib.geometry import Geometry
+    >>> from CTSAM3DLib.geometry.grid import Geometry
     >>> volume = Volume(np.zeros((8, 8, 8), np.int16), Geometry(np.eye(4), (8, 8, 8)))
     >>> segment(volume, {"liver": {"negative": [[1, 2, 3]]}})
     Traceback (most recent call last):

@@ -25,8 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NEEDS_SLICER = (
     REPOSITORY / "Testing" / "MRML",
     REPOSITORY / "Testing" / "Slicer",
-    REPOSITORY / "CTSAM3DLib" / "slicer_adapter",
-    REPOSITORY / "CTSAM3DLib" / "slicer_adapter.py",
+    REPOSITORY / "CTSAM3DLib" / "mrml",
 )
 
 SESSION = pytest.StashKey[pytest.Session]()

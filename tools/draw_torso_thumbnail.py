@@ -15,8 +15,8 @@ from matplotlib.image import imsave
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from CTSAM3DLib.io.terminology import colour  # noqa: E402
 from CTSAM3DLib.phantom import torso_phantom  # noqa: E402
-from CTSAM3DLib.terminology import colour  # noqa: E402
 
 WIDTH, HEIGHT = 260, 280
 SPACING_MM = 2.0

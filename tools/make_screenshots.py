@@ -52,7 +52,7 @@ class Studio:
     def __init__(self, window: Any) -> None:
         import slicer
 
-        from CTSAM3DLib.clicks_io import read_clicks
+        from CTSAM3DLib.io.clicks import read_clicks
         from CTSAM3DLib.phantom import torso_phantom
 
         self._window = window
@@ -75,7 +75,7 @@ class Studio:
         case = SegmentationCase(self.volume)
         segmentation = case.segmentation.GetSegmentation()
         segmentation.RemoveAllSegments()
-        from CTSAM3DLib.slicer_adapter import add_segment
+        from CTSAM3DLib.mrml import add_segment
 
         segment_id = add_segment(case.segmentation, name)
         slicer.util.setSliceViewerLayers(background=self.volume, fit=True)

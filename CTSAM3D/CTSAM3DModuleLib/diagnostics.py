@@ -11,8 +11,8 @@ import numpy as np
 import slicer
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.model_store import ModelStore, resolve_model
-from CTSAM3DLib.slicer_adapter.frames import geometry_from_node
+from CTSAM3DLib.models.store import ModelStore, resolve_model
+from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.version import __version__
 from CTSAM3DModuleLib.torch_setup import TorchState
 

@@ -9,7 +9,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.panel_choice import AUTO, models
+from CTSAM3DModuleLib.panel.choice import AUTO, models
 
 ROI = "ROI"
 DEFAULT = "default"

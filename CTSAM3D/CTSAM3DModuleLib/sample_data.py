@@ -10,13 +10,13 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.clicks_io import read_clicks
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.terminology import colour, find
+from CTSAM3DLib.mrml import world_from_click
+from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
-from CTSAM3DLib.slicer_adapter import world_from_click
-from CTSAM3DLib.slicer_adapter.frames import geometry_from_node
-from CTSAM3DLib.terminology import colour, find
-from CTSAM3DLib.volume import Volume
 
 CATEGORY = "CT-SAM3D"
 TORSO = "CTSAM3DTorso"
@@ -115,7 +115,7 @@ def add_volume(volume: Volume, name: str) -> Any:
 def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     """Add the clicks of a file as point lists, one for each structure.
 
-    Read back by `CTSAM3DLib.markups.clicks_from_markups`, they give the same clicks in the same
+    Read back by `CTSAM3DLib.io.markups.clicks_from_markups`, they give the same clicks in the same
     order.
 
     Parameters

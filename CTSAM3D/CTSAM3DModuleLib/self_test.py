@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.metrics import dice
+from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.mrml import read_segment
 from CTSAM3DLib.phantom import torso_phantom
-from CTSAM3DLib.predictor import ModelSettings
-from CTSAM3DLib.slicer_adapter import read_segment
-from CTSAM3DLib.terminology import find
-from CTSAM3DModuleLib.console_clicks import segment_named
 from CTSAM3DModuleLib.sample_data import TorsoSource
+from CTSAM3DModuleLib.scripting.clicks import segment_named
 
 STRUCTURES = ("liver", "lung_right")
 LEAST_DICE = 0.6

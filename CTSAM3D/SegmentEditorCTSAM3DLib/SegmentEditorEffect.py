@@ -7,14 +7,14 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from CTSAM3DModuleLib.editor_node import keep_other_segments, segment_events
+from CTSAM3DModuleLib.editing.editor import ClickEditor
+from CTSAM3DModuleLib.editing.editor_node import keep_other_segments, segment_events
+from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
-from CTSAM3DModuleLib.interaction import ClickEditor
-from CTSAM3DModuleLib.targets import EditTarget
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine import ModelChoice
+from CTSAM3DLib.engine.engine import ModelChoice
 
 NAME = "CT-SAM3D"
 HOVER_MS = 200

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from CTSAM3DLib.prompts import Click
-    from CTSAM3DLib.volume import Volume
+    from CTSAM3DLib.geometry.volume import Volume
+    from CTSAM3DLib.prompts.click import Click
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 from scipy import ndimage
 
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
-from CTSAM3DLib.volume_io import read_volume
+from CTSAM3DLib.io.image import read_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from CTSAM3DLib.volume import Volume
+    from CTSAM3DLib.geometry.volume import Volume
 
 _FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
 

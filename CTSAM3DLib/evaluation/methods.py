@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
-from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.session import InteractiveSession
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.session.session import InteractiveSession
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from CTSAM3DLib.predictor import Predictor
-    from CTSAM3DLib.volume import Volume
+    from CTSAM3DLib.geometry.volume import Volume
+    from CTSAM3DLib.models.contract import Predictor
 
 MODEL = "model"
 """Name of the method that is our model in its interactive session."""

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from CTSAM3DLib.atomic_file import written_atomically
 from CTSAM3DLib.evaluation.summary import (
     QUALITIES,
     WORSE_BY,
@@ -19,12 +18,13 @@ from CTSAM3DLib.evaluation.summary import (
     rows_of,
     steadiness_of,
 )
+from CTSAM3DLib.io.safe_write import written_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from CTSAM3DLib.evaluation.noc import ClickProtocol
+    from CTSAM3DLib.evaluation.protocol import ClickProtocol
 
 _PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "slicer-core", "vtk", "scikit-image")
 

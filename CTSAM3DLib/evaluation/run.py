@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from CTSAM3DLib.evaluation.cases import load_case, structures_of
-from CTSAM3DLib.evaluation.noc import replay, simulate
+from CTSAM3DLib.evaluation.protocol import replay, simulate
 from CTSAM3DLib.evaluation.summary import Result
-from CTSAM3DLib.roi import choose_spacing_mm
+from CTSAM3DLib.session.patches import choose_spacing_mm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from CTSAM3DLib.evaluation.cases import Case, Structure
     from CTSAM3DLib.evaluation.methods import Method
-    from CTSAM3DLib.evaluation.noc import ClickProtocol, Trace
-    from CTSAM3DLib.predictor import ModelSettings
-    from CTSAM3DLib.volume import Volume
+    from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
+    from CTSAM3DLib.geometry.volume import Volume
+    from CTSAM3DLib.models.contract import ModelSettings
 
 _USUAL_PATCH = (64, 2.0, (1.5, 4.0))  # voxels, default spacing, range; when no model runs
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CTSAM3DLib.geometry import BoundingBox
+from CTSAM3DLib.geometry.grid import BoundingBox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from CTSAM3DLib.prompts import Click
-    from CTSAM3DLib.volume import Volume
+    from CTSAM3DLib.geometry.volume import Volume
+    from CTSAM3DLib.prompts.click import Click
 
 FOREGROUND, BACKGROUND = 1, 2
 

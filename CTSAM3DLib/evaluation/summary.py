@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from CTSAM3DLib.evaluation.noc import ClickProtocol, Trace
+    from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
 
 QUALITIES = (0.80, 0.85, 0.90)
 """Dice values whose number of clicks is counted."""

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from CTSAM3DLib.network.prompt_norm import NormWeights, modulate_rows
-from CTSAM3DLib.network.prompt_plan import plan_prompt
+from CTSAM3DLib.network.fast.prompt_norm import NormWeights, modulate_rows
+from CTSAM3DLib.network.fast.prompt_plan import plan_prompt
+from CTSAM3DLib.network.fast.rows import bias_of, convolve_rows, normalise_rows, to_maps
 from CTSAM3DLib.network.resize import resize_prompt
-from CTSAM3DLib.network.rows import bias_of, convolve_rows, normalise_rows, to_maps
 
 
 class ResidualBlock(nn.Module):
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         return F.leaky_relu(y + self.shortcut(x), 0.1)
 
     def forward_rows(self, rows: Tensor) -> Tensor:
-        """`forward` on rows (D, H, W, in), see `CTSAM3DLib.network.rows`."""
+        """`forward` on rows (D, H, W, in), see `CTSAM3DLib.network.fast.rows`."""
         y = convolve_rows(rows, self.conv0.weight, self.conv0.bias, False, self.stride)
         y = normalise_rows(y, self.norm0.weight, self.norm0.bias)[0]
         y = F.leaky_relu(y, 0.1, inplace=True)
@@ -95,7 +95,7 @@ class PSAPBlock(nn.Module):
         return out
 
     def forward_rows(self, rows: Tensor, prompt: Tensor) -> Tensor:
-        """`forward` on rows (D, H, W, C), see `CTSAM3DLib.network.rows`."""
+        """`forward` on rows (D, H, W, C), see `CTSAM3DLib.network.fast.rows`."""
         plan = plan_prompt(prompt)
         weight, bias = self.prompt.weight, bias_of(self.prompt.bias)
         first = norm_weights(

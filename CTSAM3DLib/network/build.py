@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.network.continuation import ContinuationPredictor
-from CTSAM3DLib.network.controls import ConcatSegmenter
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.model import PromptableModel
-from CTSAM3DLib.network.official import OfficialSegmenter
-from CTSAM3DLib.network.variants import OfficialConfig
-from CTSAM3DLib.predictor import ModelSettings
+from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
+from CTSAM3DLib.network.official.sizes import OfficialConfig
+from CTSAM3DLib.network.segmenters import ConcatSegmenter
 
 LITE_WINDOWS_HU = ((-160.0, 240.0), (-1024.0, 1400.0))
 OFFICIAL_WINDOW_HU = ((-125.0, 225.0),)
@@ -82,7 +82,7 @@ def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
     Parameters
     ----------
     config : OfficialConfig
-        One of `CTSAM3DLib.network.variants`.
+        One of `CTSAM3DLib.network.official.sizes`.
     model_id : str
         Name of the model.
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from CTSAM3DLib.network.blocks import PSAPBlock, ResidualBlock, prompt_pyramid
-from CTSAM3DLib.network.mask_fold import head_rows, upscale_rows
-from CTSAM3DLib.network.prompt_plan import prompt_box
-from CTSAM3DLib.network.rows import (
+from CTSAM3DLib.network.fast.mask_fold import head_rows, upscale_rows
+from CTSAM3DLib.network.fast.prompt_plan import prompt_box
+from CTSAM3DLib.network.fast.rows import (
     bias_of,
     convolve_rows,
     normalise_rows,

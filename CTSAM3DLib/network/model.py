@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from CTSAM3DLib.network.click_maps import render_clicks
-from CTSAM3DLib.predictor import ModelSettings
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.network.prompt_maps import render_clicks
 
 # Outputs are cut here: beyond it a sigmoid is 0 or 1 in float32, and half precision stays finite.
 LOGIT_LIMIT = 20.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.geometry.grid import Geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

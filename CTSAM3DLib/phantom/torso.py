@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.phantom.abdomen import draw_abdomen
 from CTSAM3DLib.phantom.canvas import Canvas
 from CTSAM3DLib.phantom.chest import diaphragm_z, draw_chest
 from CTSAM3DLib.phantom.tissue import TISSUE_HU, Tissue
 from CTSAM3DLib.phantom.wall import draw_spine, draw_wall
-from CTSAM3DLib.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

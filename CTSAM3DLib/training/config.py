@@ -37,7 +37,7 @@ class TrainConfig:
         How often a kind of target is drawn: ``human``, ``machine``, ``synthetic``, ``pseudo``.
     typical_synthesis : float
         Share of CT made from label maps that has the HU of its anatomies
-        (`CTSAM3DLib.training.typical_ct`); the rest has random contrasts.
+        (`CTSAM3DLib.training.synthesis`); the rest has random contrasts.
     bend_probability : float
         Share of patches that are bent smoothly, image and target alike.
     most_bend_voxels : float
@@ -49,7 +49,7 @@ class TrainConfig:
     prior_probability : float
         Share of samples that start from a partly right previous mask.
     architecture : str
-        ``psap``, or a control: see `CTSAM3DLib.network.controls.build_segmenter`.
+        ``psap``, or a control: see `CTSAM3DLib.network.segmenters.build_segmenter`.
     prompt_resize : str
         ``max``, ``area`` or ``trilinear``.
     widths, hidden

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from CTSAM3DLib.training.typical_ct import TissueTable, tissue_table
+from CTSAM3DLib.training.synthesis import TissueTable, tissue_table
 
 BONE = re.compile(
     r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone"

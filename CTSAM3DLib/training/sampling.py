@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.training.augmentation import between_knots
+from CTSAM3DLib.training.intensity import between_knots
 
 AIR_HU = -1024.0
 # Knots of a random bend along an axis: bumps of some 13 voxels in a patch of 64.

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from CTSAM3DLib.network.controls import Segmenter, build_segmenter
-from CTSAM3DLib.network.trained import fill_from_bundle
+from CTSAM3DLib.bundles.from_training import fill_from_bundle
+from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, Samples, draw_samples, run_episode

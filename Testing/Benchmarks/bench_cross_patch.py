@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from measuring import best_ms, hardware, table
 
+from CTSAM3DLib.bundles.export import write_bundle
+from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.network.build import build_lite, build_official
-from CTSAM3DLib.network.export import write_bundle
 from CTSAM3DLib.network.model import PromptableModel
-from CTSAM3DLib.network.torch_predictor import TorchPredictor
-from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
+from CTSAM3DLib.network.official.sizes import L1, OFFICIAL_VARIANTS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
 from random_weights import with_random_weights

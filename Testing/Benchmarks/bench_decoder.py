@@ -23,13 +23,13 @@ import torch
 from measuring import PeakMemory, best_ms
 from torch import Tensor, nn
 
-from CTSAM3DLib.network.click_maps import render_clicks
-from CTSAM3DLib.network.controls import ConcatSegmenter
+from CTSAM3DLib.bundles.precision import computes_bfloat16
+from CTSAM3DLib.network.fast.rows import arrange_weights
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
-from CTSAM3DLib.network.official import OfficialSegmenter
-from CTSAM3DLib.network.precision import computes_bfloat16
-from CTSAM3DLib.network.rows import arrange_weights
-from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
+from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
+from CTSAM3DLib.network.official.sizes import L1, OFFICIAL_VARIANTS
+from CTSAM3DLib.network.prompt_maps import render_clicks
+from CTSAM3DLib.network.segmenters import ConcatSegmenter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
 from random_weights import with_random_weights

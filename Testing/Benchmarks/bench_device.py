@@ -25,13 +25,13 @@ from measuring import RESULTS, best_ms, hardware, table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from CTSAM3DLib.bundles.export import write_bundle
+from CTSAM3DLib.bundles.precision import computes_bfloat16, exact_float32
+from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
 from CTSAM3DLib.network.build import build_lite, build_official
-from CTSAM3DLib.network.export import write_bundle
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.network.model import PromptableModel
-from CTSAM3DLib.network.precision import computes_bfloat16, exact_float32
-from CTSAM3DLib.network.torch_predictor import TorchPredictor, resolve_device
-from CTSAM3DLib.network.variants import L1, OFFICIAL_VARIANTS
+from CTSAM3DLib.network.official.sizes import L1, OFFICIAL_VARIANTS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Python"))
 from random_weights import with_random_weights

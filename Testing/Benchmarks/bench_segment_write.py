@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 from measuring import RESULTS, SPACING_MM, generated_ct, hardware, seconds_of, table
 
-from CTSAM3DLib.predictor import Predictor
+from CTSAM3DLib.models.contract import Predictor
 from Testing import HeadlessSlicer
 
 SHAPE, QUICK_SHAPE = (400, 512, 512), (48, 64, 64)
@@ -62,9 +62,11 @@ class Clock:
     @contextmanager
     def watching(self, controller: Any) -> Iterator[None]:
         """Time the parts of writing an answer."""
-        from CTSAM3DModuleLib import answering, memory, targets
+        from CTSAM3DModuleLib.editing import answering
+        from CTSAM3DModuleLib.editing import fingerprints as memory
+        from CTSAM3DModuleLib.editing import target as targets
 
-        from CTSAM3DLib.slicer_adapter import writing
+        from CTSAM3DLib.mrml import writing
 
         plan, known = writing._Plan, memory.MaskMemory
         save = self.timed("undo", controller.save_for_undo)
@@ -108,7 +110,7 @@ class Workplace:
 
     def target(self, name: str) -> Any:
         """Return a new, empty segment as the target of clicks."""
-        from CTSAM3DModuleLib.targets import EditTarget
+        from CTSAM3DModuleLib.editing.target import EditTarget
 
         self.segmentation.GetSegmentation().AddEmptySegment(name, name)
         return EditTarget(self.segmentation, name, self.volume, self.node)

@@ -30,13 +30,13 @@ from measuring import (
     table,
 )
 
-from CTSAM3DLib.bounding_box import BoundingBox
-from CTSAM3DLib.geometry import model_grid
-from CTSAM3DLib.network.torch_predictor import load_predictor
-from CTSAM3DLib.predictor import Predictor
-from CTSAM3DLib.resampling import extract_patch, sample_on_volume
-from CTSAM3DLib.session import InteractiveSession
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.bundles.predictor import load_predictor
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import model_grid
+from CTSAM3DLib.geometry.resampling import extract_patch, sample_on_volume
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.session.session import InteractiveSession
 
 ORGAN_MM = (45.0, 45.0, 150.0)
 SIZES = [(128,) * 3, (256,) * 3, (200, 512, 512), (400, 512, 512), (800, 512, 512)]

@@ -19,17 +19,17 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.bounding_box import BoundingBox
-from CTSAM3DLib.click_simulation import next_click
+from CTSAM3DLib.bundles.predictor import load_predictor
 from CTSAM3DLib.evaluation.cases import Case, find_cases, load_case
-from CTSAM3DLib.grow_mode import GrowMode
-from CTSAM3DLib.metrics import dice
-from CTSAM3DLib.network.torch_predictor import load_predictor
-from CTSAM3DLib.predictor import Predictor
-from CTSAM3DLib.resampling import volume_bbox_of_grid_bbox
-from CTSAM3DLib.roi import MARGIN_FRACTION
-from CTSAM3DLib.session import InteractiveSession
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.evaluation.simulated_user import next_click
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.patches import MARGIN_FRACTION
+from CTSAM3DLib.session.session import InteractiveSession
 
 FIRST_CLICKS = (1, 3)
 GOALS = (0.85, 0.9)

@@ -11,8 +11,8 @@ from time import perf_counter
 
 import numpy as np
 
-from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPACING_MM = (0.7, 0.7, 1.0)

@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from CTSAM3DLib.bundles.export import write_bundle
+from CTSAM3DLib.bundles.from_training import model_from_checkpoint
+from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.evaluation.cases import find_cases
 from CTSAM3DLib.evaluation.methods import ModelMethod
-from CTSAM3DLib.evaluation.noc import ClickProtocol
+from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.summary import Result, rows_of
-from CTSAM3DLib.network.export import write_bundle
-from CTSAM3DLib.network.torch_predictor import TorchPredictor
-from CTSAM3DLib.network.trained import model_from_checkpoint
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.trainer import Trainer

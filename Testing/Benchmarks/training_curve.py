@@ -22,9 +22,9 @@ import torch
 from measuring import table
 from run_ablations import scores
 
-from CTSAM3DLib.evaluation.noc import ClickProtocol
+from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.summary import Result, rows_of
-from CTSAM3DLib.network.torch_predictor import TorchPredictor
 
 CLICKS = (1, 3, 5)
 PROTOCOL = ClickProtocol(max_clicks=max(CLICKS), checkpoints=CLICKS)

@@ -15,13 +15,13 @@ from CTSAM3DLib.errors import (  # noqa: E402
     NodeError,
     VolumeError,
 )
-from CTSAM3DLib.slicer_adapter.clicks import (  # noqa: E402
+from CTSAM3DLib.mrml.clicks import (  # noqa: E402
     click_from_control_point,
     click_from_world_ras,
     clicks_from_markups_node,
     world_from_click,
 )
-from CTSAM3DLib.slicer_adapter.volumes import volume_from_node  # noqa: E402
+from CTSAM3DLib.mrml.volumes import volume_from_node  # noqa: E402
 from Testing.MRML.mrml_scene import rigid  # noqa: E402
 
 OBLIQUE_LEFT_HANDED = rigid((1, 2, 3), 25, (10, -20, 30)) @ np.diag([-0.8, 0.9, 2.5, 1])

@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import GeometryError, NodeError  # noqa: E402
-from CTSAM3DLib.slicer_adapter.frames import (  # noqa: E402
+from CTSAM3DLib.mrml.frames import (  # noqa: E402
     array_from_matrix,
     linear_matrix_between,
     matrix_from_array,

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from strategies import boxes_near, geometries
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from CTSAM3DLib.geometry import Geometry, model_grid
-from CTSAM3DLib.volume_io import read_volume
+from CTSAM3DLib.geometry.grid import Geometry, model_grid
+from CTSAM3DLib.io.image import read_volume
 
 
 def _array(matrix: vtk.vtkMatrix4x4) -> NDArray[np.float64]:

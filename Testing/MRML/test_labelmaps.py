@@ -7,8 +7,9 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
-from CTSAM3DLib.geometry import BoundingBox  # noqa: E402
-from CTSAM3DLib.slicer_adapter.labelmaps import (  # noqa: E402
+from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
+from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.mrml.labelmaps import (  # noqa: E402
     box_of,
     boxed,
     lattice_of,
@@ -18,7 +19,6 @@ from CTSAM3DLib.slicer_adapter.labelmaps import (  # noqa: E402
     tight,
     voxels_of,
 )
-from CTSAM3DLib.volume import MaskUpdate  # noqa: E402
 from Testing.MRML.mrml_scene import rigid  # noqa: E402
 
 OBLIQUE_LEFT_HANDED = rigid((1, 2, 3), 25, (10, -20, 30)) @ np.diag([-0.8, 0.9, 2.5, 1])

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from CTSAM3DLib.clicks_io import read_clicks
-from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.prompts import CLICKS_TAG, Click, ClickHistory, volume_id_from_json
-from CTSAM3DLib.segmentation_io import (
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.segmentation import (
     RegionMask,
     Segment,
     read_segmentation,
     write_segmentation,
 )
-from CTSAM3DLib.terminology import terminology_entry
+from CTSAM3DLib.io.terminology import terminology_entry
+from CTSAM3DLib.prompts.click import CLICKS_TAG, Click, ClickHistory, volume_id_from_json
 
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")

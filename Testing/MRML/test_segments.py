@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import NodeError, VolumeError  # noqa: E402
-from CTSAM3DLib.slicer_adapter.segments import (  # noqa: E402
+from CTSAM3DLib.mrml.segments import (  # noqa: E402
     add_segment,
     check_binary_labelmap,
     prepare_segmentation,

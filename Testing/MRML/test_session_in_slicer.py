@@ -9,8 +9,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 
 from fake_predictor import BallPredictor  # noqa: E402
 
-from CTSAM3DLib.session import InteractiveSession  # noqa: E402
-from CTSAM3DLib.slicer_adapter import (  # noqa: E402
+from CTSAM3DLib.mrml import (  # noqa: E402
     SegmentTarget,
     add_segment,
     click_from_control_point,
@@ -19,6 +18,7 @@ from CTSAM3DLib.slicer_adapter import (  # noqa: E402
     volume_from_node,
     write_segment,
 )
+from CTSAM3DLib.session.session import InteractiveSession  # noqa: E402
 from Testing.MRML.mrml_scene import rigid, sorted_points, world_voxels  # noqa: E402
 
 OBLIQUE_LEFT_HANDED = rigid((1, 2, 3), 25, (10, -20, 30)) @ np.diag([-1.5, 1.6, 2.5, 1])

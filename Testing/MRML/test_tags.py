@@ -8,21 +8,21 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
 from CTSAM3DLib.errors import ClicksFileError, NodeError  # noqa: E402
-from CTSAM3DLib.prompts import (  # noqa: E402
-    CLICKS_TAG,
-    Click,
-    ClickHistory,
-    volume_id_from_json,
-)
-from CTSAM3DLib.slicer_adapter.segments import add_segment  # noqa: E402
-from CTSAM3DLib.slicer_adapter.tags import (  # noqa: E402
+from CTSAM3DLib.mrml.segments import add_segment  # noqa: E402
+from CTSAM3DLib.mrml.tags import (  # noqa: E402
     clicks_text,
     describe_segment,
     get_clicks,
     set_clicks,
 )
-from CTSAM3DLib.slicer_adapter.volumes import volume_identity  # noqa: E402
-from CTSAM3DLib.slicer_adapter.writing import write_segment  # noqa: E402
+from CTSAM3DLib.mrml.volumes import volume_identity  # noqa: E402
+from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
+from CTSAM3DLib.prompts.click import (  # noqa: E402
+    CLICKS_TAG,
+    Click,
+    ClickHistory,
+    volume_id_from_json,
+)
 from Testing.MRML.cases import NEIGHBOUR, NEW, Case  # noqa: E402
 from Testing.MRML.mrml_scene import world_voxels  # noqa: E402
 

@@ -11,13 +11,13 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import GeometryError, VolumeError  # noqa: E402
-from CTSAM3DLib.slicer_adapter.volumes import (  # noqa: E402
+from CTSAM3DLib.geometry.volume import Volume  # noqa: E402
+from CTSAM3DLib.mrml.volumes import (  # noqa: E402
     ct_warning,
     looks_like_ct,
     volume_from_node,
     volume_identity,
 )
-from CTSAM3DLib.volume import Volume  # noqa: E402
 from Testing.MRML.mrml_scene import rigid  # noqa: E402
 
 OBLIQUE_LEFT_HANDED = rigid((1, 2, 3), 25, (10, -20, 30)) @ np.diag([-0.8, 0.9, 2.5, 1])

@@ -11,10 +11,10 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import NodeError  # noqa: E402
-from CTSAM3DLib.geometry import BoundingBox  # noqa: E402
-from CTSAM3DLib.slicer_adapter.segments import SegmentTarget, prepare_segmentation  # noqa: E402
-from CTSAM3DLib.slicer_adapter.writing import write_segment  # noqa: E402
-from CTSAM3DLib.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
+from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.mrml.segments import SegmentTarget, prepare_segmentation  # noqa: E402
+from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     CONTAINER,
     EDITOR,

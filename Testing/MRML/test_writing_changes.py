@@ -7,16 +7,16 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
-from CTSAM3DLib.geometry import BoundingBox  # noqa: E402
-from CTSAM3DLib.slicer_adapter.labelmaps import (  # noqa: E402
+from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
+from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.mrml.labelmaps import (  # noqa: E402
     box_of,
     stored_box,
     stored_mask,
     stored_part,
 )
-from CTSAM3DLib.slicer_adapter.segments import mask_digest  # noqa: E402
-from CTSAM3DLib.slicer_adapter.writing import _Plan, write_segment  # noqa: E402
-from CTSAM3DLib.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.mrml.segments import mask_digest  # noqa: E402
+from CTSAM3DLib.mrml.writing import _Plan, write_segment  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     EDITOR,
     OLD,
@@ -119,5 +119,5 @@ def test_the_digest_sees_every_voxel(mrml, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(seen) == 4
     write_segment(case.target, OLD)
     assert mask_digest(case.segmentation, "organ") in seen
-    monkeypatch.setattr("CTSAM3DLib.slicer_adapter.labelmaps._SLAB", 3)
+    monkeypatch.setattr("CTSAM3DLib.mrml.labelmaps._SLAB", 3)
     assert stored_box(case.segmentation, "organ")[1] == bounds(OLD)

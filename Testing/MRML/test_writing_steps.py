@@ -8,10 +8,10 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
 from CTSAM3DLib.errors import NodeError, VolumeError  # noqa: E402
-from CTSAM3DLib.geometry import BoundingBox  # noqa: E402
-from CTSAM3DLib.slicer_adapter.tags import clicks_text, get_clicks  # noqa: E402
-from CTSAM3DLib.slicer_adapter.writing import write_segment  # noqa: E402
-from CTSAM3DLib.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
+from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
+from CTSAM3DLib.mrml.tags import clicks_text, get_clicks  # noqa: E402
+from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     EDIT,
     NEW,

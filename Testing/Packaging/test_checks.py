@@ -64,7 +64,7 @@ def test_clean_and_binary_files_pass(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "lines"), [("a.py", 350), ("a.txt", 351), ("CTSAM3DLib/session.py", 351)]
+    ("name", "lines"), [("a.py", 350), ("a.txt", 351), ("CTSAM3DLib/session/session.py", 351)]
 )
 def test_file_that_is_short_no_python_or_listed_passes(
     tmp_path: Path, name: str, lines: int

@@ -9,7 +9,7 @@ import clicks_from_labels
 import numpy as np
 import pytest
 
-from CTSAM3DLib.clicks_io import read_clicks
+from CTSAM3DLib.io.clicks import read_clicks
 
 sitk = pytest.importorskip("SimpleITK")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from CTSAM3DLib import cli
-from CTSAM3DLib.cli_demo import write_image
-from CTSAM3DLib.clicks_io import read_clicks
-from CTSAM3DLib.network.card import read_card
-from CTSAM3DLib.network.import_config import read_import_config
+from CTSAM3DLib.bundles.import_config import read_import_config
+from CTSAM3DLib.bundles.model_card import read_card
+from CTSAM3DLib.cli import main as cli
+from CTSAM3DLib.cli.demo import write_image
+from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.phantom import torso_phantom
 
 REPOSITORY = Path(__file__).resolve().parents[2]

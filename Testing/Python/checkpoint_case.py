@@ -11,9 +11,10 @@ import torch
 from random_weights import with_random_weights
 from torch import Tensor
 
-from CTSAM3DLib.network import official_checkpoint, official_layout
-from CTSAM3DLib.network.official import OfficialSegmenter
-from CTSAM3DLib.network.variants import OfficialConfig
+from CTSAM3DLib.bundles import official_layout
+from CTSAM3DLib.bundles import official_weights as official_checkpoint
+from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
+from CTSAM3DLib.network.official.sizes import OfficialConfig
 
 MICRO = OfficialConfig(
     name="micro",
@@ -59,7 +60,7 @@ def know_micro(patch: pytest.MonkeyPatch) -> None:
 def use_data_folder(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Let models of the user be in a folder of the test; return that folder, not made yet."""
     models = folder / "data" / "CTSAM3D" / "models"
-    patch.setattr("CTSAM3DLib.model_store.user_models_folder", lambda: models)
+    patch.setattr("CTSAM3DLib.models.store.user_models_folder", lambda: models)
     patch.delenv("CTSAM3D_MODELS", raising=False)
     return models
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from fake_predictor import BallPredictor
 
-from CTSAM3DLib import cli, cli_batch, cli_segment
-from CTSAM3DLib.case import LoadedModel
-from CTSAM3DLib.geometry import Geometry
+from CTSAM3DLib.batch.case import LoadedModel
+from CTSAM3DLib.cli import batch as cli_batch
+from CTSAM3DLib.cli import main as cli
+from CTSAM3DLib.cli import segment as cli_segment
+from CTSAM3DLib.geometry.grid import Geometry
 
 SHAPE = (16, 20, 24)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CTSAM3DLib.predictor import ModelSettings
+from CTSAM3DLib.models.contract import ModelSettings
 
 FILL_HU = -1024.0
 """Value of patch voxels outside the image."""

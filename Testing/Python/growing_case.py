@@ -8,12 +8,12 @@ import numpy as np
 from fake_predictor import BallPredictor
 from phantoms import OBLIQUE, Phantom, ball, centred_geometry, phantom, tube
 
-from CTSAM3DLib.geometry import model_grid
-from CTSAM3DLib.grow_mode import GrowMode
-from CTSAM3DLib.growing import GrowingRules, grown_state
-from CTSAM3DLib.patch_encoder import PatchEncoder
-from CTSAM3DLib.prompts import Click
-from CTSAM3DLib.session_state import SessionState
+from CTSAM3DLib.geometry.grid import model_grid
+from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.session.growing import GrowingRules, grown_state
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.state import SessionState
 
 MIDDLE = Click((0.0, 0.0, 0.0))
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.geometry import Geometry
-from CTSAM3DLib.volume import Volume
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
 
 BACKGROUND_HU = -100.0
 OBJECT_HU = 100.0

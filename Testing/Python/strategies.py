@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from CTSAM3DLib.geometry import BoundingBox, Geometry
+from CTSAM3DLib.geometry.grid import BoundingBox, Geometry
 
 SIGNED_PERMUTATIONS = [
     np.eye(3)[:, list(order)] * signs

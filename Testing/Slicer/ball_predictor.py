@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from CTSAM3DLib.predictor import ModelSettings
+from CTSAM3DLib.models.contract import ModelSettings
 
 RADIUS = 6.0
 NEGATIVE_RADIUS = 4.0

@@ -8,7 +8,7 @@ import slicer
 from ball_predictor import BallPredictor
 from segmentation_case import SegmentationCase
 
-from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.engine.engine import SegmentationEngine
 
 NAME = "CT-SAM3D"
 
@@ -57,7 +57,7 @@ class CTSAM3DCase(SegmentationCase):
 
     def clicks(self, segment_id="organ"):
         """Return the clicks in the tag of a segment."""
-        from CTSAM3DLib.slicer_adapter import get_clicks
+        from CTSAM3DLib.mrml import get_clicks
 
         return get_clicks(self.segmentation, segment_id)
 

@@ -32,7 +32,7 @@ class FolderCase(StateTestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name) / "models"
         self.folder.mkdir()
-        target = "CTSAM3DLib.model_store.user_models_folder"
+        target = "CTSAM3DLib.models.store.user_models_folder"
         patch = mock.patch(target, return_value=self.folder)
         patch.start()
         self.addCleanup(patch.stop)

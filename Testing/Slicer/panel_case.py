@@ -13,8 +13,8 @@ from CTSAM3DModuleLib.torch_setup import TorchSetup
 from segmentation_case import ball_volume
 from view_mouse import click
 
-from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.slicer_adapter import get_clicks
+from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.mrml import get_clicks
 
 MIDDLE = (48.0, 44.0, 60.0)
 

@@ -11,8 +11,8 @@ from segmentation_case import ball_volume
 from CTSAM3DLib.errors import (
     NodeError,
 )
-from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.slicer_adapter import get_clicks
+from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.prompts.click import Click, ClickHistory
 
 
 class ResultTest(ConsoleCase):
@@ -58,8 +58,8 @@ class ResultTest(ConsoleCase):
         self.assertEqual(less.GetName(), "CT segmentation_1")
 
     def test_same_call_gives_what_an_interactive_session_gives(self):
+        from CTSAM3DLib.mrml import volume_from_node
         from CTSAM3DLib.segmentation import segment
-        from CTSAM3DLib.slicer_adapter import volume_from_node
 
         volume = ball_volume()
         clicks = {"liver": {"clicks": [[*INSIDE, 1], [*OTHER, 0], [50, 50, 70, 1]]}}
@@ -261,7 +261,7 @@ class RefiningTest(ConsoleCase):
         self.assertLess(self.mask(node, volume).sum(), before)
 
     def test_user_may_go_on_by_hand_and_has_no_undo_step_of_ours(self):
-        from CTSAM3DModuleLib.targets import EditTarget
+        from CTSAM3DModuleLib.editing.target import EditTarget
 
         volume = ball_volume()
         node = self.logic.segment(volume, {"liver": {"positive": [INSIDE]}})
@@ -281,7 +281,7 @@ class RefiningTest(ConsoleCase):
     def test_failure_while_writing_takes_all_back(self):
         from unittest import mock
 
-        from CTSAM3DModuleLib import console
+        from CTSAM3DModuleLib.scripting import segment as console
 
         volume = ball_volume()
         node = self.logic.segment(volume, {"liver": {"positive": [INSIDE]}})

@@ -12,7 +12,7 @@ import vtk
 from console_case import INSIDE, OTHER, OUTSIDE, ConsoleCase
 from segmentation_case import ball_volume
 
-from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.engine.engine import SegmentationEngine
 from CTSAM3DLib.errors import (
     ClickOutsideVolumeError,
     ClicksFileError,
@@ -20,8 +20,8 @@ from CTSAM3DLib.errors import (
     NodeError,
     VolumeError,
 )
-from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.slicer_adapter import get_clicks
+from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.prompts.click import Click, ClickHistory
 
 
 class RefusalTest(ConsoleCase):

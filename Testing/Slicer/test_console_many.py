@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import slicer
 from console_case import INSIDE, OTHER, OUTSIDE, ConsoleCase
-from CTSAM3DModuleLib.console_folder import cases_in_folder
+from CTSAM3DModuleLib.scripting.folder import cases_in_folder
 from segmentation_case import ball_volume
 
-from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.engine.engine import SegmentationEngine
 from CTSAM3DLib.errors import (
     ClickOutsideVolumeError,
     ClicksFileError,

@@ -11,8 +11,8 @@ import slicer
 from ball_predictor import BallPredictor
 from console_case import INSIDE, OTHER, ConsoleCase
 from ctsam3d_case import CTSAM3DCase
-from CTSAM3DModuleLib import answering
-from CTSAM3DModuleLib.undo_limit import BUDGET_BYTES, FEWEST, MOST, undo_states
+from CTSAM3DModuleLib.editing import answering
+from CTSAM3DModuleLib.editing.undo_limit import BUDGET_BYTES, FEWEST, MOST, undo_states
 from panel_case import StateTestCase
 from view_mouse import click
 
@@ -143,7 +143,7 @@ class PanelTest(StateTestCase):
         node = self.case.segmentation
         self.assertEqual((undo_states(None), undo_states(node)), (MOST, MOST))
         for budget, wanted in ((1, FEWEST), (BUDGET_BYTES, MOST)):
-            with mock.patch("CTSAM3DModuleLib.undo_limit.BUDGET_BYTES", budget):
+            with mock.patch("CTSAM3DModuleLib.editing.undo_limit.BUDGET_BYTES", budget):
                 logic = self.case.widget.panel.workplace.editor_logic()
                 self.assertEqual(logic.GetMaximumNumberOfUndoStates(), wanted)
 

@@ -15,7 +15,7 @@ from CTSAM3DModuleLib.torch_setup import TorchDevice, TorchKind, TorchState
 
 import CTSAM3DLib
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.model_store import ModelStore
+from CTSAM3DLib.models.store import ModelStore
 
 READY = TorchState(
     TorchKind.READY,
@@ -157,7 +157,7 @@ class PrivateTest(unittest.TestCase):
     def test_python_files_keep_their_name(self):
         trace = (
             "Traceback (most recent call last):\n"
-            '  File "/opt/Slicer 5/lib/CTSAM3DLib/session.py", line 12, in add_click\n'
+            '  File "/opt/Slicer 5/lib/CTSAM3DLib/session/session.py", line 12, in add_click\n'
             '  File "C:\\Users\\Jane Doe\\worker.py", line 3\n'
             "ModuleNotFoundError: No module named 'torchgen'\n"
         )

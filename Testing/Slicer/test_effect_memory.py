@@ -14,7 +14,7 @@ from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SHAPE_KJI, SegmentationCase, ball_volume
 from view_mouse import click
 
-from CTSAM3DLib.engine import ModelChoice
+from CTSAM3DLib.engine.engine import ModelChoice
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
@@ -134,7 +134,8 @@ class MemoryTest(unittest.TestCase):
         self.case.effect.updateTarget()
         click("Red", ASIDE)
         with mock.patch(
-            "CTSAM3DModuleLib.answering.write_segment", side_effect=[MemoryError("full"), None]
+            "CTSAM3DModuleLib.editing.answering.write_segment",
+            side_effect=[MemoryError("full"), None],
         ):
             self.case.predictor.gate.set()
             self.case.settle()

@@ -13,8 +13,8 @@ import slicer
 from ctsam3d_case import CTSAM3DCase
 from view_mouse import click
 
-from CTSAM3DLib.engine import SegmentationEngine, bundled_predictor
-from CTSAM3DLib.metrics import dice
+from CTSAM3DLib.engine.engine import SegmentationEngine, bundled_predictor
+from CTSAM3DLib.geometry.metrics import dice
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
 

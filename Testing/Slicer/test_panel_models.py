@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import slicer
-from CTSAM3DModuleLib.panel_models import ImportStopped, ModelImport
+from CTSAM3DModuleLib.panel.models import ImportStopped, ModelImport
 from models_case import BUNDLED, ModelsCase, imported
 from panel_case import MIDDLE
 from view_mouse import click
@@ -191,8 +191,8 @@ class AddModelTest(ModelsCase):
     def test_a_real_file_and_a_damaged_one(self):
         import torch
 
-        from CTSAM3DLib.network.official_layout import layout
-        from CTSAM3DLib.network.variants import OFFICIAL_VARIANTS
+        from CTSAM3DLib.bundles.official_layout import layout
+        from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS
 
         state = {
             key: torch.ones(1, dtype=dtype).reshape([1] * len(shape)).expand(shape)

@@ -114,7 +114,7 @@ class VanishingTest(StateTestCase):
         self.begin()
         self.case.predictor.gate.set()
         engine = self.case.logic.engine
-        with mock.patch("CTSAM3DModuleLib.panel_torch.TorchSetup", ready_torch):
+        with mock.patch("CTSAM3DModuleLib.panel.pytorch.TorchSetup", ready_torch):
             slicer.util.reloadScriptedModule("CTSAM3D")
         self.assertFalse(engine._worker.is_running)
         self.case.renew()

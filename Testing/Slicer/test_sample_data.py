@@ -14,12 +14,12 @@ import slicer
 import vtk
 from console_case import INSIDE, OUTSIDE
 from CTSAM3DModuleLib import sample_data, self_test
-from CTSAM3DModuleLib.console_clicks import clicks_on_volume
+from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
 from segmentation_case import ball_volume
 
-from CTSAM3DLib.clicks_io import read_clicks, write_clicks
 from CTSAM3DLib.errors import ClickOutsideVolumeError
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.io.clicks import read_clicks, write_clicks
+from CTSAM3DLib.prompts.click import Click, ClickHistory
 from CTSAM3DLib.resources import resource_path
 
 

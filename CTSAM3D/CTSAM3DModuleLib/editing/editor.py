@@ -1,0 +1,213 @@
+"""One segment under the hands of a user: its markers, its clicks, and what is told about it.
+
+The panel of the module and the Segment Editor effect both work through this. Main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import qt
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
+from CTSAM3DLib.mrml.frames import geometry_from_node
+from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DModuleLib.editing.markers import ClickMarkers
+from CTSAM3DModuleLib.editing.requests import ClickController, Outcome
+from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.tidying import refinement
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line for the user.
+
+    Parameters
+    ----------
+    text : str
+        In plain words.
+    kind : str
+        ``"idle"``, ``"busy"``, ``"done"`` or ``"error"``.
+    seconds : float, optional
+        Time of the last answer on the inference thread.
+    device : str
+        Where it was computed.
+    """
+
+    text: str = ""
+    kind: str = "idle"
+    seconds: float | None = None
+    device: str = ""
+
+
+class ClickEditor:
+    """Edits one segment at a time by clicks.
+
+    Parameters
+    ----------
+    controller : ClickController
+        Shared by all editors.
+    on_status : callable
+        Called with a `Status`.
+    """
+
+    def __init__(
+        self, controller: ClickController, on_status: Callable[[Status], object] = lambda _: None
+    ) -> None:
+        self.controller = controller
+        self.choice = ModelChoice()
+        self.status = Status()
+        self._on_status = on_status
+        self._target: EditTarget | None = None
+        self._refreshing = False
+        self._notices: list[str] = []  # not told yet
+        self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
+        controller.finished.append(self._on_finished)
+
+    @property
+    def target(self) -> EditTarget | None:
+        """What is edited; None for nothing."""
+        return self._target
+
+    def edit(self, target: EditTarget | None) -> None:
+        """Turn to another segment; answers under way still reach the segment they belong to."""
+        changed = target != self._target
+        self._target = target
+        self.refresh()
+        if changed:
+            self._say(Status())
+
+    def refresh(self) -> None:
+        """Show the clicks as they are now: after undo, redo, loading, or a change by others."""
+        target = self._target
+        if target is None or not target.exists(self.controller.scene):
+            self.markers.hide()
+            return
+        try:
+            self.markers.show(self.controller.clicks(target), target.volume_node)
+        except CTSAM3DError as error:  # a tag that is not ours
+            self.markers.hide()
+            self._refused(error)
+
+    def refresh_later(self) -> None:
+        """Refresh once the present event is over: some come in the middle of a change."""
+        if not self._refreshing:
+            self._refreshing = True
+            qt.QTimer.singleShot(0, self._refresh_now)
+
+    def _refresh_now(self) -> None:
+        self._refreshing = False
+        if self._target is not None:
+            self.refresh()
+
+    def close(self) -> None:
+        """Show nothing and hear nothing any more."""
+        self._target = None
+        self.markers.remove()
+        if self._on_finished in self.controller.finished:
+            self.controller.finished.remove(self._on_finished)
+
+    # ---- what the user does
+
+    def click(self, position_world_ras: Sequence[float], positive: bool) -> bool:
+        """Add a click at a point of the world (RAS, mm); False, with a status, if it is refused."""
+        return self._try(
+            lambda target: self.controller.add_click(target, position_world_ras, positive)
+        )
+
+    def remove_last(self) -> bool:
+        """Take back the newest click."""
+        return self._try(
+            lambda target: self.controller.set_clicks(target, self.controller.clicks(target)[:-1])
+        )
+
+    def clear(self) -> bool:
+        """Take back all clicks."""
+        return self._try(lambda target: self.controller.set_clicks(target, ClickHistory()))
+
+    def refine(self, step: str, smoothing_mm: float) -> bool:
+        """Tidy up the mask as one step of undo; see `refine.refinement`."""
+        return self._try(lambda target: self._refine(target, step, smoothing_mm))
+
+    def _refine(self, target: EditTarget, step: str, smoothing_mm: float) -> None:
+        geometry = geometry_from_node(target.volume_node)
+        clicks = target.stored_clicks()
+        self.controller.process(target, refinement(step, clicks, geometry, smoothing_mm))
+
+    def hover(self, position_world_ras: Sequence[float]) -> None:
+        """Prepare a click where the mouse rests."""
+        if self._target is not None and self._target.exists(self.controller.scene):
+            self.controller.engine.choose(self.choice)
+            self.controller.warm_up(self._target, position_world_ras)
+
+    # ---- what comes back
+
+    def _try(self, action: Callable[[EditTarget], object]) -> bool:
+        target = self._target
+        if target is None or not target.exists(self.controller.scene):
+            self._say(Status(_("Choose a volume and a segment first."), "error"))
+            return False
+        self.controller.engine.choose(self.choice)
+        try:
+            action(target)
+        except CTSAM3DError as error:
+            self._refused(error)
+            self.refresh()
+            return False
+        if self.controller.busy:
+            self._say(Status(_("Segmenting ..."), "busy"))
+        self.refresh()
+        return True
+
+    def _on_markers(self, clicks: ClickHistory) -> None:
+        self._try(lambda target: self.controller.set_clicks(target, clicks))
+
+    def _on_finished(self, outcome: Outcome) -> None:
+        target = self._target
+        if outcome.answer is not None:
+            self._notices += outcome.answer.notices
+        if target is None or outcome.target.key != target.key:
+            if self._notices and not self.controller.busy:
+                self._say(Status(self._with_notices(""), "done"))
+            return
+        self.refresh()
+        if outcome.error is not None:
+            self._refused(outcome.error)
+        elif outcome.partial:
+            self._say(Status(_("Stopped; what was found so far is kept. Undo takes it back.")))
+        elif outcome.answer is None:
+            self._say(Status(_("Cancelled; nothing was changed.")))
+        elif self.controller.busy:
+            self._say(Status(_("Segmenting ..."), "busy"))
+        else:
+            self._say(self._done(outcome))
+
+    def _done(self, outcome: Outcome) -> Status:
+        answer = outcome.answer
+        text = _("Points: {clicks}. Computed in {seconds:.2f} s on {device}.").format(
+            clicks=len(outcome.clicks), seconds=answer.seconds, device=answer.device
+        )
+        if outcome.clicks and not outcome.clicks.positives() and not outcome.target.has_voxels():
+            text = _("Only points outside so far: click inside the structure, too.")
+        return Status(self._with_notices(text), "done", answer.seconds, answer.device)
+
+    def _with_notices(self, text: str) -> str:
+        """Return a line with what the engine wants the user to know, once, before it."""
+        notices, self._notices = self._notices, []
+        return " ".join([*notices, text]).strip()
+
+    def _refused(self, error: BaseException) -> None:
+        if isinstance(error, ImportError):
+            text = _("PyTorch is needed and not ready: see module CT-SAM3D, section PyTorch.")
+        elif isinstance(error, ClickOutsideVolumeError) and "volume" in str(error):
+            text = _("That point lies outside the CT. Click inside the image.")
+        else:
+            text = str(error)
+        self._say(Status(text, "error"))
+
+    def _say(self, status: Status) -> None:
+        self.status = status
+        self._on_status(status)

@@ -1,0 +1,203 @@
+"""Clicks as points in the views: shown, dragged and deleted by hand. Main thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+from slicer.util import VTKObservationMixin
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml import click_from_control_point, is_defined, world_from_click
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+# Blue and orange, filled and crossed: told apart without seeing colours, and without seeing shapes.
+LOOKS = {
+    True: ("CT-SAM3D inside", (0.34, 0.71, 0.91), "Sphere3D"),
+    False: ("CT-SAM3D outside", (0.90, 0.62, 0.0), "ThickCross2D"),
+}
+GLYPH_SCALE = 1.8  # percent of the view
+MOVED_MM = 1e-3
+
+
+class ClickMarkers(VTKObservationMixin):
+    """The clicks of one segment as two point lists, one inside and one outside.
+
+    The lists are not saved and not offered in selectors: the tag of the segment is the memory,
+    these only show it. What a user does to the points is told as the list of clicks that results;
+    whoever hears it decides, and calls `show` with what became of it.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where the lists live.
+    on_edited : callable
+        Called with a `ClickHistory` after points were placed, dragged or deleted by hand.
+    on_refused : callable
+        Called with the error when a point cannot be a click; the points are shown as before.
+    """
+
+    def __init__(
+        self,
+        scene: slicer.vtkMRMLScene,
+        on_edited: Callable[[ClickHistory], object],
+        on_refused: Callable[[CTSAM3DError], object],
+    ) -> None:
+        VTKObservationMixin.__init__(self)
+        self._scene = scene
+        self._on_edited = on_edited
+        self._on_refused = on_refused
+        self._nodes: dict[bool, Any] = {}
+        self._volume: Any = None
+        self._shown = ClickHistory()
+        self._ids: list[str] = []  # key of the control point of each click
+        self._updating = False
+
+    def node(self, positive: bool) -> Any:
+        """Return the point list for a sign, made when it is first needed."""
+        node = self._nodes.get(positive)
+        if node is None or not self._scene.IsNodePresent(node):
+            node = self._new_node(positive)
+            self._nodes[positive] = node
+        return node
+
+    @property
+    def shown(self) -> ClickHistory:
+        """The clicks that are shown."""
+        return self._shown
+
+    def show(self, clicks: ClickHistory, volume_node: Any) -> None:
+        """Show clicks on a volume, in place of those before; what is shown already stays."""
+        if clicks == self._shown and volume_node is self._volume and self._is_complete():
+            return
+        self._shown, self._volume = clicks, volume_node
+        self._updating = True
+        try:
+            for node in self._nodes.values():
+                node.RemoveAllControlPoints()
+            self._ids = [self._add(click) for click in clicks]
+        finally:
+            self._updating = False
+
+    def hide(self) -> None:
+        """Show nothing."""
+        self.show(ClickHistory(), None)
+
+    def remove(self) -> None:
+        """Take the lists out of the scene."""
+        self._updating = True
+        self.removeObservers()
+        for node in self._nodes.values():
+            if self._scene.IsNodePresent(node):
+                self._scene.RemoveNode(node)
+        self._nodes, self._shown, self._ids = {}, ClickHistory(), []
+        self._updating = False
+
+    def is_near(self, slice_node: Any, xy: Iterable[int], pixels: float = 10.0) -> bool:
+        """Tell whether a shown marker lies at a pixel of a slice view: the hand means the marker.
+
+        Parameters
+        ----------
+        slice_node : vtkMRMLSliceNode
+            Of the view.
+        xy : two ints
+            Position in the view, from the bottom left.
+        pixels : float
+            Reach, in and across the slice.
+        """
+        if self._volume is None or not self._shown:
+            return False
+        to_ras = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
+        to_xyz = np.linalg.inv(to_ras)
+        for click in self._shown:
+            x, y, z = (to_xyz @ [*world_from_click(click, self._volume), 1.0])[:3]
+            if abs(z) <= 1.0 and np.hypot(*(np.array([x, y]) - list(xy))) <= pixels:
+                return True
+        return False
+
+    # ---- inside
+
+    def _new_node(self, positive: bool) -> Any:
+        name, colour, glyph = LOOKS[positive]
+        node = self._scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
+        node.UnRegister(None)
+        node.SetName(name)
+        node.SetHideFromEditors(True)  # before selectors see it
+        node.SetSaveWithScene(False)
+        node.SetUndoEnabled(False)
+        selection = self._scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        active = selection.GetActivePlaceNodeID() if selection is not None else None
+        self._scene.AddNode(node)
+        if selection is not None:  # Slicer places points into whichever list was made last
+            selection.SetActivePlaceNodeID(active)
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetSaveWithScene(False)
+        display.SetSelectedColor(*colour)
+        display.SetColor(*colour)
+        display.SetActiveColor(*colour)
+        display.SetGlyphType(getattr(display, glyph))
+        display.SetGlyphScale(GLYPH_SCALE)
+        display.SetPointLabelsVisibility(False)
+        display.SetPropertiesLabelVisibility(False)
+        for event in (
+            node.PointPositionDefinedEvent,
+            node.PointEndInteractionEvent,
+            node.PointRemovedEvent,
+        ):
+            self.addObserver(node, event, self._on_points)
+        return node
+
+    def _add(self, click: Click) -> str:
+        node = self.node(click.positive)
+        index = node.AddControlPointWorld(world_from_click(click, self._volume))
+        return _key(node, index)
+
+    def _is_complete(self) -> bool:
+        """Tell whether the lists hold the points of all clicks where they belong."""
+        try:
+            return self._from_points()[0] == self._shown
+        except CTSAM3DError:
+            return False
+
+    def _on_points(self, caller: Any = None, event: Any = None) -> None:
+        if self._updating or self._volume is None:
+            return
+        try:
+            clicks, identifiers = self._from_points()
+        except CTSAM3DError as error:
+            # Not now: the views are still busy with the point.
+            qt.QTimer.singleShot(0, self._restore)
+            self._on_refused(error)
+            return
+        if clicks != self._shown:
+            self._shown, self._ids = clicks, identifiers
+            self._on_edited(clicks)
+
+    def _restore(self) -> None:
+        self.show(self._shown, self._volume)
+
+    def _from_points(self) -> tuple[ClickHistory, list[str]]:
+        """Read the clicks back: the known points in their order, then the new ones."""
+        present: dict[str, Click] = {}
+        for positive, node in self._nodes.items():
+            for index in range(node.GetNumberOfControlPoints()):
+                if is_defined(node, index):
+                    click = click_from_control_point(node, index, self._volume, positive)
+                    present[_key(node, index)] = click
+        found: dict[str, Click] = {}
+        for identifier, old in zip(self._ids, self._shown, strict=True):
+            new = present.pop(identifier, None)
+            if new is not None:
+                way = np.subtract(new.position_ras, old.position_ras)
+                found[identifier] = old if np.linalg.norm(way) <= MOVED_MM else new
+        found.update(present)
+        return ClickHistory(found.values()), list(found)
+
+
+def _key(node: Any, index: int) -> str:
+    """Return what tells apart the points of both lists: each list counts its points from 1."""
+    return f"{node.GetID()} {node.GetNthControlPointID(index)}"

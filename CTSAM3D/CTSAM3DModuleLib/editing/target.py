@@ -1,0 +1,138 @@
+"""What is edited: a segment, the volume that is clicked, and the settings of the editor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import slicer
+
+from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.mrml import (
+    clicks_text,
+    mask_digest,
+    read_segment,
+    volume_identity,
+    voxels_inside_roi,
+)
+from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
+from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
+from CTSAM3DLib.mrml.segments import check_binary_labelmap
+from CTSAM3DLib.mrml.tags import segment_of
+from CTSAM3DLib.prompts.click import Click, ClickHistory, volume_id_from_json
+
+
+@dataclass(frozen=True)
+class EditTarget:
+    """A segment under the hands of a user.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+        Holds the segment.
+    segment_id : str
+        Id, not name.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume.
+    editor_node : vtkMRMLSegmentEditorNode
+        Its masks and its overwrite mode are honoured.
+    roi_node : vtkMRMLMarkupsROINode, optional
+        Voxels outside this box are left alone.
+    """
+
+    segmentation_node: slicer.vtkMRMLSegmentationNode
+    segment_id: str
+    volume_node: slicer.vtkMRMLScalarVolumeNode
+    editor_node: slicer.vtkMRMLSegmentEditorNode
+    roi_node: slicer.vtkMRMLMarkupsROINode | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tells apart structures of one scene."""
+        return (self.segmentation_node.GetID(), self.segment_id)
+
+    def exists(self, scene: slicer.vtkMRMLScene) -> bool:
+        """Tell whether all nodes are still in a scene and the segment still exists."""
+        nodes = (self.segmentation_node, self.volume_node, self.editor_node)
+        if not all(scene.IsNodePresent(node) for node in nodes):
+            return False
+        return self.segmentation_node.GetSegmentation().GetSegment(self.segment_id) is not None
+
+    def check(self) -> None:
+        """Raise what writing would raise, before any time is spent.
+
+        Raises
+        ------
+        NodeError
+            No such segment, not stored as a binary labelmap, or a non-linear transform between
+            segmentation and volume.
+        VolumeError
+            The volume has no voxels.
+        """
+        segment_of(self.segmentation_node, self.segment_id)
+        check_binary_labelmap(self.segmentation_node)
+        geometry_from_node(self.volume_node)
+        linear_matrix_between(self.volume_node, self.segmentation_node)
+
+    def stored_clicks(self) -> ClickHistory:
+        """Return the clicks in the tag of the segment; none if they belong to another volume."""
+        text = clicks_text(self.segmentation_node, self.segment_id)
+        if not text:
+            return ClickHistory()
+        owner = volume_id_from_json(text)
+        if owner is not None and not same_volume(owner, volume_identity(self.volume_node).key):
+            return ClickHistory()
+        return ClickHistory.from_json(text)
+
+    def stamp(self) -> tuple[str, int, int]:
+        """Return what changes whenever the stored labelmap may have changed; cheap."""
+        layer = layer_of(self.segmentation_node, self.segment_id)
+        if layer is None:
+            return ("", 0, 0)
+        label = segment_of(self.segmentation_node, self.segment_id).GetLabelValue()
+        return (layer.GetAddressAsString("vtkObject"), layer.GetMTime(), label)
+
+    def digest(self) -> str:
+        """Return what tells whether the stored voxels are the same."""
+        return mask_digest(self.segmentation_node, self.segment_id)
+
+    def has_voxels(self) -> bool:
+        """Tell whether the segment holds anything."""
+        return self.digest() != "empty"
+
+    def mask(self) -> MaskUpdate:
+        """Return the segment on the voxels of the volume."""
+        return read_segment(self.segmentation_node, self.segment_id, self.volume_node)
+
+    def check_inside_roi(self, click: Click) -> None:
+        """Raise ClickOutsideVolumeError for a click outside the box."""
+        if self.roi_node is None:
+            return
+        i, j, k = geometry_from_node(self.volume_node).voxel_from_ras(click.position_ras)
+        voxel = BoundingBox((i, j, k), (i + 1, j + 1, k + 1))
+        if not voxels_inside_roi(self.roi_node, self.volume_node, voxel).all():
+            message = (
+                f"expected a point inside the box {self.roi_node.GetName()!r}, got one outside"
+            )
+            raise ClickOutsideVolumeError(message)
+
+    def limited(self, update: MaskUpdate) -> MaskUpdate:
+        """Return a change with the segment's own voxels outside the box."""
+        if self.roi_node is None or update.bbox.is_empty:
+            return update
+        inside = voxels_inside_roi(self.roi_node, self.volume_node, update.bbox)
+        kept = boxed(self.mask(), update.bbox)
+        kept[inside] = update.mask_kji[inside]
+        return MaskUpdate(kept, update.bbox)
+
+
+def same_volume(stored: str, present: str) -> bool:
+    """Tell whether two volume keys mean one volume: names may change, the geometry may not.
+
+    Examples
+    --------
+    >>> same_volume("CT#c0de", "CT_1#c0de"), same_volume("CT#c0de", "CT#beef")
+    (True, False)
+    """
+    return stored.rpartition("#")[2] == present.rpartition("#")[2]

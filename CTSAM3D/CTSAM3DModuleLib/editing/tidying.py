@@ -1,0 +1,73 @@
+"""Tidying up a mask: keep the clicked parts, fill holes, smooth. The clicks stay obeyed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.session.tidying import fill_holes, keep_components, smooth
+
+STEPS = ("keep", "fill", "smooth")
+SIGMAS_OF_MARGIN = 4.0
+
+
+def refinement(
+    step: str, clicks: ClickHistory, geometry: Geometry, smoothing_mm: float
+) -> Callable[[MaskUpdate], MaskUpdate]:
+    """Return one step as a function from mask to mask.
+
+    Parameters
+    ----------
+    step : str
+        ``"keep"``: the parts that hold a positive click, else the largest; ``"fill"``:
+        cavities; ``"smooth"``: the surface.
+    clicks : ClickHistory
+        Of the segment.
+    geometry : Geometry
+        Of the volume.
+    smoothing_mm : float
+        Standard deviation of the Gaussian, for ``"smooth"``.
+
+    Returns
+    -------
+    callable
+        From `MaskUpdate` to `MaskUpdate`, boxes on the voxels of the volume; an empty mask stays
+        empty.
+    """
+
+    def apply(mask: MaskUpdate) -> MaskUpdate:
+        if mask.bbox.is_empty:
+            return mask
+        margin = 2
+        if step == "smooth":
+            margin += int(np.ceil(SIGMAS_OF_MARGIN * smoothing_mm / min(geometry.spacing_mm)))
+        box = mask.bbox.padded(margin).clipped(geometry.shape_kji)
+        dense = np.zeros(box.shape_kji, dtype=bool)
+        dense[mask.bbox.relative_to(box).slices_kji] = mask.mask_kji
+        inside, outside = (_voxels(clicks, sign, geometry, box) for sign in (True, False))
+        if step == "keep":
+            new = keep_components(dense, geometry.spacing_mm, inside)
+        elif step == "fill":
+            new = fill_holes(dense, None, outside)
+        elif step == "smooth":
+            new = smooth(dense, geometry.spacing_mm, smoothing_mm, inside, outside)
+        else:
+            message = f"expected one of {STEPS}, got {step!r}"
+            raise ValueError(message)
+        return MaskUpdate(new, box)
+
+    return apply
+
+
+def _voxels(
+    clicks: ClickHistory, positive: bool, geometry: Geometry, box: BoundingBox
+) -> np.ndarray:
+    """Return the voxels (K, J, I) of the clicks of one sign that lie in a box, counted from it."""
+    found = [geometry.voxel_from_ras(c.position_ras) for c in clicks if c.positive == positive]
+    rows = [np.subtract(ijk, box.start_ijk)[::-1] for ijk in found if box.contains(ijk)]
+    return np.array(rows, dtype=int).reshape(-1, 3)

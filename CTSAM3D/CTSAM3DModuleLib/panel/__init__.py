@@ -1,0 +1,1 @@
+"""The widgets of the .ui file, one section a module."""

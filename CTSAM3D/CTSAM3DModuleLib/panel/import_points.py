@@ -1,0 +1,109 @@
+"""Points of a Markups list as clicks on structures, by the names that the list gives."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import ClicksFileError, CTSAM3DError
+from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined
+from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.panel.workplace import Workplace
+
+_UNNAMED = "CTSAM3D unnamed"
+
+
+def clicks_by_name(
+    markups_node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> dict[str, ClickHistory]:
+    """Return the placed points of a list as clicks on each structure that the list names.
+
+    Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`.
+
+    Parameters
+    ----------
+    markups_node : vtkMRMLMarkupsNode
+        Its parent transforms count.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume.
+
+    Returns
+    -------
+    dict of str to ClickHistory
+        Known anatomies by their name, other names as they are; the name is empty for points that
+        nothing names.
+
+    Raises
+    ------
+    ClicksFileError
+        There is no placed point.
+    ClickOutsideVolumeError, NodeError, VolumeError
+        See `clicks_from_markups_node`.
+    """
+    clicks = clicks_from_markups_node(markups_node, volume_node)
+    placed = [
+        i for i in range(markups_node.GetNumberOfControlPoints()) if is_defined(markups_node, i)
+    ]
+    if not placed:
+        message = f"expected placed points in {markups_node.GetName()!r}, got none"
+        raise ClicksFileError(message)
+    points = [
+        {
+            "label": markups_node.GetNthControlPointLabel(index),
+            "description": "positive" if click.positive else "negative",
+            "position": list(click.position_ras),
+        }
+        for index, click in zip(placed, clicks, strict=True)
+    ]
+    markups = {
+        "type": "Fiducial",
+        "name": markups_node.GetName() or "",
+        "coordinateSystem": "RAS",
+        "controlPoints": points,
+    }
+    found = clicks_from_markups({"markups": [markups]}, _UNNAMED)
+    return {"" if name == _UNNAMED else name: history for name, history in found.items()}
+
+
+def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> None:
+    """Add the points of a list to the structures that it names, else to the present one.
+
+    What goes wrong is told by the status of the workplace; then nothing was changed.
+
+    Parameters
+    ----------
+    work : Workplace
+        Open, with a volume.
+    markups_node : vtkMRMLMarkupsNode
+        The list; it stays as it is.
+    """
+    if work.volume is None or work.editor is None:
+        return
+    controller = work.logic.controller
+    controller.engine.choose(work.editor.choice)
+    try:
+        found = clicks_by_name(markups_node, work.volume)
+        if "" in found and not work.segment_id:
+            work.tell(Status(_("The list names no structure: add one first."), "error"))
+            return
+        for name, clicks in found.items():
+            segment_id = _segment_for(work, name)
+            present = work.clicks(segment_id)
+            new = [click for click in clicks if click not in present]
+            controller.set_clicks(work.target(segment_id), ClickHistory([*present, *new]))
+    except CTSAM3DError as error:
+        work.tell(Status(str(error), "error"))
+    work.refresh()
+
+
+def _segment_for(work: Workplace, name: str) -> str:
+    """Return the structure for a name in a list of points, added if it must be."""
+    if find(name) is not None or not work.segment_id:
+        present = work.segment_id
+        segment_id = work.segment_named(name) or work.new_segment(name)
+        work.select(present or segment_id)
+        return segment_id
+    return work.segment_named(name) or work.segment_id

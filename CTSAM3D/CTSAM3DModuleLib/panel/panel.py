@@ -1,0 +1,168 @@
+"""The sections of the panel, put together: widgets on one side, `Workplace` on the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml import ct_warning, volume_from_node
+from CTSAM3DModuleLib.diagnostics import diagnostics_text
+from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.panel.anatomies import StructureSection
+from CTSAM3DModuleLib.panel.choice import ChoiceSection
+from CTSAM3DModuleLib.panel.models import ModelSection
+from CTSAM3DModuleLib.panel.points import ClickSection
+from CTSAM3DModuleLib.panel.pytorch import TorchSection
+from CTSAM3DModuleLib.panel.rows import SegmentRows
+from CTSAM3DModuleLib.panel.run import ERROR_STYLE, RunSection
+from CTSAM3DModuleLib.panel.table import TableSection
+from CTSAM3DModuleLib.panel.workplace import Workplace
+from CTSAM3DModuleLib.widgets import Guarded
+
+
+class Panel(VTKObservationMixin):
+    """Binds the widgets of the .ui file; the module widget opens and closes it.
+
+    Parameters
+    ----------
+    ui : namespace
+        The widgets by name.
+    logic : CTSAM3DLogic
+        Shared with the Segment Editor effect.
+    """
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self._ui = ui
+        self._volume: Any = None
+        self._rows = SegmentRows()
+        self.workplace = Workplace(logic, self.show, self._on_status)
+        self.torch = TorchSection(ui, self._on_torch)
+        self.structures = StructureSection(ui, self.workplace.add_structure)
+        self.choice = ChoiceSection(ui)
+        self.models = ModelSection(ui, self.choice, self._on_models)
+        self.table = TableSection(ui.segmentsTable, self.workplace.select)
+        self.clicks = ClickSection(ui, self.workplace)
+        self.run = RunSection(ui, self.workplace)
+        self._buttons = (
+            Guarded(ui.openEditorButton, self._on_open_editor),
+            Guarded(ui.diagnosticsButton, self._on_diagnostics),
+        )
+        ui.warningLabel.styleSheet = ERROR_STYLE
+        ui.warningLabel.visible = False
+        ui.moreSection.collapsed = True
+        self.show()
+
+    def set_parameters(self, parameters: Any) -> None:
+        """Show other parameters; None for none."""
+        self.workplace.parameters = self.choice.parameters = parameters
+        self.follow()
+
+    def follow(self) -> None:
+        """Follow a change of the parameters."""
+        self._show_volume()
+        self.choice.show()
+        self.workplace.update()
+
+    def open(self) -> None:
+        """Begin: the user has come."""
+        self.workplace.open()
+        self.torch.refresh()
+
+    def close(self) -> None:
+        """End markers and place mode: the user goes, or the scene is closed."""
+        self.clicks.place.stop()
+        self.torch.close()
+        self.workplace.close()
+
+    def release(self) -> None:
+        """Close and disconnect everything."""
+        self.close()
+        self.removeObservers()
+        sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
+        for section in (*sections, self.torch, *self._buttons):
+            section.release()
+
+    def show(self) -> None:
+        """Show what holds now."""
+        work = self.workplace
+        self.structures.allow(work.volume_reason)
+        rows = self._rows.read(work.segmentation, work.clicks)
+        self.table.show(rows, work.segment_id)
+        if self._ui.show3DButton.segmentationNode() is not work.segmentation:
+            self._ui.show3DButton.setSegmentationNode(work.segmentation)
+        self.clicks.show()
+        self.run.show()
+        self.models.show()
+        nothing = "" if work.segmentation is not None else _("There is no segmentation yet.")
+        self._buttons[0].allow(nothing)
+
+    # ---- inside
+
+    def _on_status(self, status: Status) -> None:
+        self.run.show_status(status)
+
+    def _on_torch(self) -> None:
+        self.workplace.torch_reason = self.models.torch_reason = self.torch.reason
+        if self.torch.state is not None and self.torch.state.can_compute:
+            self.choice.offer(self.torch.setup.devices())
+            self.workplace.prepare()
+        self.show()
+
+    def _on_models(self) -> None:
+        self.workplace.logic.engine.forget_models()
+
+    def _show_volume(self) -> None:
+        """Show a volume that was just chosen in the slice views, and whether it looks like CT."""
+        volume = self.workplace.volume
+        if volume is self._volume:
+            return
+        self.removeObservers()
+        self._volume = volume
+        if volume is not None:
+            for event in (volume.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent):
+                self.addObserver(volume, event, self._warn)
+            composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+            shown = {node.GetBackgroundVolumeID() for node in composites}
+            if volume.GetID() not in shown:
+                slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        self._warn()
+
+    def _warn(self, caller: Any = None, event: Any = None) -> None:
+        warning = ""
+        if self._volume is not None:
+            try:
+                found = ct_warning(volume_from_node(self._volume))
+                warning = _("Perhaps not a CT: {reason}").format(reason=found) if found else ""
+            except CTSAM3DError as error:
+                warning = str(error)
+        self._ui.warningLabel.text = warning
+        self._ui.warningLabel.visible = bool(warning)
+
+    def _on_open_editor(self) -> None:
+        try:
+            slicer.util.selectModule("SegmentEditor")
+        except RuntimeError:  # no main window
+            self.workplace.tell(Status(_("The Segment Editor needs the main window."), "error"))
+
+    def _on_diagnostics(self) -> None:
+        work = self.workplace
+        scene = slicer.mrmlScene
+        names = [scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes())]
+        text = diagnostics_text(
+            self.torch.state or self.torch.setup.state(),
+            model=(work.parameters.model or None) if work.parameters is not None else None,
+            device=work.last_device,
+            latencies_ms=list(work.latencies_ms),
+            volume_node=work.volume,
+            last_error=work.last_error,
+            private_names=[*names, *map(work.segment_name, work.segment_ids())],
+        )
+        qt.QApplication.clipboard().setText(text)
+        work.tell(Status(_("Diagnostics copied: paste them into your message."), "done"))

@@ -1,0 +1,94 @@
+"""Points of the present structure: placing, taking back, importing, undo and tidying up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from CTSAM3DModuleLib.editing.tidying import STEPS
+from CTSAM3DModuleLib.panel.import_points import import_points
+from CTSAM3DModuleLib.panel.place_buttons import PlaceButtons
+from CTSAM3DModuleLib.panel.workplace import Workplace
+from CTSAM3DModuleLib.widgets import Guarded
+
+
+class ClickSection:
+    """Buttons that work on the present structure.
+
+    Parameters
+    ----------
+    ui : namespace
+        The widgets of the panel.
+    workplace : Workplace
+        What they act on.
+    """
+
+    def __init__(self, ui: Any, workplace: Workplace) -> None:
+        self._ui, self._workplace = ui, workplace
+        self._key: Any = None
+        self.place = PlaceButtons(
+            ui.insideButton, ui.outsideButton, self._node_of, self._on_mouse_rests
+        )
+        self._hints = {button: button.toolTip for button in (ui.insideButton, ui.outsideButton)}
+        self._remove = Guarded(ui.removeLastButton, self._on_remove)
+        self._clear = Guarded(ui.clearButton, self._on_clear)
+        self._undo = Guarded(ui.undoButton, workplace.undo)
+        self._redo = Guarded(ui.redoButton, workplace.redo)
+        self._import = Guarded(ui.importButton, self._on_import)
+        buttons = dict(zip(STEPS, (ui.keepButton, ui.fillButton, ui.smoothButton), strict=True))
+        self._refine = [Guarded(button, self._refine_by(step)) for step, button in buttons.items()]
+
+    def show(self) -> None:
+        """Enable what is possible; a change of structure ends placing."""
+        work = self._workplace
+        target = work.editor.target if work.editor is not None else None
+        key = (target.key, target.volume_node) if target is not None else None
+        if key != self._key or work.reason:
+            self.place.stop()
+        self._key = key
+        for button, hint in self._hints.items():
+            button.enabled = not work.reason
+            button.toolTip = work.reason or hint
+        nothing = "" if work.count(work.segment_id) else _("There are no points yet.")
+        for guarded in (self._remove, self._clear):
+            guarded.allow(work.reason or nothing)
+        for guarded in self._refine:
+            guarded.allow(work.volume_reason or ("" if work.segment_id else work.reason))
+        self._undo.allow("" if work.can_undo() else _("There is nothing to take back."))
+        self._redo.allow("" if work.can_redo() else _("Nothing was taken back."))
+        no_list = "" if work.import_node is not None else _("Choose a point list first.")
+        self._import.allow(work.volume_reason or work.torch_reason or no_list)
+
+    def release(self) -> None:
+        """Disconnect."""
+        self.place.release()
+        buttons = (self._remove, self._clear, self._undo, self._redo, self._import)
+        for guarded in (*buttons, *self._refine):
+            guarded.release()
+
+    # ---- inside
+
+    def _node_of(self, positive: bool) -> Any:
+        editor = self._workplace.editor
+        if editor is None or editor.target is None:
+            return None
+        return editor.markers.node(positive)
+
+    def _on_mouse_rests(self, position_world_ras: Any) -> None:
+        if self._workplace.editor is not None:
+            self._workplace.editor.hover(position_world_ras)
+
+    def _on_remove(self) -> None:
+        if self._workplace.editor is not None:
+            self._workplace.editor.remove_last()
+
+    def _on_clear(self) -> None:
+        if self._workplace.editor is not None:
+            self._workplace.editor.clear()
+
+    def _on_import(self) -> None:
+        import_points(self._workplace, self._workplace.import_node)
+
+    def _refine_by(self, step: str) -> Any:
+        return lambda: self._workplace.refine(step)

@@ -1,0 +1,76 @@
+"""The line of state, progress with cancel, and the buttons that compute structures again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.panel.workplace import Workplace
+from CTSAM3DModuleLib.widgets import Guarded
+
+ERROR_STYLE = "color: #c03000"
+
+
+class RunSection:
+    """What is being computed, and what it has come to.
+
+    Parameters
+    ----------
+    ui : namespace
+        The widgets of the panel.
+    workplace : Workplace
+        What the buttons act on.
+    """
+
+    def __init__(self, ui: Any, workplace: Workplace) -> None:
+        self._ui, self._workplace = ui, workplace
+        self._segment = Guarded(ui.segmentButton, self._on_segment)
+        self._all = Guarded(ui.segmentAllButton, self._on_segment_all)
+        self._cancel = Guarded(ui.cancelButton, workplace.cancel)
+        self._remove = Guarded(ui.removeButton, workplace.remove_structure)
+
+    def show(self) -> None:
+        """Show what holds now."""
+        work = self._workplace
+        waiting = _("Wait for the result, or cancel.") if work.busy else ""
+        here = "" if work.count(work.segment_id) else _("The structure has no points yet.")
+        anywhere = "" if work.with_clicks() else _("No structure has points yet.")
+        self._segment.allow(work.reason or here or waiting)
+        self._all.allow(work.volume_reason or work.torch_reason or anywhere or waiting)
+        self._remove.allow("" if work.segment_id else _("There is no structure."))
+        self._cancel.allow("" if work.busy else _("Nothing is being computed."))
+        self._show_progress()
+        self.show_status(work.status)
+
+    def show_status(self, status: Status) -> None:
+        """Show one line: what has happened, else what can be done."""
+        label = self._ui.statusLabel
+        label.text = status.text or self._workplace.reason or self._hint()
+        label.styleSheet = ERROR_STYLE if status.kind == "error" else ""
+
+    def release(self) -> None:
+        """Disconnect."""
+        for guarded in (self._segment, self._all, self._cancel, self._remove):
+            guarded.release()
+
+    # ---- inside
+
+    def _hint(self) -> str:
+        name = self._workplace.segment_name(self._workplace.segment_id)
+        text = _('Press "Add points inside", then click inside {name} in a slice view.')
+        return text.format(name=name)
+
+    def _show_progress(self) -> None:
+        work, bar = self._workplace, self._ui.progressBar
+        several = work.recomputer.busy and work.recomputer.total > 1
+        bar.maximum = work.recomputer.total if several else int(not work.busy)
+        bar.value = work.recomputer.done if several else 0
+        bar.textVisible = several
+
+    def _on_segment(self) -> None:
+        self._workplace.recompute([self._workplace.segment_id])
+
+    def _on_segment_all(self) -> None:
+        self._workplace.recompute(self._workplace.with_clicks())

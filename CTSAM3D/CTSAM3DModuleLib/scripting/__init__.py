@@ -1,0 +1,1 @@
+"""What `logic.segment(...)` and its sisters offer to Slicer's Python console."""

@@ -1,0 +1,207 @@
+"""Clicks as scripts give them, as clicks on one volume; all are checked before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
+from CTSAM3DLib.io.clicks import history_from_points, read_clicks
+from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.mrml import (
+    click_from_world_ras,
+    clicks_from_markups_node,
+    is_defined,
+)
+from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+
+def clicks_on_volume(
+    clicks: Any, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> dict[str, ClickHistory]:
+    """Return the clicks of each structure in the RAS frame of a volume.
+
+    Parameters
+    ----------
+    clicks : mapping, Markups node, path, or list of the latter two
+        - Structure name to ``{"positive": [[r, a, s], ...], "negative": [...]}`` or
+          ``{"clicks": [[r, a, s, 1 or 0], ...]}``: world RAS, mm, as Slicer shows it; all parent
+          transforms of the volume are undone.
+        - Structure name to a Markups point list, or a list of them; the list or a point is
+          negative if its name ends with the word ``negative``. World positions, too.
+        - Structure name to a `ClickHistory`: RAS of the volume itself.
+        - A Markups point list, or several: they name the structures, see
+          `CTSAM3DLib.io.markups.clicks_from_markups`.
+        - The path of a clicks file, or several: RAS of the volume itself.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume.
+
+    Returns
+    -------
+    dict of str to ClickHistory
+        In the order given; every structure has clicks.
+
+    Raises
+    ------
+    ClicksFileError
+        No clicks, malformed ones, or two names for one structure.
+    ClickOutsideVolumeError
+        The text names structure and click.
+    NodeError, VolumeError
+        See `click_from_world_ras`.
+    """
+    geometry_from_node(volume_node)
+    if isinstance(clicks, Mapping):
+        found = {name: _of_structure(name, given, volume_node) for name, given in clicks.items()}
+    else:
+        several = list(clicks) if isinstance(clicks, (list, tuple)) else [clicks]
+        if several and all(isinstance(one, slicer.vtkMRMLMarkupsNode) for one in several):
+            found = _of_point_lists(several, volume_node)
+        elif several and all(isinstance(one, (str, Path)) for one in several):
+            found = {
+                name: _checked(name, history, volume_node)
+                for name, history in read_clicks(several).items()
+            }
+        else:
+            kinds = ", ".join(sorted({type(one).__name__ for one in several})) or "nothing"
+            message = f"expected a mapping of names to clicks, Markups nodes or paths, got {kinds}"
+            raise ClicksFileError(message)
+    if not found:
+        message = "expected clicks for at least one structure, got none"
+        raise ClicksFileError(message)
+    _check_distinct(found)
+    return found
+
+
+def same_structure(first: str, second: str) -> bool:
+    """Tell whether two names mean one structure.
+
+    Examples
+    --------
+    >>> same_structure("Left kidney", "kidney_left"), same_structure("lesion", "Lesion")
+    (True, False)
+    """
+    known = find(first)
+    return first == second or (known is not None and known == find(second))
+
+
+def segment_named(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
+    """Return the id of the first segment that means a structure, None if there is none."""
+    segmentation = segmentation_node.GetSegmentation()
+    for segment_id in segmentation.GetSegmentIDs():
+        if same_structure(segmentation.GetSegment(segment_id).GetName(), name):
+            return str(segment_id)
+    return None
+
+
+def _of_structure(
+    name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> ClickHistory:
+    """Return the clicks of one structure, given with its name."""
+    if not isinstance(name, str) or not name.strip():
+        message = f"expected a name for every structure, got {name!r}"
+        raise ClicksFileError(message)
+    if isinstance(given, ClickHistory):
+        history = _checked(name, given, volume_node)
+    else:
+        nodes = given if isinstance(given, (list, tuple)) else [given]
+        if nodes and all(isinstance(node, slicer.vtkMRMLMarkupsNode) for node in nodes):
+            lists = [clicks_from_markups_node(_points(node), volume_node) for node in nodes]
+            history = ClickHistory(click for clicks in lists for click in clicks)
+        else:
+            world = history_from_points(given, f"structure {name!r}")
+            history = _from_world(name, world, volume_node)
+    if not history:
+        message = f"structure {name!r}: expected clicks, got none"
+        raise ClicksFileError(message)
+    return history
+
+
+def _of_point_lists(
+    nodes: Iterable[Any], volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> dict[str, ClickHistory]:
+    """Return the clicks of point lists that name their structures."""
+    joined: dict[str, list[Click]] = {}
+    for node in nodes:
+        content = {"markups": [_markups(_points(node))]}
+        for name, history in clicks_from_markups(content, node.GetName() or "").items():
+            joined.setdefault(name, []).extend(history)
+    return {
+        name: _from_world(name, ClickHistory(clicks), volume_node)
+        for name, clicks in joined.items()
+    }
+
+
+def _markups(node: slicer.vtkMRMLMarkupsNode) -> dict[str, Any]:
+    """Return a point list as its file would tell it, in the world."""
+    points = []
+    for index in range(node.GetNumberOfControlPoints()):
+        position_world_ras = [0.0, 0.0, 0.0]
+        node.GetNthControlPointPositionWorld(index, position_world_ras)
+        points.append(
+            {
+                "label": node.GetNthControlPointLabel(index),
+                "description": node.GetNthControlPointDescription(index),
+                "position": position_world_ras,
+                "positionStatus": "defined" if is_defined(node, index) else "undefined",
+            }
+        )
+    return {
+        "type": node.GetMarkupType(),
+        "name": node.GetName() or "",
+        "coordinateSystem": "RAS",
+        "controlPoints": points,
+    }
+
+
+def _points(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
+    """Return a node that is a point list."""
+    if node.GetMarkupType() != "Fiducial":
+        message = f"expected a point list, got {name_of(node)}, a {node.GetMarkupType()}"
+        raise ClicksFileError(message)
+    return node
+
+
+def _from_world(
+    name: str, world: ClickHistory, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> ClickHistory:
+    """Return clicks whose positions are in the world as clicks on a volume."""
+    clicks = []
+    for index, click in enumerate(world):
+        try:
+            own = click_from_world_ras(click.position_ras, volume_node, click.positive)
+        except ClickOutsideVolumeError as error:
+            message = f"structure {name!r}, click {index}: {error}"
+            raise ClickOutsideVolumeError(message) from error
+        clicks.append(own)
+    return ClickHistory(clicks)
+
+
+def _checked(
+    name: str, history: ClickHistory, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> ClickHistory:
+    """Return clicks in the frame of the volume if they lie inside."""
+    geometry = geometry_from_node(volume_node)
+    for index, click in enumerate(history):
+        try:
+            geometry.voxel_from_ras(click.position_ras)
+        except ClickOutsideVolumeError as error:
+            message = f"structure {name!r}, click {index}: {error}"
+            raise ClickOutsideVolumeError(message) from error
+    return history
+
+
+def _check_distinct(names: Iterable[str]) -> None:
+    """Raise for two names of one structure: they would share a segment."""
+    seen: list[str] = []
+    for name in names:
+        for other in seen:
+            if same_structure(name, other):
+                message = f"expected every structure once, got {other!r} and {name!r}"
+                raise ClicksFileError(message)
+        seen.append(name)

@@ -1,0 +1,216 @@
+"""Segmentation of many files from scripts: CTs with their clicks, reports, and resuming."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.batch.batch import REPORT_NAME, TABLE_NAME, BatchRun
+from CTSAM3DLib.batch.case import Case, LoadedModel
+from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.io.outputs import check_outputs
+from CTSAM3DLib.io.segmentation import SUFFIX
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.models.manifest import ModelEntry
+from CTSAM3DLib.models.store import resolve_model
+from CTSAM3DModuleLib.scripting.segment import NO_TORCH, Progress
+
+IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+SEPARATORS = "._- "
+
+
+def segment_folder(
+    logic: Any,
+    folder_or_table: str | Path,
+    output_dir: str | Path,
+    choice: ModelChoice | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Segment many CTs from files into files; the scene is not touched.
+
+    A case that fails is noted and does not stop the others. A case that an earlier run into the
+    same folder has finished is skipped, as long as CT, clicks and model are the same.
+
+    Parameters
+    ----------
+    logic : CTSAM3DLogic
+        Has the engine.
+    folder_or_table : str or Path
+        A folder, see `cases_in_folder`; or a CSV table with the columns ``ct`` and ``clicks``,
+        see `CTSAM3DLib.batch.table.read_table`.
+    output_dir : str or Path
+        Another folder; made if it is missing. Gets a ``.seg.nrrd`` and a ``.json`` for each case,
+        ``batch_report.json`` and ``batch_report.csv``.
+    choice : ModelChoice, optional
+        Model, device, and whether structures are followed beyond the patches of their clicks.
+    progress : callable, optional
+        Called after each case with its name, how many are done, and how many there are. If it
+        returns False, the run ends there; the next one goes on.
+
+    Returns
+    -------
+    dict
+        The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or
+        ``report``, of each case.
+
+    Raises
+    ------
+    ClicksFileError
+        No cases, a table that cannot be understood, or the output folder is the input folder.
+    BundleError, DeviceError, ImportError
+        The model cannot be loaded.
+    OutputFileError
+        Nothing can be written there, or a result would take the place of an input.
+    """
+    source, output = Path(folder_or_table), Path(output_dir)
+    chosen = choice or ModelChoice()
+    if source.is_dir():
+        cases = cases_in_folder(source, output)
+    else:
+        cases = read_table(source, output, pictures=False)
+    reports = {"report": output / REPORT_NAME, "table": output / TABLE_NAME}
+    inputs = [path for item in cases for path in item.case.inputs]
+    tables = [] if source.is_dir() else [source]
+    check_outputs([*(item.case.files for item in cases), reports], [*tables, *inputs])
+    models = _Models(logic, chosen)
+    output.mkdir(parents=True, exist_ok=True)
+    batch = BatchRun(output, models.take, models.settings, chosen.spacing_mm, grow=chosen.grow)
+    for number, item in enumerate(cases, 1):
+        models.run(batch, item)
+        if progress is not None and progress(item.name, number, len(cases)) is False:
+            break
+    content: dict[str, Any] = json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
+    return content
+
+
+def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
+    """Return the CTs of a folder that have clicks beside them, sorted by name.
+
+    ``patient.nii.gz`` (or ``.nrrd``, ``.mha``, or a folder ``patient`` of DICOM slices) goes with
+    ``patient.json``, ``patient_clicks.json``, ``patient liver.mrk.json`` and all other ``.json``
+    files whose name goes on after its own with a dot, blank, ``-`` or ``_``. A CT without clicks
+    is passed over.
+
+    Raises
+    ------
+    ClicksFileError
+        No CT with clicks, two CTs of one name, or the output folder is the folder itself.
+    """
+    if folder.resolve() == output_dir.resolve():
+        message = f"expected an output folder other than that of the CTs, got {folder}"
+        raise ClicksFileError(message)
+    cts: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = _ct_name(path)
+        if name is None or path.resolve() == output_dir.resolve():
+            continue
+        if name in cts:
+            message = f"expected one CT {name!r} in {folder}, got {cts[name].name} and {path.name}"
+            raise ClicksFileError(message)
+        cts[name] = path
+    clicks: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.json")):
+        owner = _owner(path.name, tuple(cts))
+        if owner is not None:
+            clicks.setdefault(owner, []).append(path)
+    if not clicks:
+        message = f"expected CTs with clicks files beside them in {folder}, got none"
+        raise ClicksFileError(message)
+    return [_case(name, cts[name], clicks[name], output_dir) for name in cts if name in clicks]
+
+
+class _Models:
+    """Models on the thread of the engine; what cannot be loaded fails its case alone."""
+
+    def __init__(self, logic: Any, choice: ModelChoice) -> None:
+        """Load the model of the batch, which must be there."""
+        self._logic = logic
+        self._choice = choice
+        self._loaded: dict[str, LoadedModel | BaseException] = {}
+        self._load("")
+        first = self._loaded[""]
+        if isinstance(first, ModuleNotFoundError):
+            raise ImportError(NO_TORCH) from first
+        if isinstance(first, BaseException):
+            raise first
+        sha256 = first.predictor.settings.model_id if first.entry is None else first.entry.sha256
+        self.settings = {"model": choice.model or "default", "sha256": sha256}
+
+    def take(self, device: str) -> LoadedModel:
+        """Return the loaded model of a device or raise why there is none."""
+        found = self._loaded[device]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def run(self, batch: BatchRun, item: BatchCase) -> None:
+        """Run a case on the thread of the engine, and wait for it."""
+        self._load(item.device)
+        self._on_engine(item.device if self._usable(item.device) else "", lambda _: batch.run(item))
+
+    def _usable(self, device: str) -> bool:
+        return isinstance(self._loaded[device], LoadedModel)
+
+    def _load(self, device: str) -> None:
+        if device in self._loaded:
+            return
+        try:
+            predictor = self._on_engine(device, lambda predictor: predictor)
+        except Exception as error:  # noted in the report of the case
+            self._loaded[device] = error
+        else:
+            self._loaded[device] = LoadedModel(predictor, _entry(self._choice.model, predictor))
+
+    def _on_engine(self, device: str, function: Any) -> Any:
+        engine = self._logic.engine
+        earlier, choice = engine.choice, self._choice
+        engine.choose(ModelChoice(choice.model, device or choice.device, None, choice.grow))
+        try:
+            return engine.run(function).result()
+        finally:
+            engine.choose(earlier)
+            self._logic.drainLater()
+
+
+def _entry(model: str | Path | None, predictor: Predictor) -> ModelEntry | None:
+    """Return where a predictor came from; None if not from a file."""
+    try:
+        entry = resolve_model(model)
+    except BundleError:
+        return None
+    return entry if entry.settings.model_id == predictor.settings.model_id else None
+
+
+def _ct_name(path: Path) -> str | None:
+    """Return the name of an image file or folder, None for something else."""
+    if path.is_dir():
+        return path.name
+    for end in IMAGES:
+        if path.name.lower().endswith(end) and not path.name.lower().endswith(SUFFIX):
+            return path.name[: -len(end)]
+    return None
+
+
+def _owner(file_name: str, names: Sequence[str]) -> str | None:
+    """Return the CT that a clicks file belongs to: of several the one of the longest name.
+
+    Examples
+    --------
+    >>> _owner("case_1_liver.mrk.json", ["case", "case_1"]), _owner("case10.json", ["case"])
+    ('case_1', None)
+    """
+    fitting = [
+        name for name in names if file_name.startswith(name) and file_name[len(name)] in SEPARATORS
+    ]
+    return max(fitting, key=len, default=None)
+
+
+def _case(name: str, ct: Path, clicks: Sequence[Path], output_dir: Path) -> BatchCase:
+    """Return what to read and write for one CT."""
+    output = output_dir / f"{name}{SUFFIX}"
+    report = output.with_name(f"{name}.json")
+    return BatchCase(name, Case(ct, tuple(clicks), output, None, report, name))

@@ -1,0 +1,131 @@
+"""What the logic of the module offers to scripts and to Slicer's Python console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DModuleLib.scripting import folder as console_folder
+from CTSAM3DModuleLib.scripting import segment as console
+from CTSAM3DModuleLib.scripting import sequence as console_sequence
+
+
+class ConsoleMethods:
+    """Methods of `CTSAM3DLogic`; each returns when all is done, and events wait meanwhile.
+
+    Common parameters: ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``model``
+    an id or file, default the bundled one; ``grow=True`` follows structures beyond the patch
+    around each click; ``progress(name, done, total)`` is called on the main thread after each
+    step and may return False to cancel.
+    """
+
+    def segment(
+        self,
+        volumeNode: Any,
+        clicks: Any,
+        segmentationNode: Any = None,
+        device: str = "auto",
+        progress: console.Progress | None = None,
+        model: Any = None,
+        grow: bool = False,
+    ) -> Any:
+        """Segment every clicked structure of a volume; all of it is written, or nothing.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
+            The CT.
+        clicks : mapping, Markups node, path, or list of the latter two
+            Structure name to ``{"positive": [[r, a, s], ...], "negative": [...]}``, in world RAS
+            mm as Slicer shows it; or structure name to a point list, or to several; or point lists
+            that name their structures; or paths of clicks files, whose positions are RAS of the
+            volume itself. See `console_clicks.clicks_on_volume`.
+        segmentationNode : vtkMRMLSegmentationNode, optional
+            Default: a new one. Segments of the same name are refined, all others keep their
+            voxels.
+        device, progress, model, grow
+            See above.
+
+        Returns
+        -------
+        vtkMRMLSegmentationNode or None
+            None when `progress` has cancelled; nothing is written then.
+
+        Raises
+        ------
+        CTSAM3DError, ImportError
+            See `console.segment`; the scene is as it was.
+
+        Examples
+        --------
+        >>> logic = slicer.util.getModuleLogic("CTSAM3D")  # doctest: +SKIP
+        >>> clicks = {"liver": {"positive": [[83, -7, -21]]}}  # doctest: +SKIP
+        >>> logic.volumesCm3(logic.segment(volumeNode, clicks))  # doctest: +SKIP
+        {'Liver': 1432.1}
+        """
+        choice = ModelChoice(model=model, device=device, grow=grow)
+        return console.segment(self, volumeNode, clicks, segmentationNode, choice, progress)
+
+    def segmentSequence(
+        self,
+        volumes: Any,
+        clicks: Any,
+        device: str = "auto",
+        progress: console.Progress | None = None,
+        model: Any = None,
+        grow: bool = False,
+    ) -> list[Any]:
+        """Segment several volumes, or all frames of a sequence browser.
+
+        Parameters
+        ----------
+        volumes : list of vtkMRMLScalarVolumeNode, or vtkMRMLSequenceBrowserNode
+            See `console_sequence.segment_sequence`.
+        clicks : as for `segment`, or list of mappings
+            For all volumes, or a mapping for each.
+        device, progress, model, grow
+            See above.
+
+        Returns
+        -------
+        list of vtkMRMLSegmentationNode
+            A new one for each volume; when cancelled, of those that were finished.
+        """
+        choice = ModelChoice(model=model, device=device, grow=grow)
+        return console_sequence.segment_sequence(self, volumes, clicks, choice, progress)
+
+    def segmentFolder(
+        self,
+        folderOrTable: Any,
+        outputDir: Any,
+        device: str = "auto",
+        progress: console.Progress | None = None,
+        model: Any = None,
+        grow: bool = False,
+    ) -> dict[str, Any]:
+        """Segment CT files that have clicks files beside them into ``.seg.nrrd`` files.
+
+        A case that fails does not stop the others; finished cases are skipped in the next run.
+
+        Parameters
+        ----------
+        folderOrTable : str or Path
+            A folder with ``patient.nii.gz`` and ``patient.json`` (or ``patient liver.mrk.json``),
+            or a CSV table with the columns ``ct`` and ``clicks``.
+        outputDir : str or Path
+            Another folder.
+        device, progress, model, grow
+            See above.
+
+        Returns
+        -------
+        dict
+            The content of ``batch_report.json``; see `console_folder.segment_folder`.
+        """
+        choice = ModelChoice(model=model, device=device, grow=grow)
+        return console_folder.segment_folder(self, folderOrTable, outputDir, choice, progress)
+
+    @staticmethod
+    def volumesCm3(segmentationNode: Any) -> dict[str, float]:
+        """Return the volume of each segment by its name, in cm3."""
+        return console.volumes_cm3(segmentationNode)

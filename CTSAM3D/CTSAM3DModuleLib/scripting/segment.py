@@ -1,0 +1,299 @@
+"""Segmentation from scripts: clicks in, a segmentation node out, in one call.
+
+Main thread only. The calls return when all is done: inference runs on the thread of the engine,
+and the main thread waits for it without letting events through, so nobody can click in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+
+from CTSAM3DLib.engine.engine import ClickRequest, ModelChoice
+from CTSAM3DLib.errors import ClicksFileError, NodeError
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.mrml import (
+    SegmentTarget,
+    add_segment,
+    ct_warning,
+    prepare_segmentation,
+    volume_from_node,
+    write_segment,
+)
+from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of
+from CTSAM3DLib.mrml.labelmaps import stored_mask
+from CTSAM3DLib.mrml.segments import check_binary_labelmap
+from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume, segment_named
+
+Progress = Callable[[str, int, int], Any]
+"""Called on the main thread with a name, how many are done, and how many there are."""
+
+NO_TORCH = "PyTorch is needed and not ready: see module CT-SAM3D, section PyTorch"
+NO_CLICKS = ClickHistory()
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One structure: its clicks, and the segment it refines, if there is one."""
+
+    name: str
+    clicks: ClickHistory
+    segment_id: str = ""
+    before: ClickHistory = NO_CLICKS
+    present: MaskUpdate | None = None
+
+
+def segment(
+    logic: Any,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    clicks: Any,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
+    choice: ModelChoice | None = None,
+    progress: Progress | None = None,
+) -> slicer.vtkMRMLSegmentationNode | None:
+    """Segment every clicked structure of a volume; all of it is written, or nothing.
+
+    Parameters
+    ----------
+    logic : CTSAM3DLogic
+        Has the engine.
+    volume_node : vtkMRMLScalarVolumeNode
+        The CT.
+    clicks : mapping, Markups node, path, or list of the latter two
+        See `clicks_on_volume`. Positions of mappings and Markups are world RAS.
+    segmentation_node : vtkMRMLSegmentationNode, optional
+        Default: a new one in the place of the volume. In one that is given, a segment of the same
+        name is refined just as in the panel: voxels that its stored clicks do not explain are
+        what the clicks go on from. All other segments keep every voxel; segments may overlap.
+    choice : ModelChoice, optional
+        Model, device, and whether structures are followed beyond the patches of their clicks.
+    progress : callable, optional
+        Called after each structure. If it returns False, nothing is written.
+
+    Returns
+    -------
+    vtkMRMLSegmentationNode or None
+        None: `progress` has cancelled. Segments have clicks, colour and terminology.
+
+    Raises
+    ------
+    ClicksFileError, ClickOutsideVolumeError, VolumeError, GeometryError, NodeError
+        Something given cannot be used; found before the model is asked.
+    BundleError, DeviceError, ImportError
+        The model cannot be loaded.
+
+    Notes
+    -----
+    After an error the scene is as it was. The undo steps of the Segment Editor are left alone.
+    """
+    histories = clicks_on_volume(clicks, in_scene(logic, volume_node))
+    name = f"{volume_node.GetName()} segmentation"
+    chosen = choice or ModelChoice()
+    return segment_histories(
+        logic, volume_node, histories, segmentation_node, chosen, progress, name
+    )
+
+
+def volumes_cm3(segmentation_node: slicer.vtkMRMLSegmentationNode) -> dict[str, float]:
+    """Return the volume of each segment by its name, in cm3.
+
+    Voxels inside times the size of a voxel, as the segment is stored; transforms that stretch are
+    not counted. Of segments with one name, the later ones have their id added.
+
+    Raises
+    ------
+    NodeError
+        The segments are not stored as binary labelmaps.
+    """
+    check_binary_labelmap(segmentation_node)
+    segmentation = segmentation_node.GetSegmentation()
+    found: dict[str, float] = {}
+    for segment_id in segmentation.GetSegmentIDs():
+        name = segmentation.GetSegment(segment_id).GetName()
+        lattice, mask = stored_mask(segmentation_node, segment_id)
+        voxel_mm3 = 0.0 if lattice is None else abs(float(np.linalg.det(lattice[:3, :3])))
+        key = name if name not in found else f"{name} ({segment_id})"
+        found[key] = int(mask.mask_kji.sum()) * voxel_mm3 / 1000
+    return found
+
+
+# ---- before
+
+
+def in_scene(logic: Any, node: Any) -> Any:
+    """Return a node that the scene of the logic holds."""
+    if node is None or not logic.controller.scene.IsNodePresent(node):
+        got = "None" if node is None else name_of(node)
+        message = f"expected a node of the scene, got {got}"
+        raise NodeError(message)
+    return node
+
+
+def _parts(
+    segmentation_node: Any, volume_node: Any, histories: Mapping[str, ClickHistory]
+) -> list[_Part]:
+    """Return what is to be done, after all checks that need no model."""
+    parts = []
+    for name, clicks in histories.items():
+        part = _Part(name, clicks)
+        segment_id = None if segmentation_node is None else segment_named(segmentation_node, name)
+        if segment_id is not None:
+            target = EditTarget(segmentation_node, segment_id, volume_node, None)
+            present = target.mask()
+            if not present.bbox.is_empty:
+                part = _Part(name, clicks, segment_id, target.stored_clicks(), present)
+            else:
+                part = _Part(name, clicks, segment_id)
+        if not clicks.positives() and part.present is None:
+            message = f"structure {name!r} has no positive click"
+            raise ClicksFileError(message)
+        parts.append(part)
+    return parts
+
+
+def _check_segmentation(logic: Any, segmentation_node: Any, volume_node: Any) -> None:
+    """Raise what writing would raise."""
+    if segmentation_node is None:
+        return
+    if not isinstance(segmentation_node, slicer.vtkMRMLSegmentationNode):
+        message = f"expected a vtkMRMLSegmentationNode, got {type(segmentation_node).__name__}"
+        raise NodeError(message)
+    in_scene(logic, segmentation_node)
+    check_binary_labelmap(segmentation_node)
+    if not _is_untouched(segmentation_node):
+        linear_matrix_between(volume_node, segmentation_node)
+
+
+def _is_untouched(segmentation_node: Any) -> bool:
+    """Tell whether a segmentation has neither segments nor a place."""
+    segmentation = segmentation_node.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    return (
+        segmentation.GetNumberOfSegments() == 0
+        and not segmentation.GetConversionParameter(name)
+        and segmentation_node.GetParentTransformNode() is None
+    )
+
+
+# ---- the model
+
+
+def segment_histories(
+    logic: Any,
+    volume_node: Any,
+    histories: Mapping[str, ClickHistory],
+    segmentation_node: Any,
+    choice: ModelChoice,
+    progress: Progress | None,
+    name: str,
+) -> Any:
+    """Segment clicks that are known to lie inside the volume."""
+    volume = volume_from_node(volume_node)
+    _check_segmentation(logic, segmentation_node, volume_node)
+    parts = _parts(segmentation_node, volume_node, histories)
+    warning = ct_warning(volume)
+    if warning is not None:
+        logging.warning("CT-SAM3D: %s: %s", name_of(volume_node), warning)
+    updates = _answers(logic, volume, parts, choice, progress)
+    if updates is None:
+        return None
+    scene = logic.controller.scene
+    is_new = segmentation_node is None
+    if is_new:
+        unique = scene.GenerateUniqueName(name)
+        segmentation_node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", unique)
+    try:
+        if _is_untouched(segmentation_node):
+            prepare_segmentation(segmentation_node, volume_node)
+        _write(scene, segmentation_node, volume_node, parts, updates)
+    except Exception:
+        if is_new:
+            scene.RemoveNode(segmentation_node)
+        raise
+    if segmentation_node.GetDisplayNode() is None:
+        segmentation_node.CreateDefaultDisplayNodes()
+    return segmentation_node
+
+
+def _answers(
+    logic: Any,
+    volume: Volume,
+    parts: Sequence[_Part],
+    choice: ModelChoice,
+    progress: Progress | None,
+) -> list[MaskUpdate] | None:
+    """Return the change of each mask; None when cancelled. The scene is not touched."""
+    engine = logic.engine
+    earlier = engine.choice
+    key = ("console", object())  # of its own: what a user edits meanwhile is left alone
+    engine.choose(choice)
+    try:
+        updates = []
+        for number, part in enumerate(parts, 1):
+            request = ClickRequest(volume, key, part.name, part.before, part.clicks, part.present)
+            try:
+                answer = engine.request(request).result()
+            except ModuleNotFoundError as error:
+                raise ImportError(NO_TORCH) from error
+            updates.append(answer.update)
+            for notice in answer.notices:
+                logging.warning("CT-SAM3D: %s", notice)
+            if progress is not None and progress(part.name, number, len(parts)) is False:
+                return None
+        return updates
+    finally:
+        engine.choose(earlier)
+        engine.forget(key)
+        logic.drainLater()
+
+
+# ---- the scene
+
+
+def _write(
+    scene: Any,
+    segmentation_node: Any,
+    volume_node: Any,
+    parts: Sequence[_Part],
+    updates: Sequence[MaskUpdate],
+) -> None:
+    """Write all masks and clicks; after an error the segmentation is as it was."""
+    with _editor(scene, segmentation_node, volume_node) as editor:
+        editor.SaveStateForUndo()  # of this editor, which ends with this call
+        try:
+            for part, update in zip(parts, updates, strict=True):
+                segment_id = part.segment_id or add_segment(segmentation_node, part.name)
+                target = SegmentTarget(segmentation_node, segment_id, volume_node, editor)
+                write_segment(target, update, part.clicks, save_state=lambda: None)
+        except Exception:
+            editor.Undo()
+            raise
+
+
+@contextmanager
+def _editor(scene: Any, segmentation_node: Any, volume_node: Any) -> Iterator[Any]:
+    """Lend an editor without masks that overwrites no other segment."""
+    node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+    node.UnRegister(None)
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetOverwriteMode(node.OverwriteNone)
+    scene.AddNode(node)
+    editor = slicer.vtkSlicerSegmentEditorLogic()
+    editor.SetMRMLScene(scene)
+    editor.SetSegmentEditorNode(node)
+    editor.SetSegmentationNode(segmentation_node)
+    editor.SetSourceVolumeNode(volume_node)
+    try:
+        yield editor
+    finally:
+        editor.SetSegmentEditorNode(None)
+        scene.RemoveNode(node)

@@ -1,0 +1,130 @@
+"""Segmentation of several volumes or of a sequence from scripts. Main thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import slicer
+import vtk
+
+from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.errors import ClicksFileError, NodeError
+from CTSAM3DLib.mrml.frames import name_of
+from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
+from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_histories
+
+
+def segment_sequence(
+    logic: Any,
+    volumes: Any,
+    clicks: Any,
+    choice: ModelChoice | None = None,
+    progress: Progress | None = None,
+) -> list[slicer.vtkMRMLSegmentationNode]:
+    """Segment several volumes, or all frames of a sequence; a new segmentation for each.
+
+    Parameters
+    ----------
+    logic : CTSAM3DLogic
+        Has the engine.
+    volumes : list of vtkMRMLScalarVolumeNode, or vtkMRMLSequenceBrowserNode
+        Of a browser the first proxy that is a scalar volume; each item is shown in turn, and the
+        one that was shown before is shown again in the end.
+    clicks : see `clicks_on_volume`, or list of mappings
+        For all volumes, or a mapping for each.
+    choice : ModelChoice, optional
+        See `segment`.
+    progress : callable, optional
+        Called after each structure of each volume. If it returns False, the work ends there.
+
+    Returns
+    -------
+    list of vtkMRMLSegmentationNode
+        In order; when cancelled those of the volumes that were finished.
+
+    Raises
+    ------
+    ClicksFileError, ClickOutsideVolumeError and others
+        See `segment`. All clicks are checked before the model is asked; when a later volume fails,
+        the segmentations of those before stay.
+    """
+    found: list[slicer.vtkMRMLSegmentationNode] = []
+    with _frames(logic, volumes) as frames:
+        histories = [
+            clicks_on_volume(_clicks_of_frame(clicks, number, len(frames)), show())
+            for number, (_, show) in enumerate(frames)
+        ]
+        total = sum(map(len, histories))
+        done = 0
+        for (label, show), structures in zip(frames, histories, strict=True):
+            step = _step(progress, label, done, total)
+            name = f"{label} segmentation"
+            chosen = choice or ModelChoice()
+            node = segment_histories(logic, show(), structures, None, chosen, step, name)
+            if node is None:
+                break
+            found.append(node)
+            done += len(structures)
+    return found
+
+
+@contextmanager
+def _frames(logic: Any, volumes: Any) -> Iterator[list[tuple[str, Callable[[], Any]]]]:
+    """Give a name and a function that shows and returns the volume, for each frame."""
+    if isinstance(volumes, (list, tuple)):
+        nodes = [in_scene(logic, node) for node in volumes]
+        yield [(node.GetName() or "volume", lambda node=node: node) for node in nodes]
+        return
+    if not isinstance(volumes, slicer.vtkMRMLSequenceBrowserNode):
+        got = type(volumes).__name__
+        message = f"expected a list of volume nodes or a vtkMRMLSequenceBrowserNode, got {got}"
+        raise NodeError(message)
+    proxy = _proxy_volume(volumes)
+    shown = volumes.GetSelectedItemNumber()
+
+    def show(item: int) -> Any:
+        volumes.SetSelectedItemNumber(item)
+        return proxy
+
+    name = proxy.GetName()
+    count = volumes.GetNumberOfItems()
+    try:
+        yield [(f"{name} [{item}]", lambda item=item: show(item)) for item in range(count)]
+    finally:
+        volumes.SetSelectedItemNumber(shown)
+
+
+def _proxy_volume(browser: Any) -> Any:
+    """Return the volume that a browser shows."""
+    for sequence in _collected(browser):
+        node = browser.GetProxyNode(sequence)
+        if isinstance(node, slicer.vtkMRMLScalarVolumeNode):
+            return node
+    message = f"expected a scalar volume in {name_of(browser)}, got none"
+    raise NodeError(message)
+
+
+def _collected(browser: Any) -> list[Any]:
+    """Return the sequences of a browser."""
+    nodes = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(nodes, True)
+    return [nodes.GetItemAsObject(number) for number in range(nodes.GetNumberOfItems())]
+
+
+def _clicks_of_frame(clicks: Any, number: int, count: int) -> Any:
+    """Return the clicks of one frame."""
+    if not isinstance(clicks, (list, tuple)) or not all(isinstance(c, Mapping) for c in clicks):
+        return clicks
+    if len(clicks) != count:
+        message = f"expected clicks for each of {count} volumes, got {len(clicks)}"
+        raise ClicksFileError(message)
+    return clicks[number]
+
+
+def _step(progress: Progress | None, label: str, done: int, total: int) -> Progress | None:
+    """Return the progress of one frame as a part of the whole."""
+    if progress is None:
+        return None
+    return lambda name, number, _: progress(f"{label}: {name}", done + number, total)

@@ -1,0 +1,1 @@
+"""Files in, files out: one case, a table of cases, a report."""

@@ -1,0 +1,209 @@
+"""One case from files to files: CT and clicks in; segmentation, picture and report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from CTSAM3DLib.batch.report import report_of, write_report
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.dicom import series_note
+from CTSAM3DLib.io.hounsfield import hu_warning
+from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.models.manifest import ModelEntry
+from CTSAM3DLib.models.store import resolve_model
+from CTSAM3DLib.picture.picture import write_picture
+from CTSAM3DLib.segmentation import Progress, SegmentationResult, segment
+from CTSAM3DLib.session.memory import memory_warning
+
+_COMMON_NAMES = {"ct", "ct_image", "data", "image", "img", "input", "scan", "vol", "volume"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to use.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    entry : ModelEntry, optional
+        Where it came from, for the report.
+    """
+
+    predictor: Predictor
+    entry: ModelEntry | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to read and what to write.
+
+    Parameters
+    ----------
+    ct : Path
+        Image file or DICOM folder.
+    clicks : tuple of Path
+        One or several clicks files.
+    output : Path
+        The ``.seg.nrrd`` to write.
+    picture, report : Path, optional
+        PNG and JSON to write as well.
+    title : str
+        Above the picture; by default the name of the CT, after that of its folder where many CTs
+        have that name.
+    series : str
+        Series Instance UID in a DICOM folder; by default the one with most slices.
+    """
+
+    ct: Path
+    clicks: tuple[Path, ...]
+    output: Path
+    picture: Path | None = None
+    report: Path | None = None
+    title: str = ""
+    series: str = ""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files to write, by kind."""
+        found = {"segmentation": self.output, "picture": self.picture, "report": self.report}
+        return {kind: path for kind, path in found.items() if path is not None}
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files and folders to read."""
+        return (self.ct, *self.clicks)
+
+
+def load_model(model: str | Path | None = None, device: str = "auto") -> LoadedModel:
+    """Find, verify and load a model for several cases.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        Id or file of a model; default: the bundled one.
+    device : str
+        See `open_session`.
+
+    Raises
+    ------
+    BundleError, DeviceError
+        See `open_session`.
+    """
+    from CTSAM3DLib.bundles.predictor import load_predictor
+
+    entry = resolve_model(model)
+    return LoadedModel(load_predictor(model, device), entry)
+
+
+def run_case(
+    case: Case,
+    model: LoadedModel,
+    spacing_mm: float | None = None,
+    progress: Progress | None = None,
+    grow: bool | str = False,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[SegmentationResult, dict[str, Any]]:
+    """Segment one CT and write its files.
+
+    Each file is written whole or not at all, the report last.
+
+    Parameters
+    ----------
+    case : Case
+        What to read and write.
+    model : LoadedModel
+        From `load_model`.
+    spacing_mm : float, optional
+        See `open_session`.
+    progress : callable, optional
+        See `segment`.
+    grow : bool or str
+        See `open_session`.
+    warn : callable, optional
+        Told at once what is in the list ``warnings`` of the report: why the result may be wrong.
+
+    Returns
+    -------
+    result : SegmentationResult
+        Masks and volumes.
+    report : dict
+        Also written when the case asks for it.
+
+    Raises
+    ------
+    CTSAM3DError
+        CT, clicks or model cannot be used.
+    OSError
+        A file cannot be written.
+    """
+    start = perf_counter()
+    clicks = read_clicks(case.clicks)
+    volume = read_volume(case.ct, case.series)
+    warnings = _warnings(case, volume, model, spacing_mm)
+    _tell(warn, warnings)
+    memory = memory_warning(volume, model.predictor, spacing_mm, grow)
+    if memory is not None:  # which `segment` logs
+        warnings.append(memory)
+    seconds = {"read": perf_counter() - start}
+    begun = perf_counter()
+    result = segment(
+        volume, clicks, model.predictor, spacing_mm=spacing_mm, progress=progress, grow=grow
+    )
+    warnings += result.notices
+    _tell(warn, result.notices)
+    seconds["segment"] = perf_counter() - begun
+    begun = perf_counter()
+    result.save(case.output)
+    if case.picture is not None:
+        write_picture(case.picture, volume, result.segments, case.title or picture_title(case.ct))
+    seconds["write"] = perf_counter() - begun
+    seconds["total"] = perf_counter() - start
+    files = {kind: str(path) for kind, path in case.files.items()}
+    report = report_of(result, str(case.ct), model.entry, seconds, files, warnings)
+    if case.report is not None:
+        write_report(case.report, report)
+    return result, report
+
+
+def _tell(warn: Callable[[str], None] | None, texts: Sequence[str]) -> None:
+    if warn is not None:
+        for text in texts:
+            warn(text)
+
+
+def picture_title(ct: Path) -> str:
+    """Return the name of a CT, after that of its folder where many CTs are called so.
+
+    The name of a DICOM folder is left to the volume, which tells the series as well.
+
+    Examples
+    --------
+    >>> picture_title(Path("data/patient-7/ct.nii.gz")), picture_title(Path("data/patient-7.mha"))
+    ('patient-7/ct.nii.gz', 'patient-7.mha')
+    """
+    if ct.is_dir():
+        return ""
+    plain = ct.name.split(".")[0].lower() in _COMMON_NAMES
+    folder = ct.absolute().parent.name
+    return f"{folder}/{ct.name}" if plain and folder else ct.name
+
+
+def _warnings(
+    case: Case, volume: Volume, model: LoadedModel, spacing_mm: float | None
+) -> list[str]:
+    """Return why the result may not be what the user expects."""
+    low, high = model.predictor.settings.spacing_range_mm
+    found = [series_note(case.ct, case.series), hu_warning(volume)]
+    if spacing_mm is not None and not low <= spacing_mm <= high:
+        found.append(
+            f"expected a voxel size of {low:g} to {high:g} mm, for which the model was trained, "
+            f"got {spacing_mm:g} mm"
+        )
+    return [text for text in found if text is not None]

@@ -1,0 +1,125 @@
+"""What was done to one CT, as JSON: versions, model, device, clicks, volumes and times."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.models.manifest import ModelEntry
+from CTSAM3DLib.segmentation import SegmentationResult
+from CTSAM3DLib.version import __version__
+
+_PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "matplotlib")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this library, Python, and those packages that were in use.
+
+    Examples
+    --------
+    >>> versions()["CTSAM3DLib"] == __version__
+    True
+    """
+    found = {"CTSAM3DLib": __version__, "python": platform.python_version()}
+    found["system"] = f"{platform.system()} {platform.machine()}"
+    for name in _PACKAGES:
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if version is not None:
+            found[name] = str(version)
+    return found
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def report_of(
+    result: SegmentationResult,
+    ct: str,
+    entry: ModelEntry | None,
+    seconds: Mapping[str, float],
+    files: Mapping[str, str],
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the report of one segmented CT.
+
+    Parameters
+    ----------
+    result : SegmentationResult
+        What came out.
+    ct : str
+        Path of the CT as the user gave it.
+    entry : ModelEntry, optional
+        Of the model that came from a file.
+    seconds : mapping
+        Further times by name, such as reading and the whole run.
+    files : mapping
+        Written files by kind.
+    warnings : sequence of str
+        Why the result may be wrong.
+
+    Returns
+    -------
+    dict
+        JSON types only.
+    """
+    model: dict[str, Any] = {"id": result.settings.model_id, "version": result.settings.version}
+    if entry is not None:
+        model |= {"file": entry.path.name, "sha256": entry.sha256, "licence": entry.licence}
+    return {
+        "created": now(),
+        "versions": versions(),
+        "ct": {
+            "path": ct,
+            "name": result.volume_name,
+            "size_ijk": list(result.geometry.size_ijk),
+            "spacing_mm": [round(value, 6) for value in result.geometry.spacing_mm],
+        },
+        "model": {
+            **model,
+            "grid_spacing_mm": round(result.grid_spacing_mm, 6),
+            "grow": result.grow,
+        },
+        "device": result.device,
+        "warnings": list(warnings),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "structures": _structures(result),
+        "files": dict(files),
+    }
+
+
+def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    write_text_atomically(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
+    """Return one entry for each structure."""
+    volumes_cm3 = result.volumes_cm3
+    return [
+        {
+            "name": segment.name,
+            "volume_cm3": round(volumes_cm3[segment.name], 4),
+            "voxels": segment.mask.voxel_count,
+            "seconds": round(result.seconds[segment.name], 3),
+            "terminology": segment.terminology,
+            "clicks": {
+                "positive": [list(click.position_ras) for click in segment.clicks.positives()],
+                "negative": [list(click.position_ras) for click in segment.clicks.negatives()],
+            },
+        }
+        for segment in result.segments
+    ]

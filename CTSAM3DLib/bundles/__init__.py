@@ -1,0 +1,4 @@
+"""Networks to and from files and devices.
+
+Imported where a model is loaded, since it needs PyTorch.
+"""

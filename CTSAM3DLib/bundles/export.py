@@ -1,0 +1,224 @@
+"""Write a trained checkpoint as a TorchScript bundle with its manifest entry."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
+from CTSAM3DLib.errors import BundleError, OutputFileError
+from CTSAM3DLib.io.safe_write import write_text_atomically, written_atomically
+from CTSAM3DLib.models.folder import listing_with, written_with
+from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, read_manifest
+from CTSAM3DLib.models.store import file_sha256
+from CTSAM3DLib.network.model import PromptableModel
+
+_NO_ID = "default"  # the Segment Editor effect stores it where no model is chosen
+
+
+def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> str:
+    """Script a model and write it with its settings, whole or not at all.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        With trained weights; its weights are converted in place when `half` is set.
+    path : Path
+        File to write.
+    half : bool
+        Store float16 weights (they are widened again when loaded).
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
+
+    Raises
+    ------
+    OutputFileError
+        The file cannot be written.
+    """
+    with written_atomically(path) as temporary:
+        _save(model, temporary, half)
+        return file_sha256(temporary)
+
+
+def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
+    """Write a bundle file, whose bytes do not depend on its name."""
+    scripted = torch.jit.script(model.half() if half else model)
+    extra = {SETTINGS_FILE: json.dumps(model.settings.to_dict())}
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        whole = Path(folder) / "archive.pt"  # PyTorch writes the name of the file into it
+        try:
+            if str(whole).isascii():
+                torch.jit.save(scripted, str(whole), _extra_files=extra)
+            else:  # a path that PyTorch may not be able to open; costs twice the size in memory
+                with whole.open("wb") as stream:
+                    torch.jit.save(scripted, stream, _extra_files=extra)
+        except RuntimeError as error:
+            message = f"cannot write the model file: {str(error).splitlines()[0]}"
+            raise OutputFileError(message) from error
+        if compressed:
+            _compress(whole, path)
+        else:
+            whole.replace(path)
+
+
+def _compress(archive: Path, path: Path) -> None:
+    """Write the records of an archive anew, compressed; PyTorch reads them the same."""
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as target:
+        for record in source.infolist():
+            fresh = zipfile.ZipInfo(record.filename)  # a date that is always the same
+            target.writestr(fresh, source.read(record), zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def check_target(manifest: Path, model_id: str) -> None:
+    """Raise BundleError where an export could not be found and loaded again.
+
+    Parameters
+    ----------
+    manifest : Path
+        ``models.json``, which need not exist.
+    model_id : str
+        Name of the model and of its file.
+
+    Raises
+    ------
+    BundleError
+        Another file name, a manifest that cannot be read, or an id that is no plain name.
+
+    Examples
+    --------
+    >>> check_target(Path("models.json"), "a/b")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: expected an id of letters, digits, '.', '_' and '-', got 'a/b'
+    """
+    if manifest.name != MANIFEST_NAME:
+        message = f"expected a manifest with the name {MANIFEST_NAME}, got {manifest}"
+        raise BundleError(message)
+    check_id(model_id)
+    if manifest.exists():
+        read_manifest(manifest)
+
+
+def check_id(model_id: str) -> None:
+    """Raise BundleError unless an id can be the name of a model and of its file.
+
+    Examples
+    --------
+    >>> check_id("default")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: expected another id than 'default', which stands for the ...
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_id) or model_id.endswith(".pt"):
+        message = f"expected an id of letters, digits, '.', '_' and '-', got {model_id!r}"
+        raise BundleError(message)
+    if model_id.casefold() == _NO_ID:
+        message = f"expected another id than {model_id!r}, which stands for the default model"
+        raise BundleError(message)
+
+
+def export_model(
+    model: PromptableModel,
+    manifest: Path,
+    card: Mapping[str, Any],
+    *,
+    half: bool = True,
+    compressed: bool = False,
+) -> Path:
+    """Write a bundle beside a manifest, and its entry into the manifest; both or neither.
+
+    Replaces the entry of a model of the same id. The first model of a manifest is its default.
+
+    Parameters
+    ----------
+    model : PromptableModel
+        With trained weights, which are converted in place to float16 when `half` is set.
+    manifest : Path
+        ``models.json``; made, with its folder, when it is missing.
+    card : mapping
+        From `read_card` or `official_card`.
+    half : bool
+        Store float16 weights (they are widened again when loaded).
+    compressed : bool
+        Compress the file, which pays for rounded weights.
+
+    Returns
+    -------
+    Path
+        The bundle file.
+
+    Raises
+    ------
+    BundleError
+        See `check_target`; or the entry would not be understood.
+    OutputFileError
+        A file cannot be written.
+    """
+    identifier = model.settings.model_id
+    check_target(manifest, identifier)
+    path = manifest.parent / f"{identifier}.pt"
+    with written_with(path, manifest) as temporary:
+        _save(model, temporary, half, compressed)
+        entry = _entry(model, card, temporary, path)
+        write_text_atomically(manifest, listing_with(manifest, entry))
+    return path
+
+
+def export_beside(
+    model: PromptableModel, path: Path, card: Mapping[str, Any], *, half: bool = True
+) -> Path:
+    """Write a bundle and, beside it, a file with its entry; both or neither.
+
+    Parameters
+    ----------
+    model, card, half
+        As for `export_model`.
+    path : Path
+        The bundle file; its entry goes into a file with ``.json`` added to the whole name.
+
+    Returns
+    -------
+    Path
+        The file with the entry.
+
+    Raises
+    ------
+    BundleError
+        The entry would not be understood.
+    OutputFileError
+        A file cannot be written.
+    """
+    sidecar = path.with_name(path.name + ".json")
+    with written_with(path, sidecar) as temporary:
+        _save(model, temporary, half)
+        entry = _entry(model, card, temporary, path)
+        write_text_atomically(sidecar, json.dumps(entry, indent=2) + "\n")
+    return sidecar
+
+
+def _entry(
+    model: PromptableModel, card: Mapping[str, Any], written: Path, path: Path
+) -> dict[str, Any]:
+    """Return the entry of a bundle as JSON types, having read it as a manifest is read."""
+    settings = model.settings.to_dict()
+    identifier = settings.pop("model_id")
+    entry: dict[str, Any] = {
+        **card,
+        "id": identifier,
+        "file": path.name,
+        "sha256": file_sha256(written),
+        "bytes": written.stat().st_size,
+        **settings,
+    }
+    ModelEntry.from_dict(json.loads(json.dumps(entry)), path.parent, path)
+    return entry

@@ -1,0 +1,271 @@
+"""A model that goes on when its device fails: GPU, GPU in half precision, then the processor."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import DeviceError, NotEnoughMemoryError
+from CTSAM3DLib.models.contract import ModelSettings, Predictor
+from CTSAM3DLib.session.memory import memory_error
+
+T = TypeVar("T")
+
+MAIN_MEMORY, MEMORY, LOST, NUMBERS = "main memory", "memory", "lost", "numbers"
+
+# TorchScript hands errors of the device on as plain RuntimeError: only the text tells.
+_NO_MAIN_MEMORY = re.compile("DefaultCPUAllocator|bad_alloc")
+_NO_MEMORY = re.compile("out of memory|ALLOC_FAILED")
+_DEVICE = re.compile("CUDA|CUDNN|cuDNN|CUBLAS|cuBLAS|CUFFT|NVRTC|NVML|NVIDIA|device-side")
+_REASON_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where and how a model runs.
+
+    Parameters
+    ----------
+    device : str
+        Such as ``cuda:0`` or ``cpu``.
+    half : bool
+        In half precision, which takes half of the memory and is not exact.
+
+    Examples
+    --------
+    >>> Stage("cuda:0", half=True).label, Stage("cpu").on_processor
+    ('cuda:0 in half precision', True)
+    """
+
+    device: str
+    half: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name for reports."""
+        return f"{self.device} in half precision" if self.half else self.device
+
+    @property
+    def on_processor(self) -> bool:
+        """Whether it needs no graphics card."""
+        return self.device == "cpu"
+
+
+def stages_from(device: str) -> tuple[Stage, ...]:
+    """Return where a model runs first, and what comes after it when that fails.
+
+    Examples
+    --------
+    >>> [stage.label for stage in stages_from("cuda:1")]
+    ['cuda:1', 'cuda:1 in half precision', 'cpu']
+    >>> [stage.label for stage in stages_from("cpu")]
+    ['cpu']
+    """
+    if device == "cpu":
+        return (Stage("cpu"),)
+    return (Stage(device), Stage(device, half=True), Stage("cpu"))
+
+
+@dataclass(eq=False)
+class _Embedding:
+    """An embedding and what is needed to make it again elsewhere."""
+
+    stage: int
+    value: Any
+    patch_hu: NDArray[np.float32] | None  # None where no other stage is left
+
+
+class FallbackPredictor:
+    """A `Predictor` that answers the call during which its device fails on the next stage.
+
+    Memory that runs out leads to the next stage, a device that is lost to the processor; there
+    it stays until the model is loaded again. Embeddings of an earlier stage are made anew, once,
+    when they are decoded. What is wrong with the arguments raises as ever.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        In the order in which they are tried.
+    load : callable
+        From a stage to the model on it.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        The main memory does not suffice; here as in all calls.
+    BundleError, DeviceError
+        Of `load`.
+
+    Examples
+    --------
+    >>> class Failing:
+    ...     settings = ModelSettings("demo", 2, (1.0, 4.0), 2.0, ((0.0, 200.0),))
+    ...     def __init__(self, stage):
+    ...         self.device = stage.device
+    ...     def encode(self, patch_hu):
+    ...         if self.device == "cuda:0":
+    ...             raise RuntimeError("CUDA error: device-side assert triggered")
+    ...         return patch_hu
+    >>> predictor = FallbackPredictor(stages_from("cuda:0"), Failing)
+    >>> embedding = predictor.encode(np.zeros((2, 2, 2), np.float32))
+    >>> predictor.device
+    'cpu'
+    >>> print(predictor.take_notices()[0])
+    The graphics card failed (CUDA error: device-side assert triggered): now computing on the
+    processor, which is slower.
+    """
+
+    def __init__(self, stages: Sequence[Stage], load: Callable[[Stage], Predictor]) -> None:
+        self._stages = tuple(stages)
+        self._load = load
+        self._at = 0
+        self._model: Predictor | None = None
+        self._made: WeakSet[_Embedding] = WeakSet()
+        self._notice = ""
+        self._settings = self._run(lambda model: model.settings)
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Settings of the model."""
+        return self._settings
+
+    @property
+    def device(self) -> str:
+        """Where it runs now, such as ``cpu``, ``cuda:0`` or ``cuda:0 in half precision``."""
+        return self._stages[self._at].label
+
+    def take_notices(self) -> tuple[str, ...]:
+        """Return what the user should know and has not been told yet: at most one sentence."""
+        notice, self._notice = self._notice, ""
+        return (notice,) if notice else ()
+
+    def encode(self, patch_hu: NDArray[np.float32]) -> _Embedding:
+        """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
+        value = self._run(lambda model: model.encode(patch_hu))
+        last = self._at + 1 == len(self._stages)
+        embedding = _Embedding(self._at, value, None if last else patch_hu)
+        self._made.add(embedding)
+        return embedding
+
+    def decode(
+        self,
+        embedding: _Embedding,
+        points_kji: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        previous_logits: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
+
+        def decoded(model: Predictor) -> NDArray[np.float32]:
+            value = self._value(model, embedding)
+            return self._checked(model.decode(value, points_kji, labels, previous_logits))
+
+        return self._run(decoded)
+
+    def cross_patch(
+        self,
+        patch_hu: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        neighbour_hu: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
+        return self._run(
+            lambda model: self._checked(model.cross_patch(patch_hu, mask, neighbour_hu))
+        )
+
+    def _run(self, action: Callable[[Predictor], T]) -> T:
+        """Do something with the model, on a later stage if this one fails; each is tried once."""
+        while True:
+            stage = self._stages[self._at]
+            try:
+                if self._model is None:
+                    self._model = self._load(stage)
+                return action(self._model)
+            except NotEnoughMemoryError:
+                raise
+            except (MemoryError, RuntimeError, DeviceError) as error:
+                trouble = _trouble(error, stage, self._at > 0)
+                if trouble == MAIN_MEMORY:
+                    raise memory_error(error) from error
+                if trouble is None or self._at + 1 == len(self._stages):
+                    raise
+                reason = _first_line(error)
+                traceback.clear_frames(error.__traceback__)  # which hold memory of the device
+            self._step_down(trouble, reason)
+
+    def _step_down(self, trouble: str, reason: str) -> None:
+        """Go to the next stage that can do better and let go of all that the device holds."""
+        self._at += 1
+        while trouble != MEMORY and not self._stages[self._at].on_processor:
+            self._at += 1
+        self._notice = _sentence(trouble, reason, self._stages[self._at])
+        self._model = None
+        for embedding in self._made:
+            embedding.value = None
+        with suppress(RuntimeError):  # of a device that is gone
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+
+    def _value(self, model: Predictor, embedding: _Embedding) -> Any:
+        """Return the embedding for the model of the present stage."""
+        if embedding.stage != self._at:
+            embedding.value = model.encode(embedding.patch_hu)  # type: ignore[arg-type]
+            embedding.stage = self._at
+            if self._at + 1 == len(self._stages):
+                embedding.patch_hu = None
+        return embedding.value
+
+    def _checked(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Refuse what half precision could not hold."""
+        if self._stages[self._at].half and not np.isfinite(values).all():
+            raise _NotFiniteError
+        return values
+
+
+class _NotFiniteError(RuntimeError):
+    """Half precision gave NaN or infinity."""
+
+
+def _trouble(error: BaseException, stage: Stage, fallen: bool) -> str | None:
+    """Tell what is wrong with a device or memory; None if something else is."""
+    if isinstance(error, DeviceError):  # a stage that nobody asked for is not there
+        return LOST if fallen else None
+    if isinstance(error, MemoryError) or _NO_MAIN_MEMORY.search(str(error)):
+        return MAIN_MEMORY
+    if stage.on_processor:
+        return None
+    if isinstance(error, torch.cuda.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+        return MEMORY
+    if isinstance(error, _NotFiniteError):
+        return NUMBERS
+    # In half precision also what is not made for it; what is wrong elsewhere will raise again.
+    return LOST if stage.half or _DEVICE.search(str(error)) else None
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says in one line; TorchScript puts it at the end of its own text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if _DEVICE.search(line)]
+    text = (told or lines or [type(error).__name__])[0].removeprefix("RuntimeError: ")
+    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} ..."
+
+
+def _sentence(trouble: str, reason: str, stage: Stage) -> str:
+    """Return what the user is told."""
+    what = {
+        MEMORY: "The graphics card has too little free memory",
+        NUMBERS: "Half precision does not suffice for this model",
+        LOST: f"The graphics card failed ({reason})",
+    }[trouble]
+    if stage.half:
+        return f"{what}: now computing there in half precision, which is not exact."
+    return f"{what}: now computing on the processor, which is slower."

@@ -1,0 +1,246 @@
+"""The authors' weights, downloaded by the user, become a model of this installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
+from CTSAM3DLib.bundles.export import check_id, check_target, export_beside, export_model
+from CTSAM3DLib.bundles.import_config import ImportConfig, read_import_config
+from CTSAM3DLib.bundles.model_card import official_card
+from CTSAM3DLib.bundles.official_weights import (
+    OfficialWeights,
+    check_fits_half,
+    official_model,
+    official_weights,
+)
+from CTSAM3DLib.errors import BundleError, CheckpointError, ModelExistsError
+from CTSAM3DLib.io.outputs import check_outputs
+from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.models.folder_lock import locked_folder
+from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
+from CTSAM3DLib.models.store import ModelStore, file_sha256
+
+DEFAULT_ID = "ct-sam3d-{variant}"
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What to import, and where to.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A file of ``torch.save`` with the weights, the authors' ``params.pth``.
+    config : Path, optional
+        See `read_import_config`.
+    model_id : str, optional
+        Name of the model; default: by its variant, see `DEFAULT_ID`.
+    output : Path, optional
+        Bundle file to write; default: one in the user's folder of models.
+    half : bool
+        Store float16; else float32, so that the model answers as the authors' does.
+    replace : bool
+        Replace what is there.
+    """
+
+    checkpoint: Path
+    config: Path | None = None
+    model_id: str | None = None
+    output: Path | None = None
+    half: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """What was imported.
+
+    Parameters
+    ----------
+    entry : ModelEntry
+        As it can be loaded now.
+    described_in : Path
+        The manifest or the file beside the bundle.
+    parameters, keys : int
+        Trainable numbers; entries of the checkpoint, all of which were loaded.
+    has_cross_patch : bool
+        Whether weights of the cross-patch predictor were among them. Whether these are trained
+        cannot be seen.
+    half : bool
+        Whether float16 is stored.
+    notes : tuple of str
+        What else the user should know about the checkpoint.
+    """
+
+    entry: ModelEntry
+    described_in: Path
+    parameters: int
+    keys: int
+    has_cross_patch: bool
+    half: bool
+    notes: tuple[str, ...]
+
+
+def import_official(
+    request: ImportRequest,
+    report: Callable[[str], object] = lambda _: None,
+    user: ModelStore | None = None,
+    all_models: ModelStore | None = None,
+) -> ImportedModel:
+    """Make a model of an official checkpoint; after an error everything is as it was.
+
+    Parameters
+    ----------
+    request : ImportRequest
+        What and where to.
+    report : callable
+        Called with what is done next, in words; what it raises ends the import.
+    user : ModelStore, optional
+        The one folder to write to; default: the user's.
+    all_models : ModelStore, optional
+        Models whose ids are taken; default: those of this installation.
+
+    Returns
+    -------
+    ImportedModel
+        The default model stays what it is.
+
+    Raises
+    ------
+    CheckpointError
+        See `read_checkpoint`, `official_weights` and `read_import_config`.
+    BundleError
+        The id cannot be used; `ModelExistsError` where `replace` would help.
+    OutputFileError
+        A file cannot be written, or another process does not end changing the folder.
+
+    Examples
+    --------
+    >>> import_official(ImportRequest(Path("no-such-file.pth")))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.CheckpointError: no-such-file.pth: expected a file, found nothing
+    """
+    place = _Place(request, user or ModelStore.user(), all_models or ModelStore.standard())
+    source = request.checkpoint
+    config = ImportConfig() if request.config is None else read_import_config(request.config)
+    if request.model_id is not None:
+        place.check(request.model_id)
+    report(f"reading {source.name}")
+    content = read_checkpoint(source)
+    report("comparing keys and shapes, checking the weights")
+    weights = official_weights(content, str(source))
+    del content
+    if request.half:
+        check_fits_half(weights.state, str(source))
+    name = request.model_id or DEFAULT_ID.format(variant=weights.config.name)
+    report(f"waiting to write the model {name!r}")
+    with locked_folder(place.folder):
+        place.check(name)
+        report(f"writing the model {name!r}")
+        return _write(request, place, weights, name, config)
+
+
+def _write(
+    request: ImportRequest,
+    place: _Place,
+    weights: OfficialWeights,
+    name: str,
+    config: ImportConfig,
+) -> ImportedModel:
+    """Write bundle and entry."""
+    source = request.checkpoint
+    try:
+        facts = {
+            "file": source.name,
+            "sha256": file_sha256(source),
+            "bytes": source.stat().st_size,
+        }
+    except OSError as error:
+        message = f"{source}: expected a readable file, got: {error.strerror}"
+        raise CheckpointError(message) from error
+    card = official_card(weights.config.name, facts)
+    model = official_model(weights, name, config.window_hu, config.spacing_mm)
+    parameters = sum(part.numel() for part in model.segmenter.parameters())
+    if request.output is None:
+        path = export_model(model, place.manifest, card, half=request.half)
+        described = place.manifest
+    else:
+        path = request.output
+        described = export_beside(model, path, card, half=request.half)
+    return ImportedModel(
+        entry_beside(path),
+        described,
+        parameters,
+        len(weights.state),
+        weights.has_cross_patch,
+        request.half,
+        weights.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a model is to be written, and what is there."""
+
+    request: ImportRequest
+    user: ModelStore
+    all_models: ModelStore
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest of the user's folder."""
+        return Path(self.user.folders[0]) / MANIFEST_NAME
+
+    @property
+    def folder(self) -> Path:
+        """The folder that is changed."""
+        output = self.request.output
+        return self.manifest.parent if output is None else output.parent
+
+    def check(self, name: str) -> None:
+        """Raise BundleError or OutputFileError if the model may not be written under a name."""
+        if self.request.output is None:
+            self._check_folder(name)
+        else:
+            check_id(name)
+            self._check_file(self.request.output)
+
+    def _check_folder(self, name: str) -> None:
+        check_target(self.manifest, name)
+        path = self.manifest.with_name(f"{name}.pt")
+        check_writable(path)
+        own = self.user.entries()
+        for other, entry in self.all_models.entries().items():
+            if other not in own and other.casefold() == name.casefold():
+                message = (
+                    f"expected an id that is free, got {name!r}, which the model in "
+                    f"{entry.path.parent} has; choose another one"
+                )
+                raise BundleError(message)
+        for other in own:
+            if other != name and other.casefold() == name.casefold():
+                message = f"expected an id unlike {other!r} of another model, got {name!r}"
+                raise BundleError(message)
+        if not self.request.replace and (name in own or path.exists()):
+            message = f"there is a model {name!r} already: {path}; replace it, or choose another id"
+            raise ModelExistsError(message)
+
+    def _check_file(self, path: Path) -> None:
+        if path.suffix != ".pt":
+            message = f"expected an output file that ends with .pt, got {path}"
+            raise BundleError(message)
+        sidecar = path.with_name(path.name + ".json")
+        inputs = [p for p in (self.request.checkpoint, self.request.config) if p is not None]
+        check_outputs([{"model": path, "description": sidecar}], inputs)
+        manifest = path.parent / MANIFEST_NAME
+        if manifest.is_file() and any(e.path.name == path.name for e in read_manifest(manifest)[1]):
+            message = f"expected an output file of its own, got {path}, which {manifest} lists"
+            raise BundleError(message)
+        there = [p for p in (path, sidecar) if p.exists()]
+        if there and not self.request.replace:
+            message = f"there is a file already: {there[0]}; replace it, or choose another name"
+            raise ModelExistsError(message)

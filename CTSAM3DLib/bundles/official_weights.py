@@ -1,0 +1,254 @@
+"""Checkpoints of the authors' network: recognised by their keys and shapes, checked, loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from CTSAM3DLib.bundles.official_layout import Layout, first_names, layout, recognise
+from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.network.build import build_official
+from CTSAM3DLib.network.model import PromptableModel
+from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS, OfficialConfig
+
+STATE_KEY = "model_state_dict"
+PARALLEL_PREFIX = "module."
+HALF_LIMIT = 65504.0
+"""Largest number that float16 holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfficialWeights:
+    """The weights of a checkpoint, complete and finite.
+
+    Parameters
+    ----------
+    config : OfficialConfig
+        The variant; without cross-patch widths if that part is not in the file.
+    state : mapping of str to Tensor
+        float32, and int64 counters; keys and shapes as in `OfficialSegmenter`.
+    notes : tuple of str
+        What the user should know about the file.
+    """
+
+    config: OfficialConfig
+    state: Mapping[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_cross_patch(self) -> bool:
+        """Whether the cross-patch predictor is among them."""
+        return bool(self.config.cross_patch_widths)
+
+
+class NoCrossPatch(nn.Module):
+    """Stands where a checkpoint has no cross-patch predictor: it never expects a click.
+
+    Examples
+    --------
+    >>> float(NoCrossPatch()(torch.rand(2, 3, 8, 8, 8)).abs().max())
+    0.0
+    """
+
+    def forward(self, pair: Tensor) -> Tensor:
+        """Heat map (B, 1, D, H, W) of zeros for (B, 3, D, H, W)."""
+        return torch.zeros_like(pair[:, :1])
+
+
+def official_weights(content: Any, source: str) -> OfficialWeights:
+    """Find, recognise and check the weights in what a checkpoint file holds.
+
+    Parameters
+    ----------
+    content : object
+        As `read_checkpoint` returns it.
+    source : str
+        Name of the file, for error texts.
+
+    Returns
+    -------
+    OfficialWeights
+        Ready for `official_model`.
+
+    Raises
+    ------
+    CheckpointError
+        Not the weights of an official network, all of them: the text names the first keys that are
+        missing, unexpected, of another shape, or not finite.
+
+    Examples
+    --------
+    >>> official_weights({"epoch": 3}, "params.pth")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.CheckpointError: params.pth: expected weights under 'model_state_dict', or ...
+    """
+    state, notes = _state_dict(content, source)
+    config = recognise({key: tuple(value.shape) for key, value in state.items()}, source)
+    state, widened = _converted(state, layout(config), source)
+    return OfficialWeights(config, state, (*notes, *widened))
+
+
+def official_model(
+    weights: OfficialWeights,
+    model_id: str,
+    window_hu: tuple[float, float] | None = None,
+    spacing_mm: float | None = None,
+) -> PromptableModel:
+    """Build the authors' network with their weights, in evaluation mode.
+
+    Parameters
+    ----------
+    weights : OfficialWeights
+        Used as they are, not copied.
+    model_id : str
+        Name of the model.
+    window_hu : tuple of float, optional
+        Default: that of the authors.
+    spacing_mm : float, optional
+        Voxel size of the patches in mm; default: that of the authors.
+
+    Returns
+    -------
+    PromptableModel
+        Without cross-patch weights it never expects a click in a neighbour, and its settings say
+        that the cross-patch predictor is not trained.
+    """
+    with torch.device("meta"):
+        base = build_official(OFFICIAL_VARIANTS[weights.config.name], model_id)
+    settings = _settings(base.settings, weights.has_cross_patch, window_hu, spacing_mm)
+    cross_patch = base.cross_patch_net
+    if not weights.has_cross_patch:
+        del base.segmenter.cpp_predictor
+        cross_patch = NoCrossPatch()
+    base.segmenter.load_state_dict(weights.state, assign=True)
+    segmenter = base.segmenter
+    model = PromptableModel(segmenter, cross_patch, settings, base.finest_map, base.finest_step)
+    return model.eval()
+
+
+def check_fits_half(state: Mapping[str, Tensor], source: str) -> None:
+    """Raise CheckpointError, with their names, for weights that float16 cannot hold.
+
+    Examples
+    --------
+    >>> check_fits_half({"a.weight": torch.tensor([7e4])}, "params.pth")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.CheckpointError: params.pth: expected weights up to 65504 for --half, got ...
+    """
+    large = [
+        key
+        for key, value in state.items()
+        if value.is_floating_point() and value.numel() and float(value.abs().max()) > HALF_LIMIT
+    ]
+    if large:
+        message = f"{source}: expected weights up to {HALF_LIMIT:.0f} for --half, got larger ones"
+        raise CheckpointError(f"{message} in {first_names(large)}; import it without --half")
+
+
+# ---- inside
+
+
+def _state_dict(content: Any, source: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the state dict of a checkpoint and notes about it."""
+    notes = []
+    state = content
+    if isinstance(content, Mapping) and STATE_KEY in content:
+        state = content[STATE_KEY]
+        if others := [str(key) for key in content if key != STATE_KEY]:
+            notes.append(f"not used, though in the file: {first_names(others)}")
+    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+        got = (
+            f"the keys {first_names([repr(k) for k in state])}"
+            if isinstance(state, Mapping)
+            else ""
+        )
+        message = (
+            f"{source}: expected weights under {STATE_KEY!r}, or weights and nothing else, got "
+            f"{got or type(state).__name__}"
+        )
+        raise CheckpointError(message)
+    strange = [str(k) for k, v in state.items() if not (isinstance(k, str) and _is_plain(v))]
+    if strange:
+        message = f"{source}: expected a plain tensor of numbers for each key, got another value"
+        raise CheckpointError(f"{message} under {first_names(strange)}")
+    if all(key.startswith(PARALLEL_PREFIX) for key in state):
+        state = {key.removeprefix(PARALLEL_PREFIX): value for key, value in state.items()}
+        notes.append(f"the prefix {PARALLEL_PREFIX!r} of every key was taken off")
+    return dict(state), tuple(notes)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is a tensor with real numbers of its own in main memory."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
+
+
+def _converted(
+    state: Mapping[str, Tensor], wanted: Layout, source: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return the weights as the network stores them, in its order, and notes; check values."""
+    strange, infinite, negative = [], [], []
+    types: set[str] = set()
+    converted = {}
+    for key, (_, dtype) in wanted.items():
+        value = state[key]
+        if value.is_floating_point() != dtype.is_floating_point or value.dtype == torch.bool:
+            strange.append(f"{key} ({value.dtype}, expected {dtype})".replace("torch.", ""))
+            continue
+        if value.is_floating_point() and value.dtype != dtype:
+            types.add(str(value.dtype).removeprefix("torch."))
+        value = _own(value.detach().to(dtype))
+        if not bool(torch.isfinite(value).all()):
+            infinite.append(key)
+        elif key.endswith("running_var") and bool((value < 0).any()):
+            negative.append(key)
+        converted[key] = value
+    for found, what in (
+        (strange, "expected fractions as weights and whole numbers as counters, got another type"),
+        (infinite, "expected finite weights, got NaN or infinite values"),
+        (negative, "expected variances of 0 or more, got negative ones"),
+    ):
+        if found:
+            message = (
+                f"{source}: {what} in {len(found)} of {len(wanted)} keys: {first_names(found)}"
+            )
+            raise CheckpointError(message)
+    notes = (f"stored as {', '.join(sorted(types))}; converted to float32",) if types else ()
+    return converted, notes
+
+
+def _own(value: Tensor) -> Tensor:
+    """Return a tensor that is all of its memory, not a view of something larger."""
+    whole = value.numel() * value.element_size()
+    if value.is_contiguous() and value.untyped_storage().nbytes() == whole:
+        return value
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+def _settings(
+    official: ModelSettings,
+    has_cross_patch: bool,
+    window_hu: tuple[float, float] | None,
+    spacing_mm: float | None,
+) -> ModelSettings:
+    """Return the authors' settings with what the user wants to be different."""
+    spacing = official.default_spacing_mm if spacing_mm is None else spacing_mm
+    return replace(
+        official,
+        cross_patch_trained=has_cross_patch,
+        windows_hu=official.windows_hu if window_hu is None else (window_hu,),
+        spacing_range_mm=(spacing, spacing),
+        default_spacing_mm=spacing,
+    )

@@ -1,0 +1,73 @@
+"""``python -m CTSAM3DLib batch``: many CTs listed in a table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from CTSAM3DLib.batch.batch import REPORT_NAME, TABLE_NAME, BatchRun
+from CTSAM3DLib.batch.case import LoadedModel, load_model
+from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.cli.segment import add_model_options
+from CTSAM3DLib.io.outputs import check_outputs
+from CTSAM3DLib.models.store import resolve_model
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 1 when a case failed."""
+    parser = argparse.ArgumentParser(
+        "python -m CTSAM3DLib batch",
+        description="Segment the CTs of a table; a further run goes on where this one stopped.",
+    )
+    parser.add_argument("table", type=Path, help="CSV with the columns ct,clicks[,output][,device]")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--overwrite", action="store_true", help="run finished cases again")
+    parser.add_argument("--no-pictures", action="store_true", help="write no PNG")
+    add_model_options(parser)
+    options = parser.parse_args(argv)
+    cases = read_table(options.table, options.output_dir, not options.no_pictures)
+    reports = {"report": options.output_dir / REPORT_NAME, "table": options.output_dir / TABLE_NAME}
+    inputs = [path for item in cases for path in item.case.inputs]
+    check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
+    settings = {"model": options.model or "default", "sha256": resolve_model(options.model).sha256}
+
+    def models(device: str) -> LoadedModel:
+        return load_model(options.model, device or options.device)
+
+    run = BatchRun(
+        *(options.output_dir, models, settings, options.spacing),
+        overwrite=options.overwrite,
+        grow=options.grow,
+        warn=_warn,
+    )
+    for item in _with_bar(cases):
+        entry = run.run(item)
+        _say(f"{entry['status']:<8}{item.name}{': ' * ('error' in entry)}{entry.get('error', '')}")
+    counts = [entry["status"] for entry in run.entries.values()]
+    summary = ", ".join(f"{counts.count(what)} {what}" for what in ("done", "skipped", "failed"))
+    print(f"{len(counts)} cases: {summary}")
+    print(f"wrote {reports['report']} and {reports['table']}")
+    return 1 if run.failed else 0
+
+
+def _with_bar(cases: Sequence[BatchCase]) -> Iterable[BatchCase]:
+    """Return the cases with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(cases, unit="case", file=sys.stderr, disable=None)
+
+
+def _say(text: str) -> None:
+    """Print a line without disturbing the progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)
+
+
+def _warn(text: str) -> None:
+    """Print why a result may be wrong, without disturbing the progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(f"warning: {text}", file=sys.stderr)

@@ -1,0 +1,206 @@
+"""Command line: ``python -m CTSAM3DLib evaluate --data DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.evaluation.cases import Case, find_cases
+from CTSAM3DLib.evaluation.methods import (
+    MODEL,
+    Method,
+    ModelMethod,
+    baseline_method,
+    split_methods,
+)
+from CTSAM3DLib.evaluation.protocol import ClickProtocol
+from CTSAM3DLib.evaluation.report import markdown, save_plot, versions, write_json
+from CTSAM3DLib.evaluation.run import evaluate
+from CTSAM3DLib.evaluation.simulated_user import STRATEGIES
+
+if TYPE_CHECKING:
+    from CTSAM3DLib.evaluation.summary import Result
+
+_DEFAULT_METHODS = f"{MODEL},confidence_connected,grow_from_seeds"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compare methods on labelled CTs; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases)
+        protocol = ClickProtocol(strategy=args.strategy, seed=args.seed, max_clicks=args.clicks)
+        _use_threads(args.threads)
+        methods, setting = _methods(args)
+        return _run(args, cases, methods, protocol, setting)
+    except CTSAM3DError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib evaluate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of labelled cases")
+    parser.add_argument("--split", default="validation", help="as in meta.json, or all")
+    parser.add_argument("--case-filter", help="regular expression in the name of a case")
+    parser.add_argument("--limit", type=int, help="most structures to score")
+    parser.add_argument("--limit-cases", type=int, help="most cases to read")
+    parser.add_argument(
+        "--methods",
+        default=_DEFAULT_METHODS,
+        help="with commas: model, model:FILE or model:ID for others beside it, "
+        "confidence_connected, grow_from_seeds, random_walker; options "
+        f"as in grow_from_seeds[margin_mm=40,locality=0.1]; default: {_DEFAULT_METHODS}",
+    )
+    parser.add_argument("--strategy", default=STRATEGIES[0], choices=STRATEGIES)
+    parser.add_argument(
+        "--shared-clicks", action="store_true", help="give the first's clicks to all"
+    )
+    parser.add_argument("--clicks", type=int, default=10, help="clicks for each structure")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-voxels", type=int, default=300, help="smaller ones are left out")
+    parser.add_argument("--model", help="id or file of a model; default: the bundled one")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
+    parser.add_argument("--spacing-mm", type=float, help="voxel size at which the model looks")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output", type=Path, help="JSON with every click and score")
+    parser.add_argument("--table", type=Path, help="Markdown tables")
+    parser.add_argument("--plot", type=Path, help="picture: Dice against clicks")
+    return parser
+
+
+def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
+    """Return the methods and what the report says about them."""
+    names = split_methods(args.methods)
+    if not names or len(set(names)) != len(names):
+        raise CTSAM3DError(f"expected different methods, got {args.methods!r}")
+    setting: dict[str, Any] = {
+        "data": f"{args.data.name}, split {args.split}",
+        "methods": names,
+        "clicks": f"those of {names[0]} for all" if args.shared_clicks else "each method its own",
+        "limit": args.limit or "none",
+        "threads": args.threads,
+        "versions": versions(),
+    }
+    methods: list[Method] = []
+    for name in names:
+        kind, _, other = name.partition(":")
+        if kind == MODEL:
+            method, about = _model_method(args, name, other or args.model)
+            methods.append(method)
+            setting.update(about)
+        else:
+            baseline = baseline_method(name)
+            methods.append(baseline)
+            setting[name] = str(baseline.baseline)
+    return methods, setting
+
+
+def _model_method(
+    args: argparse.Namespace, name: str, model: str | None
+) -> tuple[ModelMethod, dict[str, Any]]:
+    from CTSAM3DLib.bundles.predictor import TorchPredictor
+    from CTSAM3DLib.models.store import resolve_model
+
+    entry = resolve_model(model)
+    predictor = TorchPredictor(entry.path, args.device, precision=args.precision)
+    method = ModelMethod(predictor, args.spacing_mm, entry.model_id if ":" in name else name)
+    about = {
+        method.name: entry.model_id,
+        f"{method.name} sha256": entry.sha256,
+        "device": f"{predictor.device}, {args.precision}",
+        "model spacing": f"{args.spacing_mm:g} mm" if args.spacing_mm else "chosen by the session",
+    }
+    return method, about
+
+
+def _run(
+    args: argparse.Namespace,
+    cases: list[Case],
+    methods: list[Method],
+    protocol: ClickProtocol,
+    setting: dict[str, Any],
+) -> int:
+    model = next((method for method in methods if isinstance(method, ModelMethod)), None)
+    results: list[Result] = []
+    start = time.perf_counter()
+    stream = evaluate(
+        cases,
+        methods,
+        protocol,
+        model.predictor.settings if model else None,
+        args.spacing_mm,
+        args.shared_clicks,
+        args.min_voxels,
+    )
+    for done, (case, found, is_last) in enumerate(stream, 1):
+        results += found
+        limited = args.limit is not None and done >= args.limit
+        print(_line(case, found, cases, done, time.perf_counter() - start), flush=True)
+        if is_last or limited:
+            _write(args, results, protocol, setting, complete=False)
+        if limited:
+            break
+    if not results:
+        raise CTSAM3DError(f"no labelled structure has {args.min_voxels} voxels or more")
+    setting["seconds in all"] = round(time.perf_counter() - start, 1)
+    _write(args, results, protocol, setting, complete=True)
+    print("\n" + markdown(results, protocol, setting))
+    for path in (args.output, args.table, args.plot):
+        if path is not None:
+            print(f"wrote {path}")
+    return 0
+
+
+def _write(
+    args: argparse.Namespace,
+    results: list[Result],
+    protocol: ClickProtocol,
+    setting: dict[str, Any],
+    complete: bool,
+) -> None:
+    if args.output is not None:
+        write_json(args.output, results, protocol, setting, complete)
+    if args.table is not None:
+        args.table.parent.mkdir(parents=True, exist_ok=True)
+        args.table.write_text(markdown(results, protocol, setting, complete), encoding="utf-8")
+    if args.plot is not None and complete:
+        save_plot(args.plot, results, protocol)
+
+
+def _line(case: Case, found: list[Result], cases: list[Case], done: int, seconds: float) -> str:
+    marks = (1, 3, 5, 10)
+    scores = "; ".join(
+        f"{result.method} "
+        + (result.trace.error or " ".join(f"{result.trace.dice_after(n):.2f}" for n in marks))
+        for result in found
+    )
+    place = f"[{cases.index(case) + 1}/{len(cases)}]"
+    return f"{place} {case.name} {found[0].anatomy}: {scores} ({done} done, {seconds:.0f} s)"
+
+
+def _use_threads(count: int) -> None:
+    """Keep all libraries to a number of threads; only a command line may do this."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(count))
+    try:
+        import torch
+
+        torch.set_num_threads(count)
+    except ImportError:
+        pass
+    try:
+        import SimpleITK as sitk
+
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+    except ImportError:
+        pass
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""The command line, ``python -m CTSAM3DLib COMMAND ...``; a command is imported when asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.version import __version__
+
+FAILURE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # as a program that SIGPIPE ends: 128 + 13
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the module whose ``main(argv)`` runs it, and what it does."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "segment": Command("CTSAM3DLib.cli.segment", "segment one CT from a file of clicks"),
+    "batch": Command("CTSAM3DLib.cli.batch", "segment many CTs listed in a table"),
+    "demo": Command("CTSAM3DLib.cli.demo", "segment a generated torso CT from stored clicks"),
+    "models": Command("CTSAM3DLib.cli.models", "list the models that are installed, remove one"),
+    "import-checkpoint": Command(
+        "CTSAM3DLib.cli.import_checkpoint",
+        "make a model of the checkpoint that the authors published",
+    ),
+    "train": Command("CTSAM3DLib.cli.train", "train a model"),
+    "evaluate": Command("CTSAM3DLib.cli.evaluate", "measure a model on labelled CTs"),
+    "export": Command("CTSAM3DLib.cli.export", "make a bundle of trained weights"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the name of the program; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted, 141 when
+        what reads the output has gone away, as `head` does.
+    """
+    _print_any_name()
+    try:
+        code = _main(argv)
+        sys.stdout.flush()  # else the interpreter finds a closed pipe when it ends, and complains
+    except BrokenPipeError:
+        _forget_output()
+        return BROKEN_PIPE
+    return code
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    """Find and run a command; a closed pipe is still an error."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name == "--version":
+        print(f"CTSAM3DLib {__version__}")
+        return 0
+    if name not in COMMANDS:
+        return _failed(f"unknown command {name!r}; known: {', '.join(COMMANDS)}")
+    return _run(COMMANDS[name], words[1:], debug)
+
+
+def usage() -> str:
+    """Return the text of ``--help``.
+
+    Examples
+    --------
+    >>> usage().splitlines()[0]
+    'usage: python -m CTSAM3DLib COMMAND ...'
+    """
+    lines = ["usage: python -m CTSAM3DLib COMMAND ...", "", "commands:"]
+    lines += [f"  {name:<19}{command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "COMMAND --help tells more; --debug shows where an error came from."]
+    return "\n".join(lines)
+
+
+def _run(command: Command, words: list[str], debug: bool) -> int:
+    """Run a command; turn errors into one plain line."""
+    try:
+        code = import_module(command.module).main(words)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _failed(_plain(error))
+    return int(code or 0)
+
+
+def _plain(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the Python package {error.name!r} is needed here and is not installed"
+    if isinstance(error, (CTSAM3DError, OSError, ImportError)):
+        return text
+    return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
+
+
+def _failed(text: str) -> int:
+    """Write one line to standard error and return the exit code of an error."""
+    print(f"error: {text}", file=sys.stderr)
+    return FAILURE
+
+
+def _print_any_name() -> None:
+    """Let standard streams replace what their encoding lacks: names may be Chinese."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """Let what is still to be printed go nowhere."""
+    with suppress(OSError, ValueError):  # a stream without a file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,112 @@
+"""``python -m CTSAM3DLib segment``: one CT and its clicks to a Slicer segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from CTSAM3DLib.batch.case import Case, load_model, run_case
+from CTSAM3DLib.segmentation import SegmentationResult
+from CTSAM3DLib.session.growing_rules import GrowMode
+
+CLICKS_HELP = (
+    'JSON {"coordinate_system": "RAS", "structures": {"liver": {"positive": [[r, a, s], ...], '
+    '"negative": [...]}}}, or point lists of Slicer (.mrk.json) whose labels or names are the '
+    'structures; "negative" at the end of a name marks points outside'
+)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the model and how it runs."""
+    parser.add_argument("--model", metavar="ID|PATH", help="default: the bundled model")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
+    parser.add_argument(
+        "--spacing", type=positive_mm, metavar="MM", help="voxel size for the model, in mm"
+    )
+    parser.add_argument(
+        "--grow", action="store_true", help="follow structures beyond the patch of a click"
+    )
+    parser.add_argument(
+        "--grow-mode", dest="grow", choices=[*GrowMode], help="the same, in a way named here"
+    )
+
+
+def positive_mm(text: str) -> float:
+    """Return a length of the command line.
+
+    Examples
+    --------
+    >>> positive_mm("1.5")
+    1.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; see ``--help``."""
+    parser = argparse.ArgumentParser("python -m CTSAM3DLib segment", description=__doc__)
+    parser.add_argument("ct", type=Path, help="image file or DICOM folder")
+    parser.add_argument("--clicks", type=Path, nargs="+", required=True, help=CLICKS_HELP)
+    parser.add_argument("--output", type=Path, required=True, help="the .seg.nrrd to write")
+    parser.add_argument("--picture", type=Path, help="PNG to write as well")
+    parser.add_argument("--report", type=Path, help="JSON with volumes, times, versions to write")
+    parser.add_argument("--series", default="", metavar="UID", help="which series of the folder")
+    add_model_options(parser)
+    options = parser.parse_args(argv)
+    case = Case(
+        ct=options.ct,
+        clicks=tuple(options.clicks),
+        output=options.output,
+        picture=options.picture,
+        report=options.report,
+        series=options.series,
+    )
+    check_before(case)
+    model = load_model(options.model, options.device)
+    result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
+    print(table(result))
+    print(f"{result.settings.model_id} on {result.device}, {report['seconds']['total']:.1f} s")
+    for path in case.files.values():
+        print(f"wrote {path}")
+    return 0
+
+
+def check_before(case: Case) -> None:
+    """Raise what is wrong with clicks or outputs before the model is loaded."""
+    from CTSAM3DLib.io.clicks import read_clicks
+    from CTSAM3DLib.io.outputs import check_outputs
+    from CTSAM3DLib.io.segmentation import check_name
+
+    check_name(case.output)
+    check_outputs([case.files], case.inputs)
+    read_clicks(case.clicks)
+
+
+def warn(text: str) -> None:
+    """Print why a result may be wrong."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def table(result: SegmentationResult) -> str:
+    """Return names, clicks, volumes and times as a small table."""
+    volumes_cm3 = result.volumes_cm3
+    rows = [("structure", "clicks", "cm3", "seconds")]
+    for segment in result.segments:
+        clicks = f"+{len(segment.clicks.positives())} -{len(segment.clicks.negatives())}"
+        volume_cm3 = f"{volumes_cm3[segment.name]:.1f}" if segment.mask.voxel_count else "empty"
+        rows.append((segment.name, clicks, volume_cm3, f"{result.seconds[segment.name]:.2f}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = []
+    for name, *numbers in rows:
+        right = [f"{text:>{width}}" for text, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([f"{name:<{widths[0]}}", *right]))
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Command line: ``python -m CTSAM3DLib train pack|run|cross-patch``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from CTSAM3DLib.network.segmenters import Segmenter
+    from CTSAM3DLib.training.config import TrainConfig
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Pack data or train; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib train", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    pack_parser = commands.add_parser("pack", help="pack CTs and labels into one file")
+    pack_parser.add_argument("data", type=Path, help="folder with ct/ and labels_only/")
+    pack_parser.add_argument("output", type=Path, help="the .npz to write")
+    pack_parser.add_argument("--split", default="train", choices=("train", "validation"))
+    pack_parser.add_argument("--pseudo-cases", type=int, default=60)
+    pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
+    for name, text in (
+        ("run", "train the segmenter, resuming where the run stopped"),
+        ("cross-patch", "train the cross-patch predictor, resuming likewise"),
+    ):
+        run_parser = commands.add_parser(name, help=text)
+        run_parser.add_argument("data", type=Path, help="packed training cases")
+        run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
+        run_parser.add_argument("--iterations", type=int, required=True)
+        run_parser.add_argument("--validation", type=Path, help="packed validation cases")
+        run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
+        run_parser.add_argument("--device", default="cpu")
+        run_parser.add_argument("--threads", type=int, default=1)
+        if name == "run":
+            run_parser.add_argument("--start-from", type=Path, help="bundle with the first weights")
+            run_parser.add_argument(
+                "--cpu-seconds", type=float, default=math.inf, help="end at this processor time"
+            )
+            run_parser.add_argument(
+                "--seconds", type=float, default=math.inf, help="end after this time"
+            )
+            run_parser.add_argument(
+                "--cooldown-share",
+                type=float,
+                default=0.0,
+                help="let the rates fall to 0 over this last share of --seconds",
+            )
+            run_parser.add_argument(
+                "--workers", type=int, default=0, help="processes that draw the batches"
+            )
+        else:
+            run_parser.add_argument(
+                "--segmenter", type=Path, help="bundle whose masks are learnt from"
+            )
+    args = parser.parse_args(argv)
+    if args.command == "run":
+        problem = _problem(args)
+        if problem:
+            parser.error(problem)
+    return _pack(args) if args.command == "pack" else _run(args)
+
+
+def _problem(args: argparse.Namespace) -> str:
+    """Say what is wrong with settings that belong together; empty when nothing is."""
+    if args.workers < 0:
+        return f"--workers: expected 0 or more processes, got {args.workers}"
+    if args.workers and args.cpu_seconds < math.inf:
+        return "--cpu-seconds counts this process alone: expected --workers 0 with it"
+    if not 0.0 <= args.cooldown_share <= 1.0:
+        return f"--cooldown-share: expected a share from 0 to 1, got {args.cooldown_share}"
+    if args.cooldown_share and args.seconds == math.inf:
+        return "--cooldown-share is that of a time: expected --seconds as well"
+    return ""
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from CTSAM3DLib.training.packing import pack
+
+    header = pack(args.data, args.output, args.split, args.pseudo_cases, args.limit)
+    targets = sum(len(case["targets"]) for case in header["cases"])
+    print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    import torch
+
+    from CTSAM3DLib.training.config import TrainConfig
+    from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
+    from CTSAM3DLib.training.data import PackedData
+    from CTSAM3DLib.training.trainer import Trainer
+
+    torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    device = torch.device(args.device)
+    config = TrainConfig.read(args.config) if args.config else TrainConfig()
+    # Where processes draw the batches, they share volumes in main memory.
+    home = torch.device("cpu") if getattr(args, "workers", 0) else device
+    validation = PackedData(args.validation, home) if args.validation else None
+    data = PackedData(args.data, home)
+    if args.command == "cross-patch":
+        segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
+        cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)
+        cross_patch.run(args.iterations, validation)
+        print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
+        return 0
+    trainer = Trainer(config, data, args.run_dir, validation, args.start_from, device, args.workers)
+    print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
+    trainer.run(
+        args.iterations,
+        most_cpu_seconds=args.cpu_seconds,
+        most_seconds=args.seconds,
+        cooldown_share=args.cooldown_share,
+    )
+    print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
+    return 0
+
+
+def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
+    from CTSAM3DLib.bundles.from_training import fill_from_bundle
+    from CTSAM3DLib.training.trainer import segmenter_of
+
+    net = segmenter_of(config)
+    fill_from_bundle(net, bundle)
+    return net
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,6 @@
+"""Sessions of many structures on one thread. Knows no node and no widget."""
+
+from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine.messages import ClickAnswer, ClickRequest
+
+__all__ = ["ClickAnswer", "ClickRequest", "SegmentationEngine"]

@@ -1,0 +1,327 @@
+"""Voxel grids in the world: the one place where voxel indices and millimetres meet.
+
+World frame inside the library: RAS, mm, float64. LPS (DICOM, ITK) appears only here and in
+file readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from CTSAM3DLib.errors import ClickOutsideVolumeError, GeometryError
+from CTSAM3DLib.geometry.affine import (
+    finite_array,
+    isotropic_grid,
+    matched_axes,
+    read_only,
+    validated_affine,
+)
+from CTSAM3DLib.geometry.box import IJK, BoundingBox, three_ints
+
+__all__ = [
+    "IJK",
+    "AxisMap",
+    "BoundingBox",
+    "Geometry",
+    "lps_from_ras",
+    "model_grid",
+    "ras_from_lps",
+]
+
+_LPS_SIGNS = np.array([-1.0, -1.0, 1.0])
+
+
+def lps_from_ras(points_ras: ArrayLike) -> NDArray[np.float64]:
+    """Return RAS points or vectors (..., 3), mm, in the LPS frame of DICOM and ITK.
+
+    Examples
+    --------
+    >>> lps_from_ras((1, 2, 3)).tolist()
+    [-1.0, -2.0, 3.0]
+    """
+    points_lps: NDArray[np.float64] = _points(points_ras) * _LPS_SIGNS
+    return points_lps
+
+
+def ras_from_lps(points_lps: ArrayLike) -> NDArray[np.float64]:
+    """Return LPS points or vectors (..., 3), mm, in the RAS frame.
+
+    Examples
+    --------
+    >>> ras_from_lps((-1, -2, 3)).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    points_ras: NDArray[np.float64] = _points(points_lps) * _LPS_SIGNS
+    return points_ras
+
+
+def _points(points: ArrayLike) -> NDArray[np.float64]:
+    """Return points (..., 3) as float64; GeometryError for another last axis."""
+    array: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
+    if array.ndim == 0 or array.shape[-1] != 3:
+        message = f"expected points of shape (..., 3), got {array.shape}"
+        raise GeometryError(message)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where the voxels of a 3D array lie: matrix and array shape. Immutable and hashable.
+
+    May be oblique, permuted, flipped or left-handed, and one voxel thick along any axis.
+
+    Parameters
+    ----------
+    ijk_to_ras : (4, 4) array_like
+        Maps voxel indices (i, j, k, 1) to RAS mm; integer indices are voxel centres.
+    shape_kji : tuple of int
+        Shape of the voxel array.
+
+    Raises
+    ------
+    GeometryError
+        See `affine.validated_affine`; or not three sizes >= 1.
+
+    Examples
+    --------
+    >>> geometry = Geometry(np.diag([-1.0, -1, 2, 1]), (5, 6, 7))
+    >>> geometry.spacing_mm, geometry.is_left_handed
+    ((1.0, 1.0, 2.0), False)
+    >>> geometry.ras_from_ijk((1, 2, 3)).tolist()
+    [-1.0, -2.0, 6.0]
+    >>> geometry.voxel_from_ras((-1.4, -2.0, 6.9))
+    (1, 2, 3)
+    """
+
+    ijk_to_ras: NDArray[np.float64]
+    shape_kji: IJK
+
+    def __post_init__(self) -> None:
+        shape = three_ints(self.shape_kji, "the shape of a volume")
+        if min(shape) < 1:
+            message = f"expected a shape of at least one voxel along every axis, got {shape}"
+            raise GeometryError(message)
+        object.__setattr__(self, "ijk_to_ras", validated_affine(self.ijk_to_ras))
+        object.__setattr__(self, "shape_kji", shape)
+
+    @classmethod
+    def from_lps(
+        cls,
+        origin_lps: Sequence[float],
+        spacing_mm: Sequence[float],
+        direction_lps: ArrayLike,
+        shape_kji: Sequence[int],
+    ) -> Geometry:
+        """Build from origin, spacing and direction as SimpleITK gives them.
+
+        Parameters
+        ----------
+        origin_lps : three floats
+            Centre of voxel (0, 0, 0), LPS mm.
+        spacing_mm : three floats
+            Along i, j, k.
+        direction_lps : nine floats (row-major) or (3, 3)
+            Columns are the directions of i, j, k in LPS.
+        shape_kji : three ints
+            Shape of the voxel array; `image.GetSize()` reversed.
+
+        Raises
+        ------
+        GeometryError
+            Wrong lengths, spacing not > 0, or a matrix that `Geometry` refuses.
+
+        Examples
+        --------
+        >>> geometry = Geometry.from_lps((10, 20, 30), (1, 1, 2), np.eye(3).ravel(), (3, 4, 5))
+        >>> geometry.ras_from_ijk((0, 0, 1)).tolist()
+        [-10.0, -20.0, 32.0]
+        """
+        spacing = finite_array(spacing_mm, (3,), "a spacing")
+        if not (spacing > 0).all():
+            message = f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
+            raise GeometryError(message)
+        rows = np.asarray(direction_lps, dtype=np.float64)
+        direction = finite_array(
+            rows.reshape(3, 3) if rows.size == 9 else rows, (3, 3), "directions"
+        )
+        matrix = np.eye(4)
+        matrix[:3, :3] = _LPS_SIGNS[:, None] * direction * spacing
+        matrix[:3, 3] = ras_from_lps(finite_array(origin_lps, (3,), "an origin"))
+        return cls(matrix, three_ints(shape_kji, "the shape of a volume"))
+
+    def lps(self) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+        """Return origin (LPS mm), spacing (mm) and the 9 row-major directions for SimpleITK.
+
+        Examples
+        --------
+        >>> Geometry(np.diag([1.0, 1, 2, 1]), (3, 4, 5)).lps()[2]
+        (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+        """
+        direction = _LPS_SIGNS[:, None] * self.directions_ras + 0.0
+        origin = lps_from_ras(self.origin_ras) + 0.0
+        return tuple(origin.tolist()), self.spacing_mm, tuple(direction.ravel().tolist())
+
+    @cached_property
+    def ras_to_ijk(self) -> NDArray[np.float64]:
+        """Inverse matrix (4, 4), float64, read-only."""
+        inverse: NDArray[np.float64] = read_only(np.linalg.inv(self.ijk_to_ras))
+        return inverse
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance of voxel centres along i, j, k."""
+        i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0).tolist()
+        return i, j, k
+
+    @property
+    def origin_ras(self) -> tuple[float, float, float]:
+        """Centre of voxel (0, 0, 0)."""
+        r, a, s = self.ijk_to_ras[:3, 3].tolist()
+        return r, a, s
+
+    @property
+    def directions_ras(self) -> NDArray[np.float64]:
+        """Unit vectors of i, j, k as the columns of a (3, 3) float64 array."""
+        directions: NDArray[np.float64] = self.ijk_to_ras[:3, :3] / np.asarray(self.spacing_mm)
+        return directions
+
+    @property
+    def size_ijk(self) -> IJK:
+        """Number of voxels along i, j, k."""
+        k, j, i = self.shape_kji
+        return i, j, k
+
+    @property
+    def is_left_handed(self) -> bool:
+        """Whether i, j, k form a left-handed frame."""
+        return bool(np.linalg.det(self.ijk_to_ras[:3, :3]) < 0)
+
+    @property
+    def extent_ras(self) -> NDArray[np.float64]:
+        """Smallest and largest R, A, S of the outer voxel edges, mm: (2, 3) float64."""
+        upper = np.asarray(self.size_ijk) - 0.5
+        corners = np.stack(np.meshgrid(*zip((-0.5,) * 3, upper, strict=True)), axis=-1)
+        points = self.ras_from_ijk(corners.reshape(-1, 3))
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    def ras_from_ijk(self, points_ijk: ArrayLike) -> NDArray[np.float64]:
+        """Return RAS mm (..., 3), float64, of continuous voxel indices (..., 3)."""
+        return _points(points_ijk) @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3]
+
+    def ijk_from_ras(self, points_ras: ArrayLike) -> NDArray[np.float64]:
+        """Return continuous voxel indices (..., 3), float64, of RAS mm points (..., 3)."""
+        return _points(points_ras) @ self.ras_to_ijk[:3, :3].T + self.ras_to_ijk[:3, 3]
+
+    def voxel_from_ras(self, position_ras: ArrayLike) -> IJK:
+        """Return the voxel (i, j, k) that holds a RAS mm position.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            The position lies outside [-0.5, size - 0.5) along an axis, or is not finite.
+        """
+        position = _points(position_ras).reshape(3)
+        if not np.isfinite(position).all():
+            message = f"expected a position inside the volume, got RAS {position.tolist()} mm"
+            raise ClickOutsideVolumeError(message)
+        at_ijk = self.ijk_from_ras(position)
+        # floor(x + 0.5), not round: rint goes half to even and would move every second border.
+        voxel = np.floor(at_ijk + 0.5)
+        if (voxel < 0).any() or (voxel >= self.size_ijk).any():
+            lower, upper = np.round(self.extent_ras, 2).tolist()
+            message = (
+                f"expected a position inside the volume, RAS {lower} to {upper} mm; got RAS "
+                f"{np.round(position, 2).tolist()} mm at IJK {np.round(at_ijk, 2).tolist()}, "
+                f"size {self.size_ijk}"
+            )
+            raise ClickOutsideVolumeError(message)
+        i, j, k = voxel.astype(int).tolist()
+        return i, j, k
+
+    def cropped(self, bbox: BoundingBox) -> Geometry:
+        """Return the geometry of the voxels in a non-empty `bbox`, which may reach outside."""
+        if bbox.is_empty:
+            message = f"expected a box with voxels, got {bbox}"
+            raise GeometryError(message)
+        matrix = self.ijk_to_ras.copy()
+        matrix[:3, 3] = self.ras_from_ijk(bbox.start_ijk)
+        return Geometry(matrix, bbox.shape_kji)
+
+    def allclose(self, other: Geometry, tolerance_mm: float = 1e-4) -> bool:
+        """Whether shapes agree and every voxel centre agrees within `tolerance_mm`."""
+        if self.shape_kji != other.shape_kji:
+            return False
+        # The difference of two affine maps is largest at a corner.
+        last = np.asarray(self.size_ijk) - 1.0
+        corners = np.stack(np.meshgrid(*zip((0.0,) * 3, last, strict=True)), axis=-1)
+        difference = self.ras_from_ijk(corners) - other.ras_from_ijk(corners)
+        return bool(np.linalg.norm(difference, axis=-1).max() <= tolerance_mm)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Geometry):
+            return NotImplemented
+        same_matrix = np.array_equal(self.ijk_to_ras, other.ijk_to_ras)
+        return self.shape_kji == other.shape_kji and same_matrix
+
+    def __hash__(self) -> int:
+        return hash((self.shape_kji, self.ijk_to_ras.tobytes()))
+
+
+def model_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
+    """Return the isotropic grid on which a model looks at a volume.
+
+    Its axes are the axes of the volume, reordered and flipped so that i, j, k run nearest to
+    R, A, S; it is always right-handed. It covers the voxels of the volume edge to edge and has
+    the same centre, so the same scene stored in another axis order gives the same grid.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the volume.
+    spacing_mm : float
+        Voxel size of the grid, > 0.
+
+    Raises
+    ------
+    GeometryError
+        Spacing not finite or not > 0.
+
+    Examples
+    --------
+    >>> volume = Geometry(np.diag([-1.0, -1, 2, 1]), (5, 6, 7))
+    >>> model_grid(volume, 2.0).size_ijk
+    (4, 3, 5)
+    """
+    matrix, (i, j, k) = isotropic_grid(geometry.ijk_to_ras, geometry.size_ijk, spacing_mm)
+    return Geometry(matrix, (k, j, i))
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """Separable map from grid indices to volume indices: reorder, flip, scale, shift.
+
+    Along grid axis g: volume index on axis `volume_axes[g]` = `scales[g]` * grid index +
+    `offsets[g]`. Axes are numbered 0 i, 1 j, 2 k; indices are continuous, centres at integers.
+
+    Examples
+    --------
+    >>> volume = Geometry(np.diag([-1.0, -1, 2, 1]), (5, 6, 7))
+    >>> AxisMap.between(volume, model_grid(volume, 1.0))
+    AxisMap(volume_axes=(0, 1, 2), scales=(-1.0, -1.0, 0.5), offsets=(6.0, 5.0, -0.25))
+    """
+
+    volume_axes: IJK
+    scales: tuple[float, float, float]
+    offsets: tuple[float, float, float]
+
+    @classmethod
+    def between(cls, volume_geometry: Geometry, grid: Geometry) -> AxisMap:
+        """Return the map for two grids with the same axes; GeometryError if they are not."""
+        matched = matched_axes(volume_geometry.ijk_to_ras, grid.ijk_to_ras)
+        axes, scales, offsets = matched[0], matched[1].tolist(), matched[2].tolist()
+        return cls(axes, (scales[0], scales[1], scales[2]), (offsets[0], offsets[1], offsets[2]))

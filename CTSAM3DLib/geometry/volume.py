@@ -1,0 +1,174 @@
+"""What goes into a session and what comes out: a CT volume, and a change of its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import GeometryError, VolumeError
+from CTSAM3DLib.geometry.affine import finite_array, read_only
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT volume: voxels in HU and where they lie. Compared by identity.
+
+    Parameters
+    ----------
+    array_kji : (K, J, I) array
+        Integer or real floating dtype, HU. Neither copied nor converted: the volume holds a
+        read-only view, so the caller must not change the voxels while it is in use.
+    geometry : Geometry
+        Place of the voxels; its shape is that of the array.
+    name : str
+        For messages and file names.
+
+    Raises
+    ------
+    VolumeError
+        Not an array of numbers, not 3D, empty, complex, a mask, with NaN or infinite voxels, or
+        of another shape than `geometry`.
+
+    Examples
+    --------
+    >>> volume = Volume.from_array(np.zeros((4, 5, 6), dtype=np.int16), (0.7, 0.7, 1.5))
+    >>> volume.geometry.size_ijk
+    (6, 5, 4)
+    >>> Volume.from_array(np.zeros((4, 5, 6, 3)), (1, 1, 1))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected a 3D scalar volume, got shape (4, 5, 6, 3)
+    """
+
+    array_kji: NDArray[Any]
+    geometry: Geometry
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        array = _checked_voxels(self.array_kji)
+        if array.shape != self.geometry.shape_kji:
+            message = f"expected voxels of shape {self.geometry.shape_kji}, got {array.shape}"
+            raise VolumeError(message)
+        object.__setattr__(self, "array_kji", read_only(array))
+
+    @classmethod
+    def from_array(
+        cls,
+        array_kji: NDArray[Any],
+        spacing_mm: Sequence[float],
+        origin_ras: Sequence[float] = (0.0, 0.0, 0.0),
+        name: str = "",
+    ) -> Volume:
+        """Build a volume whose i, j, k run along R, A, S.
+
+        Parameters
+        ----------
+        array_kji : (K, J, I) array
+            Voxels, HU.
+        spacing_mm : three floats
+            Along i, j, k: in the order of points, not of the array.
+        origin_ras : three floats
+            Centre of voxel (0, 0, 0), mm.
+        name : str
+            For messages.
+
+        Raises
+        ------
+        VolumeError
+            See `Volume`.
+        GeometryError
+            Spacing or origin are not three finite numbers, or a spacing is not > 0.
+        """
+        voxels = _checked_voxels(array_kji)
+        spacing = finite_array(spacing_mm, (3,), "a spacing")
+        if not (spacing > 0).all():
+            message = f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
+            raise GeometryError(message)
+        matrix = np.diag([*spacing, 1.0])
+        matrix[:3, 3] = finite_array(origin_ras, (3,), "an origin")
+        return cls(
+            voxels, Geometry(matrix, (voxels.shape[0], voxels.shape[1], voxels.shape[2])), name
+        )
+
+
+def _checked_voxels(array: object) -> NDArray[Any]:
+    """Return `array` if it can be the voxels of a volume; VolumeError otherwise."""
+    if not isinstance(array, np.ndarray):
+        message = f"expected voxels as a numpy array, got {type(array).__name__}"
+        raise VolumeError(message)
+    if array.dtype.kind not in "iuf":
+        hint = " (a mask, not HU)" if array.dtype.kind == "b" else ""
+        message = f"expected integer or real voxels, got dtype {array.dtype}{hint}"
+        raise VolumeError(message)
+    if array.ndim != 3:
+        message = f"expected a 3D scalar volume, got shape {array.shape}"
+        raise VolumeError(message)
+    if array.size == 0:
+        message = f"expected a volume with voxels, got shape {array.shape}"
+        raise VolumeError(message)
+    if array.dtype.kind == "f":
+        _check_finite(array)
+    return array
+
+
+def _check_finite(array: NDArray[Any]) -> None:
+    """Raise VolumeError if a voxel is NaN or infinite."""
+    # A sum carries every NaN and infinity and needs no temporary mask; it may overflow by
+    # itself, so only then are the voxels looked at one by one.
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = array.sum(dtype=np.result_type(array.dtype, np.float32))
+    if np.isfinite(total):
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        k, j, i = np.argwhere(bad)[0].tolist()
+        message = (
+            f"expected finite voxels, got {int(bad.sum())} NaN or infinite, "
+            f"the first at IJK {(i, j, k)}"
+        )
+        raise VolumeError(message)
+
+
+@dataclass(frozen=True, eq=False)
+class MaskUpdate:
+    """The part of a segment's mask that a step changed, with its new content.
+
+    Parameters
+    ----------
+    mask_kji : (K, J, I) bool array
+        New content of the whole box; shape `bbox.shape_kji`. Held as a read-only view.
+    bbox : BoundingBox
+        Place in the volume; empty when nothing changed.
+
+    Raises
+    ------
+    VolumeError
+        Not bool, or not the shape of the box.
+
+    Examples
+    --------
+    >>> update = MaskUpdate(np.ones((1, 2, 3), dtype=bool), BoundingBox((4, 4, 4), (7, 6, 5)))
+    >>> mask = np.zeros((9, 9, 9), dtype=bool)
+    >>> mask[update.bbox.slices_kji] = update.mask_kji
+    >>> int(mask.sum())
+    6
+    """
+
+    mask_kji: NDArray[np.bool_]
+    bbox: BoundingBox
+
+    def __post_init__(self) -> None:
+        kind = getattr(self.mask_kji, "dtype", type(self.mask_kji).__name__)
+        if kind != np.bool_:
+            message = f"expected a bool mask, got {kind}"
+            raise VolumeError(message)
+        if self.mask_kji.shape != self.bbox.shape_kji:
+            message = f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
+            raise VolumeError(message)
+        object.__setattr__(self, "mask_kji", read_only(self.mask_kji))

@@ -1,0 +1,231 @@
+"""Clicks files: our JSON and Slicer's point lists (.mrk.json)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.geometry.grid import ras_from_lps
+from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+_SYSTEMS = ("RAS", "LPS")
+_SIGNS = {"positive": True, "negative": False}
+
+
+def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHistory]:
+    """Read the clicks of one or several files.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        Each file is either our JSON or a Slicer point list, told apart by its content. The clicks
+        of several files are joined in the order given.
+
+    Returns
+    -------
+    dict of str to ClickHistory
+        Structure name to its clicks, RAS mm, in file order.
+
+    Raises
+    ------
+    ClicksFileError
+        A file cannot be read or understood, or a structure has no positive click. The text names
+        file, structure and click, counted from 1.
+
+    Notes
+    -----
+    Our JSON::
+
+        {"coordinate_system": "RAS",
+         "structures": {"liver": {"positive": [[r, a, s], ...], "negative": [...]},
+                        "spleen": {"clicks": [[r, a, s, 1], [r, a, s, 0]]}}}
+
+    ``coordinate_system`` is RAS or LPS. ``clicks`` keeps the exact order (1 positive, 0 negative)
+    and excludes the two other keys, which are read positives first.
+    For point lists see `markups.clicks_from_markups`.
+    """
+    several = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not several:
+        raise ClicksFileError("expected at least one clicks file, got none")
+    joined: dict[str, list[Click]] = {}
+    for path in several:
+        for name, clicks in _read_file(Path(path)).items():
+            joined.setdefault(name, []).extend(clicks)
+    where = ", ".join(Path(path).name for path in several)
+    histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
+    for name, history in histories.items():
+        if not history.positives():
+            raise ClicksFileError(
+                f"{where}: structure {name!r}: expected a positive click, got only negative ones"
+            )
+    return histories
+
+
+def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
+    """Write clicks as our JSON in RAS; the order of the clicks is kept.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced whole when it exists.
+    clicks : mapping of str to ClickHistory
+        Structure name to its clicks, RAS mm.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    rows = [f"  {json.dumps(name)}: {_structure_text(history)}" for name, history in clicks.items()]
+    body = ",\n".join(rows)
+    text = f'{{"coordinate_system": "RAS",\n "structures": {{\n{body}}}}}\n'
+    write_text_atomically(path, text)
+
+
+def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHistory:
+    """Return the clicks of one structure from its JSON form.
+
+    Parameters
+    ----------
+    points : mapping
+        ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``.
+    what : str
+        Words that name the structure in an error.
+    system : str
+        RAS or LPS, the frame of the positions in mm.
+
+    Raises
+    ------
+    ClicksFileError
+        Unknown keys, wrong lengths, or anything but finite numbers.
+
+    Examples
+    --------
+    >>> history = history_from_points({"positive": [[1, 2, 3]]}, "liver", "LPS")
+    >>> history[0].position_ras
+    (-1.0, -2.0, 3.0)
+    """
+    if not isinstance(points, Mapping):
+        raise ClicksFileError(f"{what}: expected an object, got {_kind(points)}")
+    keys = set(points)
+    if not keys or not (keys <= set(_SIGNS) or keys == {"clicks"}):
+        got = sorted(map(str, keys))
+        raise ClicksFileError(
+            f'{what}: expected "positive" and "negative", or "clicks" alone, got {got}'
+        )
+    found: list[Click] = []
+    for key in ("positive", "negative", "clicks"):
+        rows = _as_list(points.get(key, []), f'{what}, "{key}"')
+        kind = "click" if key == "clicks" else f"{key} click"
+        for number, row in enumerate(rows, start=1):
+            found.append(_click(row, _SIGNS.get(key), system, f"{what}, {kind} {number}"))
+    return ClickHistory(found)
+
+
+def _read_file(path: Path) -> dict[str, ClickHistory]:
+    """Return the clicks of one file, not yet checked for positive ones."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClicksFileError(f"{path}: expected a readable JSON file, got {error}") from error
+    try:
+        content = json.loads(text, object_pairs_hook=_without_duplicates)
+    except ClicksFileError as error:
+        raise ClicksFileError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise ClicksFileError(f"{path}: expected JSON, got {error}") from error
+    except RecursionError as error:
+        raise ClicksFileError(f"{path}: expected JSON, got too deep a nesting") from error
+    try:
+        if isinstance(content, dict) and "markups" in content:
+            found = clicks_from_markups(content, path.name)
+        else:
+            found = _clicks_from_json(content)
+    except ClicksFileError as error:
+        raise ClicksFileError(f"{path}: {error}") from error
+    if not found:
+        raise ClicksFileError(f"{path}: expected clicks, got none")
+    return found
+
+
+def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
+    """Return the clicks in our own JSON."""
+    if isinstance(content, dict) and set(content) == {"structures"}:
+        raise ClicksFileError(
+            'expected "coordinate_system": "RAS" or "LPS" beside "structures", got none'
+        )
+    if not isinstance(content, dict) or set(content) != {"coordinate_system", "structures"}:
+        got = sorted(content) if isinstance(content, dict) else _kind(content)
+        raise ClicksFileError(
+            f'expected the keys "coordinate_system" and "structures", or "markups", got {got}'
+        )
+    system = content["coordinate_system"]
+    if system not in _SYSTEMS:
+        raise ClicksFileError(f'expected "coordinate_system" RAS or LPS, got {system!r}')
+    structures = content["structures"]
+    if not isinstance(structures, dict) or not structures:
+        raise ClicksFileError(f"expected named structures, got {_kind(structures)} without any")
+    found = {}
+    for name, points in structures.items():
+        if not name.strip():
+            raise ClicksFileError("expected a name for every structure, got an empty one")
+        found[name] = history_from_points(points, f"structure {name!r}", system)
+        if not found[name]:
+            raise ClicksFileError(f"structure {name!r}: expected clicks, got none")
+    return found
+
+
+def _click(row: Any, positive: bool | None, system: str, what: str) -> Click:
+    """Return the click of one row; without a given sign the row's last number tells it."""
+    length = 3 if positive is not None else 4
+    values = list(row) if isinstance(row, Iterable) and not isinstance(row, (str, dict)) else []
+    if len(values) != length:
+        raise ClicksFileError(f"{what}: expected {length} numbers, got {row!r}")
+    if positive is None and values[3] not in (0, 1):
+        raise ClicksFileError(f"{what}: expected 1 (positive) or 0 (negative), got {values[3]!r}")
+    try:
+        click = Click(tuple(values[:3]), bool(values[3]) if positive is None else positive)
+    except GeometryError as error:
+        raise ClicksFileError(f"{what}: {error}") from error
+    if system == "RAS":
+        return click
+    return Click(tuple(ras_from_lps(click.position_ras).tolist()), click.positive)
+
+
+def _structure_text(history: ClickHistory) -> str:
+    """Return the JSON of one structure, in the plain form when that keeps the order."""
+    in_order = [*history.positives(), *history.negatives()]
+    if list(history) != in_order:
+        return json.dumps({"clicks": [[*c.position_ras, int(c.positive)] for c in history]})
+    points = {"positive": [list(click.position_ras) for click in history.positives()]}
+    if history.negatives():
+        points["negative"] = [list(click.position_ras) for click in history.negatives()]
+    return json.dumps(points)
+
+
+def _as_list(value: Any, what: str) -> list[Any]:
+    """Return a list or raise, naming the place."""
+    if isinstance(value, (Mapping, str)) or not isinstance(value, Iterable):
+        raise ClicksFileError(f"{what}: expected a list, got {_kind(value)}")
+    return list(value)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; a key that comes twice would silently drop clicks."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ClicksFileError(f"expected every name once, got {key!r} twice")
+        found[key] = value
+    return found
+
+
+def _kind(value: Any) -> str:
+    """Return the JSON name of a value's type."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, (int, float)) else repr(value))

@@ -1,0 +1,156 @@
+"""Clicks in the content of a Slicer Markups file (.mrk.json)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.geometry.grid import ras_from_lps
+from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+# Slicer writes text; some old files hold the number of its enumeration.
+_SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}
+_DEFAULT_NAME = re.compile(r"(F|PointList|MarkupsFiducial|Fiducials?)([-_ ]\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"(^|\s*-\s*)\d+$")
+_NEGATIVE = re.compile(r"(^|[-_ ]+)negative$", re.IGNORECASE)
+
+
+def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, ClickHistory]:
+    """Return the clicks of all point lists in a Markups file.
+
+    The structure of a point is the first known anatomy among the point's label, the list's name
+    and the file's name; when none of them is known, it is the list's name, else the label, else
+    the file's name. Slicer's numbering is cut off (``liver-1`` means ``liver``) and its default
+    names (``F``, ``PointList``) are passed over. Known anatomies get their TotalSegmentator name.
+
+    A point is negative when its label, its list or, for a list without a name, the file ends
+    with the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's
+    description overrules that when it is the word ``negative`` or ``positive``.
+
+    Points whose position is not defined (preview, missing) are left out; orientation, selection
+    and the associated node do not matter. The positions are world positions: they fit a volume
+    without a parent transform.
+
+    Parameters
+    ----------
+    content : dict
+        The parsed JSON; lists of the type Fiducial, in LPS (default) or RAS, in mm.
+    file_name : str
+        Slicer keeps the name of a list in the name of its file.
+
+    Returns
+    -------
+    dict of str to ClickHistory
+        RAS mm, in file order.
+
+    Raises
+    ------
+    ClicksFileError
+        The content is not of that form; the text names list and point, counted from 1.
+
+    Examples
+    --------
+    >>> points = [{"label": "liver-1", "position": [-1, -2, 3]},
+    ...           {"label": "liver negative-1", "position": [-4, -5, 6]}]
+    >>> found = clicks_from_markups(
+    ...     {"markups": [{"type": "Fiducial", "controlPoints": points}]}, "F.mrk.json")
+    >>> [(click.position_ras, click.positive) for click in found["liver"]]
+    [((1.0, 2.0, 3.0), True), ((4.0, 5.0, 6.0), False)]
+    """
+    lists = content.get("markups")
+    if not isinstance(lists, list):
+        raise ClicksFileError(f'expected a list under "markups", got {type(lists).__name__}')
+    found: dict[str, list[Click]] = {}
+    stem = re.sub(r"(\.mrk)?\.json$", "", file_name, flags=re.IGNORECASE)
+    for number, markups in enumerate(lists, start=1):
+        what = f"point list {number}"
+        for place, point in enumerate(_points_of(markups, what), start=1):
+            which = f"{what}, point {place}"
+            if not _is_defined(point, which):
+                continue
+            names = _Names(point, markups, stem)
+            click = _click(point, names.positive, _system(markups, what), which)
+            found.setdefault(names.structure(which), []).append(click)
+    return {name: ClickHistory(clicks) for name, clicks in found.items()}
+
+
+class _Names:
+    """What label, list and file say about one point."""
+
+    def __init__(self, point: dict[str, Any], markups: dict[str, Any], stem: str) -> None:
+        label, own = (_text(point.get("label")), _text(markups.get("name")))
+        self._label, label_negative = _plain(label)
+        self._list, list_negative = _plain(own)
+        self._file, file_negative = _plain(stem)
+        description = _text(point.get("description")).lower()
+        by_name = label_negative or list_negative or (file_negative and not own)
+        self.positive = description == "positive" or (description != "negative" and not by_name)
+
+    def structure(self, what: str) -> str:
+        """Return the structure; ClicksFileError when nothing names one."""
+        for name in (self._label, self._list, self._file):
+            anatomy = find(name)
+            if anatomy is not None:
+                return anatomy.name
+        for name in (self._list, self._label, self._file):
+            if name and not _DEFAULT_NAME.fullmatch(name):
+                return name
+        raise ClicksFileError(f"{what}: expected the structure as its label, got {self._label!r}")
+
+
+def _plain(name: str) -> tuple[str, bool]:
+    """Return a name without number and sign, and whether it says negative."""
+    unnumbered = _NUMBER.sub("", name.strip())
+    plain = _NEGATIVE.sub("", unnumbered)
+    return plain, plain != unnumbered
+
+
+def _points_of(markups: Any, what: str) -> list[Any]:
+    """Return the control points of one list after a check of its kind."""
+    if not isinstance(markups, dict):
+        raise ClicksFileError(f"{what}: expected an object, got {type(markups).__name__}")
+    if markups.get("type") != "Fiducial":
+        raise ClicksFileError(f"{what}: expected the type Fiducial, got {markups.get('type')!r}")
+    units = markups.get("coordinateUnits", "mm")
+    if units not in ("mm", ["mm", "mm", "mm"]):
+        raise ClicksFileError(f"{what}: expected coordinates in mm, got {units!r}")
+    points = markups.get("controlPoints", [])
+    if not isinstance(points, list):
+        raise ClicksFileError(f"{what}: expected a list of points, got {type(points).__name__}")
+    return points
+
+
+def _system(markups: dict[str, Any], what: str) -> str:
+    """Return RAS or LPS."""
+    given = str(markups.get("coordinateSystem", "LPS"))
+    if given not in _SYSTEMS:
+        raise ClicksFileError(f"{what}: expected coordinates in LPS or RAS, got {given!r}")
+    return _SYSTEMS[given]
+
+
+def _is_defined(point: Any, what: str) -> bool:
+    """Whether a point has been placed."""
+    if not isinstance(point, dict):
+        raise ClicksFileError(f"{what}: expected an object, got {type(point).__name__}")
+    return bool(point.get("positionStatus", "defined") == "defined")
+
+
+def _click(point: dict[str, Any], positive: bool, system: str, what: str) -> Click:
+    """Return one point as a click in RAS."""
+    position = point.get("position")
+    try:
+        if not isinstance(position, list):
+            raise GeometryError(f"expected 3 numbers as its position, got {position!r}")
+        click = Click(tuple(position), positive)
+    except GeometryError as error:
+        raise ClicksFileError(f"{what}: {error}") from error
+    if system == "RAS":
+        return click
+    return Click(tuple(ras_from_lps(click.position_ras).tolist()), positive)
+
+
+def _text(value: Any) -> str:
+    """Return text, empty for anything else."""
+    return value.strip() if isinstance(value, str) else ""

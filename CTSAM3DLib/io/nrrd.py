@@ -1,0 +1,194 @@
+"""The small part of the NRRD format that Slicer's segmentation files use.
+
+Own code and no library: text fields must be UTF-8 with NRRD's escapes, and the voxels are
+written plane by plane, so that several layers never lie in memory twice.
+Format: http://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.io.safe_write import written_atomically
+
+_MAGIC = b"NRRD000"
+_TYPES = {
+    "uint8": "unsigned char",
+    "uint16": "unsigned short",
+}
+_DTYPES = {
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("ushort", "unsigned short", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("short", "signed short", "short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+}
+_HEADER_LIMIT = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class NrrdHeader:
+    """What stands before the voxels.
+
+    Parameters
+    ----------
+    fields : mapping of str to str
+        The ``name: value`` lines of the format itself.
+    keys : mapping of str to str
+        The ``key:=value`` lines, without escapes.
+    """
+
+    fields: Mapping[str, str]
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def numbers(self, name: str) -> list[int]:
+        """Return a field of integers; SegmentationFileError when it is missing or otherwise."""
+        try:
+            return [int(word) for word in self.fields[name].split()]
+        except (KeyError, ValueError):
+            raise SegmentationFileError(
+                f"expected integers in the field {name!r}, got {self.fields.get(name)!r}"
+            ) from None
+
+    def vectors(self, name: str) -> list[tuple[float, ...]]:
+        """Return the vectors of a field such as ``none (1,0,0) (0,1,0) (0,0,1)``, without none."""
+        words = self.fields.get(name, "").replace("none", " ").replace("(", " ").split(")")
+        try:
+            return [tuple(float(x) for x in word.split(",")) for word in words if word.strip()]
+        except ValueError:
+            raise SegmentationFileError(
+                f"expected vectors in the field {name!r}, got {self.fields.get(name)!r}"
+            ) from None
+
+
+def write_nrrd(
+    path: str | Path, header: NrrdHeader, planes: Iterable[NDArray[Any]], dtype: np.dtype[Any]
+) -> None:
+    """Write a gzip-compressed NRRD file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced whole when it exists.
+    header : NrrdHeader
+        All fields but type, endian and encoding.
+    planes : iterable of ndarray
+        The voxels in file order, cut along the slowest axis.
+    dtype : dtype
+        uint8 or uint16.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    lines = ["NRRD0004", "# http://teem.sourceforge.net/nrrd/format.html"]
+    lines += [f"type: {_TYPES[dtype.name]}", "endian: little", "encoding: gzip"]
+    lines += [f"{name}: {value}" for name, value in header.fields.items()]
+    lines += [f"{key}:={_escaped(value)}" for key, value in header.keys.items()]
+    stored = np.dtype(f"<u{dtype.itemsize}")
+    with written_atomically(path) as temporary, temporary.open("wb") as file:
+        file.write(("\n".join(lines) + "\n\n").encode("utf-8"))
+        with gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed:
+            for plane in planes:
+                packed.write(np.ascontiguousarray(plane, dtype=stored).data)
+
+
+def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
+    """Read header and voxels of an NRRD file with integer voxels.
+
+    Returns
+    -------
+    header : NrrdHeader
+        Fields and keys.
+    array : ndarray
+        In C order: the file's slowest axis first.
+
+    Raises
+    ------
+    SegmentationFileError
+        The file cannot be read, is no NRRD file, or uses a part of the format that Slicer does not
+        write for segmentations.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            header = _read_header(file)
+            return header, _read_voxels(file, header)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SegmentationFileError(
+            f"{path}: expected a readable NRRD file, got {error}"
+        ) from error
+    except SegmentationFileError as error:
+        raise SegmentationFileError(f"{path}: {error}") from error
+
+
+def _read_header(file: BinaryIO) -> NrrdHeader:
+    """Return the header and leave the file at the first byte of the voxels."""
+    magic = file.readline(64)
+    if not magic.startswith(_MAGIC):
+        raise SegmentationFileError(
+            f"expected an NRRD file, got one that starts with {magic[:8]!r}"
+        )
+    fields: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    while True:
+        line = file.readline(_HEADER_LIMIT)
+        if not line.endswith(b"\n"):
+            raise SegmentationFileError("expected an empty line after the header, got none")
+        text = line.decode("utf-8").rstrip("\r\n")
+        if not text:
+            return NrrdHeader(fields, keys)
+        if text.startswith("#"):
+            continue
+        name, mark, value = text.partition(":")
+        if not mark:
+            raise SegmentationFileError(f"expected 'name: value' in the header, got {text!r:.80}")
+        if value.startswith("="):
+            keys[name] = _unescaped(value[1:])
+        else:
+            fields[name.strip().lower()] = value.strip()
+
+
+def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
+    """Return the voxels that follow the header."""
+    name = header.fields.get("type", "").lower()
+    encoding = header.fields.get("encoding", "").lower()
+    if name not in _DTYPES or "data file" in header.fields or "datafile" in header.fields:
+        raise SegmentationFileError(f"expected integer voxels in the same file, got type {name!r}")
+    if encoding not in ("gzip", "gz", "raw"):
+        raise SegmentationFileError(f"expected the encoding gzip or raw, got {encoding!r}")
+    order = ">" if header.fields.get("endian", "little").lower() == "big" else "<"
+    dtype = np.dtype(order + _DTYPES[name])
+    shape = tuple(reversed(header.numbers("sizes")))
+    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if encoding == "raw":
+        content = file.read(expected)
+    else:
+        with gzip.GzipFile(fileobj=file) as packed:
+            content = packed.read(expected)
+            packed.read(1)  # reaches the end, where the checksum is compared
+    if len(content) != expected:
+        raise SegmentationFileError(f"expected {expected} bytes of voxels, got {len(content)}")
+    array = np.frombuffer(content, dtype=dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _escaped(value: str) -> str:
+    """Return a value as it stands in the file; the format escapes backslash and line end."""
+    return value.replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")
+
+
+def _unescaped(value: str) -> str:
+    """Return what `_escaped` was given."""
+    parts = value.split("\\\\")
+    return "\\".join(part.replace("\\n", "\n") for part in parts)

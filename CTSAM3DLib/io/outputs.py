@@ -1,0 +1,72 @@
+"""Outputs that would destroy an input or each other are refused before any work is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.io.safe_write import check_writable
+
+SUFFIXES = {"segmentation": ".seg.nrrd", "picture": ".png", "report": ".json"}
+
+
+def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path]) -> None:
+    """Raise OutputFileError unless every file can be written without harm.
+
+    Paths are compared as they are resolved, without regard to upper and lower case, since many
+    disks have none.
+
+    Parameters
+    ----------
+    outputs : iterable of mapping of str to Path
+        What each case writes, by kind; see `SUFFIXES` for the kinds that need a certain suffix.
+    inputs : iterable of Path
+        What is read. Nothing may be written into one that is a folder, which holds DICOM slices.
+
+    Raises
+    ------
+    OutputFileError
+        A wrong suffix, the same file twice, a file that is an input or lies in an input folder,
+        or a folder that cannot be written.
+
+    Examples
+    --------
+    >>> check_outputs([{"picture": Path("ct.nii")}], [Path("ct.nii")])
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.OutputFileError: expected a picture that ends with .png, got ct.nii
+    """
+    sources = {_identity(path): path for path in inputs}
+    folders = {identity: path for identity, path in sources.items() if path.is_dir()}
+    seen: dict[str, Path] = {}
+    for kind, path in (item for group in outputs for item in group.items()):
+        _check_suffix(kind, path)
+        identity = _identity(path)
+        if identity in sources:
+            message = f"expected a {kind} apart from what is read, got the input {path}"
+            raise OutputFileError(message)
+        for key, folder in folders.items():
+            if identity.startswith(key + os.sep):
+                message = f"expected a {kind} outside the DICOM folder {folder}, got {path}"
+                raise OutputFileError(message)
+        if identity in seen:
+            message = f"expected different files to write, got {seen[identity]} and {path}"
+            raise OutputFileError(message)
+        seen[identity] = path
+    for path in seen.values():
+        check_writable(path)
+
+
+def _check_suffix(kind: str, path: Path) -> None:
+    """Raise for a file that other programs would take for something else."""
+    suffix = SUFFIXES.get(kind, "")
+    if not path.name.lower().endswith(suffix):
+        message = f"expected a {kind} that ends with {suffix}, got {path}"
+        raise OutputFileError(message)
+
+
+def _identity(path: Path) -> str:
+    """Return what two paths to the same file have in common."""
+    return str(path.expanduser().resolve()).casefold()

@@ -1,0 +1,173 @@
+"""Segments: a named mask without the empty space round it, its colour, codes and clicks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.geometry.affine import read_only
+from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.terminology import colour, terminology_entry
+from CTSAM3DLib.prompts.click import ClickHistory
+
+TERMINOLOGY_TAG = "TerminologyEntry"
+"""Name of the segment tag that holds the terminology."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegionMask:
+    """Part of a volume's mask; every voxel outside the box is empty.
+
+    Parameters
+    ----------
+    mask_kji : (K, J, I) bool array
+        Content of the box; held as a read-only view.
+    bbox : BoundingBox
+        Its place in the volume.
+
+    Raises
+    ------
+    SegmentationFileError
+        Not bool, or not the shape of the box.
+
+    Examples
+    --------
+    >>> whole = np.zeros((5, 6, 7), dtype=bool)
+    >>> whole[1:3, 2:4, 3] = True
+    >>> region = RegionMask.from_full(whole)
+    >>> region.mask_kji.shape, region.voxel_count
+    ((2, 2, 1), 4)
+    >>> bool((region.full((5, 6, 7)) == whole).all())
+    True
+    """
+
+    mask_kji: NDArray[np.bool_]
+    bbox: BoundingBox
+
+    def __post_init__(self) -> None:
+        kind = getattr(self.mask_kji, "dtype", type(self.mask_kji).__name__)
+        if kind != np.bool_:
+            raise SegmentationFileError(f"expected a bool mask, got {kind}")
+        if self.mask_kji.shape != self.bbox.shape_kji:
+            raise SegmentationFileError(
+                f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
+            )
+        object.__setattr__(self, "mask_kji", read_only(self.mask_kji))
+
+    @classmethod
+    def from_full(cls, mask_kji: NDArray[np.bool_]) -> RegionMask:
+        """Return a copy of the occupied box of a whole volume's mask.
+
+        Raises
+        ------
+        SegmentationFileError
+            Not a 3D bool array.
+        """
+        if mask_kji.dtype != np.bool_ or mask_kji.ndim != 3:
+            raise SegmentationFileError(
+                f"expected a 3D bool mask, got {mask_kji.dtype} of shape {mask_kji.shape}"
+            )
+        bbox = BoundingBox.from_mask(mask_kji)
+        return cls(mask_kji[bbox.slices_kji].copy(), bbox)
+
+    @property
+    def voxel_count(self) -> int:
+        """Number of voxels inside the structure."""
+        return int(np.count_nonzero(self.mask_kji))
+
+    def full(self, shape_kji: IJK) -> NDArray[np.bool_]:
+        """Return the mask of the whole volume, (K, J, I) bool.
+
+        Raises
+        ------
+        SegmentationFileError
+            The box reaches outside a volume of that shape.
+        """
+        self.check_inside(shape_kji)
+        whole = np.zeros(shape_kji, dtype=np.bool_)
+        whole[self.bbox.slices_kji] = self.mask_kji
+        return whole
+
+    def check_inside(self, shape_kji: IJK) -> None:
+        """Raise SegmentationFileError when the box reaches outside a volume of that shape."""
+        if self.bbox.clipped(shape_kji) != self.bbox and not self.bbox.is_empty:
+            raise SegmentationFileError(
+                f"expected a mask inside a volume of shape {shape_kji}, got {self.bbox}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One structure of a segmentation.
+
+    Parameters
+    ----------
+    name : str
+        Shown in Slicer; not empty.
+    mask : RegionMask
+        Its voxels in the volume.
+    clicks : ClickHistory
+        The clicks that made it, kept in the segment tag ``CTSAM3D.Clicks``.
+    rgb : tuple of int, optional
+        Colour, 0 to 255; by default the one of the anatomy.
+    terminology : str, optional
+        Seven parts joined by ``~``; by default those of the anatomy.
+
+    Raises
+    ------
+    SegmentationFileError
+        An empty name, a colour out of range, or a terminology that Slicer could not read.
+
+    Examples
+    --------
+    >>> segment = Segment("liver", RegionMask.from_full(np.ones((2, 2, 2), dtype=bool)))
+    >>> segment.rgb, segment.mask.voxel_count
+    ((221, 130, 101), 8)
+    """
+
+    name: str
+    mask: RegionMask
+    clicks: ClickHistory = field(default_factory=ClickHistory)
+    rgb: tuple[int, int, int] = ()  # type: ignore[assignment]  # filled in below
+    terminology: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise SegmentationFileError("expected a name for every segment, got an empty one")
+        rgb = tuple(self.rgb) or colour(self.name)
+        entry = self.terminology or terminology_entry(self.name)
+        if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
+            raise SegmentationFileError(f"segment {self.name!r}: expected 3 x 0..255, got {rgb}")
+        if len(entry.split("~")) != 7 or "|" in entry:
+            raise SegmentationFileError(
+                f"segment {self.name!r}: expected 7 parts joined by ~ and no |, got {entry!r}"
+            )
+        object.__setattr__(self, "rgb", rgb)
+        object.__setattr__(self, "terminology", entry)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a segmentation file holds.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        In the order of the file.
+    geometry : Geometry
+        Of the whole volume when the file names it, else of the stored box.
+    """
+
+    segments: tuple[Segment, ...]
+    geometry: Geometry
+
+    def __getitem__(self, name: str) -> Segment:
+        """Return the segment of a name; KeyError when there is none."""
+        for segment in self.segments:
+            if segment.name == name:
+                return segment
+        raise KeyError(name)

@@ -1,0 +1,126 @@
+"""Reading Slicer's segmentation files (.seg.nrrd), ours and those that Slicer saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
+from CTSAM3DLib.geometry.box import IJK
+from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
+from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd
+from CTSAM3DLib.io.segment import TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
+from CTSAM3DLib.prompts.click import CLICKS_TAG, ClickHistory
+
+_REFERENCE = "Reference image geometry"
+
+
+def read_segmentation(path: str | Path) -> Segmentation:
+    """Read a ``.seg.nrrd`` file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written by this library or by Slicer 4.11 and later, as a binary labelmap.
+
+    Returns
+    -------
+    Segmentation
+        Segments with names, colours, terminology and clicks, and the geometry of their masks.
+
+    Raises
+    ------
+    SegmentationFileError
+        The file cannot be read, holds no segments, or its fields contradict each other.
+    """
+    header, array = read_nrrd(path)
+    try:
+        layers = _with_layer_axis(header, array)
+        geometry, offset = _geometry(header, layers.shape[:3])
+        numbers = _segment_numbers(header.keys)
+        segments = tuple(_segment(header.keys, number, layers, offset) for number in numbers)
+        for segment in segments:
+            segment.mask.check_inside(geometry.shape_kji)
+    except (SegmentationFileError, GeometryError, ClicksFileError, ValueError) as error:
+        raise SegmentationFileError(f"{path}: {error}") from error
+    return Segmentation(segments, geometry)
+
+
+def _with_layer_axis(header: NrrdHeader, array: NDArray[Any]) -> NDArray[Any]:
+    """Return the voxels as (K, J, I, layers)."""
+    if array.ndim == 4 and header.fields.get("kinds", "").split()[:1] == ["list"]:
+        return array
+    if array.ndim == 3:
+        return array[..., None]
+    raise SegmentationFileError(f"expected 3D voxels or a list of them, got {array.ndim}D")
+
+
+def _geometry(header: NrrdHeader, shape_kji: tuple[int, ...]) -> tuple[Geometry, IJK]:
+    """Return the whole volume's geometry and where in it the stored box begins."""
+    axes = header.vectors("space directions")
+    origins = header.vectors("space origin")
+    if header.fields.get("space", "").lower() not in ("left-posterior-superior", "lps"):
+        got = header.fields.get("space")
+        raise SegmentationFileError(f"expected the space left-posterior-superior, got {got!r}")
+    if len(axes) != 3 or len(origins) != 1:
+        raise SegmentationFileError("expected three space directions and an origin, got others")
+    matrix = np.eye(4)
+    matrix[:3, :3] = ras_from_lps(axes).T
+    matrix[:3, 3] = ras_from_lps(origins[0])
+    box = Geometry(matrix, (shape_kji[0], shape_kji[1], shape_kji[2]))
+    extent = _reference_extent(header.keys)
+    offset = header.keys.get("Segmentation_ReferenceImageExtentOffset", "0 0 0").split()
+    if extent is None or len(offset) != 3:
+        return box, (0, 0, 0)
+    start = [int(value) - first for value, first in zip(offset, extent[0::2], strict=True)]
+    matrix[:3, 3] = box.ras_from_ijk([-value for value in start])
+    i, j, k = (last - first + 1 for first, last in zip(extent[0::2], extent[1::2], strict=True))
+    return Geometry(matrix, (k, j, i)), (start[0], start[1], start[2])
+
+
+def _reference_extent(keys: Mapping[str, str]) -> list[int] | None:
+    """Return the six numbers of the reference image's extent, None when the file has none."""
+    for part in keys.get("Segmentation_ConversionParameters", "").split("&"):
+        name, _, rest = part.partition("|")
+        if name == _REFERENCE:
+            values = [value for value in rest.split("|")[0].split(";") if value]
+            return [int(value) for value in values[16:]] if len(values) == 22 else None
+    return None
+
+
+def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
+    """Return the numbers n of the fields ``Segment<n>_ID``."""
+    found = [key[len("Segment") : -len("_ID")] for key in keys if key.endswith("_ID")]
+    numbers = sorted(int(number) for number in found if number.isdigit())
+    if not numbers:
+        raise SegmentationFileError("expected fields such as Segment0_ID, got none")
+    return numbers
+
+
+def _segment(
+    keys: Mapping[str, str], number: int, layers: NDArray[Any], offset_ijk: IJK
+) -> Segment:
+    """Return one segment; very old files have one layer a segment and no label values."""
+
+    def value(name: str, default: str) -> str:
+        return keys.get(f"Segment{number}_{name}", default)
+
+    layer = int(value("Layer", str(number if layers.shape[3] > 1 else 0)))
+    if not 0 <= layer < layers.shape[3]:
+        raise SegmentationFileError(f"segment {number}: expected a stored layer, got {layer}")
+    region = RegionMask.from_full(layers[..., layer] == int(value("LabelValue", "1")))
+    if not region.bbox.is_empty:
+        region = RegionMask(region.mask_kji, region.bbox.shifted(offset_ijk))
+    tags = dict(part.partition(":")[::2] for part in value("Tags", "").split("|") if part)
+    red, green, blue = (round(255 * float(x)) for x in value("Color", "0.5 0.5 0.5").split())
+    return Segment(
+        name=value("Name", value("ID", "")),
+        mask=region,
+        clicks=ClickHistory.from_json(tags[CLICKS_TAG]) if CLICKS_TAG in tags else ClickHistory(),
+        rgb=(red, green, blue),
+        terminology=tags.get(TERMINOLOGY_TAG, ""),
+    )

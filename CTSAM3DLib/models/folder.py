@@ -1,0 +1,191 @@
+"""Changing a folder of models: bundle files and the manifest that names them stay in step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.errors import BundleError, OutputFileError
+from CTSAM3DLib.io.safe_write import write_text_atomically, written_atomically
+from CTSAM3DLib.models.folder_lock import locked_folder
+from CTSAM3DLib.models.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_manifest
+from CTSAM3DLib.models.store import ModelStore
+
+
+@contextmanager
+def written_with(path: Path, index: Path) -> Iterator[Path]:
+    """Give a temporary path for a bundle; the block writes it and the file that vouches for it.
+
+    After an error both files, and the folders round them, are as they were before.
+
+    Parameters
+    ----------
+    path : Path
+        Where the finished bundle shall be.
+    index : Path
+        Manifest or sidecar, which the block writes after the bundle.
+
+    Yields
+    ------
+    Path
+        Where to write the bundle.
+
+    Raises
+    ------
+    OutputFileError
+        See `written_atomically`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written_with(folder / "new" / "a.pt", folder / "new" / "models.json") as temporary:
+    ...     _ = (folder / "new" / "models.json").write_text("{}")
+    ...     raise OSError("no room")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.OutputFileError: cannot write ...
+    >>> list(folder.iterdir())
+    []
+    """
+    before = index.read_bytes() if index.is_file() else None
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        with written_atomically(path) as temporary:
+            yield temporary
+    except BaseException:
+        _put_back(index, before)
+        for folder in missing:
+            with suppress(OSError):  # it was never made, or somebody else uses it
+                folder.rmdir()
+        raise
+
+
+def listing_with(manifest: Path, entry: dict[str, Any]) -> str:
+    """Return the text of a manifest with one more model, in front; one of the same id goes.
+
+    Parameters
+    ----------
+    manifest : Path
+        ``models.json``, which need not exist; its default stays, the first model becomes it.
+    entry : dict
+        The model, as JSON types.
+
+    Examples
+    --------
+    >>> json.loads(listing_with(Path("no such folder/models.json"), {"id": "a"}))["default"]
+    'a'
+    """
+    listed: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "default": "", "models": []}
+    if manifest.exists():
+        listed |= json.loads(manifest.read_text(encoding="utf-8"))
+        listed["default"] = read_manifest(manifest)[0]
+    listed["default"] = listed["default"] or entry["id"]
+    kept = [one for one in listed["models"] if one["id"] != entry["id"]]
+    return _text({**listed, "models": [entry, *kept]})
+
+
+def remove_model(
+    model_id: str, user: ModelStore | None = None, all_models: ModelStore | None = None
+) -> Path:
+    """Remove a model that the user has added: its file and its entry in the manifest, or neither.
+
+    Parameters
+    ----------
+    model_id : str
+        As in the manifest.
+    user : ModelStore, optional
+        The one folder from which may be removed; default: the user's.
+    all_models : ModelStore, optional
+        Default: the models of this installation; only for the text of errors.
+
+    Returns
+    -------
+    Path
+        The file that was removed.
+
+    Raises
+    ------
+    BundleError
+        The model is in another folder, or nowhere; the text names those that can be removed.
+    OutputFileError
+        The folder cannot be changed, or another process does not end changing it.
+
+    Examples
+    --------
+    >>> remove_model("no-such-model", ModelStore([Path("no such folder")]), ModelStore([]))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: unknown model 'no-such-model'; models that can be removed: none
+    """
+    own = user or ModelStore.user()
+    with locked_folder(own.folders[0]):
+        return _removed(model_id, own, all_models or ModelStore.standard())
+
+
+def _removed(model_id: str, own: ModelStore, all_models: ModelStore) -> Path:
+    """`remove_model`, while nobody else changes the folder."""
+    entries = own.entries()
+    if model_id not in entries:
+        _refuse(model_id, own, all_models)
+    path = entries[model_id].path
+    manifest = path.parent / MANIFEST_NAME
+    shared = any(e.path == path for name, e in entries.items() if name != model_id)
+    hidden = path.with_name(f".{path.name}.removed")
+    try:
+        there = path.exists() and not shared
+        if there:
+            path.replace(hidden)
+        try:
+            write_text_atomically(manifest, _listing_without(manifest, model_id))
+        except BaseException:
+            if there:
+                hidden.replace(path)
+            raise
+        hidden.unlink(missing_ok=True)
+    except OutputFileError:
+        raise
+    except OSError as error:
+        message = f"cannot remove {path}: {error.strerror or type(error).__name__}"
+        raise OutputFileError(message) from error
+    return path
+
+
+def _refuse(model_id: str, own: ModelStore, all_models: ModelStore) -> None:
+    """Raise BundleError for a model that is not in the user's folder."""
+    removable = ", ".join(sorted(own.entries())) or "none"
+    entry = all_models.entries().get(model_id)
+    if entry is not None:
+        message = (
+            f"the model {model_id!r} was not added by the user and stays: it is in "
+            f"{entry.path.parent}; models that can be removed: {removable}"
+        )
+        raise BundleError(message)
+    message = f"unknown model {model_id!r}; models that can be removed: {removable}"
+    raise BundleError(message)
+
+
+def _listing_without(manifest: Path, model_id: str) -> str:
+    """Return the text of a manifest without a model; if it was the default, the next one is."""
+    default, _ = read_manifest(manifest)
+    listed = json.loads(manifest.read_text(encoding="utf-8"))
+    kept = [one for one in listed["models"] if one["id"] != model_id]
+    if default == model_id:
+        default = kept[0]["id"] if kept else ""
+    return _text({**listed, "default": default, "models": kept})
+
+
+def _put_back(index: Path, before: bytes | None) -> None:
+    """Give a manifest or sidecar its former content."""
+    with suppress(OSError):  # the error that led here is the one to tell
+        if before is None:
+            index.unlink(missing_ok=True)
+        elif not index.is_file() or index.read_bytes() != before:
+            index.write_bytes(before)
+
+
+def _text(listed: dict[str, Any]) -> str:
+    return json.dumps(listed, indent=2) + "\n"

@@ -1,0 +1,241 @@
+"""The manifest of model bundles: what each model is and which checksum its file has.
+
+A folder of models holds the bundle files and one manifest ``models.json``::
+
+    {"schema": 1, "default": "lite",
+     "models": [{"id": "lite", "file": "lite.pt", "sha256": "...", "bytes": 14331170,
+                 "licence": "Apache-2.0", "version": 1, "patch_size": 64,
+                 "spacing_range_mm": [1.5, 4.0], "default_spacing_mm": 2.0,
+                 "windows_hu": [[-125, 225]],
+                 "training_data": [{"name": "...", "licence": "...", "url": "..."}],
+                 "quality": {"...": 0.9}}]}
+
+A single bundle elsewhere carries the entry of its own in a file beside it with ``.json`` added
+to the whole name (``mine.pt`` and ``mine.pt.json``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.models.contract import ModelSettings
+
+MANIFEST_NAME = "models.json"
+MANIFEST_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        The bundle file; it need not exist until `verify` is called.
+    sha256 : str
+        Checksum of the file, 64 lower-case hexadecimal digits.
+    size_bytes : int
+        Size of the file.
+    licence : str
+        SPDX identifier or text of the licence of the weights.
+    settings : ModelSettings
+        Patch size, spacing, HU windows and version.
+    training_data : tuple of mapping
+        Attribution: ``name``, ``licence`` and optionally ``url`` of each data set.
+    quality : mapping
+        Measured quality, as the manifest gives it.
+    variant : str
+        Which of the authors' networks it is, for example ``tiny``; empty for a network of our own.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    licence: str
+    settings: ModelSettings
+    training_data: tuple[Mapping[str, str], ...] = ()
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
+
+    @property
+    def model_id(self) -> str:
+        """Name of the model."""
+        return self.settings.model_id
+
+    @classmethod
+    def from_dict(cls, values: Any, folder: Path, source: Path) -> ModelEntry:
+        """Build an entry from one object of a manifest.
+
+        Parameters
+        ----------
+        values : object
+            Parsed JSON.
+        folder : Path
+            Folder that holds the bundle file.
+        source : Path
+            The file that was read, for error texts.
+
+        Raises
+        ------
+        BundleError
+            If an entry is missing or has the wrong form.
+
+        Examples
+        --------
+        >>> ModelEntry.from_dict({"id": "x"}, Path(), Path("models.json"))
+        Traceback (most recent call last):
+        ...
+        CTSAM3DLib.errors.BundleError: models.json: model 'x' lacks the entry 'file'
+        """
+        if not isinstance(values, Mapping) or "id" not in values:
+            message = (
+                f"{source}: expected an object with an 'id' for each model, got {values!r:.80}"
+            )
+            raise BundleError(message)
+        name = values["id"]
+        try:
+            return cls(
+                path=folder / _plain_file_name(values["file"]),
+                sha256=_checksum(values["sha256"]),
+                size_bytes=_positive_integer(values["bytes"]),
+                licence=str(values["licence"]),
+                settings=ModelSettings.from_dict({**values, "model_id": name}),
+                training_data=tuple(dict(item) for item in values.get("training_data", ())),
+                quality=dict(values.get("quality", {})),
+                variant=str(values.get("variant", "")),
+            )
+        except KeyError as error:
+            message = f"{source}: model {name!r} lacks the entry {error}"
+            raise BundleError(message) from error
+        except (BundleError, TypeError, ValueError) as error:
+            message = f"{source}: model {name!r}: {error}"
+            raise BundleError(message) from error
+
+
+def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        A ``models.json``.
+
+    Returns
+    -------
+    default_id : str
+        The default model; the first one where the manifest names none.
+    models : list of ModelEntry
+        Their files lie in the folder of the manifest; nothing is verified.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be read, has another schema or an entry is missing or of the wrong form.
+
+    Examples
+    --------
+    >>> read_manifest(Path("no-such-file.json"))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: the model manifest no-such-file.json cannot be read: ...
+    """
+    values = _read_json(path)
+    schema = values.get("schema") if isinstance(values, Mapping) else None
+    if schema != MANIFEST_SCHEMA:
+        message = f"{path}: expected a manifest of schema {MANIFEST_SCHEMA}, got schema {schema!r}"
+        raise BundleError(message)
+    models = values.get("models")
+    if not isinstance(models, list):
+        message = f"{path}: expected a list of 'models', got {type(models).__name__}"
+        raise BundleError(message)
+    entries = [ModelEntry.from_dict(item, path.parent, path) for item in models]
+    default_id = str(values.get("default") or (entries[0].model_id if entries else ""))
+    if entries and default_id not in {entry.model_id for entry in entries}:
+        message = f"{path}: the default model {default_id!r} is not among its models"
+        raise BundleError(message)
+    return default_id, entries
+
+
+def entry_beside(path: Path) -> ModelEntry:
+    """Read the entry of a bundle file from its sidecar or the manifest of its folder.
+
+    Parameters
+    ----------
+    path : Path
+        The bundle file.
+
+    Returns
+    -------
+    ModelEntry
+        Its entry; the file is not verified.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or nothing describes it.
+
+    Examples
+    --------
+    >>> entry_beside(Path("no-such-file.pt"))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: the model file is missing: no-such-file.pt
+    """
+    if not path.is_file():
+        message = f"the model file is missing: {path}"
+        raise BundleError(message)
+    sidecar = path.with_name(path.name + ".json")
+    if sidecar.is_file():
+        values = _read_json(sidecar)
+        if isinstance(values, Mapping):
+            values = {**values, "file": path.name}
+        return ModelEntry.from_dict(values, path.parent, sidecar)
+    manifest = path.parent / MANIFEST_NAME
+    if manifest.is_file():
+        for entry in read_manifest(manifest)[1]:
+            if entry.path.name == path.name:
+                return entry
+    message = (
+        f"nothing vouches for the model file {path}: expected its entry (id, sha256, bytes, "
+        f"licence, settings) in {sidecar.name} or {MANIFEST_NAME} beside it"
+    )
+    raise BundleError(message)
+
+
+def _read_json(path: Path) -> Any:
+    """Parse a file of JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"the model manifest {path} cannot be read: {error}"
+        raise BundleError(message) from error
+
+
+def _plain_file_name(value: Any) -> str:
+    """Return a file name without folders."""
+    if not isinstance(value, str) or value in {"", ".", ".."} or re.search(r"[/\\:]", value):
+        message = f"expected a plain file name under 'file', got {value!r}"
+        raise BundleError(message)
+    return value
+
+
+def _checksum(value: Any) -> str:
+    """Return a SHA-256 in lower case."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        message = f"expected 64 hexadecimal digits under 'sha256', got {value!r}"
+        raise BundleError(message)
+    return value.lower()
+
+
+def _positive_integer(value: Any) -> int:
+    """Return a file size."""
+    if not isinstance(value, int) or value < 1:
+        message = f"expected a positive integer under 'bytes', got {value!r}"
+        raise BundleError(message)
+    return value

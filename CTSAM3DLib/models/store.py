@@ -1,0 +1,246 @@
+"""Models on disk: which there are, and whether their files are intact.
+
+Nothing here imports PyTorch, and no file is handed on before its size and SHA-256 fit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
+from CTSAM3DLib.resources import resource_folders
+
+FOLDER_VARIABLE = "CTSAM3D_MODELS"
+"""Environment variable with folders of models (separated like PATH), searched first."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelStore:
+    """The models of several folders; an earlier folder wins.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Folders that may hold a ``models.json``; others are skipped.
+
+    Examples
+    --------
+    >>> ModelStore([Path("no such folder")]).entries()
+    {}
+    """
+
+    folders: Sequence[Path]
+
+    @classmethod
+    def standard(cls) -> ModelStore:
+        """Return the store of this installation.
+
+        Searched in this order: folders in the environment variable ``CTSAM3D_MODELS``, models
+        that come with the extension, the user's data folder.
+
+        Examples
+        --------
+        >>> ModelStore.standard().folders[-1].name
+        'models'
+        """
+        named = [
+            Path(part) for part in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if part
+        ]
+        bundled = [folder / "Models" for folder in resource_folders()]
+        return cls([*named, *bundled, user_models_folder()])
+
+    @classmethod
+    def user(cls) -> ModelStore:
+        """Return the models that the user has added, and no others.
+
+        Examples
+        --------
+        >>> len(ModelStore.user().folders)
+        1
+        """
+        return cls([user_models_folder()])
+
+    def entries(self) -> dict[str, ModelEntry]:
+        """Return all models by their id.
+
+        Raises
+        ------
+        BundleError
+            If a manifest cannot be read.
+        """
+        found: dict[str, ModelEntry] = {}
+        for _, models in self._manifests():
+            for entry in models:
+                found.setdefault(entry.model_id, entry)
+        return found
+
+    def default(self) -> ModelEntry:
+        """Return the default model of the first folder that has models.
+
+        Raises
+        ------
+        BundleError
+            If there is no model at all, or the default names none.
+        """
+        for default_id, models in self._manifests():
+            for entry in models:
+                if entry.model_id == default_id:
+                    return entry
+        places = ", ".join(str(folder) for folder in self.folders)
+        message = f"no model is installed; looked for {MANIFEST_NAME} in {places}"
+        raise BundleError(message)
+
+    def entry(self, model_id: str) -> ModelEntry:
+        """Return the model of that id.
+
+        Raises
+        ------
+        BundleError
+            If no folder has it; the text names those that exist.
+        """
+        entries = self.entries()
+        if model_id not in entries:
+            known = ", ".join(sorted(entries)) or "none"
+            message = f"unknown model {model_id!r}; known models: {known}"
+            raise BundleError(message)
+        return entries[model_id]
+
+    def _manifests(self) -> list[tuple[str, list[ModelEntry]]]:
+        """Return default id and models of each folder that has a manifest with models."""
+        paths = [Path(folder) / MANIFEST_NAME for folder in self.folders]
+        read = [read_manifest(path) for path in paths if path.is_file()]
+        return [(default_id, models) for default_id, models in read if models]
+
+
+def resolve_model(model: str | Path | None = None, store: ModelStore | None = None) -> ModelEntry:
+    """Find a model by id or path and verify its file.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        None: the default model. An id of the store, or the path of a bundle file that has its
+        entry in a ``models.json`` in the same folder or in ``<file>.json``.
+    store : ModelStore, optional
+        The models to choose from; default: those of this installation.
+
+    Returns
+    -------
+    ModelEntry
+        Its file exists and has the expected size and checksum.
+
+    Raises
+    ------
+    BundleError
+        If there is no such model, or its file is missing, truncated or altered.
+
+    Examples
+    --------
+    >>> resolve_model("no-such-model", ModelStore([]))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: unknown model 'no-such-model'; known models: none
+    """
+    chosen = ModelStore.standard() if store is None else store
+    if model is None:
+        entry = chosen.default()
+    elif _is_path(model):
+        entry = entry_beside(Path(model))
+    else:
+        entry = chosen.entry(str(model))
+    verify(entry)
+    return entry
+
+
+def verify(entry: ModelEntry) -> Path:
+    """Check size and SHA-256 of a bundle file.
+
+    The checksum is computed once for each state (path, modification time, size) of a file.
+
+    Returns
+    -------
+    Path
+        The verified file.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, has another size or another checksum.
+    """
+    try:
+        status = entry.path.stat()
+    except OSError as error:
+        message = f"the file of model {entry.model_id!r} is missing: {entry.path}"
+        raise BundleError(message) from error
+    if status.st_size != entry.size_bytes:
+        what = "truncated" if status.st_size < entry.size_bytes else "not the expected file"
+        message = (
+            f"the file of model {entry.model_id!r} is {what}: expected {entry.size_bytes} bytes, "
+            f"got {status.st_size}: {entry.path}"
+        )
+        raise BundleError(message)
+    checksum = _sha256(entry.path, status.st_mtime_ns, status.st_size)
+    if checksum != entry.sha256:
+        message = (
+            f"the file of model {entry.model_id!r} is altered: expected SHA-256 {entry.sha256}, "
+            f"got {checksum}: {entry.path}"
+        )
+        raise BundleError(message)
+    return entry.path
+
+
+def user_models_folder() -> Path:
+    """Return the folder for models that the user adds; it need not exist.
+
+    Examples
+    --------
+    >>> user_models_folder().parent.name
+    'CTSAM3D'
+    """
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return base / "CTSAM3D" / "models"
+
+
+def _is_path(model: str | Path) -> bool:
+    """Tell a path from an id: ids have neither separators nor the suffix of a bundle."""
+    return isinstance(model, Path) or Path(model).suffix == ".pt" or Path(model).name != model
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:  # noqa: ARG001 - cache key
+    """Return the SHA-256 of a file in a certain state."""
+    return file_sha256(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, read in pieces.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> file_sha256(Path(os.devnull))[:8]
+    'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

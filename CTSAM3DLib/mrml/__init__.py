@@ -1,0 +1,60 @@
+"""Slicer nodes to and from the library: the only code that imports slicer and vtk.
+
+Nodes and logics come as arguments; there is no use of `slicer.mrmlScene`, `slicer.app`,
+`slicer.modules` or `slicer.util`, so all of it runs on the slicer-core wheel as it is. Main
+thread only, as for all of MRML.
+"""
+
+from CTSAM3DLib.mrml.clicks import (
+    click_from_control_point,
+    click_from_world_ras,
+    clicks_from_markups_node,
+    is_defined,
+    world_from_click,
+)
+from CTSAM3DLib.mrml.limits import voxels_inside_roi
+from CTSAM3DLib.mrml.segments import (
+    SegmentTarget,
+    add_segment,
+    mask_digest,
+    prepare_segmentation,
+    read_segment,
+)
+from CTSAM3DLib.mrml.tags import (
+    clicks_text,
+    describe_segment,
+    get_clicks,
+    set_clicks,
+)
+from CTSAM3DLib.mrml.volumes import (
+    VolumeIdentity,
+    ct_warning,
+    looks_like_ct,
+    volume_from_node,
+    volume_identity,
+)
+from CTSAM3DLib.mrml.writing import write_segment
+
+__all__ = [
+    "SegmentTarget",
+    "VolumeIdentity",
+    "add_segment",
+    "click_from_control_point",
+    "click_from_world_ras",
+    "clicks_from_markups_node",
+    "clicks_text",
+    "ct_warning",
+    "describe_segment",
+    "get_clicks",
+    "is_defined",
+    "looks_like_ct",
+    "mask_digest",
+    "prepare_segmentation",
+    "read_segment",
+    "set_clicks",
+    "volume_from_node",
+    "volume_identity",
+    "voxels_inside_roi",
+    "world_from_click",
+    "write_segment",
+]

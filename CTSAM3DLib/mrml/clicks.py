@@ -1,0 +1,212 @@
+"""Points of markups nodes and of views as clicks, and back."""
+
+from __future__ import annotations
+
+import slicer
+from numpy.typing import ArrayLike
+
+from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError
+from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.mrml.frames import (
+    geometry_from_node,
+    name_of,
+    volume_from_world,
+    world_from_volume,
+)
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+
+def click_from_world_ras(
+    position_world_ras: ArrayLike,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    positive: bool = True,
+) -> Click:
+    """Return a click at a point of the world, as views and markups give it.
+
+    Parameters
+    ----------
+    position_world_ras : three floats
+        World RAS, mm.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume; all its parent transforms are undone, linear or not.
+    positive : bool
+        True: inside the wanted structure.
+
+    Returns
+    -------
+    Click
+        In the RAS frame of the volume itself, so that moving the volume moves the click along.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        The point lies outside the voxels of the volume.
+    GeometryError
+        Not three finite numbers.
+    NodeError
+        A non-linear parent transform cannot be inverted there.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> node.SetAndObserveImageData(image)
+    >>> click_from_world_ras((6.4, 0, 0), node, positive=False)
+    Click(position_ras=(6.4, 0.0, 0.0), positive=False)
+    """
+    position_ras = volume_from_world(position_world_ras, volume_node)
+    geometry_from_node(volume_node).voxel_from_ras(position_ras)
+    r, a, s = position_ras.tolist()
+    return Click((r, a, s), positive)
+
+
+def world_from_click(
+    click: Click, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> tuple[float, float, float]:
+    """Return where a click lies in the world now, RAS mm, through all parent transforms.
+
+    Examples
+    --------
+    >>> world_from_click(Click((1, 2, 3)), slicer.vtkMRMLScalarVolumeNode())
+    (1.0, 2.0, 3.0)
+    """
+    r, a, s = world_from_volume(click.position_ras, volume_node).tolist()
+    return r, a, s
+
+
+def is_defined(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
+    """Whether a control point has been placed: not a preview, not unset, not marked missing.
+
+    Raises
+    ------
+    NodeError
+        There is no such control point.
+
+    Examples
+    --------
+    >>> node = slicer.vtkMRMLMarkupsFiducialNode()
+    >>> is_defined(node, node.AddControlPointWorld((1.0, 2.0, 3.0)))
+    True
+    """
+    count = markups_node.GetNumberOfControlPoints()
+    if not 0 <= index < count:
+        message = f"expected one of {count} control points of {name_of(markups_node)}, got {index}"
+        raise NodeError(message)
+    status = markups_node.GetNthControlPointPositionStatus(index)
+    return bool(status == slicer.vtkMRMLMarkupsNode.PositionDefined)
+
+
+def click_from_control_point(
+    markups_node: slicer.vtkMRMLMarkupsNode,
+    index: int,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    positive: bool | None = None,
+) -> Click:
+    """Return a control point as a click on a volume.
+
+    Parameters
+    ----------
+    markups_node : vtkMRMLMarkupsNode
+        Its parent transforms count too: the point is taken in the world.
+    index : int
+        Number of the control point.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume.
+    positive : bool, optional
+        True: inside the wanted structure. None: as the names say, in the way of Markups files
+        (see `markups.clicks_from_markups`): negative if label or node name ends with the word
+        ``negative``, overruled by the description ``negative`` or ``positive``.
+
+    Raises
+    ------
+    NodeError
+        There is no such control point or it is not placed (a preview, unset or missing), or a
+        non-linear parent transform of the volume cannot be inverted there.
+    ClickOutsideVolumeError
+        The point lies outside the voxels of the volume.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> volume = slicer.vtkMRMLScalarVolumeNode()
+    >>> volume.SetAndObserveImageData(image)
+    >>> points = slicer.vtkMRMLMarkupsFiducialNode()
+    >>> click_from_control_point(points, points.AddControlPointWorld((1.0, 2.0, 3.0)), volume)
+    Click(position_ras=(1.0, 2.0, 3.0), positive=True)
+    """
+    if not is_defined(markups_node, index):
+        status = markups_node.GetNthControlPointPositionStatus(index)
+        got = markups_node.GetPositionStatusAsString(status)
+        message = (
+            f"expected control point {index} of {name_of(markups_node)} to be placed, got {got}"
+        )
+        raise NodeError(message)
+    if positive is None:
+        positive = _positive_by_name(markups_node, index)
+    position_world_ras = [0.0, 0.0, 0.0]
+    markups_node.GetNthControlPointPositionWorld(index, position_world_ras)
+    return click_from_world_ras(position_world_ras, volume_node, positive)
+
+
+def clicks_from_markups_node(
+    markups_node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> ClickHistory:
+    """Return all placed control points of a markups node as the clicks on one structure.
+
+    Previews, unset and missing points are passed over. Which points are negative, their names
+    say: see `click_from_control_point`.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        A point lies outside the voxels of the volume; the text names it.
+    NodeError
+        A non-linear parent transform of the volume cannot be inverted at a point.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> volume = slicer.vtkMRMLScalarVolumeNode()
+    >>> volume.SetAndObserveImageData(image)
+    >>> points = slicer.vtkMRMLMarkupsFiducialNode()
+    >>> points.AddControlPointWorld((1.0, 2.0, 3.0)), points.AddControlPointWorld((4.0, 0.0, 0.0))
+    (0, 1)
+    >>> points.SetNthControlPointLabel(1, "negative-1")
+    >>> [click.positive for click in clicks_from_markups_node(points, volume)]
+    [True, False]
+    """
+    clicks = []
+    for index in range(markups_node.GetNumberOfControlPoints()):
+        if not is_defined(markups_node, index):
+            continue
+        try:
+            clicks.append(click_from_control_point(markups_node, index, volume_node))
+        except ClickOutsideVolumeError as error:
+            message = f"control point {index} of {name_of(markups_node)}: {error}"
+            raise ClickOutsideVolumeError(message) from error
+    return ClickHistory(clicks)
+
+
+def _positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
+    """Return the sign of a control point by the rules for Markups files."""
+    point = {
+        "label": markups_node.GetNthControlPointLabel(index),
+        "description": markups_node.GetNthControlPointDescription(index),
+        "position": [0.0, 0.0, 0.0],
+    }
+    markups = {"type": "Fiducial", "name": markups_node.GetName() or "", "controlPoints": [point]}
+    # The last name stands in for a structure, which does not matter here.
+    (history,) = clicks_from_markups({"markups": [markups]}, "structure").values()
+    return history[0].positive

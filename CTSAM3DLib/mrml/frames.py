@@ -1,0 +1,245 @@
+"""Frames of Slicer nodes: their own RAS, the world, and what lies between two nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import ArrayLike, NDArray
+
+from CTSAM3DLib.errors import NodeError, VolumeError
+from CTSAM3DLib.geometry.affine import finite_array
+from CTSAM3DLib.geometry.grid import Geometry
+
+MAXIMUM_INVERSION_ERROR_MM = 0.1
+"""A non-linear transform is inverted by iteration; more than this means that it has failed."""
+
+
+def array_from_matrix(matrix: vtk.vtkMatrix4x4) -> NDArray[np.float64]:
+    """Return a VTK matrix as a (4, 4) float64 array.
+
+    Examples
+    --------
+    >>> array_from_matrix(vtk.vtkMatrix4x4()).tolist()[1]
+    [0.0, 1.0, 0.0, 0.0]
+    """
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def matrix_from_array(values: ArrayLike) -> vtk.vtkMatrix4x4:
+    """Return a (4, 4) array as a VTK matrix.
+
+    Examples
+    --------
+    >>> matrix_from_array(np.diag([1, 2, 3, 1])).GetElement(2, 2)
+    3.0
+    """
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy(finite_array(values, (4, 4), "a matrix").ravel().tolist())
+    return matrix
+
+
+def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
+    """Return where the voxels of a volume node lie in its own RAS frame.
+
+    No parent transform is applied: `volume_from_world` does that for points.
+
+    Parameters
+    ----------
+    volume_node : vtkMRMLVolumeNode
+        Its voxels are not touched.
+
+    Returns
+    -------
+    Geometry
+        IJK -> RAS mm of the volume itself.
+
+    Raises
+    ------
+    VolumeError
+        There is no image, it is empty, or its first voxel is not (0, 0, 0).
+    GeometryError
+        The axes are not at right angles or a spacing is zero.
+
+    Examples
+    --------
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> node.SetAndObserveImageData(image)
+    >>> node.SetSpacing(1, 1, 2)
+    >>> geometry_from_node(node).shape_kji, geometry_from_node(node).spacing_mm
+    ((5, 6, 7), (1.0, 1.0, 2.0))
+    """
+    image = volume_node.GetImageData()
+    if image is None:
+        message = f"expected a volume with voxels, got node {name_of(volume_node)} without an image"
+        raise VolumeError(message)
+    i, j, k = image.GetDimensions()
+    if min(i, j, k) < 1:
+        message = f"expected a volume with voxels, got {name_of(volume_node)} of size {(i, j, k)}"
+        raise VolumeError(message)
+    first = tuple(image.GetExtent()[::2])
+    if first != (0, 0, 0):
+        # The matrix of a node belongs to voxel (0, 0, 0), arrays begin with the first voxel.
+        message = f"expected the first voxel of {name_of(volume_node)} at (0, 0, 0), got {first}"
+        raise VolumeError(message)
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    return Geometry(array_from_matrix(matrix), (k, j, i))
+
+
+def volume_from_world(
+    position_world_ras: ArrayLike, volume_node: slicer.vtkMRMLTransformableNode
+) -> NDArray[np.float64]:
+    """Return a world point in the own RAS frame of a node.
+
+    Every parent transform of the node is undone, linear or not (grid, B-spline, thin plate).
+
+    Parameters
+    ----------
+    position_world_ras : three floats
+        World RAS, mm.
+    volume_node : vtkMRMLTransformableNode
+        Node whose frame is wanted.
+
+    Returns
+    -------
+    (3,) float64 array
+        RAS of the node, mm.
+
+    Raises
+    ------
+    GeometryError
+        Not three finite numbers.
+    NodeError
+        A non-linear parent transform cannot be inverted at this point.
+
+    Examples
+    --------
+    >>> volume_from_world((1, 2, 3), slicer.vtkMRMLScalarVolumeNode()).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    world = finite_array(position_world_ras, (3,), "a position")
+    parent = volume_node.GetParentTransformNode()
+    local = np.array(transform_between(None, parent).TransformPoint(world.tolist()))
+    if parent is not None and not parent.IsTransformToWorldLinear():
+        error = float(np.linalg.norm(world_from_volume(local, volume_node) - world))
+        if not error <= MAXIMUM_INVERSION_ERROR_MM:
+            message = (
+                f"expected transform {name_of(parent)} to be invertible at world RAS "
+                f"{np.round(world, 2).tolist()}, got an error of {error:.2f} mm"
+            )
+            raise NodeError(message)
+    return local
+
+
+def world_from_volume(
+    position_ras: ArrayLike, volume_node: slicer.vtkMRMLTransformableNode
+) -> NDArray[np.float64]:
+    """Return a point given in the own RAS frame of a node in the world.
+
+    Parameters
+    ----------
+    position_ras : three floats
+        RAS of the node, mm.
+    volume_node : vtkMRMLTransformableNode
+        Node whose parent transforms apply.
+
+    Returns
+    -------
+    (3,) float64 array
+        World RAS, mm.
+
+    Raises
+    ------
+    GeometryError
+        Not three finite numbers.
+
+    Examples
+    --------
+    >>> world_from_volume((1, 2, 3), slicer.vtkMRMLScalarVolumeNode()).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    local = finite_array(position_ras, (3,), "a position")
+    to_world = transform_between(volume_node.GetParentTransformNode(), None)
+    return np.array(to_world.TransformPoint(local.tolist()))
+
+
+def transform_between(
+    source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None
+) -> vtk.vtkGeneralTransform:
+    """Return the transform from the frame below `source` to the frame below `target`.
+
+    Parameters
+    ----------
+    source, target : vtkMRMLTransformNode or None
+        Parent transforms; None is the world.
+
+    Examples
+    --------
+    >>> transform_between(None, None).TransformPoint((1, 2, 3))
+    (1.0, 2.0, 3.0)
+    """
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
+    return transform
+
+
+def linear_matrix_between(
+    source: slicer.vtkMRMLTransformableNode, target: slicer.vtkMRMLTransformableNode
+) -> NDArray[np.float64]:
+    """Return the matrix from the own RAS frame of one node to that of another.
+
+    Parameters
+    ----------
+    source, target : vtkMRMLTransformableNode
+        For example a volume and a segmentation.
+
+    Returns
+    -------
+    (4, 4) float64 array
+        Maps RAS mm of `source` to RAS mm of `target`; identity below the same transform, even if
+        that is not linear.
+
+    Raises
+    ------
+    NodeError
+        A non-linear transform lies between the two: resampling a mask there is not exact.
+
+    Examples
+    --------
+    >>> volume, segmentation = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLSegmentationNode()
+    >>> linear_matrix_between(volume, segmentation).tolist() == np.eye(4).tolist()
+    True
+    """
+    first, second = source.GetParentTransformNode(), target.GetParentTransformNode()
+    between = transform_between(first, second)
+    linear = vtk.vtkTransform()
+    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):
+        message = (
+            f"expected {name_of(target)} under the same transform as {name_of(source)}, got "
+            f"{_transform_name(second)} and {_transform_name(first)} with a non-linear transform "
+            f"between them: apply the transform of {name_of(source)} to {name_of(target)} too"
+        )
+        raise NodeError(message)
+    return array_from_matrix(linear.GetMatrix())
+
+
+def name_of(node: Any) -> str:
+    """Return how a message calls a node: its name in quotes, else its class.
+
+    Examples
+    --------
+    >>> name_of(slicer.vtkMRMLScalarVolumeNode())
+    'vtkMRMLScalarVolumeNode'
+    """
+    name = node.GetName()
+    return f'"{name}"' if name else str(node.GetClassName())
+
+
+def _transform_name(node: Any) -> str:
+    """Return how a message calls a parent transform or its absence."""
+    return "no transform" if node is None else name_of(node)

@@ -1,0 +1,77 @@
+"""A box of Markups as the limit of the work on a volume."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.mrml.frames import (
+    array_from_matrix,
+    geometry_from_node,
+    linear_matrix_between,
+    name_of,
+)
+
+
+def voxels_inside_roi(
+    roi_node: slicer.vtkMRMLMarkupsROINode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    bbox: BoundingBox,
+) -> NDArray[np.bool_]:
+    """Tell which voxels of a box of the volume have their centre inside a region of interest.
+
+    Parameters
+    ----------
+    roi_node : vtkMRMLMarkupsROINode
+        A box that may be turned against the volume; its parent transforms count.
+    volume_node : vtkMRMLScalarVolumeNode
+        The volume; its parent transforms count.
+    bbox : BoundingBox
+        Voxels (i, j, k) of the volume.
+
+    Returns
+    -------
+    (K, J, I) bool array
+        Of `bbox.shape_kji`.
+
+    Raises
+    ------
+    NodeError
+        The region has no size yet, or a non-linear transform lies between both nodes.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> volume, roi = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLMarkupsROINode()
+    >>> volume.SetAndObserveImageData(image)
+    >>> roi.SetCenter(2, 2, 2)
+    >>> roi.SetSize(2, 4, 2)
+    >>> int(voxels_inside_roi(roi, volume, BoundingBox.from_shape((5, 6, 7))).sum())
+    45
+    """
+    half_mm = np.array(roi_node.GetSize()) / 2
+    if not (half_mm > 0).all():
+        message = f"expected {name_of(roi_node)} to have a size, got {(2 * half_mm).tolist()} mm"
+        raise NodeError(message)
+    object_to_node = vtk.vtkMatrix4x4()
+    object_to_node.DeepCopy(roi_node.GetObjectToNodeMatrix())
+    to_roi = np.linalg.inv(array_from_matrix(object_to_node))
+    ijk_to_ras = geometry_from_node(volume_node).ijk_to_ras
+    matrix = to_roi @ linear_matrix_between(volume_node, roi_node) @ ijk_to_ras
+    steps = [
+        np.arange(a, b, dtype=np.float64)
+        for a, b in zip(bbox.start_ijk, bbox.stop_ijk, strict=True)
+    ]
+    inside = np.ones(bbox.shape_kji, dtype=bool)
+    for row, reach in zip(matrix[:3], half_mm, strict=True):
+        i, j, k = (factor * step for factor, step in zip(row, steps, strict=False))
+        across = row[3] + k[:, None, None] + j[None, :, None] + i[None, None, :]
+        inside &= np.abs(across) <= reach + 1e-6
+    return inside

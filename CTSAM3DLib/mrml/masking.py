@@ -1,0 +1,220 @@
+"""The segment editor's settings: masks, overwrite mode, and errors that it would keep silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.mrml.frames import linear_matrix_between, matrix_from_array, name_of
+from CTSAM3DLib.mrml.labelmaps import Lattice, empty_image, voxels_of
+from CTSAM3DLib.mrml.segments import SegmentTarget
+
+_VISIBLE_SEGMENTS = (
+    slicer.vtkMRMLSegmentationNode.EditAllowedInsideVisibleSegments,
+    slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
+)
+
+
+def has_masks(editor_node: slicer.vtkMRMLSegmentEditorNode) -> bool:
+    """Whether editing is limited to a part of the image, by segments or by intensity.
+
+    Examples
+    --------
+    >>> has_masks(slicer.vtkMRMLSegmentEditorNode())
+    False
+    """
+    everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+    return bool(
+        editor_node.GetMaskMode() != everywhere or editor_node.GetSourceVolumeIntensityMask()
+    )
+
+
+def check_editor(target: SegmentTarget) -> None:
+    """Raise NodeError if the editor cannot write the target with its present settings.
+
+    Slicer's own code would leave the segment as it is and say nothing.
+
+    Raises
+    ------
+    NodeError
+        No editor node, one for another segmentation, or a mask whose segment, source volume or
+        display node is missing.
+    """
+    editor_node = target.editor_logic.GetSegmentEditorNode()
+    segmentation_node: Any = target.segmentation_node
+    edited: Any = None if editor_node is None else editor_node.GetSegmentationNode()
+    if edited is not segmentation_node:
+        got = "none" if edited is None else name_of(edited)
+        message = f"expected a segment editor of {name_of(segmentation_node)}, got {got}"
+        raise NodeError(message)
+    if editor_node.GetSourceVolumeIntensityMask() and editor_node.GetSourceVolumeNode() is None:
+        message = "expected a source volume of the segment editor for its intensity mask, got none"
+        raise NodeError(message)
+    mode = editor_node.GetMaskMode()
+    if mode in _VISIBLE_SEGMENTS and segmentation_node.GetDisplayNode() is None:
+        message = (
+            f"expected {name_of(segmentation_node)} to have a display node, since the mask of the "
+            "segment editor refers to visible segments, got none"
+        )
+        raise NodeError(message)
+    if mode == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+        mask_id = editor_node.GetMaskSegmentID()
+        if not mask_id or segmentation_node.GetSegmentation().GetSegment(mask_id) is None:
+            message = f"expected a segment as the mask of the segment editor, got {mask_id!r}"
+            raise NodeError(message)
+
+
+def overwritten_segments(target: SegmentTarget) -> list[str]:
+    """Return the ids of the segments that give way to the target by the overwrite mode."""
+    node = slicer.vtkMRMLSegmentEditorNode
+    mode = target.editor_logic.GetSegmentEditorNode().GetOverwriteMode()
+    segmentation_node = target.segmentation_node
+    others = [
+        segment_id
+        for segment_id in segmentation_node.GetSegmentation().GetSegmentIDs()
+        if segment_id != target.segment_id
+    ]
+    if mode == node.OverwriteNone:
+        return []
+    if mode == node.OverwriteAllSegments:
+        return others
+    display_node = segmentation_node.GetDisplayNode()
+    if display_node is None:
+        return []
+    return [one for one in others if display_node.GetSegmentVisibility(one)]
+
+
+@contextmanager
+def editing(target: SegmentTarget) -> Iterator[None]:
+    """Select the target's segment for the block and raise what the editor logic reports.
+
+    Raises
+    ------
+    NodeError
+        At the end of the block, if the logic has reported an error: the segment may be unchanged.
+    """
+    logic = target.editor_logic
+    editor_node = logic.GetSegmentEditorNode()
+    reports = _Reports()
+    verbose, selected = logic.GetVerbose(), editor_node.GetSelectedSegmentID()
+    observer = logic.AddObserver(vtk.vtkCommand.ErrorEvent, reports)
+    was_modifying = editor_node.StartModify()
+    try:
+        logic.SetVerbose(True)
+        editor_node.SetSelectedSegmentID(target.segment_id)  # masks leave out this segment
+        yield
+    finally:
+        editor_node.SetSelectedSegmentID(selected)
+        editor_node.EndModify(was_modifying)
+        logic.SetVerbose(verbose)
+        logic.RemoveObserver(observer)
+    if reports.texts:
+        message = (
+            f"expected Slicer to write segment {target.segment_id!r} of "
+            f"{name_of(target.segmentation_node)}, got: {'; '.join(reports.texts)}"
+        )
+        raise NodeError(message)
+
+
+@contextmanager
+def masks_off(editor_node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
+    """Let editing go everywhere during the block.
+
+    Passing `bypassMasking` is not enough: the intensity mask would still apply, and removing
+    with the mask "inside a segment" would add the removed voxels to that segment.
+    """
+    mode, intensity = editor_node.GetMaskMode(), editor_node.GetSourceVolumeIntensityMask()
+    was_modifying = editor_node.StartModify()
+    try:
+        editor_node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
+        editor_node.SetSourceVolumeIntensityMask(False)
+        yield
+    finally:
+        editor_node.SetMaskMode(mode)
+        editor_node.SetSourceVolumeIntensityMask(intensity)
+        editor_node.EndModify(was_modifying)
+
+
+def editable_voxels(
+    target: SegmentTarget, lattice: Lattice, bbox: BoundingBox
+) -> NDArray[np.bool_]:
+    """Return which voxels of any lattice the editor's masks leave free.
+
+    Parameters
+    ----------
+    target : SegmentTarget
+        Checked by `check_editor`.
+    lattice : (4, 4) float64 array
+        Voxel index -> own RAS frame of the segmentation; need not be the reference geometry.
+    bbox : BoundingBox
+        Wanted voxels of it.
+
+    Returns
+    -------
+    bool array of shape ``bbox.shape_kji``
+
+    Raises
+    ------
+    NodeError
+        Slicer cannot make the mask, or a non-linear transform lies before the source volume.
+    """
+    editor_node = target.editor_logic.GetSegmentEditorNode()
+    mask = slicer.vtkOrientedImageData()
+    made = target.segmentation_node.GenerateEditMask(
+        mask,
+        editor_node.GetMaskMode(),
+        empty_image(lattice, bbox),
+        target.segment_id,
+        editor_node.GetMaskSegmentID() or "",
+    )
+    if not made:
+        message = f"expected an edit mask of {name_of(target.segmentation_node)}, got none"
+        raise NodeError(message)
+    free = np.array(voxels_of(mask) == 0)
+    if editor_node.GetSourceVolumeIntensityMask():
+        free &= _inside_intensity_range(target, lattice, bbox)
+    return free
+
+
+def _inside_intensity_range(
+    target: SegmentTarget, lattice: Lattice, bbox: BoundingBox
+) -> NDArray[np.bool_]:
+    """Return where the source volume, interpolated as Slicer does, lies in the editable range."""
+    editor_node = target.editor_logic.GetSegmentEditorNode()
+    source = editor_node.GetSourceVolumeNode()
+    image = slicer.vtkOrientedImageData()
+    vtk.vtkImageData.ShallowCopy(image, source.GetImageData())
+    matrix = vtk.vtkMatrix4x4()
+    source.GetIJKToRASMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(matrix)
+    move = vtk.vtkTransform()
+    move.SetMatrix(matrix_from_array(linear_matrix_between(source, target.segmentation_node)))
+    aligned = slicer.vtkOrientedImageData()
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        image, empty_image(lattice, bbox), aligned, True, False, move
+    )
+    low, high = editor_node.GetSourceVolumeIntensityMaskRange()
+    values = voxels_of(aligned)
+    return np.asarray((values >= low) & (values <= high))
+
+
+class _Reports:
+    """Observer that keeps the texts of errors."""
+
+    CallDataType = vtk.VTK_STRING  # makes VTK pass the text
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, caller: Any, event: str, text: str) -> None:  # noqa: ARG002
+        # Where the segmentation stands in the subject hierarchy is not about its voxels.
+        if "ubject hierarchy" not in text:
+            self.texts.append(text.strip().splitlines()[-1])

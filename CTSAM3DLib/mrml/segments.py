@@ -1,0 +1,212 @@
+"""Segmentation nodes: preparing them, adding segments and reading them on a volume."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between, name_of
+from CTSAM3DLib.mrml.labelmaps import (
+    boxed,
+    nothing,
+    resampled,
+    same_lattice,
+    stored_box,
+    stored_mask,
+    stored_part,
+    tight,
+)
+from CTSAM3DLib.mrml.tags import describe_segment, segment_of
+
+_SLAB = 32  # slices
+
+
+@dataclass(frozen=True)
+class SegmentTarget:
+    """A segment and all that is needed to write it.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+        Holds the segment.
+    segment_id : str
+        Id, not name, of the segment.
+    volume_node : vtkMRMLScalarVolumeNode
+        The clicked volume: masks come on its voxels.
+    editor_logic : vtkSlicerSegmentEditorLogic
+        With a segment editor node, whose masks and overwrite mode are honoured.
+    """
+
+    segmentation_node: slicer.vtkMRMLSegmentationNode
+    segment_id: str
+    volume_node: slicer.vtkMRMLScalarVolumeNode
+    editor_logic: slicer.vtkSlicerSegmentEditorLogic
+
+
+def prepare_segmentation(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> None:
+    """Put a new segmentation in the place of a volume: same parent transform, same voxels.
+
+    To be called before the first segment is added.
+
+    Raises
+    ------
+    NodeError
+        The segmentation has segments: their voxels would move or be resampled.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> volume, segmentation = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLSegmentationNode()
+    >>> volume.SetAndObserveImageData(image)
+    >>> prepare_segmentation(segmentation, volume)
+    >>> segmentation.GetSegmentation().GetConversionParameter("Reference image geometry")[-12:]
+    '0;6;0;5;0;4;'
+    """
+    geometry_from_node(volume_node)
+    count = segmentation_node.GetSegmentation().GetNumberOfSegments()
+    if count:
+        message = f"expected {name_of(segmentation_node)} without segments, got {count}"
+        raise NodeError(message)
+    segmentation_node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+
+
+def add_segment(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) -> str:
+    """Add an empty segment for a structure, with its colour and terminology.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+        See `prepare_segmentation` for a new one.
+    name : str
+        Any name; known anatomies ("liver", "kidney_left") get their label, colour and codes.
+
+    Returns
+    -------
+    str
+        Id of the new segment.
+
+    Raises
+    ------
+    NodeError
+        Slicer refuses to add the segment.
+
+    Examples
+    --------
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> node = slicer.vtkMRMLSegmentationNode()
+    >>> segment = node.GetSegmentation().GetSegment(add_segment(node, "kidney_left"))
+    >>> segment.GetName(), segment.GetTerminology().split("~")[2]
+    ('Left kidney', 'SCT^64033007^Kidney')
+    """
+    segment_id = segmentation_node.GetSegmentation().AddEmptySegment(name)
+    if not segment_id:
+        message = f"expected {name_of(segmentation_node)} to take a segment {name!r}, got a refusal"
+        raise NodeError(message)
+    describe_segment(segmentation_node, segment_id, name)
+    return str(segment_id)
+
+
+def read_segment(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    segment_id: str,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+) -> MaskUpdate:
+    """Return a segment on the voxels of a volume.
+
+    Returns
+    -------
+    MaskUpdate
+        Tight box inside the volume; each voxel takes the value at its centre. Exact where both
+        share their voxels, whatever linear transforms they are under.
+
+    Raises
+    ------
+    NodeError
+        There is no such segment, it is not stored as a binary labelmap, or a non-linear transform
+        lies between segmentation and volume.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> volume, segmentation = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLSegmentationNode()
+    >>> volume.SetAndObserveImageData(image)
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> read_segment(segmentation, add_segment(segmentation, "liver"), volume).bbox.is_empty
+    True
+    """
+    segment_of(segmentation_node, segment_id)
+    check_binary_labelmap(segmentation_node)
+    geometry = geometry_from_node(volume_node)
+    to_segmentation = linear_matrix_between(volume_node, segmentation_node)
+    lattice, mask = stored_mask(segmentation_node, segment_id)
+    if lattice is None:
+        return nothing()
+    wanted = to_segmentation @ geometry.ijk_to_ras
+    # Mostly both share their voxels; resampling a large segment takes seconds.
+    same = same_lattice(lattice, wanted, mask.bbox)
+    moved = mask if same else resampled(mask, lattice, wanted)[0]
+    inside = moved.bbox.intersection(BoundingBox.from_shape(geometry.shape_kji))
+    return tight(MaskUpdate(boxed(moved, inside), inside))
+
+
+def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:
+    """Return a text that is equal for equal voxels of a segment: to see whether somebody drew.
+
+    Raises
+    ------
+    NodeError
+        There is no such segment.
+
+    Examples
+    --------
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> node = slicer.vtkMRMLSegmentationNode()
+    >>> mask_digest(node, add_segment(node, "liver"))
+    'empty'
+    """
+    segment_of(segmentation_node, segment_id)
+    lattice, bbox = stored_box(segmentation_node, segment_id)
+    if lattice is None:
+        return "empty"
+    (i0, j0, k0), (i1, j1, k1) = bbox.start_ijk, bbox.stop_ijk
+    voxels = 0
+    for k in range(k0, k1, _SLAB):
+        slab = BoundingBox((i0, j0, k), (i1, j1, min(k + _SLAB, k1)))
+        part = stored_part(segmentation_node, segment_id, slab)
+        voxels = zlib.crc32(np.packbits(part).tobytes(), voxels)
+    return f"{np.round(lattice[:3], 4).tolist()} {bbox} {voxels:08x}"
+
+
+def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Raise NodeError unless the segments are stored as binary labelmaps, which can be edited.
+
+    Examples
+    --------
+    >>> check_binary_labelmap(slicer.vtkMRMLSegmentationNode())
+    """
+    source = segmentation_node.GetSegmentation().GetSourceRepresentationName()
+    wanted = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    if source != wanted:
+        message = (
+            f"expected {name_of(segmentation_node)} to be stored as {wanted!r}, got {source!r}: "
+            "convert it first (SetSourceRepresentationToBinaryLabelMap of the segment editor "
+            "logic); that is not free of loss, so ask the user"
+        )
+        raise NodeError(message)

@@ -1,0 +1,193 @@
+"""Volume nodes as `Volume`: voxels without a copy, identity, and a check for HU."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+from vtk.util.numpy_support import vtk_to_numpy
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.hounsfield import hu_warning
+from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
+
+
+def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
+    """Return a volume node as a `Volume` that shares its voxels.
+
+    Parameters
+    ----------
+    volume_node : vtkMRMLScalarVolumeNode
+        A single 3D image of one component. Of a sequence, the frame that is shown now.
+
+    Returns
+    -------
+    Volume
+        Read-only view of the voxels, (K, J, I), in the dtype of the node; geometry in the own
+        RAS frame of the node, without its parent transforms. The view keeps the voxels alive
+        after the node is gone. Whether they have changed, `volume_identity` tells.
+
+    Raises
+    ------
+    VolumeError
+        Not a scalar volume, no or empty image, several components (colour, vector, 4D), or NaN.
+    GeometryError
+        The axes of the volume are not at right angles.
+
+    Examples
+    --------
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> image.AllocateScalars(vtk.VTK_SHORT, 1)
+    >>> image.GetPointData().GetScalars().Fill(-1000)
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> node.SetAndObserveImageData(image)
+    >>> volume = volume_from_node(node)
+    >>> volume.array_kji.shape, volume.array_kji.dtype, int(volume.array_kji.max())
+    ((5, 6, 7), dtype('int16'), -1000)
+    """
+    if not isinstance(volume_node, slicer.vtkMRMLScalarVolumeNode):
+        kind = type(volume_node).__name__
+        message = f"expected a vtkMRMLScalarVolumeNode, got {kind}"
+        raise VolumeError(message)
+    geometry = geometry_from_node(volume_node)
+    return Volume(_voxels(volume_node, geometry), geometry, name=volume_node.GetName() or "")
+
+
+def _voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, geometry: Geometry) -> NDArray[Any]:
+    """Return the voxels of a node as a (K, J, I) view."""
+    scalars = volume_node.GetImageData().GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() != np.prod(geometry.shape_kji):
+        count = 0 if scalars is None else scalars.GetNumberOfTuples()
+        message = (
+            f"expected {int(np.prod(geometry.shape_kji))} voxels in {name_of(volume_node)}, "
+            f"got {count}"
+        )
+        raise VolumeError(message)
+    components = scalars.GetNumberOfComponents()
+    if components != 1:
+        message = (
+            f"expected one value a voxel in {name_of(volume_node)}, got {components}: a colour, "
+            "vector or time-resolved image; extract one component or frame first"
+        )
+        raise VolumeError(message)
+    if scalars.GetDataType() == vtk.VTK_BIT:
+        message = f"expected numbers in {name_of(volume_node)}, got bits (a packed mask)"
+        raise VolumeError(message)
+    array: NDArray[Any] = vtk_to_numpy(scalars)
+    return array.reshape(geometry.shape_kji)
+
+
+@dataclass(frozen=True)
+class VolumeIdentity:
+    """Tells whether a volume node still shows the image that a session was opened on.
+
+    Two identities are equal when node, voxels and geometry are the same within this process;
+    a parent transform does not matter, since clicks are kept in the frame of the volume.
+
+    Parameters
+    ----------
+    node_id : str
+        Id in the scene; empty for a node outside a scene.
+    image_address : str
+        Address of the image object.
+    voxels_modified : int
+        Modification time of the image and its voxels.
+    geometry : str
+        Digest of matrix and size.
+    name : str
+        Name of the node; not compared.
+
+    Examples
+    --------
+    >>> VolumeIdentity("n1", "a", 5, "c0de") == VolumeIdentity("n1", "a", 6, "c0de")
+    False
+    """
+
+    node_id: str
+    image_address: str
+    voxels_modified: int
+    geometry: str
+    name: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Name and geometry: outlives saving and loading the scene, so it goes into clicks tags.
+
+        Examples
+        --------
+        >>> VolumeIdentity("n1", "a", 5, "c0de", "CT").key
+        'CT#c0de'
+        """
+        return f"{self.name}#{self.geometry}"
+
+
+def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdentity:
+    """Return what identifies the present image of a volume node.
+
+    Voxels changed through NumPy count once they are announced, as
+    `slicer.util.arrayFromVolumeModified` does.
+
+    Raises
+    ------
+    VolumeError
+        There is no image or it is empty.
+    GeometryError
+        The axes of the volume are not at right angles.
+
+    Examples
+    --------
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> node.SetAndObserveImageData(image)
+    >>> before = volume_identity(node)
+    >>> before == volume_identity(node)
+    True
+    >>> image.Modified()
+    >>> before == volume_identity(node), before.key == volume_identity(node).key
+    (False, True)
+    """
+    geometry = geometry_from_node(volume_node)
+    image = volume_node.GetImageData()
+    place = (np.round(geometry.ijk_to_ras, 4) + 0.0).tobytes() + repr(geometry.shape_kji).encode()
+    digest = hashlib.sha256(place).hexdigest()[:16]
+    return VolumeIdentity(
+        node_id=volume_node.GetID() or "",
+        image_address=image.GetAddressAsString("vtkImageData"),
+        voxels_modified=image.GetMTime(),
+        geometry=digest,
+        name=volume_node.GetName() or "",
+    )
+
+
+def ct_warning(volume: Volume) -> str | None:
+    """Return why the voxels do not look like HU, as `hu_warning` does; None when they do.
+
+    Examples
+    --------
+    >>> brain_mr = np.arange(1000.0).reshape(10, 10, 10)
+    >>> ct_warning(Volume.from_array(brain_mr, (1, 1, 1)))
+    'no voxel below -20: expected HU with fat or air, got 0 to 999'
+    >>> ct_warning(Volume.from_array(brain_mr - 1000, (1, 1, 1))) is None
+    True
+    """
+    return hu_warning(volume)
+
+
+def looks_like_ct(volume: Volume) -> bool:
+    """Whether the voxels may be HU; `ct_warning` says why not.
+
+    Examples
+    --------
+    >>> looks_like_ct(Volume.from_array(np.zeros((3, 3, 3)), (1, 1, 1)))
+    False
+    """
+    return ct_warning(volume) is None

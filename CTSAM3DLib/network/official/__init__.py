@@ -1,0 +1,1 @@
+"""The authors' network, layer by layer, in the layout of their checkpoint."""

@@ -1,0 +1,5 @@
+"""One PNG of a result: planes, front view, tiles. Knows no session."""
+
+from CTSAM3DLib.picture.picture import write_picture
+
+__all__ = ["write_picture"]

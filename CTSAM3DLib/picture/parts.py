@@ -1,0 +1,199 @@
+"""Colours, marks and small drawing steps that the parts of a picture share."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.io.segment import Segment
+from CTSAM3DLib.prompts.click import Click
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BACKGROUND = "#101418"
+TEXT = "#E8ECEF"
+FAINT = "#9AA5AD"
+EDGE = "#06080A"
+
+_LEAST_GAP = 0.3
+_OUTLINE_POINTS = 3.5  # wide enough to read white letters over bone
+_THIN_INCHES = 0.6
+_LEGEND_COLUMNS = 4
+_HUE_TURNS = tuple(0.04 * sign * step for step in range(13) for sign in (1, -1))
+
+# Blue and orange stay apart for every common kind of colour blindness; the shapes differ as well.
+MARKERS: dict[bool, dict[str, Any]] = {
+    True: {"marker": "o", "markerfacecolor": "#56B4E9", "markersize": 7.0, "markeredgewidth": 1.3},
+    False: {"marker": "X", "markerfacecolor": "#FF9F1C", "markersize": 8.5, "markeredgewidth": 1.0},
+}
+
+
+def picture_colours(rgbs: Sequence[tuple[int, int, int]]) -> list[tuple[float, float, float]]:
+    """Return colours that show on a dark background and differ from each other.
+
+    Dark colours are raised. A colour that is too near to an earlier one, as those of heart, liver
+    and aorta or of left and right kidney in Slicer, is turned round the colour circle.
+
+    Examples
+    --------
+    >>> picture_colours([(212, 126, 151), (212, 126, 151)])[1] == (212 / 255, 126 / 255, 151 / 255)
+    False
+    """
+    found: list[tuple[float, float, float]] = []
+    for rgb in rgbs:
+        hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
+        lightness, saturation = min(max(lightness, 0.45), 0.85), max(saturation, 0.35)
+        tries = [
+            colorsys.hls_to_rgb((hue + turn) % 1.0, lightness, saturation) for turn in _HUE_TURNS
+        ]
+        gaps = [min((math.dist(one, other) for other in found), default=9.0) for one in tries]
+        wide = [number for number, gap in enumerate(gaps) if gap > _LEAST_GAP]
+        found.append(tries[wide[0] if wide else int(np.argmax(gaps))])
+    return found
+
+
+def draw_clicks(
+    axes: Axes, clicks: Sequence[Click], places: NDArray[np.float64], scale: float = 1.0
+) -> None:
+    """Draw clicks at places (N, 2) in mm: a round mark inside, a cross outside."""
+    for click, (x, y) in zip(clicks, places, strict=True):
+        style = {**MARKERS[click.positive]}
+        style["markersize"] *= scale
+        axes.plot([x], [y], linestyle="", markeredgecolor=EDGE, zorder=5, **style)
+
+
+def bare(axes: Axes) -> None:
+    """Take away ticks and frame, and keep millimetres square."""
+    axes.set_aspect("equal")
+    axes.set_facecolor(BACKGROUND)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def label(
+    axes: Axes,
+    place: tuple[float, float],
+    text: str,
+    alignment: tuple[str, str],
+    colour: str = TEXT,
+    size: float = 11,
+) -> None:
+    """Write text at a place given as fractions of the picture."""
+    from matplotlib.patheffects import withStroke
+
+    axes.text(
+        *place,
+        text,
+        transform=axes.transAxes,
+        color=colour,
+        fontsize=size,
+        horizontalalignment=alignment[0],
+        verticalalignment=alignment[1],
+        path_effects=[withStroke(linewidth=_OUTLINE_POINTS, foreground=EDGE)],
+    )
+
+
+def directions(axes: Axes, name: str, letters: str) -> None:
+    """Write the name of a view and the anatomical directions at its left, right, top and bottom.
+
+    In a thin view, that of few slices, they stand above and below it.
+    """
+    figure = axes.get_figure(root=True)
+    axes.apply_aspect()
+    thin = figure is not None and axes.get_window_extent().height < _THIN_INCHES * figure.dpi
+    inside = ("top", "bottom")
+    above, below = inside[::-1] if thin else inside
+    top, bottom = (1.02, -0.02) if thin else (0.985, 0.015)
+    left, right, upper, lower = tuple(letters)
+    label(axes, (0.06 if thin else 0.015, top), name, ("left", above), FAINT, 9)
+    label(axes, (0.012, 0.5), left, ("left", "center"))
+    label(axes, (0.988, 0.5), right, ("right", "center"))
+    label(axes, (0.5, top), upper, ("center", above))
+    label(axes, (0.5, bottom), lower, ("center", below))
+
+
+def scale_bar(axes: Axes) -> None:
+    """Draw a bar of a round length in the lower left corner."""
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    wanted = 0.25 * (right - left)
+    length = max((mm for mm in (1, 2, 5, 10, 20, 50, 100, 200) if mm <= wanted), default=1)
+    x, y = left + 0.03 * (right - left), bottom + 0.03 * (top - bottom)
+    axes.plot([x, x + length], [y, y], color=TEXT, linewidth=2.5, solid_capstyle="butt")
+    share = (x - left) / (right - left)
+    label(axes, (share, 0.045), f"{length} mm", ("left", "bottom"), TEXT, 8)
+
+
+def zoom(axes: Axes, points: NDArray[np.float64]) -> None:
+    """Show a square round points (N, 2) in mm, with a margin, at least 60 mm wide."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = max(0.62 * float((high - low).max()), 30.0)
+    x, y = (low + high) / 2
+    axes.set_xlim(x - half, x + half)
+    axes.set_ylim(y - half, y + half)
+
+
+def legend(
+    axes: Axes,
+    segments: Sequence[Segment],
+    colours: Sequence[tuple[float, float, float]],
+    voxel_mm3: float,
+    tiles: int = 0,
+) -> None:
+    """Write the names of structures, volumes in cm3, and clicks inside (+) and outside (-).
+
+    Marks are explained where there are such clicks. Where only `tiles` of the structures have a
+    picture of their own, the number of the others is told.
+    """
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for segment, colour in zip(segments, colours, strict=True):
+        volume_cm3 = segment.mask.voxel_count * voxel_mm3 / 1000
+        positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
+        text = f"{segment.name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
+        handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
+    for inside in _kinds_of_clicks(segments):
+        text = "click inside" if inside else "click outside"
+        style = MARKERS[inside]
+        handles.append(Line2D([], [], linestyle="", markeredgecolor=EDGE, label=text, **style))
+    if 0 < tiles < len(segments):
+        text = f"+ {len(segments) - tiles} more without a tile"
+        handles.append(Line2D([], [], linestyle="", label=text))
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        ncols=_LEGEND_COLUMNS,
+        fontsize=9.5,
+        frameon=False,
+        labelcolor=TEXT,
+        borderaxespad=0.2,
+        handlelength=1.4,
+        columnspacing=2.2,
+    )
+    axes.axis("off")
+
+
+def legend_rows(segments: Sequence[Segment], tiles: int) -> int:
+    """Return how many lines `legend` takes.
+
+    Examples
+    --------
+    >>> legend_rows([], 0)
+    0
+    """
+    entries = len(segments) + len(_kinds_of_clicks(segments)) + (0 < tiles < len(segments))
+    return math.ceil(entries / _LEGEND_COLUMNS)
+
+
+def _kinds_of_clicks(segments: Sequence[Segment]) -> list[bool]:
+    """Return which kinds of clicks there are, positive ones first."""
+    return sorted({click.positive for one in segments for click in one.clicks}, reverse=True)

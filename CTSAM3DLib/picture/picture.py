@@ -1,0 +1,305 @@
+"""One picture that shows whether a segmentation worked: planes, a view from the front, volumes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.io.segment import Segment
+from CTSAM3DLib.picture.parts import (
+    BACKGROUND,
+    EDGE,
+    TEXT,
+    bare,
+    directions,
+    draw_clicks,
+    legend,
+    legend_rows,
+    picture_colours,
+    scale_bar,
+    zoom,
+)
+from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid, Plane
+from CTSAM3DLib.picture.surface import render_surfaces
+from CTSAM3DLib.picture.view import body_box, shown_box, tile_grid, tile_window_hu
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WINDOW_HU = (-160.0, 240.0)
+_TILE_LIMIT = 12
+_MARGIN_MM = 8.0
+_NO_GLYPH = "Glyph|Matplotlib currently does not support"  # of a font that lacks a script
+
+
+def write_picture(
+    path: str | Path,
+    volume: Volume,
+    segments: Sequence[Segment],
+    title: str = "",
+    window_hu: tuple[float, float] = _WINDOW_HU,
+) -> None:
+    """Write a PNG with three planes, a view from the front, and a tile for each structure.
+
+    The planes show the body in the slices that cut most structures; outlines and clicks have one
+    mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
+    the axial slice of its first positive click; one that consists of air in a window for lungs.
+    Letters that no font has, as of Chinese names, become boxes. Needs matplotlib.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the PNG file; replaced whole when it exists.
+    volume : Volume
+        The CT.
+    segments : sequence of Segment
+        Structures on the voxels of that volume; up to 12 get a tile, the largest first.
+    title : str
+        Above the picture; by default the name of the volume.
+    window_hu : (low, high)
+        HU shown as black and white; the default suits soft tissue.
+
+    Raises
+    ------
+    SegmentationFileError
+        A mask outside the volume.
+    OSError
+        The file cannot be written.
+    """
+    for segment in segments:
+        segment.mask.check_inside(volume.geometry.shape_kji)
+    with warnings.catch_warnings(), written_atomically(path) as temporary:
+        warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
+        figure = _Picture(volume, segments, window_hu).drawn(title or volume.name)
+        figure.savefig(temporary, format="png", facecolor=BACKGROUND)
+
+
+class _Picture:
+    """The parts of one picture."""
+
+    def __init__(
+        self, volume: Volume, segments: Sequence[Segment], window_hu: tuple[float, float]
+    ) -> None:
+        self._volume = volume
+        self._segments = segments
+        self._window = window_hu
+        self._grid = AnatomicalGrid(volume.geometry)
+        self._colours = picture_colours([segment.rgb for segment in segments])
+        drawn: list[NDArray[Any]] = [self._indices(segment) for segment in segments]
+        drawn += [self._grid.box(one.mask.bbox) for one in segments if one.mask.voxel_count]
+        self._shown = shown_box(
+            body_box(self._grid.view(volume.array_kji)),
+            drawn,
+            self._grid.size,
+            [_MARGIN_MM / step for step in self._grid.spacing_mm],
+        )
+
+    def drawn(self, title: str) -> Figure:
+        """Return the finished figure."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        tiles = self._tiles()
+        width, heights = 13.0, self._heights(13.0, len(tiles))
+        figure = Figure(figsize=(width, sum(heights) + 0.5), dpi=110)
+        FigureCanvasAgg(figure)
+        total = sum(heights) + 0.5
+        figure.text(0.012, 1 - 0.22 / total, title, color=TEXT, fontsize=14, va="center")
+        top = 1 - 0.45 / total
+        body = figure.add_gridspec(
+            sum(height > 0 for height in heights),
+            1,
+            left=0.012,
+            right=0.988,
+            top=top,
+            bottom=0.02,
+            height_ratios=[height for height in heights if height],
+            hspace=0.05,
+        )
+        self._draw_overview(figure, body[0])
+        if tiles:
+            rows, columns = tile_grid(len(tiles))
+            grid = body[1].subgridspec(rows, columns, wspace=0.03, hspace=0.14)
+            for place, number in enumerate(tiles):
+                self._draw_tile(figure.add_subplot(grid[place // columns, place % columns]), number)
+        voxel_mm3 = float(np.prod(self._volume.geometry.spacing_mm))
+        axes = figure.add_subplot(body[-1])
+        legend(axes, self._segments, self._colours, voxel_mm3, len(tiles))
+        return figure
+
+    @property
+    def _size_mm(self) -> tuple[float, float, float]:
+        """What is shown along R, A, S."""
+        wide, deep, high = (self._shown[1] - self._shown[0]) * self._grid.spacing_mm
+        return float(wide), float(deep), float(high)
+
+    def _is_tall(self) -> bool:
+        """Whether the volume is so high that all views stand side by side."""
+        wide, deep, high = self._size_mm
+        return bool(high > 1.3 * max(wide, deep))
+
+    def _heights(self, width: float, tiles: int) -> list[float]:
+        """Return the heights in inches of overview, tiles and legend."""
+        wide, deep, high = self._size_mm
+        if self._is_tall():
+            overview = width * high / (2 * wide + deep + 0.8 * high)
+        else:
+            overview = width * (deep + high) / (2 * max(wide, deep))
+        rows, columns = tile_grid(tiles)
+        names = 0.2 + 0.24 * legend_rows(self._segments, tiles)
+        return [float(np.clip(overview, 4.5, 11.0)), rows * (0.3 + width / columns), names]
+
+    def _draw_overview(self, figure: Figure, place: Any) -> None:
+        """Draw the three planes and the view from the front."""
+        wide, deep, high = self._size_mm
+        if self._is_tall():
+            grid = place.subgridspec(1, 4, width_ratios=[wide, wide, deep, 0.8 * high], wspace=0.03)
+            cells = [grid[0, 0], grid[0, 1], grid[0, 2], grid[0, 3]]
+        else:
+            ratios = [max(deep, 0.6 * wide), max(high, 0.3 * wide)]
+            grid = place.subgridspec(2, 2, height_ratios=ratios, wspace=0.03, hspace=0.04)
+            cells = [grid[0, 0], grid[1, 0], grid[1, 1], grid[0, 1]]
+        for plane, cell in zip(PLANES, cells[:3], strict=True):
+            axes = figure.add_subplot(cell)
+            index = self._best_slice(plane)
+            self._draw_plane(axes, plane, index, range(len(self._segments)))
+            directions(axes, plane.name, plane.letters)
+        self._draw_surfaces(figure.add_subplot(cells[3]))
+
+    def _best_slice(self, plane: Plane) -> int:
+        """Return the slice that cuts most structures, each weighed by its own largest slice."""
+        scores = np.zeros(self._grid.size[plane.normal])
+        for segment in self._segments:
+            if segment.mask.voxel_count:
+                other = tuple(axis for axis in range(3) if axis != plane.normal)
+                areas = self._grid.view(segment.mask.mask_kji).sum(axis=other)
+                first = self._grid.box(segment.mask.bbox)[0, plane.normal]
+                scores[first : first + len(areas)] += areas / areas.max()
+            for index in {int(i) for i in np.round(self._indices(segment)[:, plane.normal])}:
+                scores[index] += 0.2
+        middle = np.abs(np.arange(len(scores)) - (len(scores) - 1) / 2) * 1e-6
+        return int(np.argmax(scores - middle))
+
+    def _draw_plane(
+        self,
+        axes: Axes,
+        plane: Plane,
+        index: int,
+        numbers: Sequence[int],
+        line_width: float = 1.5,
+        window_hu: tuple[float, float] | None = None,
+    ) -> None:
+        """Draw a slice with the outlines and the near clicks of some structures."""
+        black, white = window_hu or self._window
+        axes.imshow(
+            self._grid.cut(self._volume.array_kji, plane, index),
+            cmap="gray",
+            vmin=black,
+            vmax=white,
+            extent=self._grid.extent_mm(plane),
+            origin="lower",
+            interpolation="bilinear",
+        )
+        for number in numbers:
+            self._outline(axes, plane, index, number, line_width)
+        reach = max(4.0, self._grid.spacing_mm[plane.normal]) / self._grid.spacing_mm[plane.normal]
+        for number in numbers:
+            indices = self._indices(self._segments[number])
+            near = np.abs(indices[:, plane.normal] - index) <= reach
+            places = self._grid.positions_mm(plane, indices)
+            clicks = [self._segments[number].clicks[int(n)] for n in np.flatnonzero(near)]
+            draw_clicks(axes, clicks, places[near])
+        edges = self._grid.positions_mm(plane, self._shown)
+        axes.set_xlim(*sorted(edges[:, 0]))
+        axes.set_ylim(*sorted(edges[:, 1]))
+        bare(axes)
+
+    def _outline(
+        self, axes: Axes, plane: Plane, index: int, number: int, line_width: float
+    ) -> None:
+        """Draw where the surface of a structure cuts a slice."""
+        mask = self._segments[number].mask
+        if mask.voxel_count == 0:
+            return
+        low, high = self._grid.box(mask.bbox)
+        if not low[plane.normal] <= index <= high[plane.normal]:
+            return
+        part = self._grid.view(mask.mask_kji).transpose(plane.normal, plane.up, plane.across)
+        inside = np.pad(part[index - low[plane.normal]], 1).astype(np.float32)
+        rows, columns = (
+            np.arange(low[axis] - 1, high[axis] + 2) for axis in (plane.up, plane.across)
+        )
+        across = -columns * self._grid.spacing_mm[plane.across]
+        upward = rows * self._grid.spacing_mm[plane.up]
+        colour = self._colours[number]
+        if inside.any():
+            axes.contourf(across, upward, inside, [0.5, 2], colors=[colour], alpha=0.16)
+            axes.contour(across, upward, inside, [0.5], colors=[EDGE], linewidths=line_width + 1.2)
+            axes.contour(across, upward, inside, [0.5], colors=[colour], linewidths=line_width)
+
+    def _draw_surfaces(self, axes: Axes) -> None:
+        """Draw the view from the front."""
+        from matplotlib.colors import to_rgb
+
+        view = render_surfaces(
+            [segment.mask for segment in self._segments],
+            self._colours,
+            self._volume.geometry,
+            to_rgb(BACKGROUND),
+        )
+        axes.imshow(
+            np.clip(view.rgb, 0, 1), extent=view.extent_mm, origin="lower", interpolation="bilinear"
+        )
+        for segment in self._segments:
+            points = [click.position_ras for click in segment.clicks]
+            if points:
+                draw_clicks(axes, list(segment.clicks), view.project(points), scale=0.6)
+        left, right, bottom, top = view.extent_mm
+        axes.set_xlim(left, right)
+        axes.set_ylim(bottom, top)
+        scale_bar(axes)
+        bare(axes)
+        directions(axes, "3D", "RLSI")
+
+    def _tiles(self) -> list[int]:
+        """Return the structures that get a tile: none for a single one."""
+        if len(self._segments) < 2:
+            return []
+        order = sorted(
+            range(len(self._segments)), key=lambda n: -self._segments[n].mask.voxel_count
+        )
+        return sorted(order[:_TILE_LIMIT])
+
+    def _draw_tile(self, axes: Axes, number: int) -> None:
+        """Draw one structure near its first positive click, in an axial slice."""
+        segment = self._segments[number]
+        plane = PLANES[0]
+        indices = self._indices(segment)
+        first = [n for n, click in enumerate(segment.clicks) if click.positive]
+        index = self._best_slice(plane)
+        if first:
+            index = int(np.round(indices[first[0], plane.normal]))
+        inside = self._volume.array_kji[segment.mask.bbox.slices_kji][segment.mask.mask_kji]
+        window_hu = tile_window_hu(inside, self._window)
+        self._draw_plane(axes, plane, index, [number], line_width=1.3, window_hu=window_hu)
+        spans = [self._grid.positions_mm(plane, indices)]
+        if segment.mask.voxel_count:
+            box = self._grid.box(segment.mask.bbox).astype(np.float64)
+            spans.append(self._grid.positions_mm(plane, box))
+        points = np.concatenate(spans)
+        if len(points):
+            zoom(axes, points)
+        axes.set_title(segment.name, color=self._colours[number], fontsize=9, pad=3)
+
+    def _indices(self, segment: Segment) -> NDArray[np.float64]:
+        """Return the clicks of a structure as indices (N, 3) along R, A, S."""
+        points = np.array([click.position_ras for click in segment.clicks]).reshape(-1, 3)
+        return self._grid.indices(self._volume.geometry.ijk_from_ras(points))

@@ -1,0 +1,130 @@
+"""Image embeddings of patches, each computed once and kept for later clicks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry, model_grid
+from CTSAM3DLib.geometry.resampling import extract_patch
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import Embedding, Predictor
+
+COARSER_SHARE = 8
+"""A grid of larger voxels keeps one embedding for so many that the usual grid keeps."""
+
+
+class PatchEncoder:
+    """Encodes patches of one volume with one model and keeps the most recently used ones.
+
+    Sessions for several structures in the same volume share one encoder, so that an image patch
+    is encoded once for all of them. An evicted embedding is computed again when it is needed:
+    the cache changes the time, never the result. One thread at a time may use it.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT.
+    grid : Geometry
+        Model grid of that volume (`geometry.model_grid`).
+    predictor : Predictor
+        The model.
+    max_patches : int
+        How many embeddings to keep, at least 1; one of the bundled model takes about 25 MB.
+
+    Raises
+    ------
+    CTSAM3DError
+        If `max_patches` is below 1.
+
+    Examples
+    --------
+    >>> PatchEncoder(None, None, None, max_patches=0)
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.CTSAM3DError: expected room for at least 1 patch, got 0
+    """
+
+    def __init__(
+        self, volume: Volume, grid: Geometry, predictor: Predictor, max_patches: int = 16
+    ) -> None:
+        """Start with an empty cache."""
+        if max_patches < 1:
+            message = f"expected room for at least 1 patch, got {max_patches}"
+            raise CTSAM3DError(message)
+        self.volume = volume
+        self.grid = grid
+        self.predictor = predictor
+        self.max_patches = max_patches
+        self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
+        self._coarser: dict[float, PatchEncoder] = {}
+
+    def __len__(self) -> int:
+        """Return the number of embeddings in the cache."""
+        return len(self._kept)
+
+    def __contains__(self, patch: BoundingBox) -> bool:
+        """Tell whether the embedding of a patch is in the cache."""
+        return patch in self._kept
+
+    def coarser(self, spacing_mm: float) -> PatchEncoder:
+        """Return the encoder of the same volume and model on a grid of larger voxels.
+
+        Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`.
+
+        Parameters
+        ----------
+        spacing_mm : float
+            Voxel size of its grid.
+
+        Raises
+        ------
+        GeometryError
+            If the spacing is not a positive number.
+        """
+        if spacing_mm not in self._coarser:
+            grid = model_grid(self.volume.geometry, spacing_mm)
+            kept = max(1, self.max_patches // COARSER_SHARE)
+            self._coarser[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept)
+        return self._coarser[spacing_mm]
+
+    def image(self, patch: BoundingBox) -> NDArray[np.float32]:
+        """Return what the model sees of the volume in a patch.
+
+        Parameters
+        ----------
+        patch : BoundingBox
+            On the model grid; may reach over its border, where the patch holds air.
+
+        Returns
+        -------
+        ndarray, float32, (D, H, W)
+            Hounsfield units; not kept.
+        """
+        return extract_patch(self.volume, self.grid, patch)
+
+    def embedding(self, patch: BoundingBox) -> Embedding:
+        """Return the embedding of a patch, computed now or earlier.
+
+        Parameters
+        ----------
+        patch : BoundingBox
+            On the model grid; may reach over its border, where the patch holds air.
+
+        Returns
+        -------
+        Embedding
+            As `Predictor.encode` gave it.
+        """
+        if patch in self._kept:
+            self._kept.move_to_end(patch)
+            return self._kept[patch]
+        embedding = self.predictor.encode(self.image(patch))
+        self._kept[patch] = embedding
+        while len(self._kept) > self.max_patches:
+            self._kept.popitem(last=False)
+        return embedding

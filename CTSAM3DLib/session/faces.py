@@ -1,0 +1,140 @@
+"""Faces of a patch through which a structure leaves what has been decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.session.step import PatchAnswer
+
+SLAB_FRACTION = 16
+"""What ends within 1/16 of the edge before a face counts as leaving: models are shy there."""
+
+MOVED_BORDER_VOXELS = 2
+"""Voxels this near to what a face showed before are a border that moved, not something new."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One of the six faces of a patch, and where something new reaches it.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        On the model grid.
+    answer : PatchAnswer
+        The model's answer for the patch.
+    axis : int
+        0 i, 1 j, 2 k.
+    side : int
+        -1 at the start of the axis, 1 at its stop.
+    reached : ndarray, bool
+        One layer of voxels: (D, H, W) with 1 along the axis.
+    """
+
+    patch: BoundingBox
+    answer: PatchAnswer
+    axis: int
+    side: int
+    reached: NDArray[np.bool_]
+
+    def beyond(self, layers: int = 1) -> BoundingBox:
+        """Return the first layers of voxels beyond this face."""
+        offset = [0, 0, 0]
+        offset[self.axis] = self.side * layers
+        return _slab(self.patch, self.axis, self.side, layers).shifted(offset)
+
+
+def slab_layers(patch: BoundingBox, axis: int) -> int:
+    """Return how many layers of voxels before (or beyond) a face count as its own.
+
+    Examples
+    --------
+    >>> slab_layers(BoundingBox((0, 0, 0), (64, 64, 64)), 0)
+    4
+    """
+    return max(patch.size_ijk[axis] // SLAB_FRACTION, 1)
+
+
+def faces_of(
+    patch: BoundingBox, answer: PatchAnswer, before: NDArray[np.floating]
+) -> Iterator[Face]:
+    """Yield the faces of a patch with what the answer shows there and nothing showed before.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        On the model grid.
+    answer : PatchAnswer
+        The model's answer itself, since blending fades it out where background was known.
+    before : ndarray, float, (D, H, W)
+        Logits before the click; NaN where nothing was known.
+
+    Examples
+    --------
+    >>> logits = np.full((4, 4, 4), -1.0, np.float32)
+    >>> logits[:, 1, 1] = 1.0
+    >>> box = BoundingBox((0, 0, 0), (4, 4, 4))
+    >>> faces = faces_of(box, PatchAnswer(logits, 0.0, 0.0), np.full((4, 4, 4), np.nan))
+    >>> [int(face.reached.sum()) for face in faces]
+    [0, 0, 0, 0, 1, 1]
+    """
+    for axis in range(3):
+        for side in (-1, 1):
+            layers = _slab(patch, axis, side, slab_layers(patch, axis)).relative_to(patch)
+            old = (before[layers.slices_kji] > 0).view(np.uint8)
+            near_old = ndimage.maximum_filter(old, 2 * MOVED_BORDER_VOXELS + 1) > 0
+            new = (answer.logits[layers.slices_kji] > 0) & ~near_old
+            reached: NDArray[np.bool_] = np.any(new, axis=2 - axis, keepdims=True)
+            yield Face(patch, answer, axis, side, reached)
+
+
+def leads_out(face: Face, covered: Iterable[BoundingBox], grid_shape_kji: IJK) -> NDArray[np.bool_]:
+    """Return which voxels of a face lead to a voxel of the grid that no box covers.
+
+    Parameters
+    ----------
+    face : Face
+        Of a patch on the grid.
+    covered : iterable of BoundingBox
+        Boxes of the grid.
+    grid_shape_kji : tuple of int
+        Shape of the grid: nothing lies beyond its border.
+
+    Returns
+    -------
+    ndarray, bool
+        Of the shape of `Face.reached`.
+
+    Examples
+    --------
+    >>> face = Face(BoundingBox((0, 0, 0), (2, 2, 2)), None, 0, 1, None)
+    >>> leads_out(face, [BoundingBox((2, 0, 0), (4, 1, 2))], (2, 2, 9)).tolist()
+    [[[False], [True]], [[False], [True]]]
+    """
+    outside = face.beyond()
+    result = np.zeros(outside.shape_kji, bool)
+    in_grid = outside.clipped(grid_shape_kji)
+    if in_grid.is_empty:
+        return result
+    result[in_grid.relative_to(outside).slices_kji] = True
+    for box in covered:
+        part = box.intersection(outside)
+        if not part.is_empty:
+            result[part.relative_to(outside).slices_kji] = False
+    return result
+
+
+def _slab(patch: BoundingBox, axis: int, side: int, layers: int) -> BoundingBox:
+    """Return the outermost layers of voxels of a patch at one of its faces."""
+    start, stop = list(patch.start_ijk), list(patch.stop_ijk)
+    if side > 0:
+        start[axis] = stop[axis] - layers
+    else:
+        stop[axis] = start[axis] + layers
+    return BoundingBox((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))

@@ -1,0 +1,240 @@
+"""How much memory a session needs, known before it is opened; and what to say without it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from CTSAM3DLib.errors import NotEnoughMemoryError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import ModelSettings, Predictor
+from CTSAM3DLib.session.encoder import COARSER_SHARE
+from CTSAM3DLib.session.free_memory import FreeMemory, free_memory
+from CTSAM3DLib.session.growing import GrowingRules
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
+
+# Measured with the bundled model on 64^3 voxels: 22 MB and 354 MB; see Testing/Benchmarks.
+EMBEDDING_BYTES_PER_VOXEL = 90
+NETWORK_BYTES_PER_VOXEL = 1500
+
+_PART_BYTES = 40_000_000  # what is resampled at once, see volume_mask
+_LOOK_BYTES_PER_VOXEL = 32  # of the usual grid in a coarse look, see coarse
+_LOGITS_BLOCK_BYTES = 2 * 32**3
+_LOGITS_BLOCKS_PER_EDGE = 3  # of 32 voxels that a patch of 64 touches
+_TORCH_BYTES = re.compile(r"allocate (\d+) bytes")
+_NUMPY_BYTES = re.compile(r"allocate ([\d.]+ \w+) for an array")
+
+ADVICE = (
+    "close other volumes or programs, or crop the CT or make its voxels coarser (module Crop "
+    "Volume does both)"
+)
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Most bytes that a session takes, by what they are for.
+
+    Parameters
+    ----------
+    volume : int
+        Voxels of the CT, which are neither copied nor converted.
+    embeddings : int
+        Image embeddings in the caches: of the usual grid and, where structures are followed, of
+        those of larger voxels.
+    network : int
+        Intermediate results while a patch is encoded or decoded; not the weights.
+    click : int
+        Voxels of the volume that one patch reaches: read, resampled, handed over as a change.
+    undo : int
+        Logits and masks of all steps.
+    """
+
+    volume: int
+    embeddings: int
+    network: int
+    click: int
+    undo: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.volume + self.beyond_volume
+
+    @property
+    def beyond_volume(self) -> int:
+        """All but the voxels of the CT, which are in memory before."""
+        return self.embeddings + self.network + self.click + self.undo
+
+
+def session_memory(
+    geometry: Geometry,
+    itemsize: int,
+    settings: ModelSettings,
+    spacing_mm: float | None = None,
+    patches_per_click: int = 1,
+    max_patches: int = 16,
+    clicks: int = 30,
+) -> MemoryEstimate:
+    """Return the most memory that a session needs on the processor.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the volume.
+    itemsize : int
+        Bytes of one voxel: 2 for int16.
+    settings : ModelSettings
+        Of the model.
+    spacing_mm : float, optional
+        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+    patches_per_click : int
+        More than 1 where structures are followed beyond the patch of the click.
+    max_patches : int
+        Embeddings that are kept of the usual grid.
+    clicks : int
+        Steps that can be undone.
+
+    Returns
+    -------
+    MemoryEstimate
+        Of the volume, only `volume` grows with its size, once it is larger than a patch.
+
+    Examples
+    --------
+    >>> settings = ModelSettings("demo", 64, (1.0, 4.0), 2.0, ((-100.0, 200.0),))
+    >>> import numpy as np
+    >>> whole_body = Geometry(np.diag([0.7, 0.7, 1.0, 1.0]), (1500, 512, 512))
+    >>> estimate = session_memory(whole_body, 2, settings)
+    >>> round(estimate.volume / 1e6), estimate.beyond_volume < 1e9
+    (786, True)
+    """
+    spacing = choose_spacing_mm(
+        geometry, settings.default_spacing_mm, settings.spacing_range_mm, spacing_mm
+    )
+    patch = settings.patch_size**3
+    reached = _reached(geometry, settings.patch_size * spacing)
+    click = _click_bytes(geometry, reached, spacing)
+    kept = max_patches
+    if patches_per_click > 1:  # a look with larger voxels may come first
+        far = max(spacing, settings.spacing_range_mm[1])
+        look = round(patch * (far / spacing) ** 3)
+        reached_far = _reached(geometry, settings.patch_size * far)
+        click = _click_bytes(geometry, reached_far, far) + _LOOK_BYTES_PER_VOXEL * look
+        looks = len(coarse_spacings_mm(spacing, settings.spacing_range_mm))
+        kept += looks * max(1, max_patches // COARSER_SHARE)
+    logits = _LOGITS_BLOCK_BYTES * _LOGITS_BLOCKS_PER_EDGE**3 * max(1, patch // 64**3)
+    return MemoryEstimate(
+        volume=itemsize * math.prod(geometry.shape_kji),
+        embeddings=kept * EMBEDDING_BYTES_PER_VOXEL * patch,
+        network=NETWORK_BYTES_PER_VOXEL * patch,
+        click=click,
+        undo=clicks * patches_per_click * (logits + reached // 8),
+    )
+
+
+def _reached(geometry: Geometry, edge_mm: float) -> int:
+    """Return how many voxels of a volume a cube may reach."""
+    return math.prod(
+        min(size, math.ceil(edge_mm / step) + 1)
+        for size, step in zip(geometry.size_ijk, geometry.spacing_mm, strict=True)
+    )
+
+
+def _click_bytes(geometry: Geometry, reached: int, spacing_mm: float) -> int:
+    """Return the bytes for the voxels of the volume that a patch reaches."""
+    # Averaged along the slowest axis first, as float32.
+    averaged = 4 * reached // max(1, int(spacing_mm / geometry.spacing_mm[2]))
+    return max(averaged, 2 * reached + _PART_BYTES)
+
+
+def memory_warning(
+    volume: Volume,
+    predictor: Predictor,
+    spacing_mm: float | None = None,
+    grow: bool | str = False,
+    free: FreeMemory | None = None,
+) -> str | None:
+    """Return what to say when the memory may not suffice for a session; None if it does.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT, in memory already.
+    predictor : Predictor
+        The model. On a graphics card, embeddings and network are in the memory of that.
+    spacing_mm : float, optional
+        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+    grow : bool or str
+        See `GrowMode`: whether structures are followed beyond the patch of the click.
+    free : FreeMemory, optional
+        Default: what the operating system tells; nothing is checked where it tells nothing.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        Not even the first click can succeed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> settings = ModelSettings("demo", 64, (1.0, 4.0), 2.0, ((-100.0, 200.0),))
+    >>> model = SimpleNamespace(settings=settings, device="cpu")
+    >>> ct = Volume.from_array(np.zeros((9, 9, 9), np.int16), (1, 1, 1))
+    >>> print(memory_warning(ct, model, free=FreeMemory(600_000_000, 4_000_000_000)))
+    Up to 0.9 GB of memory may be needed and 0.6 GB are free: close other volumes ...
+    >>> memory_warning(ct, model, free=FreeMemory(4_000_000_000, 4_000_000_000)) is None
+    True
+    """
+    free = free_memory() if free is None else free
+    if free is None:
+        return None
+    patches = GrowingRules().max_patches if GrowMode.of(grow) else 1
+    most = session_memory(
+        volume.geometry, volume.array_kji.itemsize, predictor.settings, spacing_mm, patches
+    )
+    least = most.click
+    needed = most.click + most.undo
+    if predictor.device == "cpu":
+        least += most.network
+        needed = most.beyond_volume
+    if least > free.with_swap:
+        message = (
+            f"not enough memory: expected {_gigabytes(least)} for a click in this CT, got "
+            f"{_gigabytes(free.with_swap)} free: {ADVICE}"
+        )
+        raise NotEnoughMemoryError(message)
+    if needed <= free.available:
+        return None
+    return (
+        f"Up to {_gigabytes(needed)} of memory may be needed and {_gigabytes(free.available)} "
+        f"are free: {ADVICE}."
+    )
+
+
+def memory_error(error: BaseException) -> NotEnoughMemoryError:
+    """Return the error to raise in place of one of numpy or PyTorch: what was needed, what to do.
+
+    Examples
+    --------
+    >>> print(memory_error(MemoryError("Unable to allocate 2.93 GiB for an array with shape")))
+    not enough memory: expected 2.93 GiB more, got ... free. Nothing was changed: close other ...
+    """
+    if isinstance(error, NotEnoughMemoryError):
+        return error
+    needed = "more than there is"
+    if (found := _TORCH_BYTES.search(str(error))) is not None:
+        needed = f"{_gigabytes(int(found[1]))} more"
+    elif (found := _NUMPY_BYTES.search(str(error))) is not None:
+        needed = f"{found[1]} more"
+    free = free_memory()
+    got = "none" if free is None else _gigabytes(free.available)
+    message = f"not enough memory: expected {needed}, got {got} free. Nothing was changed: {ADVICE}"
+    return NotEnoughMemoryError(message)
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

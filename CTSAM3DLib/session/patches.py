@@ -1,0 +1,244 @@
+"""Which patch of the model grid answers a click, and which grid a model looks at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from CTSAM3DLib.errors import GeometryError
+from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
+
+MARGIN_FRACTION = 8
+"""A patch is used again for clicks at least 1/8 of its edge away from its faces."""
+
+LATTICE_FRACTION = 8
+"""New patches start at multiples of 1/8 of their edge, so that nearby clicks ask for the same."""
+
+STRIDE_EIGHTHS = 5
+"""A patch beyond a face lies 5/8 of the edge further on: 3/8 of it are known already."""
+
+FINER = 0.75
+"""A coarse volume is looked at with voxels of this share of its own: structures of few voxels get
+sharper. On the validation split (voxels of 3 to 4 mm, 90 structures) Dice after 5 clicks is 0.01 to
+0.016 higher than with 1; 0.65 and 0.85 are worse than 0.75 after the first clicks or the last."""
+
+COARSE_RATIO = 1.25
+"""A look with voxels less than this much larger than the usual ones shows hardly more."""
+
+
+def choose_spacing_mm(
+    geometry: Geometry,
+    default_spacing_mm: float,
+    spacing_range_mm: tuple[float, float],
+    spacing_mm: float | None = None,
+) -> float:
+    """Return the voxel size of the model grid for a volume.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Of the volume.
+    default_spacing_mm : float
+        The usual voxel size of the model.
+    spacing_range_mm : tuple of float
+        Smallest and largest voxel size that the model was trained for.
+    spacing_mm : float, optional
+        The wish of the caller; taken as it is, also outside the range.
+
+    Returns
+    -------
+    float
+        The wish; else the default, or `FINER` times the geometric mean of the volume's spacing
+        where that is coarser (a much finer grid would only interpolate), kept inside the range.
+
+    Raises
+    ------
+    GeometryError
+        If the wish is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coarse = Geometry(np.diag([4.0, 4.0, 4.0, 1.0]), (10, 10, 10))
+    >>> choose_spacing_mm(coarse, 2.0, (1.5, 4.0))
+    3.0
+    """
+    if spacing_mm is not None:
+        if not (math.isfinite(spacing_mm) and spacing_mm > 0):
+            message = f"expected a model spacing above 0 mm, got {spacing_mm}"
+            raise GeometryError(message)
+        return float(spacing_mm)
+    mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
+    low, high = spacing_range_mm
+    # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004.
+    return min(max(default_spacing_mm, round(FINER * mean, 3), low), high)
+
+
+def coarse_spacings_mm(
+    spacing_mm: float, spacing_range_mm: tuple[float, float]
+) -> tuple[float, ...]:
+    """Return the voxel sizes for looking at a structure from further away.
+
+    Parameters
+    ----------
+    spacing_mm : float
+        Voxel size of the usual model grid.
+    spacing_range_mm : tuple of float
+        Smallest and largest voxel size that the model was trained for.
+
+    Returns
+    -------
+    tuple of float
+        Twice the usual size, then the largest of the range; none that is outside the range or
+        less than `COARSE_RATIO` times the usual size.
+
+    Examples
+    --------
+    >>> coarse_spacings_mm(1.5, (1.5, 4.0)), coarse_spacings_mm(2.5, (1.5, 4.0))
+    ((3.0, 4.0), (4.0,))
+    >>> coarse_spacings_mm(1.5, (1.5, 1.5))
+    ()
+    """
+    largest = spacing_range_mm[1]
+    wishes = sorted({2.0 * spacing_mm, largest})
+    return tuple(one for one in wishes if spacing_mm * COARSE_RATIO <= one <= largest)
+
+
+def plan_patch(
+    voxel_ijk: Sequence[int],
+    patches: Sequence[BoundingBox],
+    grid_shape_kji: IJK,
+    patch_size: int,
+) -> BoundingBox:
+    """Return the patch for a click: a known one in which it lies well inside, or a new one.
+
+    Parameters
+    ----------
+    voxel_ijk : sequence of int
+        Grid voxel of the click.
+    patches : sequence of BoundingBox
+        Patches that the object has used so far, on the grid.
+    grid_shape_kji : tuple of int
+        Shape of the grid.
+    patch_size : int
+        Edge of the patch in voxels.
+
+    Returns
+    -------
+    BoundingBox
+        A cube of `patch_size`. The known patch with the greatest distance between the click and
+        its faces, where that is at least 1/8 of the edge; faces at the border of the grid do not
+        count, since nothing lies beyond them. Otherwise a new patch, see `centred_patch`.
+
+    Examples
+    --------
+    >>> first = plan_patch((50, 50, 50), [], (200, 200, 200), 64)
+    >>> first.start_ijk
+    (16, 16, 16)
+    >>> plan_patch((30, 50, 50), [first], (200, 200, 200), 64) == first
+    True
+    >>> plan_patch((20, 50, 50), [first], (200, 200, 200), 64).start_ijk
+    (0, 16, 16)
+    """
+    best: BoundingBox | None = None
+    best_margin: float = patch_size // MARGIN_FRACTION - 1
+    for patch in patches:
+        margin = _margin(voxel_ijk, patch, grid_shape_kji)
+        if margin > best_margin:
+            best, best_margin = patch, margin
+    return centred_patch(voxel_ijk, grid_shape_kji, patch_size) if best is None else best
+
+
+def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int) -> BoundingBox:
+    """Return the patch of the lattice in whose middle a voxel lies, kept inside the grid.
+
+    All voxels of a cell of 1/8 of the edge get the same patch, so that its embedding can be
+    computed before it is known which of them is clicked.
+
+    Parameters
+    ----------
+    voxel_ijk : sequence of int
+        Voxel that comes to lie at index ``patch_size // 2`` along each axis, or at most 1/16 of
+        the edge beside it.
+    grid_shape_kji : tuple of int
+        Along an axis with at least `patch_size` voxels the patch is shifted to lie inside, also
+        off the lattice; along a shorter one the grid lies in the middle of the patch.
+    patch_size : int
+        Edge of the patch in voxels.
+
+    Examples
+    --------
+    >>> centred_patch((99, 50, 3), (8, 100, 100), 64)
+    BoundingBox(start_ijk=(36, 16, -28), stop_ijk=(100, 80, 36))
+    >>> centred_patch((53, 44, 3), (8, 100, 100), 64).start_ijk
+    (24, 16, -28)
+    """
+    i, j, k = (
+        _start(at - patch_size // 2, patch_size, grid_shape_kji, axis)
+        for axis, at in enumerate(voxel_ijk)
+    )
+    return BoundingBox((i, j, k), (i + patch_size, j + patch_size, k + patch_size))
+
+
+def patch_beyond(patch: BoundingBox, axis: int, side: int, grid_shape_kji: IJK) -> BoundingBox:
+    """Return the neighbour of a patch through one of its faces.
+
+    Parameters
+    ----------
+    patch : BoundingBox
+        A cube on the grid.
+    axis : int
+        0 i, 1 j, 2 k.
+    side : int
+        -1 for the face at the start, 1 for the one at the stop.
+    grid_shape_kji : tuple of int
+        Shape of the grid, which has voxels beyond that face.
+
+    Returns
+    -------
+    BoundingBox
+        Shifted by about 5/8 of the edge along the axis, onto the lattice of `centred_patch`, and
+        kept inside the grid.
+
+    Examples
+    --------
+    >>> first = BoundingBox((16, 16, 16), (80, 80, 80))
+    >>> patch_beyond(first, 0, 1, (200, 200, 200)).start_ijk
+    (56, 16, 16)
+    >>> patch_beyond(first, 2, -1, (200, 200, 200)).start_ijk
+    (16, 16, 0)
+    """
+    size = patch.size_ijk[axis]
+    start = list(patch.start_ijk)
+    wish = start[axis] + side * (size * STRIDE_EIGHTHS // 8)
+    start[axis] = _start(wish, size, grid_shape_kji, axis)
+    i, j, k = start
+    return BoundingBox((i, j, k), (i + size, j + size, k + size))
+
+
+def _start(wish: int, patch_size: int, grid_shape_kji: IJK, axis: int) -> int:
+    """Return where a patch starts along an axis: on the lattice, then inside the grid."""
+    size = grid_shape_kji[2 - axis]
+    if size < patch_size:
+        return -((patch_size - size) // 2)
+    step = max(patch_size // LATTICE_FRACTION, 1)
+    nearest = (wish + step // 2) // step * step
+    return min(max(nearest, 0), size - patch_size)
+
+
+def _margin(voxel_ijk: Sequence[int], patch: BoundingBox, grid_shape_kji: IJK) -> float:
+    """Return how many voxels lie between a voxel and the inner faces; -1 if it is outside.
+
+    Infinite where the patch covers the grid on all sides.
+    """
+    if not patch.contains(voxel_ijk):
+        return -1
+    margin = math.inf
+    for axis in range(3):
+        low, high = patch.start_ijk[axis], patch.stop_ijk[axis]
+        if low > 0:
+            margin = min(margin, voxel_ijk[axis] - low)
+        if high < grid_shape_kji[2 - axis]:
+            margin = min(margin, high - 1 - voxel_ijk[axis])
+    return margin

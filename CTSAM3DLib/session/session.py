@@ -1,0 +1,371 @@
+"""Interactive segmentation of one structure: clicks in, changes of a mask out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry, model_grid
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.session.growing import grown_state
+from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.history import SessionSteps
+from CTSAM3DLib.session.mask import logits_on_volume
+from CTSAM3DLib.session.patches import choose_spacing_mm
+from CTSAM3DLib.session.replay import replayed
+from CTSAM3DLib.session.state import SessionState
+from CTSAM3DLib.session.step import next_state, patch_for
+
+
+class InteractiveSession(SessionSteps):
+    """One structure in one volume, segmented click by click.
+
+    The mask is a function of volume, model, mask at the start and list of clicks alone: by
+    whatever way the list came about (undo, redo, removal, `set_clicks`), the same list gives the
+    same mask, unless the mask was edited by hand in between (`rebase`). A step is one immutable
+    state; a step that fails leaves the session as it was. Steps share what they have in common,
+    so that one costs the memory of what it changed.
+
+    One thread at a time may use a session and all those that share its encoder.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model. Use `open_session` or `for_volume` to have it made.
+    base : MaskUpdate, optional
+        The mask without clicks, on the volume's own grid; default: empty. A click changes
+        nothing of it outside the patches that answer it.
+    grow : bool or str
+        Whether and how to follow the structure beyond the patch of a positive click: True, False
+        or the name of a `GrowMode`; see `growing.grown_state`.
+
+    Attributes
+    ----------
+    cancelled : callable or None
+        Asked before each further patch; True ends growing with what is there.
+    on_patch : callable or None
+        Told the coming state after each patch while growing, to show what
+        `SessionState.changes_since` tells. If it raises, the session stays as it was.
+
+    Raises
+    ------
+    CTSAM3DError
+        If there is no such way to grow.
+    VolumeError
+        If `base` is not inside the volume.
+
+    Examples
+    --------
+    A model is anything that fulfils `Predictor`; this one takes what is bright for the object.
+
+    >>> from CTSAM3DLib.models.contract import ModelSettings
+    >>> class Bright:
+    ...     settings = ModelSettings("bright", 16, (1.0, 4.0), 2.0, ((0.0, 200.0),))
+    ...     device = "cpu"
+    ...     def encode(self, patch_hu):
+    ...         return patch_hu
+    ...     def decode(self, embedding, points_kji, labels, previous_logits):
+    ...         return (embedding - 100.0) / 50.0
+    ...     def cross_patch(self, patch_hu, mask, neighbour_hu):
+    ...         return np.zeros_like(patch_hu)
+    >>> array = np.zeros((20, 20, 20), np.int16)
+    >>> array[8:12, 6:12, 4:12] = 200
+    >>> volume = Volume(array, Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), array.shape))
+    >>> session = InteractiveSession.for_volume(volume, Bright())
+    >>> update = session.add_click((16.0, 18.0, 20.0))
+    >>> update.bbox.start_ijk, update.bbox.stop_ijk, int(session.mask.sum())
+    ((4, 6, 8), (12, 12, 12), 192)
+    >>> session.undo().bbox == update.bbox, session.mask.any()
+    (True, np.False_)
+    """
+
+    def __init__(
+        self, encoder: PatchEncoder, base: MaskUpdate | None = None, grow: bool | str = False
+    ) -> None:
+        """Start without clicks."""
+        self.cancelled: Callable[[], bool] | None = None
+        self.on_patch: Callable[[SessionState], None] | None = None
+        self._encoder = encoder
+        self._grow = GrowMode.of(grow)
+        super().__init__(self._given(base, ClickHistory()))
+
+    @classmethod
+    def for_volume(
+        cls,
+        volume: Volume,
+        predictor: Predictor,
+        spacing_mm: float | None = None,
+        max_patches: int = 16,
+        base: MaskUpdate | None = None,
+        grow: bool | str = False,
+    ) -> InteractiveSession:
+        """Open a session with a model that is loaded already.
+
+        Parameters
+        ----------
+        volume : Volume
+            The CT.
+        predictor : Predictor
+            The model.
+        spacing_mm : float, optional
+            Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+        max_patches : int
+            Number of image embeddings to keep.
+        base : MaskUpdate, optional
+            The mask to start from; default: empty.
+        grow : bool or str
+            True, False or the name of a `GrowMode`; see `growing.grown_state`.
+
+        Returns
+        -------
+        InteractiveSession
+            Without clicks.
+
+        Raises
+        ------
+        CTSAM3DError
+            If there is no such way to grow.
+        GeometryError
+            If the spacing is not a positive number.
+        VolumeError
+            If `base` is not inside the volume.
+        """
+        settings = predictor.settings
+        spacing = choose_spacing_mm(
+            volume.geometry, settings.default_spacing_mm, settings.spacing_range_mm, spacing_mm
+        )
+        grid = model_grid(volume.geometry, spacing)
+        return cls(PatchEncoder(volume, grid, predictor, max_patches), base, grow)
+
+    def for_another_structure(
+        self, clicks: Sequence[Click] = (), base: MaskUpdate | None = None
+    ) -> InteractiveSession:
+        """Open a session for another structure in the same volume, sharing the embeddings.
+
+        Parameters
+        ----------
+        clicks : sequence of Click
+            Clicks to start with; each may run the model. See `set_clicks` for errors.
+        base : MaskUpdate, optional
+            The mask before the first click; default: empty.
+
+        Returns
+        -------
+        InteractiveSession
+            Independent of this one, except that image patches are encoded once for both; it
+            grows as this one does.
+
+        Raises
+        ------
+        VolumeError
+            If `base` is not inside the volume.
+        """
+        other = InteractiveSession(self._encoder, base, self._grow)
+        other.set_clicks(clicks)
+        return other
+
+    @property
+    def volume(self) -> Volume:
+        """The CT."""
+        return self._encoder.volume
+
+    @property
+    def encoder(self) -> PatchEncoder:
+        """Volume, model grid, model, and the embeddings that other sessions may share."""
+        return self._encoder
+
+    @property
+    def predictor(self) -> Predictor:
+        """The model."""
+        return self._encoder.predictor
+
+    @property
+    def grid(self) -> Geometry:
+        """The isotropic grid on which the model looks at the volume."""
+        return self._encoder.grid
+
+    @property
+    def grow(self) -> GrowMode:
+        """Whether and how positive clicks are followed beyond their patch."""
+        return self._grow
+
+    def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
+        """Add a click and segment again.
+
+        Parameters
+        ----------
+        position_ras : sequence of 3 floats
+            Position in mm in the RAS frame of the volume itself (no parent transform).
+        positive : bool
+            True inside the structure, False outside.
+
+        Returns
+        -------
+        MaskUpdate
+            The changed box of the mask with its new content; an empty box if nothing changed,
+            as for a negative click far from the structure.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If the position is not inside the volume. The session stays as it was, as after any
+            error.
+        GeometryError
+            If the position is not three finite numbers.
+        """
+        click = _click(position_ras, positive)
+        return self._step_to(self._next(self.state, click))
+
+    def set_clicks(self, clicks: Sequence[Click]) -> MaskUpdate:
+        """Go to another list of clicks, computing only what no earlier step has computed.
+
+        Parameters
+        ----------
+        clicks : sequence of Click
+            The new list, for example one that an outside undo has restored. The longest known
+            list that it starts with is taken over, the rest is replayed.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the present mask. The step itself can be undone.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If a click is not inside the volume. The session stays as it was.
+        """
+        # The present state last: of equal lists it is the one that is kept.
+        return self._step_to(replayed(self._known, ClickHistory(clicks), self._next))
+
+    def rebase(self, clicks: Sequence[Click], mask: MaskUpdate) -> MaskUpdate:
+        """Go to a list of clicks with a given mask, as after an edit by hand.
+
+        Later clicks go on from that mask, and `set_clicks` with a list that starts with these
+        clicks does so too. A shorter list gives the mask that it had before the edit.
+
+        Parameters
+        ----------
+        clicks : sequence of Click
+            The clicks that the mask answers; the model is not asked again.
+        mask : MaskUpdate
+            The whole mask on the volume's own grid; False outside its box.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the present mask. The step itself can be undone; it is none if
+            clicks and mask are the present ones.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If a click is not inside the volume. The session stays as it was.
+        VolumeError
+            If the mask is not inside the volume. The session stays as it was.
+        """
+        history = ClickHistory(clicks)
+        for click in history:
+            self.volume.geometry.voxel_from_ras(click.position_ras)
+        state = self._given(mask, history)
+        if history == self.clicks and state.changes_since(self.state).bbox.is_empty:
+            return self._step_to(self.state)
+        return self._step_to(state)
+
+    def remove_click(self, index: int) -> MaskUpdate:
+        """Take back one click: the mask becomes that of the remaining clicks.
+
+        Parameters
+        ----------
+        index : int
+            Position in `clicks`; negative values count from the end.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the present mask. The step itself can be undone.
+
+        Raises
+        ------
+        IndexError
+            If there is no such click.
+        """
+        return self.set_clicks(self.clicks.removed(index))
+
+    def reset(self) -> MaskUpdate:
+        """Take back all clicks; the step can be undone.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the mask at the start.
+        """
+        return self.set_clicks(())
+
+    def warm_up(self, position_ras: Sequence[float]) -> None:
+        """Encode in advance the patch that a click at a position would use.
+
+        Parameters
+        ----------
+        position_ras : sequence of 3 floats
+            In mm, in the RAS frame of the volume.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If the position is not inside the volume.
+        """
+        click = _click(position_ras, True)
+        self._encoder.embedding(patch_for(self._encoder, self.state, click))
+
+    def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
+        """Return the logits at voxels of the volume.
+
+        Parameters
+        ----------
+        bbox : BoundingBox
+            Voxels (i, j, k) of the volume.
+
+        Returns
+        -------
+        ndarray, float32, (K, J, I)
+            Before the sigmoid, of `bbox.shape_kji`; -20 where no patch has been.
+
+        Raises
+        ------
+        VolumeError
+            If the box is empty or not inside the volume.
+        """
+        shape_kji = self.volume.geometry.shape_kji
+        if bbox.is_empty or bbox.clipped(shape_kji) != bbox:
+            message = f"expected a box inside the volume of shape {shape_kji} (KJI), got {bbox}"
+            raise VolumeError(message)
+        return logits_on_volume(self.state.logits, self.grid, self.volume.geometry, bbox)
+
+    def _next(self, state: SessionState, click: Click) -> SessionState:
+        """Return the state after one more click."""
+        if not self._grow:
+            return next_state(self._encoder, state, click)
+        return grown_state(
+            self._encoder, state, click, None, self.cancelled, self.on_patch, self._grow
+        )
+
+    def _given(self, mask: MaskUpdate | None, clicks: ClickHistory) -> SessionState:
+        """Return a state with a given mask, empty if there is none."""
+        geometry, grid = self.volume.geometry, self.grid
+        if mask is None:
+            return SessionState.empty(geometry, grid)
+        return SessionState.of_mask(mask, geometry, grid, clicks)
+
+
+def _click(position_ras: Sequence[float], positive: bool) -> Click:
+    """Return a click; it checks the position itself."""
+    return Click(cast("tuple[float, float, float]", position_ras), positive)

@@ -1,0 +1,298 @@
+"""Batches: what a table may say, resuming, and cases that fail without stopping the others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disk_cases import ball_model, write_clicks_file, write_ct
+
+from CTSAM3DLib.batch.batch import BatchRun, batch
+from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.io.segmentation import read_segmentation
+from CTSAM3DLib.session.growing_rules import GrowMode
+
+pytest.importorskip("SimpleITK")
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Return a table of a good case, one with a click outside, one without a CT, and a good one."""
+    write_ct(tmp_path / "data" / "a.nrrd")
+    write_ct(tmp_path / "data" / "b.nii.gz")
+    write_clicks_file(tmp_path / "clicks.json")
+    write_clicks_file(tmp_path / "outside.json", {"liver": {"positive": [[999, 0, 0]]}})
+    path = tmp_path / "table.csv"
+    path.write_text(
+        "ct,clicks,output\n"
+        "data/a.nrrd,clicks.json,\n"
+        "data/a.nrrd,outside.json,far.seg.nrrd\n"
+        "data/none.nrrd,clicks.json,\n"
+        "\n"
+        f"{tmp_path / 'data' / 'b.nii.gz'},clicks.json,sub/b.seg.nrrd\n"
+    )
+    return path
+
+
+def run_all(cases: list[BatchCase], folder: Path, **options: Any) -> BatchRun:
+    run = BatchRun(folder, ball_model, options.pop("settings", {"model": "fake"}), **options)
+    for case in cases:
+        run.run(case)
+    return run
+
+
+def statuses(run: BatchRun) -> dict[str, str]:
+    return {name: entry["status"] for name, entry in run.entries.items()}
+
+
+def test_a_failed_case_does_not_stop_the_others(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    run = run_all(read_table(table, folder), folder)
+    assert statuses(run) == {
+        "a": "done",
+        "far": "failed",
+        "none": "failed",
+        "sub/b": "done",
+    }
+    assert run.failed == ["far", "none"]
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "a.seg.nrrd",
+        "a.png",
+        "a.json",
+        "sub/b.seg.nrrd",
+        "sub/b.png",
+        "sub/b.json",
+        "batch_report.json",
+        "batch_report.csv",
+    }
+    voxels = read_segmentation(folder / "sub" / "b.seg.nrrd")["liver"].mask.voxel_count
+    report = json.loads((folder / "batch_report.json").read_text())
+    errors = [case.get("error", "") for case in report["cases"]]
+    assert errors[1].startswith("ClickOutsideVolumeError: structure 'liver', click 1: expected")
+    assert errors[2].startswith("VolumeError: expected an image file or a DICOM folder, found")
+    assert report["cases"][3]["report"]["structures"][0]["voxels"] == voxels
+    with (folder / "batch_report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["done", "failed", "failed", "done"]
+    assert float(rows[3]["volume_cm3"]) == pytest.approx(voxels * 1.5 * 1.5 * 2 / 1000)
+    assert rows[1]["error"] == errors[1]
+
+
+def test_finished_cases_are_skipped_until_something_changes(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder, pictures=False) if case.name != "none"]
+    run_all(cases, folder)
+    again = run_all(cases, folder)
+    assert statuses(again) == {"a": "skipped", "far": "failed", "sub/b": "skipped"}
+    rows = (folder / "batch_report.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["skipped", "failed", "skipped"]
+
+    (folder / "sub" / "b.seg.nrrd").unlink()
+    assert statuses(run_all(cases, folder))["sub/b"] == "done"
+    assert statuses(run_all(cases, folder, overwrite=True))["sub/b"] == "done"
+    grown = run_all(cases, folder, grow=True)
+    assert statuses(grown)["sub/b"] == "done"
+    assert grown.entries["sub/b"]["report"]["model"]["grow"] == GrowMode.of(True)
+    assert statuses(run_all(cases, folder, grow=True))["sub/b"] == "skipped"
+    assert statuses(run_all(cases, folder, spacing_mm=3.0))["sub/b"] == "done"
+    other = run_all(cases, folder, spacing_mm=3.0, settings={"model": "other"})
+    assert statuses(other)["a"] == "done"
+    write_clicks_file(tmp_path / "clicks.json", {"spleen": {"positive": [[2, 0, 6]]}})
+    changed = run_all(cases, folder, spacing_mm=3.0, settings={"model": "other"})
+    assert statuses(changed)["a"] == "done"
+    assert read_segmentation(folder / "a.seg.nrrd")["spleen"].mask.voxel_count > 0
+
+
+def test_a_broken_off_run_leaves_a_report_from_which_the_next_goes_on(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder) if case.name in ("a", "sub/b")]
+    run = BatchRun(folder, ball_model, {"model": "fake"})
+    run.run(cases[0])
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "run_case", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(cases[1])
+    assert statuses(run_all(cases, folder)) == {"a": "skipped", "sub/b": "done"}
+
+
+def test_cases_that_a_shorter_table_leaves_out_stay_in_the_report(
+    table: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder) if case.name in ("a", "sub/b")]
+    run_all(cases, folder)
+    run_all(cases[1:], folder)
+    report = json.loads((folder / "batch_report.json").read_text())
+    assert {case["case"] for case in report["cases"]} == {"a", "sub/b"}
+
+
+def test_rows_with_the_same_file_name_keep_their_own_results(tmp_path: Path) -> None:
+    write_ct(tmp_path / "ct.nrrd")
+    write_clicks_file(tmp_path / "good.json")
+    write_clicks_file(tmp_path / "bad.json", {"liver": {"positive": [[999, 0, 0]]}})
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "ct,clicks,output\nct.nrrd,bad.json,a/seg.seg.nrrd\nct.nrrd,good.json,b/seg.seg.nrrd\n"
+    )
+    run = run_all(read_table(table, tmp_path / "out"), tmp_path / "out")
+    assert statuses(run) == {"a/seg": "failed", "b/seg": "done"}
+    assert run.failed == ["a/seg"]
+    rows = (tmp_path / "out" / "batch_report.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["a/seg", "b/seg"]
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "picture", "report"])
+def test_a_result_that_was_damaged_is_made_again(table: Path, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder) if case.name == "a"]
+    run_all(cases, folder)
+    assert statuses(run_all(cases, folder)) == {"a": "skipped"}
+    cases[0].case.files[kind].write_bytes(b"")
+    assert statuses(run_all(cases, folder)) == {"a": "done"}
+    assert cases[0].case.files[kind].stat().st_size > 100
+    without = [case for case in read_table(table, folder, pictures=False) if case.name == "a"]
+    assert statuses(run_all(without, folder)) == {"a": "skipped"}
+
+
+def test_a_report_that_lost_the_sizes_makes_its_cases_run_again(
+    table: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder, pictures=False) if case.name == "a"]
+    run_all(cases, folder)
+    report = json.loads((folder / "batch_report.json").read_text())
+    for damaged in ({}, {"bytes": 7}):
+        entry = {key: value for key, value in report["cases"][0].items() if key != "bytes"}
+        content = {**report, "cases": [{**entry, **damaged}]}
+        (folder / "batch_report.json").write_text(json.dumps(content))
+        assert statuses(run_all(cases, folder)) == {"a": "done"}
+
+
+def test_a_case_may_be_called_report(tmp_path: Path) -> None:
+    write_ct(tmp_path / "report.nrrd")
+    write_clicks_file(tmp_path / "c.json")
+    (tmp_path / "t.csv").write_text("ct,clicks\nreport.nrrd,c.json\n")
+    folder = tmp_path / "out"
+    run_all(read_table(tmp_path / "t.csv", folder), folder)
+    assert "structures" in json.loads((folder / "report.json").read_text())
+    assert "cases" in json.loads((folder / "batch_report.json").read_text())
+
+
+def test_warnings_are_told_with_the_case_and_kept(tmp_path: Path) -> None:
+    write_ct(tmp_path / "ct.nrrd", offset_hu=1024)
+    write_clicks_file(tmp_path / "c.json")
+    (tmp_path / "t.csv").write_text("ct,clicks\nct.nrrd,c.json\n")
+    said: list[str] = []
+    run = run_all(read_table(tmp_path / "t.csv", tmp_path / "o"), tmp_path / "o", warn=said.append)
+    (kept,) = run.entries["ct"]["report"]["warnings"]
+    assert kept.startswith("no voxel below -20: expected HU")
+    assert said == [f"ct: {kept}"]
+
+
+def test_a_damaged_report_only_means_that_all_cases_run(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    cases = [case for case in read_table(table, folder, pictures=False) if case.name == "sub/b"]
+    run_all(cases, folder)
+    (folder / "batch_report.json").write_text('{"cases": [7]}')
+    assert statuses(run_all(cases, folder)) == {"sub/b": "done"}
+
+
+def test_a_device_of_its_own_is_loaded_once_and_may_fail(tmp_path: Path) -> None:
+    write_ct(tmp_path / "ct.nrrd")
+    write_clicks_file(tmp_path / "c.json")
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "ct, clicks, output, device\n"
+        "ct.nrrd, c.json, 1.seg.nrrd, cpu\n"
+        "ct.nrrd, c.json, 2.seg.nrrd, cpu\n"
+        "ct.nrrd, c.json, 3.seg.nrrd, cuda:9\n"
+    )
+    asked = []
+
+    def models(device: str) -> Any:
+        asked.append(device)
+        if device == "cuda:9":
+            raise BundleError("not here")
+        return ball_model()
+
+    run = BatchRun(tmp_path / "out", models, {})
+    for case in read_table(table, tmp_path / "out", pictures=False):
+        run.run(case)
+    assert asked == ["cpu", "cuda:9"]
+    assert statuses(run) == {"1": "done", "2": "done", "3": "failed"}
+    assert run.entries["3"]["error"] == "BundleError: not here"
+
+
+def test_names_are_short_and_distinct_and_several_clicks_files_may_be_given(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "CT,Clicks\np1/ct.nii.gz,a.json;b.mrk.json\np2/ct.nii.gz,a.json\nx.mha,a.json\n"
+        "q/p1/y.mha,a.json\nr/p1/y.mha,a.json\n",
+        encoding="utf-8-sig",
+    )
+    cases = read_table(table, tmp_path / "out")
+    assert [case.name for case in cases] == ["p1_ct", "p2_ct", "x", "p1_y_4", "p1_y_5"]
+    assert cases[0].case.clicks == (tmp_path / "a.json", tmp_path / "b.mrk.json")
+    assert cases[0].case.ct == tmp_path / "p1" / "ct.nii.gz"
+    assert cases[2].case.output == tmp_path / "out" / "x.seg.nrrd"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_columns_may_be_separated_as_spreadsheets_do(tmp_path: Path, delimiter: str) -> None:
+    table = tmp_path / "t.csv"
+    rows = [("ct", "clicks", "output"), ("a.nrrd", '"c.json;d.json"', "x/y.seg.nrrd")]
+    table.write_text("\r\n".join(delimiter.join(row) for row in rows), encoding="utf-8-sig")
+    (found,) = read_table(table, tmp_path / "out")
+    assert found.name == "x/y"
+    assert found.case.clicks == (tmp_path / "c.json", tmp_path / "d.json")
+    assert found.case.output == tmp_path / "out" / "x" / "y.seg.nrrd"
+
+
+def test_relative_tables_name_cases_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain").mkdir()
+    table = tmp_path / "plain" / "t.csv"
+    table.write_text("ct,clicks\nx/../ct.nii,c.json\n../other/ct.nii,c.json\n")
+    monkeypatch.chdir(tmp_path / "plain")
+    cases = read_table(Path("t.csv"), Path("out"))
+    assert [case.name for case in cases] == ["plain_ct", "other_ct"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected the columns ct, clicks and optionally output, device; got none"),
+        ("ct,points\na,b\n", "expected the columns .* got ct, points"),
+        ("ct,clicks,ct\na,b,c\n", "expected the columns .* got ct, clicks, ct"),
+        ("ct,clicks\n", "at least one case"),
+        ("ct,clicks\na.nrrd,\n", r"line 2: expected a value for each of ct, clicks"),
+        ("ct,clicks\na.nrrd,c.json,d\n", r"line 2: expected a value for each of ct, clicks"),
+        ("ct,clicks\na.nrrd\n", r"line 2: expected a value for each of ct, clicks"),
+        ("ct,clicks,output\na,b,c.nii\n", r"line 2: expected an output ending with \.seg\.nrrd"),
+        ("ct,clicks,output\na,b,c.seg.nrrd\nd,b,c.seg.nrrd\n", "expected distinct outputs"),
+        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,X.seg.nrrd\n", "expected distinct outputs"),
+        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,x.SEG.NRRD\n", "expected distinct outputs"),
+        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,k/../x.seg.nrrd\n", "expected distinct outputs"),
+        ("ct,clicks,output\na,b,../c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
+        ("ct,clicks,output\na,b,/c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
+        (b"\xff\xfe\x00", "expected a readable CSV table"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    table = tmp_path / "t.csv"
+    table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ClicksFileError, match=f"t.csv.*{message}"):
+        read_table(table, tmp_path)

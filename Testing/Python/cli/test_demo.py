@@ -1,0 +1,54 @@
+"""The demo from end to end: files, their content, and how good the bundled model is on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from CTSAM3DLib.cli.demo import write_image
+from CTSAM3DLib.cli.main import main
+from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.segmentation import read_segmentation
+from CTSAM3DLib.phantom import torso_phantom
+from CTSAM3DLib.resources import resource_path
+
+
+def test_demo_writes_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    assert main(["demo", "--output-dir", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    wrote = [Path(line.removeprefix("wrote ")) for line in printed.splitlines() if "wrote" in line]
+    assert len(wrote) == 4
+    assert all(path.stat().st_size > 1000 for path in wrote)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    clicks = read_clicks([resource_path("SampleData/torso_phantom_clicks.json")])
+    assert {s["name"] for s in report["structures"]} == set(clicks)
+    stored = read_segmentation(tmp_path / "out" / "segmentation.seg.nrrd")
+    assert {s.name for s in stored.segments} == set(clicks)
+    # A weak model would still write files: half of the structures must be recognisable.
+    rows = [line.split() for line in printed.splitlines() if line.split()[:1][0:1] != []]
+    scores = [float(row[-1]) for row in rows if row[0] in clicks and row[-1] != "-"]
+    assert len(scores) == len(clicks)
+    assert float(np.median(scores)) > 0.5
+
+
+def test_stored_clicks_lie_in_their_structures() -> None:
+    volume, truth = torso_phantom()
+    for name, history in read_clicks(
+        [resource_path("SampleData/torso_phantom_clicks.json")]
+    ).items():
+        for click in history:
+            i, j, k = volume.geometry.voxel_from_ras(click.position_ras)
+            assert bool(truth[name][k, j, i]) == click.positive, (name, click)
+
+
+def test_image_file_keeps_voxels_and_geometry(tmp_path: Path) -> None:
+    volume, _ = torso_phantom(spacing_mm=8.0)
+    write_image(tmp_path / "ct.nii.gz", volume)
+    again = read_volume(tmp_path / "ct.nii.gz")
+    np.testing.assert_array_equal(again.array_kji, volume.array_kji)
+    np.testing.assert_allclose(again.geometry.ijk_to_ras, volume.geometry.ijk_to_ras, atol=1e-4)

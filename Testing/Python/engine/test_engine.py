@@ -1,0 +1,231 @@
+"""Requests of many structures: the change of a mask from what is there to what is wanted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from fake_predictor import BallPredictor
+
+from CTSAM3DLib.engine.engine import ClickRequest, ModelChoice, SegmentationEngine
+from CTSAM3DLib.errors import DeviceError
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.session.session import InteractiveSession
+
+SHAPE = (40, 44, 48)
+NOTHING = ClickHistory()
+A, B, C = (Click((float(x), 44.0, 40.0)) for x in (30, 50, 70))
+
+
+@pytest.fixture
+def predictor() -> BallPredictor:
+    return BallPredictor()
+
+
+@pytest.fixture
+def engine(predictor: BallPredictor) -> Iterator[SegmentationEngine]:
+    engine = SegmentationEngine(lambda model, device: predictor)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def volume() -> Volume:
+    return Volume(np.zeros(SHAPE, np.int16), Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), SHAPE))
+
+
+@pytest.fixture
+def ask(engine: SegmentationEngine, volume: Volume):
+    """Asks and waits; clicks before and after, and the present mask."""
+
+    def ask(before, after, present=None, structure="liver", key="ct"):
+        request = ClickRequest(
+            volume,
+            key,
+            structure,
+            ClickHistory(before),
+            ClickHistory(after),
+            present,
+            continued=present is None and len(before) > 0,
+        )
+        return engine.request(request).result(30)
+
+    return ask
+
+
+def applied(mask: np.ndarray, update: MaskUpdate) -> np.ndarray:
+    out = mask.copy()
+    out[update.bbox.slices_kji] = update.mask_kji
+    return out
+
+
+def wanted(volume: Volume, clicks) -> np.ndarray:
+    session = InteractiveSession.for_volume(volume, BallPredictor())
+    session.set_clicks(clicks)
+    return session.mask
+
+
+def box_mask(*slices: slice) -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[slices] = True
+    return mask
+
+
+def as_update(mask: np.ndarray) -> MaskUpdate:
+    bbox = BoundingBox.from_mask(mask)
+    return MaskUpdate(mask[bbox.slices_kji], bbox)
+
+
+def test_updates_lead_from_list_to_list(ask, volume: Volume) -> None:
+    mask = np.zeros(SHAPE, bool)
+    steps = [(), (A,), (A, B), (A, B, C), (A, C), ()]
+    for before, after in pairwise(steps):
+        mask = applied(mask, ask(before, after).update)
+        np.testing.assert_array_equal(mask, wanted(volume, after))
+
+
+def test_going_on_from_an_undone_list_computes_one_click(ask, predictor, volume: Volume) -> None:
+    first = applied(np.zeros(SHAPE, bool), ask((), (A,)).update)
+    ask((A,), (A, B))
+    calls = predictor.decode_calls
+    mask = applied(first, ask((A,), (A, C)).update)
+    assert predictor.decode_calls == calls + 1
+    np.testing.assert_array_equal(mask, wanted(volume, (A, C)))
+
+
+def test_structures_share_the_image(ask, predictor) -> None:
+    ask((), (A,))
+    encoded = predictor.encode_calls
+    answer = ask((), (A,), structure="spleen")
+    assert predictor.encode_calls == encoded
+    assert answer.update.mask_kji.any()
+
+
+def test_a_present_mask_is_where_the_update_starts(ask) -> None:
+    drawn = box_mask(slice(2, 6), slice(2, 6), slice(2, 6))
+    mask = applied(drawn, ask((), (B,), as_update(drawn)).update)
+    assert mask[drawn].all()
+    assert mask[20, 22, 25]
+    # ... and what the structure goes back to.
+    np.testing.assert_array_equal(applied(mask, ask((B,), ()).update), drawn)
+
+
+def test_a_mask_that_was_drawn_over_is_kept_with_its_clicks(ask) -> None:
+    mask = applied(np.zeros(SHAPE, bool), ask((), (A,)).update)
+    drawn = mask | box_mask(slice(2, 6), slice(2, 6), slice(38, 44))
+    after = applied(drawn, ask((A,), (A, B), as_update(drawn)).update)
+    assert after[drawn].all()
+    assert after[20, 22, 25]
+
+
+def test_stored_clicks_that_give_the_stored_mask_are_replayed(ask, predictor, volume) -> None:
+    stored = wanted(volume, (A, B))
+    answer = ask((A, B), (A, B, C), as_update(stored))
+    assert predictor.decode_calls == 3
+    np.testing.assert_array_equal(applied(stored, answer.update), wanted(volume, (A, B, C)))
+    # The list can be shortened as if it had been clicked here.
+    back = ask((A, B, C), (A,))
+    np.testing.assert_array_equal(
+        applied(wanted(volume, (A, B, C)), back.update), wanted(volume, (A,))
+    )
+
+
+def test_stored_clicks_that_give_another_mask_leave_it_as_it_is(ask, volume) -> None:
+    stored = box_mask(slice(4, 12), slice(4, 12), slice(4, 12))
+    answer = ask((A,), (A, C), as_update(stored))
+    mask = applied(stored, answer.update)
+    assert mask[stored].all()
+    assert not mask[20, 22, 15]  # where A alone would have given something
+    assert mask[20, 22, 35]
+
+
+def test_an_emptied_structure_stays_empty(ask) -> None:
+    ask((), (A,))
+    empty = MaskUpdate(np.zeros((0, 0, 0), bool), BoundingBox.empty())
+    answer = ask((A,), (A, C), empty)
+    mask = applied(np.zeros(SHAPE, bool), answer.update)
+    assert mask[20, 22, 35]
+    assert not mask[20, 22, 15]
+
+
+def test_errors_come_with_the_future_and_change_nothing(ask, engine, predictor, volume) -> None:
+    mask = applied(np.zeros(SHAPE, bool), ask((), (A,)).update)
+    predictor.fail_next = DeviceError("gone")
+    with pytest.raises(DeviceError, match="gone"):
+        ask((A,), (A, B))
+    mask = applied(mask, ask((A,), (A, B)).update)
+    np.testing.assert_array_equal(mask, wanted(volume, (A, B)))
+
+
+def test_a_model_that_cannot_be_loaded_is_asked_for_again(volume: Volume) -> None:
+    answers: list[object] = [DeviceError("no such device"), BallPredictor()]
+
+    def load(model, device):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    engine = SegmentationEngine(load)
+    request = ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]))
+    with pytest.raises(DeviceError, match="no such device"):
+        engine.request(request).result(30)
+    assert engine.request(request).result(30).update.mask_kji.any()
+    engine.close()
+
+
+def test_another_choice_loads_another_model_and_keeps_one(volume: Volume) -> None:
+    loaded: list[tuple[object, str]] = []
+
+    def load(model, device):
+        loaded.append((model, device))
+        return BallPredictor()
+
+    engine = SegmentationEngine(load, ModelChoice(device="cpu"))
+    request = ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]))
+    engine.request(request).result(30)
+    engine.choose(replace(engine.choice, spacing_mm=3.0))
+    engine.request(request).result(30)
+    assert loaded == [(None, "cpu")]
+    engine.choose(ModelChoice("other", "cpu"))
+    engine.request(request).result(30)
+    assert loaded == [(None, "cpu"), ("other", "cpu")]
+    engine.close()
+
+
+def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume) -> None:
+    ready = threading.Event()
+    request = ClickRequest(volume, "ct", "liver", NOTHING, NOTHING)
+    engine.warm_up(request, A)
+    engine._worker._idle_task.add_done_callback(lambda _: ready.set())
+    assert ready.wait(30)
+    assert predictor.encode_calls == 1
+    ask((), (A,))
+    assert predictor.encode_calls == 1
+
+
+def test_forgotten_volumes_are_computed_again(engine, ask, predictor) -> None:
+    ask((), (A,))
+    ask((), (A,), key="another ct")
+    engine.forget("ct")
+    encoded = predictor.encode_calls
+    ask((), (A,))
+    assert predictor.encode_calls == encoded + 1
+    ask((), (A,), key="another ct", structure="spleen")
+    assert predictor.encode_calls == encoded + 1
+
+
+def test_close_is_quiet_and_final(volume: Volume, predictor: BallPredictor) -> None:
+    engine = SegmentationEngine(lambda model, device: predictor)
+    assert not engine.busy
+    engine.prepare()
+    engine.close()
+    engine.forget("ct")
+    engine.close()

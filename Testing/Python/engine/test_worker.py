@@ -1,0 +1,131 @@
+"""One thread, in order, fetched by its owner."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from CTSAM3DLib.engine.worker import SessionWorker
+from CTSAM3DLib.errors import CTSAM3DError
+
+
+@pytest.fixture
+def worker() -> Iterator[SessionWorker]:
+    worker = SessionWorker()
+    yield worker
+    worker.shutdown()
+
+
+def test_tasks_run_in_order_on_one_thread_that_stays(worker: SessionWorker) -> None:
+    seen: list[tuple[int, str]] = []
+    futures = [
+        worker.submit(lambda n=n: seen.append((n, threading.current_thread().name)))
+        for n in range(5)
+    ]
+    futures[-1].result(10)
+    worker.submit(lambda: seen.append((5, threading.current_thread().name))).result(10)
+    assert [number for number, _ in seen] == list(range(6))
+    assert len({name for _, name in seen}) == 1
+    assert threading.current_thread().name not in {name for _, name in seen}
+
+
+def test_nothing_starts_before_the_first_task(worker: SessionWorker) -> None:
+    before = threading.active_count()
+    assert worker.drain() == []
+    assert threading.active_count() == before
+    worker.submit(int).result(10)
+    assert threading.active_count() == before + 1
+
+
+def test_drain_returns_each_end_once_also_failures(worker: SessionWorker) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    good, bad = worker.submit(int), worker.submit(fail)
+    with pytest.raises(ValueError, match="no"):
+        bad.result(10)
+    assert worker.pending == 2
+    assert worker.drain() == [good, bad]
+    assert worker.drain() == []
+    assert worker.pending == 0
+
+
+def test_cancel_takes_back_what_waits_and_tells_the_running_task(worker: SessionWorker) -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    def work(cancelled) -> str:
+        started.set()
+        while not cancelled():
+            time.sleep(0.001)
+        stopped.set()
+        return "stopped early"
+
+    running = worker.submit(work, worker.cancelled)
+    waiting = worker.submit(int)
+    assert started.wait(10)
+    worker.cancel()
+    assert running.result(10) == "stopped early"
+    assert waiting.cancelled()
+    assert set(worker.drain()) == {running, waiting}
+    later = worker.cancelled
+    assert worker.submit(later).result(10) is False
+
+
+def test_idle_tasks_give_way(worker: SessionWorker) -> None:
+    gate, ran = threading.Event(), []
+    blocker = worker.submit(gate.wait, 10)
+    assert not worker.submit_idle(ran.append, "refused: something waits")
+    gate.set()
+    blocker.result(10)
+    worker.drain()
+    gate.clear()
+    assert worker.submit_idle(gate.wait, 10)  # runs
+    assert worker.submit_idle(ran.append, "replaced")
+    assert worker.submit_idle(ran.append, "taken back")
+    task = worker.submit(ran.append, "task")
+    gate.set()
+    task.result(10)
+    assert ran == ["task"]
+    worker.drain()
+    assert worker.submit_idle(ran.append, "idle")
+    worker.submit(int).result(10)
+    assert worker.drain() != []
+
+
+def test_idle_failures_trouble_nobody(worker: SessionWorker) -> None:
+    assert worker.submit_idle(int, "no number")
+    assert worker.submit(int, "7").result(10) == 7
+
+
+def test_quiet_tasks_keep_their_place_and_are_not_told(worker: SessionWorker) -> None:
+    seen: list[int] = []
+    worker.submit(seen.append, 1)
+    worker.submit_quiet(seen.append, 2)
+    last = worker.submit(seen.append, 3)
+    last.result(10)
+    assert seen == [1, 2, 3]
+    assert len(worker.drain()) == 2
+
+
+def test_notes_come_in_order_with_the_ends(worker: SessionWorker) -> None:
+    def work(name: str) -> None:
+        worker.post(f"{name} half")
+
+    first, second = worker.submit(work, "first"), worker.submit(work, "second")
+    second.result(10)
+    assert worker.drain() == ["first half", first, "second half", second]
+
+
+def test_shutdown_ends_the_thread_and_refuses_more(worker: SessionWorker) -> None:
+    before = threading.active_count()
+    worker.submit(int).result(10)
+    worker.shutdown()
+    worker.shutdown()
+    assert threading.active_count() == before
+    worker.submit_quiet(pytest.fail, "ran after shutdown")
+    assert not worker.submit_idle(int)
+    with pytest.raises(CTSAM3DError, match="expected a running worker"):
+        worker.submit(int)

@@ -1,0 +1,61 @@
+"""Each benchmark runs from end to end on small volumes, so that none of them rots; no times."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+FOLDER = Path(__file__).resolve().parents[2] / "Benchmarks"
+RESULTS = {
+    "bench_session.py": "session.md",
+    "bench_segment_write.py": "segment-write.md",
+    "bench_device.py": "device-cpu.md",
+}
+OPTIONS = {"bench_device.py": ("--device", "cpu")}
+
+
+def run(name: str, *arguments: str) -> str:
+    """Run a benchmark as `make bench` does and return what it prints."""
+    root = FOLDER.parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name), *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("bench_*.py")))
+def test_it_runs(name: str, tmp_path: Path) -> None:
+    if name not in RESULTS:
+        assert run(name, "--quick").strip()
+        return
+    before = {path: path.stat().st_mtime_ns for path in (FOLDER / "results").iterdir()}
+    printed = run(name, "--quick", "--results", str(tmp_path), *OPTIONS.get(name, ()))
+    if printed.startswith("left out: "):
+        pytest.skip(printed)
+    text = (tmp_path / RESULTS[name]).read_text(encoding="utf-8")
+    assert text.strip() == printed.strip()
+    assert text.startswith("# ")
+    assert max(map(len, text.partition("\n| ")[0].splitlines())) <= 160
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) > 6
+    numbers = [cell for row in rows for cell in re.findall(r"\| (-?[\d.]+) (?=\|)", row)]
+    assert len(numbers) > 20
+    assert all(float(number) >= 0 for number in numbers)
+    assert all(path.stat().st_size < 100_000 for path in tmp_path.iterdir())
+    after = {path: path.stat().st_mtime_ns for path in (FOLDER / "results").iterdir()}
+    assert after == before, "a quick run must not replace results"

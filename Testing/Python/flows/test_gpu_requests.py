@@ -1,0 +1,167 @@
+"""What a predictor asks of a graphics card, seen on a device of which no value can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from random_weights import with_random_weights
+
+from CTSAM3DLib.bundles import precision
+from CTSAM3DLib.bundles import predictor as torch_predictor
+from CTSAM3DLib.bundles.export import write_bundle
+from CTSAM3DLib.bundles.precision import exact_float32
+from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.network.build import build_lite, build_official
+from CTSAM3DLib.network.lite import LiteConfig
+from CTSAM3DLib.network.official.sizes import L1
+
+SMALL = LiteConfig(widths=(8, 16, 16, 16, 16), hidden=4)
+HU = np.zeros((64, 64, 64), np.float32)
+POINTS, LABELS = np.array([[30, 14, 9], [9, 60, 2]], np.float32), np.array([1, 0])
+
+
+@pytest.fixture(params=["lite", "official"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    model = build_lite(SMALL) if request.param == "lite" else build_official(L1, "l1")
+    write_bundle(with_random_weights(model), tmp_path / "model.pt")
+    return tmp_path / "model.pt"
+
+
+Load = Callable[..., TorchPredictor]
+
+
+@pytest.fixture
+def on_card(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load onto a device that knows shapes and layouts only: every look at a value raises."""
+    load = torch.jit.load  # parameters of a scripted module cannot move to this device later
+    monkeypatch.setattr(
+        torch.jit, "load", lambda path, **options: load(path, **{**options, "map_location": "meta"})
+    )
+    monkeypatch.setattr(torch_predictor, "resolve_device", lambda device: torch.device("meta"))
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
+    return lambda **options: TorchPredictor(bundle, "cuda:0", **options)
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Tensors that were fetched from the card."""
+    found: list[torch.Tensor] = []
+    monkeypatch.setattr(torch_predictor, "to_numpy", found.append)
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"half": True}, {"precision": "bfloat16"}])
+def test_a_click_waits_for_the_card_once_for_its_answer(
+    on_card: Load, fetched: list[torch.Tensor], options: dict[str, Any]
+) -> None:
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        torch.zeros(3, device="meta").sum().item()
+    predictor = on_card(**options)
+    embedding = predictor.encode(HU)
+    for previous in (None, HU):
+        predictor.decode(embedding, POINTS, LABELS, previous)
+        (answer,) = fetched
+        assert (answer.shape, answer.device.type) == (HU.shape, "meta")
+        fetched.clear()
+
+
+def test_neighbours_are_asked_without_waiting_for_the_card(
+    on_card: Load, fetched: list[torch.Tensor]
+) -> None:
+    predictor = on_card()
+    predictor.cross_patch(HU, HU > 0, HU)
+    assert [tuple(heat.shape) for heat in fetched] == [HU.shape]
+
+
+@pytest.mark.parametrize("options", [{"half": True}, {"precision": "bfloat16"}])
+def test_short_numbers_lie_on_a_card_with_channels_innermost(
+    on_card: Load, options: dict[str, Any]
+) -> None:
+    def innermost(predictor: TorchPredictor) -> set[bool]:
+        return {
+            weight.is_contiguous(memory_format=torch.channels_last_3d)
+            for weight in predictor._module.segmenter.parameters()
+            if weight.dim() == 5 and weight.size(1) > 1 and weight.size(2) > 1
+        }
+
+    assert innermost(on_card(**options)) == {True}
+    assert innermost(on_card()) == {False}
+
+
+# ---- exact products
+
+
+def settings() -> tuple[object, ...]:
+    """Who may round float32 factors."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    return conv.fp32_precision, matmul.fp32_precision
+
+
+def recorder(seen: list[object], error: Exception | None = None) -> SimpleNamespace:
+    """Stand-in for a scripted model that notes the settings under which it is called."""
+
+    def encode(patch: torch.Tensor) -> list[torch.Tensor]:
+        seen.append(settings())
+        if error is not None:
+            raise error
+        return [patch]
+
+    return SimpleNamespace(
+        encode=encode,
+        segmenter=SimpleNamespace(encode=encode),
+        normalise=lambda patch: patch,
+    )
+
+
+@pytest.fixture
+def rounding() -> Iterator[tuple[object, ...]]:
+    """Another program in the process allows cards to round."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("PyTorch before 2.9 has other names for these settings")
+    before = settings()
+    conv.fp32_precision = matmul.fp32_precision = "tf32"
+    yield settings()
+    conv.fp32_precision, matmul.fp32_precision = before
+
+
+def test_float32_on_a_card_is_float32(on_card: Load, rounding: tuple[object, ...]) -> None:
+    assert rounding == ("tf32", "tf32")
+    seen: list[object] = []
+    predictor = on_card()
+    predictor._module = recorder(seen)
+    predictor.encode(HU)
+    assert seen == [("ieee", "ieee")]
+    assert settings() == rounding
+    predictor._module = recorder(seen, RuntimeError("CUDA error"))
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        predictor.encode(HU)
+    assert settings() == rounding
+
+
+def test_short_numbers_leave_the_settings_alone(
+    on_card: Load, rounding: tuple[object, ...]
+) -> None:
+    seen: list[object] = []
+    for options in ({"half": True}, {"precision": "bfloat16"}):
+        predictor = on_card(**options)
+        predictor._module = recorder(seen)
+        predictor.encode(HU)
+    assert seen == [rounding, rounding]
+
+
+def test_older_pytorch_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    matmul = SimpleNamespace(allow_tf32=False)
+    backends = SimpleNamespace(
+        cuda=SimpleNamespace(matmul=matmul), cudnn=SimpleNamespace(allow_tf32=True)
+    )
+    monkeypatch.setattr(precision, "torch", SimpleNamespace(backends=backends))
+    with exact_float32():
+        assert (backends.cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
+    assert (backends.cudnn.allow_tf32, matmul.allow_tf32) == (True, False)

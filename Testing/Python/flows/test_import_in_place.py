@@ -1,0 +1,126 @@
+"""Names that are taken, and failures on the way: nothing is overwritten or left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoint_case import content_of, know_micro, micro_state, save, use_data_folder
+from disk_cases import run_command as run
+
+from CTSAM3DLib.bundles.importing import ImportRequest, import_official
+from CTSAM3DLib.errors import BundleError, ModelExistsError, OutputFileError
+from CTSAM3DLib.models.store import ModelStore
+
+KEY = "image_encoder.stem.proj.1.running_var"
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the user's folder of models, which is not there yet; only a micro network is known."""
+    know_micro(monkeypatch)
+    return use_data_folder(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Return a checkpoint of the micro network."""
+    return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ctsam3d-lite", "expected an id that is free, got 'ctsam3d-lite', which the model in"),
+        ("CTSAM3D-Lite", "expected an id that is free, got 'CTSAM3D-Lite'"),
+        ("CT-sam3d-micro", "expected an id unlike 'ct-sam3d-micro' of another model"),
+        ("default", "expected another id than 'default'"),
+        ("../x", "expected an id of letters"),
+        ("x.pt", "expected an id of letters"),
+    ],
+)
+def test_ids_that_cannot_be_used(models: Path, checkpoint: Path, name: str, said: str) -> None:
+    import_official(ImportRequest(checkpoint))
+    before = content_of(models)
+    with pytest.raises(BundleError, match=said):
+        import_official(ImportRequest(checkpoint, model_id=name, replace=True))
+    assert content_of(models) == before
+
+
+def test_a_model_is_replaced_only_when_asked(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = save(tmp_path / "1.pth", micro_state())
+    state = micro_state()
+    state[KEY][0] = 3.5
+    second = save(tmp_path / "2.pth", state)
+    import_official(ImportRequest(first))
+    import_official(ImportRequest(first, model_id="other"))
+    before = content_of(models)
+    with pytest.raises(ModelExistsError, match="there is a model 'ct-sam3d-micro' already"):
+        import_official(ImportRequest(second))
+    assert run("import-checkpoint", second) == 2
+    assert "(options --replace, --id and --output)" in capsys.readouterr().err
+    assert content_of(models) == before
+    imported = import_official(ImportRequest(second, replace=True))
+    stored = torch.jit.load(str(imported.entry.path)).segmenter.state_dict()
+    assert float(stored[KEY][0]) == 3.5
+    assert set(ModelStore.user().entries()) == {"ct-sam3d-micro", "other"}
+    assert content_of(models)["other.pt"] == before["other.pt"]
+
+
+def test_a_file_that_nobody_lists_is_not_overwritten(models: Path, checkpoint: Path) -> None:
+    models.mkdir(parents=True)
+    (models / "ct-sam3d-micro.pt").write_bytes(b"something of the user")
+    with pytest.raises(ModelExistsError):
+        import_official(ImportRequest(checkpoint))
+    assert (models / "ct-sam3d-micro.pt").read_bytes() == b"something of the user"
+
+
+# ---- failures on the way leave nothing
+
+
+@pytest.mark.parametrize("step", ["torch.jit.save", "manifest", "rename"])
+@pytest.mark.parametrize("with_others", [False, True])
+def test_a_failure_while_writing_leaves_all_as_it_was(
+    models: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    with_others: bool,
+) -> None:
+    if with_others:
+        import_official(ImportRequest(checkpoint, model_id="a"))
+    before = content_of(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise (RuntimeError if step == "torch.jit.save" else OSError)("no room")
+
+    with monkeypatch.context() as patch:
+        if step == "rename":
+            real = Path.replace
+            patch.setattr(
+                Path, "replace", lambda a, b: fail() if Path(b).name == "a.pt" else real(a, b)
+            )
+        else:
+            target = {"manifest": "CTSAM3DLib.bundles.export.write_text_atomically"}.get(step, step)
+            patch.setattr(target, fail)
+        with pytest.raises(OutputFileError, match="cannot write"):
+            import_official(ImportRequest(checkpoint, model_id="a", half=True, replace=True))
+    assert content_of(tmp_path) == before
+
+
+def test_a_report_that_raises_ends_the_import(models: Path, checkpoint: Path) -> None:
+    told = []
+
+    def stop(text: str) -> None:
+        told.append(text)
+        if "writing" in text:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_official(ImportRequest(checkpoint), stop)
+    assert told[0] == "reading params.pth"
+    assert not models.exists()

@@ -1,0 +1,260 @@
+"""Clicks files: what is read, in which frame and order, and what is refused with which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from CTSAM3DLib.errors import ClicksFileError
+from CTSAM3DLib.io.clicks import history_from_points, read_clicks, write_clicks
+from CTSAM3DLib.prompts.click import Click, ClickHistory
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Any:
+    """Return a function that saves content as JSON and gives the path."""
+
+    def save(content: Any, name: str = "clicks.json") -> Path:
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return save
+
+
+def ours(structures: Any, system: Any = "RAS") -> dict[str, Any]:
+    return {"coordinate_system": system, "structures": structures}
+
+
+def point_list(*points: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    markups = {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": list(points)}
+    return {"markups": [{**markups, **fields}]}
+
+
+def test_positives_come_before_negatives_and_stay_in_order(saved: Any) -> None:
+    points = {"negative": [[7, 8, 9]], "positive": [[1, 2, 3], [4, 5, 6.5]]}
+    found = read_clicks(saved(ours({"liver": points, "spleen": {"positive": [[0, 0, 0]]}})))
+    assert list(found) == ["liver", "spleen"]
+    assert list(found["liver"]) == [
+        Click((1, 2, 3)),
+        Click((4, 5, 6.5)),
+        Click((7, 8, 9), False),
+    ]
+
+
+def test_lps_files_flip_r_and_a(saved: Any) -> None:
+    found = read_clicks(saved(ours({"liver": {"positive": [[1, 2, 3]]}}, "LPS")))
+    assert found["liver"][0] == Click((-1, -2, 3))
+
+
+def test_an_exact_order_can_be_kept(saved: Any) -> None:
+    rows = [[1, 2, 3, 1], [4, 5, 6, 0], [7, 8, 9, 1]]
+    found = read_clicks(saved(ours({"liver": {"clicks": rows}})))
+    assert [click.positive for click in found["liver"]] == [True, False, True]
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "bom.json"
+    path.write_text(json.dumps(ours({"liver": {"positive": [[1, 2, 3]]}})), encoding="utf-8-sig")
+    assert len(read_clicks(str(path))["liver"]) == 1
+
+
+POSITIVE = {"positive": [[1, 2, 3]]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("not json", "expected JSON, got Expecting value"),
+        ("", "expected JSON"),
+        ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
+        ("{}", r"got \[\]"),
+        ({"structures": {}}, 'expected "coordinate_system": "RAS" or "LPS" beside .*got none'),
+        ({**ours({"liver": POSITIVE}), "frame": 1}, "got .*'frame'"),
+        (ours({"liver": POSITIVE}, "IJK"), "\"coordinate_system\" RAS or LPS, got 'IJK'"),
+        (ours({"liver": POSITIVE}, ["RAS"]), '"coordinate_system" RAS or LPS'),
+        (ours({}), "expected named structures"),
+        (ours([]), "expected named structures, got a list"),
+        (ours({" ": POSITIVE}), "a name for every structure"),
+        (ours({"liver": {}}), "structure 'liver': expected \"positive\""),
+        (ours({"liver": []}), "structure 'liver': expected an object, got a list"),
+        (ours({"liver": {"pos": []}}), r"structure 'liver'.*got \['pos'\]"),
+        (ours({"liver": {**POSITIVE, "clicks": []}}), "structure 'liver'.*\"clicks\" alone"),
+        (ours({"liver": {"positive": []}}), "structure 'liver': expected clicks, got none"),
+        (ours({"liver": {"positive": "abc"}}), "structure 'liver', \"positive\": expected a list"),
+        (
+            ours({"liver": {"positive": [[1, 2, 3], [1, 2]]}}),
+            r"structure 'liver', positive click 2: expected 3 numbers, got \[1, 2\]",
+        ),
+        (ours({"liver": {"positive": [[1, 2, "3"]]}}), "positive click 1: .* 3 num"),
+        (ours({"liver": {"positive": [[1, 2, True]]}}), "positive click 1: .* 3 num"),
+        (ours({"liver": {"positive": [[1, 2, None]]}}), "positive click 1: .* 3 num"),
+        (ours({"liver": {"positive": ["123"]}}), "positive click 1: expected 3 num"),
+        (ours({"liver": {"positive": [7]}}), "positive click 1: expected 3 num"),
+        (
+            ours({"liver": {"positive": [[1, 2, 3]], "negative": [[1, float("nan"), 3]]}}),
+            "structure 'liver', negative click 1: .*3 finite numbers",
+        ),
+        (ours({"liver": {"clicks": [[1, 2, 3, 2]]}}), "structure 'liver', click 1: expected 1 "),
+        (ours({"liver": {"clicks": [[1, 2, 3]]}}), "structure 'liver', click 1: expected 4 num"),
+        (
+            ours({"liver": {"negative": [[1, 2, 3]]}}),
+            "'liver': expected a positive click, got only",
+        ),
+        (
+            '{"coordinate_system": "RAS", "structures": {"a": {}, "a": {}}}',
+            "expected every name once, got 'a' twice",
+        ),
+        ("[" * 100_000, "expected JSON"),
+    ],
+)
+def test_bad_files_are_refused_with_file_structure_and_click(
+    saved: Any, content: Any, message: str
+) -> None:
+    with pytest.raises(ClicksFileError, match=f"(?s)clicks.json: .*{message}"):
+        read_clicks(saved(content))
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClicksFileError, match=r"none\.json: expected a readable JSON file"):
+        read_clicks(tmp_path / "none.json")
+    (tmp_path / "x.json").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ClicksFileError, match=r"x\.json: expected a readable JSON file"):
+        read_clicks(tmp_path / "x.json")
+    with pytest.raises(ClicksFileError, match="at least one clicks file"):
+        read_clicks([])
+
+
+def test_a_written_file_has_the_documented_form_and_keeps_the_order(tmp_path: Path) -> None:
+    clicks = {
+        "liver": ClickHistory([Click((1, 2, 3)), Click((4, 5, 6), False)]),
+        'odd "name"': ClickHistory([Click((1, 2, 3), False), Click((0.1, 0.2, 0.3))]),
+    }
+    path = tmp_path / "new" / "clicks.json"
+    write_clicks(path, clicks)
+    assert json.loads(path.read_text()) == {
+        "coordinate_system": "RAS",
+        "structures": {
+            "liver": {"positive": [[1, 2, 3]], "negative": [[4, 5, 6]]},
+            'odd "name"': {"clicks": [[1, 2, 3, 0], [0.1, 0.2, 0.3, 1]]},
+        },
+    }
+    assert read_clicks(path) == clicks
+
+
+def test_history_from_points_takes_numpy_like_rows() -> None:
+    assert history_from_points({"positive": ((1, 2, 3),)}, "x") == ClickHistory([Click((1, 2, 3))])
+
+
+@pytest.mark.parametrize("system", ["LPS", 1, None])
+def test_point_lists_are_lps_unless_they_say_ras(saved: Any, system: Any) -> None:
+    content = point_list({"label": "liver-1", "position": [1, 2, 3]}, coordinateSystem=system)
+    if system is None:
+        del content["markups"][0]["coordinateSystem"]
+    assert read_clicks(saved(content))["liver"][0] == Click((-1, -2, 3))
+
+
+@pytest.mark.parametrize("system", ["RAS", 0, "0"])
+def test_point_lists_may_be_ras(saved: Any, system: Any) -> None:
+    content = point_list({"label": "liver-1", "position": [1, 2, 3]}, coordinateSystem=system)
+    assert read_clicks(saved(content))["liver"][0] == Click((1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("label", "list_name", "file_name", "structure"),
+    [
+        ("liver-1", None, "F.mrk.json", "liver"),
+        ("Left kidney", "F", "F.mrk.json", "kidney_left"),
+        ("F-1", "liver", "x.mrk.json", "liver"),
+        ("F-1", None, "liver.mrk.json", "liver"),
+        ("spleen-2", "liver", "liver.mrk.json", "spleen"),
+        ("lesion A-3", None, "F.mrk.json", "lesion A"),
+        ("lesion A-3", "tumours", "F.mrk.json", "tumours"),
+        ("F-1", None, "my lesion.mrk.json", "my lesion"),
+        ("1", None, "my lesion.json", "my lesion"),
+        ("rib_left_4-1", None, "F.mrk.json", "rib_left_4"),
+    ],
+)
+def test_label_list_or_file_name_the_structure(
+    saved: Any, label: str, list_name: str | None, file_name: str, structure: str
+) -> None:
+    fields = {"name": list_name} if list_name else {}
+    content = point_list({"label": label, "position": [1, 2, 3]}, **fields)
+    assert list(read_clicks(saved(content, file_name))) == [structure]
+
+
+@pytest.mark.parametrize(
+    ("label", "list_name", "description", "positive"),
+    [
+        ("liver-1", None, "", True),
+        ("liver negative-1", None, "", False),
+        ("liver_negative", None, "", False),
+        ("liver Negative-12", None, "", False),
+        ("liver-1", "liver-negative", "", False),
+        ("liver-1", None, "Negative", False),
+        ("liver negative-1", None, "positive", True),
+        ("liver-1", None, "not a negative one", True),
+    ],
+)
+def test_the_word_negative_marks_negative_points(
+    saved: Any, label: str, list_name: str | None, description: str, positive: bool
+) -> None:
+    first = {"label": "liver-0", "position": [0, 0, 0], "description": "positive"}
+    point = {"label": label, "position": [1, 2, 3], "description": description}
+    fields = {"name": list_name} if list_name else {}
+    found = read_clicks(saved(point_list(first, point, **fields)))
+    assert [click.positive for click in found["liver"]] == [True, positive]
+
+
+def test_files_are_joined_and_a_negative_file_counts_as_such(saved: Any) -> None:
+    inside = saved(point_list({"label": "F-1", "position": [1, 2, 3]}), "liver.mrk.json")
+    outside = saved(point_list({"label": "F-1", "position": [4, 5, 6]}), "liver_negative.mrk.json")
+    found = read_clicks([inside, outside])
+    assert list(found["liver"]) == [Click((-1, -2, 3)), Click((-4, -5, 6), False)]
+    with pytest.raises(
+        ClicksFileError, match=r"liver_negative.*'liver': expected a positive click, got only"
+    ):
+        read_clicks(outside)
+
+
+def test_points_that_were_never_placed_are_left_out(saved: Any) -> None:
+    found = read_clicks(
+        saved(
+            point_list(
+                {"label": "liver-1", "position": [1, 2, 3], "positionStatus": "defined"},
+                {"label": "liver-2", "position": "", "positionStatus": "undefined"},
+                {"label": "liver-3", "position": [1, 2, 3], "positionStatus": "preview"},
+            )
+        )
+    )
+    assert len(found["liver"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"markups": {}}, 'expected a list under "markups", got dict'),
+        ({"markups": []}, "expected clicks, got none"),
+        ({"markups": [7]}, "point list 1: expected an object, got int"),
+        (point_list(type="Line"), "point list 1: expected the type Fiducial, got 'Line'"),
+        (point_list(coordinateUnits="cm"), "point list 1: expected coordinates in mm, got 'cm'"),
+        (point_list(controlPoints=3), "point list 1: expected a list of points, got int"),
+        (point_list({"label": "liver"}), "point 1: expected 3 numbers as its position, got None"),
+        (
+            point_list({"label": "liver", "position": [1, 2, "x"]}),
+            "point list 1, point 1: a click needs 3 numbers",
+        ),
+        (
+            point_list({"label": "liver", "position": [1, 2, 3]}, coordinateSystem="IJK"),
+            "point list 1: expected coordinates in LPS or RAS, got 'IJK'",
+        ),
+        (point_list("a"), "point list 1, point 1: expected an object, got str"),  # type: ignore[arg-type]
+        (point_list({"label": "", "position": [1, 2, 3]}), "expected the structure as its label"),
+    ],
+)
+def test_bad_point_lists_are_refused(saved: Any, content: Any, message: str) -> None:
+    with pytest.raises(ClicksFileError, match=f"F.mrk.json: .*{message}"):
+        read_clicks(saved(content, "F.mrk.json"))

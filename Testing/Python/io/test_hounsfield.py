@@ -1,0 +1,74 @@
+"""What is no HU is named: each kind of file that gave organs of thousands of cm3 in silence."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from CTSAM3DLib import hu_warning
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.phantom import torso_phantom
+
+
+@pytest.fixture(scope="module")
+def ct() -> NDArray[np.float32]:
+    """Return the voxels of a torso CT, HU."""
+    return torso_phantom()[0].array_kji.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def labels() -> NDArray[np.uint8]:
+    """Return a label map of the same torso."""
+    masks = torso_phantom()[1].values()
+    return np.maximum.reduce([mask * np.uint8(n) for n, mask in enumerate(masks, 1)])
+
+
+def warning(array: NDArray[np.generic]) -> str:
+    return hu_warning(Volume.from_array(array, (1, 1, 1))) or ""
+
+
+def test_a_ct_raises_no_warning(ct: NDArray[np.float32]) -> None:
+    assert warning(ct) == ""
+    assert warning(ct.astype(np.int16)) == ""
+    assert warning(np.clip(ct, -160, 240)) == ""
+    padded = ct.copy()
+    padded[:, :30], padded[:, -30:] = -3024, -3024
+    assert warning(padded) == ""
+
+
+def test_scaled_hu_are_named(ct: NDArray[np.float32]) -> None:
+    scaled = (ct - ct.min()) / np.ptp(ct)
+    for array in (scaled, 2 * scaled - 1, (ct - ct.mean()) / ct.std(), ct / 1000):
+        assert warning(array).endswith("HU scaled to a small range?")
+
+
+def test_an_offset_is_named_also_with_padding(ct: NDArray[np.float32]) -> None:
+    stored = (ct + 1024).astype(np.int16)
+    assert warning(stored).endswith("HU with an offset, such as +1024, or no CT?")
+    padded = stored.copy()
+    padded[:, :9] = -2000
+    text = r"hardly a voxel between -1100 and -20: .* got -2000 to \d+; HU with an offset"
+    assert re.match(text, warning(padded))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_a_label_map_is_named(labels: NDArray[np.uint8], dtype: type) -> None:
+    text = f"; a label map of {labels.max() + 1} values?"
+    assert warning(labels.astype(dtype)).endswith(text)
+    assert warning((labels > 0).astype(dtype)).endswith("; a label map of 2 values?")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((5, 5), "all voxels alike: expected HU, got 5 to 5"),
+        ((-9000, 100), "values out of range: expected HU, about -1024 to 3071"),
+        ((-30, -21), "hardly any contrast: expected HU, got -30 to -21"),
+        ((0, 700), "no voxel below -20: expected HU with fat or air, got 0 to 700"),
+    ],
+)
+def test_other_numbers_are_named(values: tuple[float, float], said: str) -> None:
+    assert warning(np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)).startswith(said)

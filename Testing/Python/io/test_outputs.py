@@ -1,0 +1,67 @@
+"""Outputs that would destroy an input or each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.io.outputs import check_outputs
+
+
+def group(folder: Path, stem: str = "x") -> dict[str, Path]:
+    return {
+        "segmentation": folder / f"{stem}.seg.nrrd",
+        "picture": folder / f"{stem}.png",
+        "report": folder / f"{stem}.json",
+    }
+
+
+def test_distinct_files_are_accepted_and_nothing_is_made(tmp_path: Path) -> None:
+    (tmp_path / "ct").mkdir()
+    inputs = [tmp_path / "ct", tmp_path / "c.json"]
+    check_outputs([group(tmp_path / "o"), group(tmp_path / "ct2")], inputs)
+    assert [path.name for path in tmp_path.iterdir()] == ["ct"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("segmentation", "x.nrrd", r"a segmentation that ends with \.seg\.nrrd, got .*x\.nrrd"),
+        ("picture", "x.jpg", r"a picture that ends with \.png"),
+        ("report", "x.seg.nrrd", r"a report that ends with \.json"),
+        ("report", "In/C.json", "a report apart from what is read, got the input"),
+        ("report", "in/../in/c.json", "a report apart from what is read"),
+        ("report", "in/dicom/deep/x.json", "a report outside the DICOM folder .*dicom, got"),
+        ("report", "in/DICOM/x.json", "a report outside the DICOM folder .*dicom, got"),
+    ],
+)
+def test_harm_is_named(tmp_path: Path, kind: str, name: str, said: str) -> None:
+    (tmp_path / "in" / "dicom").mkdir(parents=True)
+    (tmp_path / "in" / "c.json").write_text("{}")
+    outputs = {**group(tmp_path / "o"), kind: tmp_path / name}
+    with pytest.raises(OutputFileError, match=f"expected {said}"):
+        check_outputs([outputs], [tmp_path / "in" / "dicom", tmp_path / "in" / "c.json"])
+
+
+def test_the_same_file_twice_is_refused_also_in_other_letters(tmp_path: Path) -> None:
+    text = f"different files to write, got {tmp_path / 'x.seg.nrrd'} and {tmp_path / 'X.seg.nrrd'}"
+    with pytest.raises(OutputFileError, match=re.escape(text)):
+        check_outputs([group(tmp_path), group(tmp_path, "X")], [])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_an_input_is_the_input(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "x.json").symlink_to(tmp_path / "c.json")
+    with pytest.raises(OutputFileError, match="apart from what is read"):
+        check_outputs([group(tmp_path)], [tmp_path / "c.json"])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "o").write_text("")
+    with pytest.raises(OutputFileError, match=r"cannot write .*x\.seg\.nrrd: expected a writable"):
+        check_outputs([group(tmp_path / "o")], [])

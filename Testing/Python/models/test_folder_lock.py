@@ -1,0 +1,137 @@
+"""One at a time: threads, other processes, and processes that die."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.models.folder_lock import locked_folder
+
+HOLD = """
+import sys
+from CTSAM3DLib.models.folder_lock import locked_folder
+with locked_folder(sys.argv[1]):
+    print("locked", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of a folder until it is told or killed."""
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "models")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        text=True,
+    )
+    assert process.stdout.readline() == "locked\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_another_process_is_told_apart_and_waited_for(holder, tmp_path) -> None:
+    folder = tmp_path / "models"
+    with (
+        pytest.raises(OutputFileError, match="another import or removal"),
+        locked_folder(folder, wait_s=0.0),
+    ):
+        raise AssertionError("the block ran")
+    with locked_folder(tmp_path / "others", wait_s=0.0):
+        pass
+    threading.Timer(0.3, lambda: holder.communicate("go on\n")).start()
+    with locked_folder(folder, wait_s=30.0):
+        assert holder.wait(30) == 0
+    assert not folder.exists(), "the lock lies elsewhere"
+
+
+def test_a_process_that_dies_leaves_no_lock(holder, tmp_path) -> None:
+    holder.kill()
+    holder.wait(30)
+    with locked_folder(tmp_path / "models", wait_s=30.0):
+        pass
+
+
+def test_an_error_in_the_block_ends_the_lock(tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError), locked_folder(tmp_path):
+        raise ZeroDivisionError
+    with locked_folder(tmp_path, wait_s=0.0):
+        pass
+
+
+def test_other_spellings_of_a_folder_are_the_same(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        locked_folder(tmp_path / "models"),
+        pytest.raises(OutputFileError),
+        locked_folder(Path("x/../models"), wait_s=0.0),
+    ):
+        raise AssertionError("the block ran")
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    with locked_folder(tmp_path / "models"):
+        assert len(list(place.iterdir())) == 1
+    assert not list(place.iterdir())
+
+
+def test_a_lock_whose_file_was_removed_does_not_count(tmp_path, monkeypatch) -> None:
+    """Opened while somebody else held it, locked after that one had removed it."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    opened = os.open
+    removed: list[Path] = []
+
+    def remove_once(path: Path, *options: int) -> int:
+        handle = opened(path, *options)
+        if not removed:
+            removed.append(path)
+            path.unlink()
+        return handle
+
+    monkeypatch.setattr("CTSAM3DLib.models.folder_lock.os.open", remove_once)
+    with locked_folder(tmp_path / "models"):
+        assert list(place.iterdir()) == removed
+        with pytest.raises(OutputFileError), locked_folder(tmp_path / "models", wait_s=0.0):
+            raise AssertionError("the block ran")
+
+
+def test_many_at_once_take_turns(tmp_path) -> None:
+    inside, most = 0, 0
+    count = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with locked_folder(tmp_path, wait_s=60.0):
+                with count:
+                    inside += 1
+                    most = max(most, inside)
+                with count:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (inside, most) == (0, 1)
+
+
+def test_no_place_for_the_lock(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputFileError, match="expected a lock at"), locked_folder(tmp_path):
+        raise AssertionError("the block ran")

@@ -1,0 +1,102 @@
+"""Clicks: what they accept, what a change gives, and the text that goes into a segment tag."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.prompts.click import Click, ClickHistory, volume_id_from_json
+
+COORDINATE = st.floats(allow_nan=False, allow_infinity=False)
+CLICKS = st.builds(Click, st.tuples(COORDINATE, COORDINATE, COORDINATE), st.booleans())
+
+
+def test_a_numpy_position_becomes_plain_floats() -> None:
+    click = Click(np.array([1, 2, 3], dtype=np.float32), np.bool_(False))
+    assert click == Click((1.0, 2.0, 3.0), False)
+    assert {type(value) for value in click.position_ras} == {float}
+    assert type(click.positive) is bool
+
+
+@pytest.mark.parametrize(
+    "position",
+    [(1, 2), (1, 2, 3, 4), (1, 2, math.nan), (1, math.inf, 3), ("1", "2", "3"), "123", None, 5],
+)
+def test_a_bad_position_is_refused(position: object) -> None:
+    with pytest.raises(GeometryError, match="a click needs 3"):
+        Click(position)  # type: ignore[arg-type]
+
+
+def test_a_history_never_changes() -> None:
+    first, second = Click((1, 2, 3)), Click((4, 5, 6), False)
+    empty = ClickHistory()
+    one = empty.added(first)
+    two = one.added(second)
+    assert (len(empty), len(one), len(two)) == (0, 1, 2)
+    assert two.removed(0) == ClickHistory([second]) == two.removed(-2)
+    assert two.positives() == (first,)
+    assert two.negatives() == (second,)
+    assert list(two) == [first, second]
+    assert two[:1] == one
+    assert hash(two.removed(1)) == hash(one)
+
+
+@pytest.mark.parametrize("index", [2, -3])
+def test_removing_a_click_that_is_not_there_is_an_error(index: int) -> None:
+    history = ClickHistory([Click((0, 0, 0)), Click((1, 1, 1))])
+    with pytest.raises(IndexError, match="holds 2 click"):
+        history.removed(index)
+
+
+def test_a_history_holds_clicks_only() -> None:
+    with pytest.raises(TypeError, match="item 0: expected a Click, got tuple"):
+        ClickHistory([(1, 2, 3)])  # type: ignore[list-item]
+
+
+def test_the_tag_text_is_the_documented_one() -> None:
+    history = ClickHistory([Click((1, -2.5, 3)), Click((4, 5, 6), False)])
+    expected = '{"version":1,"volume":"CT","clicks":[[1.0,-2.5,3.0,1],[4.0,5.0,6.0,0]]}'
+    assert history.to_json("CT") == expected
+
+
+@given(st.lists(CLICKS, max_size=5), st.none() | st.text())
+def test_the_tag_text_is_one_line_without_bars_and_exact(
+    clicks: list[Click], volume_id: str | None
+) -> None:
+    text = ClickHistory(clicks).to_json(volume_id)
+    assert "|" not in text
+    assert len(text.splitlines()) == 1
+    rows = json.loads(text)["clicks"]
+    assert [tuple(row[:3]) for row in rows] == [click.position_ras for click in clicks]
+    assert [row[3] for row in rows] == [int(click.positive) for click in clicks]
+    assert ClickHistory.from_json(text) == ClickHistory(clicks)
+    assert volume_id_from_json(text) == volume_id
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected the clicks as JSON"),
+        ("[]", 'expected a JSON object with "version": 1'),
+        ('{"version":2,"clicks":[]}', 'expected a JSON object with "version": 1'),
+        ('{"version":1}', 'expected a list under "clicks", got NoneType'),
+        ('{"version":1,"clicks":[[1,2,3,1],[1,2,3]]}', r"click 1: expected \[r, a, s, 1 or 0\]"),
+        ('{"version":1,"clicks":[[1,2,3,2]]}', r"click 0: expected \[r, a, s, 1 or 0\]"),
+        ('{"version":1,"clicks":[[1,NaN,3,1]]}', "click 0: a click needs 3 finite numbers"),
+        ('{"version":1,"clicks":[["a",2,3,1]]}', "click 0: a click needs 3 numbers"),
+    ],
+)
+def test_damaged_tag_text_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ClicksFileError, match=message):
+        ClickHistory.from_json(text)
+
+
+def test_a_volume_id_that_is_not_text_is_refused() -> None:
+    with pytest.raises(ClicksFileError, match='text or null under "volume", got 7'):
+        volume_id_from_json('{"version":1,"volume":7,"clicks":[]}')

@@ -1,0 +1,88 @@
+"""CT made from label maps with the HU of their anatomies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from CTSAM3DLib.training.synthesis import (
+    AIRWAY,
+    BONE,
+    HOLLOW,
+    LUNG,
+    SOFT,
+    synthesise_typical,
+    tissue_table,
+)
+
+NAMES = {
+    "1": "liver",
+    "2": "vertebrae_L1",
+    "3": "lung_upper_lobe_left",
+    "4": "colon",
+    "5": "trachea",
+    "6": "kidney_left",
+    "7": "urinary_bladder",
+}
+
+
+def blocks():
+    """Seven blocks of 12³ voxels in a row, unlabelled voxels between and far around them."""
+    labels = torch.zeros(40, 40, 130)
+    for value in range(1, 8):
+        labels[4:16, 4:16, 16 * value : 16 * value + 12] = value
+    return labels
+
+
+def made(seed):
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    return synthesise_typical(blocks(), tissue_table(NAMES), 2.0, rng, generator)
+
+
+def inner(hu, value):
+    return hu[7:13, 7:13, 16 * value + 3 : 16 * value + 9]
+
+
+def test_every_anatomy_finds_its_structure():
+    structure = tissue_table(NAMES).structure
+    assert structure[1:8].tolist() == [SOFT, BONE, LUNG, HOLLOW, AIRWAY, SOFT, SOFT]
+    assert set(structure[8:].tolist()) == {SOFT}
+
+
+@pytest.mark.parametrize("name", ["vena_cava", "inferior_vena_cava", "iliac_vena_left"])
+def test_veins_are_no_arteries(name):
+    vein, artery = tissue_table({"1": name, "2": "iliac_artery_left"}).hu[:, 1:3].T
+    assert vein[1] < 0.5 * artery[1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tissues_have_their_range_in_every_phase(seed):
+    hu = made(seed)
+    assert 20.0 < inner(hu, 1).mean() < 170.0
+    assert inner(hu, 3).mean() < -500.0
+    assert inner(hu, 5).mean() < -900.0
+    assert -30.0 < inner(hu, 7).mean() < 50.0
+    bone = hu[4:16, 4:16, 32:44]
+    assert inner(hu, 2).mean() > 40.0
+    assert bone.max() > inner(hu, 2).mean() + 50.0  # the cortex
+
+
+def test_contrast_lifts_the_kidney_more_than_the_liver_and_never_the_bladder():
+    pairs = np.array([[float(inner(made(s), v).mean()) for v in (6, 1, 7)] for s in range(40)])
+    enhanced = pairs[:, 0] > 80.0
+    assert 10 < enhanced.sum() < 38
+    assert (pairs[enhanced, 0] > pairs[enhanced, 1]).mean() > 0.9
+    assert abs(pairs[enhanced, 2].mean() - pairs[~enhanced, 2].mean()) < 12.0
+
+
+def test_the_body_ends_in_air_and_organs_lie_in_fat():
+    hu = made(3)
+    assert hu[39, 39].mean() < -990.0
+    between = hu[8:12, 8:12, 29:31]
+    assert -140.0 < float(between.median()) < 80.0
+
+
+def test_the_seed_decides():
+    assert torch.equal(made(1), made(1))
+    assert not torch.equal(made(1), made(2))

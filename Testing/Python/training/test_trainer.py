@@ -1,0 +1,284 @@
+"""Packing, training and resuming on two tiny cases written here."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from CTSAM3DLib.bundles.export import write_bundle
+from CTSAM3DLib.cli.train import main
+from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.network.build import build_lite
+from CTSAM3DLib.network.continuation import chance_loss
+from CTSAM3DLib.network.lite import LiteConfig
+from CTSAM3DLib.training.config import TrainConfig
+from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
+from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.episodes import Samples
+from CTSAM3DLib.training.packing import pack
+from CTSAM3DLib.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(
+    patch_size=32,
+    widths=(4, 8, 8, 8, 8),
+    hidden=4,
+    warmup=5,
+    learning_rate=3e-3,
+    spacing_range_mm=(2.0, 2.5),
+)
+
+
+def _ball_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """HU and labels, axes I, J, K: two balls of different HU in a body."""
+    rng = np.random.default_rng(seed)
+    i, j, k = np.ogrid[:40, :44, :48]
+    hu = np.full((40, 44, 48), -1000.0)
+    hu[4:36, 4:40, 4:44] = 0.0
+    labels = np.zeros(hu.shape, np.uint8)
+    for value, (centre, level) in enumerate((((12, 20, 20), 150), ((27, 22, 30), 90)), 1):
+        ball = (i - centre[0]) ** 2 + (j - centre[1]) ** 2 + (k - centre[2]) ** 2 < 49
+        labels[ball] = value
+        hu[ball] = level
+    return (hu + rng.normal(0, 10, hu.shape)).astype(np.int16), labels
+
+
+def _write_case(folder: Path, seed: int, *, ct: bool = True, origin: str = "human (test)") -> None:
+    folder.mkdir(parents=True)
+    hu, labels = _ball_case(seed)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    if ct:
+        nibabel.save(nibabel.Nifti1Image(hu, affine), folder / "ct.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "labels.nii.gz")
+    (folder / "labels.json").write_text(json.dumps({"1": "spleen", "2": "kidney_left"}))
+    (folder / "meta.json").write_text(json.dumps({"split": "train", "label_origin": origin}))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    _write_case(root / "ct" / "balls__1", 1)
+    _write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
+    _write_case(root / "labels_only" / "maps__1", 3, ct=False)
+    pack(root, root / "train.npz")
+    return root / "train.npz"
+
+
+def test_pack_keeps_voxels_and_targets(packed: Path) -> None:
+    data = PackedData(packed, CPU)
+    assert [c.name for c in data.cases] == ["balls__1", "balls__2", "maps__1"]
+    hu, labels = _ball_case(1)
+    case = data.cases[0]
+    assert case.hu is not None
+    # Nothing but air is cropped away: 4 voxels of air were there, and the margin is 6.
+    np.testing.assert_array_equal(case.hu.numpy(), hu.transpose(2, 1, 0))
+    np.testing.assert_array_equal(case.labels.numpy(), labels.transpose(2, 1, 0))
+    assert case.spacing_kji_mm == pytest.approx((2.0, 2.0, 2.0))
+    kinds = {t.kind for t in data.targets}
+    assert kinds == {"human", "machine", "synthetic", "pseudo"}
+    for target in data.targets:
+        of = data.cases[target.case]
+        volume = of.pseudo if target.volume == "pseudo" else of.labels
+        assert volume is not None
+        k, j, i = target.points[0].tolist()
+        assert int(volume[k, j, i]) == target.value
+
+
+def test_draw_follows_the_weights(packed: Path) -> None:
+    data = PackedData(packed, CPU)
+    rng = np.random.default_rng(0)
+    drawn = [data.draw(rng, {"human": 0.75, "synthetic": 0.25}).kind for _ in range(200)]
+    assert set(drawn) == {"human", "synthetic"}
+    assert 0.65 < drawn.count("human") / 200 < 0.85
+    with pytest.raises(ValueError, match="no target for the weights"):
+        data.draw(rng, {"human": 0.0})
+
+
+def test_packing_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no case of split 'train'"):
+        pack(tmp_path, tmp_path / "out.npz")
+    np.savez(tmp_path / "other.npz", x=np.zeros(1))
+    with pytest.raises(ValueError, match="expected an array 'header'"):
+        PackedData(tmp_path / "other.npz", CPU)
+
+
+def test_training_learns_the_balls(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, source_weights={"human": 1.0}, prior_probability=0.0, batch_size=4)
+    trainer = Trainer(config, PackedData(packed, CPU), tmp_path, PackedData(packed, CPU))
+    trainer.run(24, log_every=8, save_every=24)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if line["kind"] == "train"]
+    assert losses[-1] < 0.75 * losses[0]
+    scores = trainer.validate(PackedData(packed, CPU), batches=2)
+    assert set(scores) == {"dice_1", "dice_3", "dice_5"}
+    assert scores["dice_5"] > 0.3
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, muon: bool) -> None:
+    config = replace(CONFIG, muon=muon)
+    data = PackedData(packed, CPU)
+    whole = Trainer(config, data, tmp_path / "whole")
+    whole.run(4)
+    Trainer(config, data, tmp_path / "parts").run(2)
+    parts = Trainer(config, data, tmp_path / "parts")
+    assert parts.iteration == 2
+    parts.run(4)
+    for a, b in zip(whole.net.parameters(), parts.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(whole.average, parts.average, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_batches_drawn_by_processes_are_the_same(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, bend_probability=0.5)
+    data = PackedData(packed, CPU)
+    alone = Trainer(config, data, tmp_path / "alone")
+    alone.run(3)
+    helped = Trainer(config, data, tmp_path / "helped", workers=min(2, os.cpu_count() or 1))
+    helped.run(3)
+    for a, b in zip(alone.net.parameters(), helped.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: Path) -> None:
+    trainer = Trainer(replace(CONFIG, warmup=0), PackedData(packed, CPU), tmp_path)
+    rates: list[float] = []
+    step = trainer.step
+
+    def noted(samples: Samples | None = None) -> dict[str, torch.Tensor]:
+        rates.append(trainer.rate(trainer.iteration))
+        return step(samples)
+
+    trainer.step = noted  # type: ignore[method-assign]
+    trainer.run(10**6, most_seconds=3.0, cooldown_share=0.5)
+    assert 1 < trainer.iteration < 10**4
+    assert rates[0] == 1.0
+    assert sorted(rates, reverse=True) == rates
+    assert rates[-1] < 0.95
+    trainer.run(trainer.iteration + 1)
+    assert rates[-1] == 1.0  # the next call has a time of its own
+
+
+@pytest.mark.parametrize("patch_size", [32, 48])
+def test_gradients_are_the_same_whatever_was_in_memory_before(
+    packed: Path, tmp_path: Path, patch_size: int
+) -> None:
+    # In bfloat16, gradients of kernels on maps of 2x2x2 voxels held what memory had held before.
+    config = replace(CONFIG, patch_size=patch_size)
+    data = PackedData(packed, CPU)
+    found = []
+    for fill in (0.0, 1e9, -1e9, float("nan")):
+        trainer = Trainer(config, data, tmp_path / str(fill))
+        waste = [torch.full((size,), fill) for size in range(64, 8192, 64)]
+        del waste
+        trainer.step()
+        found.append([p.detach().clone() for p in trainer.net.parameters()])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_run_starts_from_the_weights_of_a_bundle(packed: Path, tmp_path: Path) -> None:
+    sizes = LiteConfig(CONFIG.widths, CONFIG.hidden)
+    model = build_lite(sizes, patch_size=32)
+    weights = [p.detach().half().float() for p in model.segmenter.parameters()]
+    write_bundle(model, tmp_path / "model.pt")
+    data = PackedData(packed, CPU)
+    trainer = Trainer(CONFIG, data, tmp_path / "run", start_from=tmp_path / "model.pt")
+    for wanted, got, mean in zip(weights, trainer.net.parameters(), trainer.average, strict=True):
+        assert torch.equal(wanted, got)
+        assert torch.equal(wanted, mean)
+    with pytest.raises(CheckpointError, match="do not fit the network"):
+        Trainer(
+            replace(CONFIG, hidden=6), data, tmp_path / "other", start_from=tmp_path / "model.pt"
+        )
+    (tmp_path / "text.pt").write_text("no bundle")
+    with pytest.raises(CheckpointError, match="expected a model bundle"):
+        Trainer(CONFIG, data, tmp_path / "third", start_from=tmp_path / "text.pt")
+
+
+def test_rate_warms_up_and_cools_down(packed: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, warmup=10, cooldown_start=100, cooldown_end=200)
+    trainer = Trainer(config, PackedData(packed, CPU), tmp_path)
+    assert [trainer.rate(n) for n in (4, 50, 150, 250)] == pytest.approx([0.5, 1.0, 0.5, 0.0])
+
+
+def test_training_ends_at_a_processor_time(packed: Path, tmp_path: Path) -> None:
+    data = PackedData(packed, CPU)
+    trainer = Trainer(replace(CONFIG, architecture="concat"), data, tmp_path)
+    trainer.run(50, most_cpu_seconds=1e-9)
+    assert trainer.iteration == 1
+    again = Trainer(replace(CONFIG, architecture="concat"), data, tmp_path)
+    assert again.cpu_seconds == trainer.cpu_seconds > 0.0
+    again.run(50, most_cpu_seconds=1e-9)
+    assert again.iteration == 1
+
+
+def test_cross_patch_training_lowers_its_error_and_resumes(packed: Path, tmp_path: Path) -> None:
+    data = PackedData(packed, CPU)
+    trainer = CrossPatchTrainer(CONFIG, data, tmp_path)
+    pairs = [pair for number in range(3) for pair in trainer.batch(data, number)]
+    seen = torch.stack([pair.seen for pair in pairs])
+    heat = torch.stack([pair.heat for pair in pairs]).flatten(1)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float(chance_loss(trainer.net.eval().scores(seen), heat))
+
+    before = error()
+    trainer.run(24, data, every=12)
+    assert error() < 0.9 * before
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [12, 24]
+    assert 0.0 <= lines[-1]["hit_rate"] <= 1.0
+    again = CrossPatchTrainer(CONFIG, data, tmp_path)
+    assert again.iteration == 24
+    first, second = trainer.net.state_dict(), again.net.state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "-1"], "expected 0 or more processes, got -1"),
+        (["--workers", "2", "--cpu-seconds", "9"], "expected --workers 0"),
+        (["--cooldown-share", "65", "--seconds", "9"], "expected a share from 0 to 1, got 65"),
+        (["--cooldown-share", "0.5"], "expected --seconds as well"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "train.npz", "run", "--iterations", "1", *options])
+    assert message in capsys.readouterr().err
+
+
+def test_validation_patches_are_not_bent(packed: Path, tmp_path: Path) -> None:
+    data = PackedData(packed, CPU)
+    scores = [
+        Trainer(replace(CONFIG, bend_probability=share), data, tmp_path / str(share)).validate(
+            data, batches=2
+        )
+        for share in (0.0, 1.0)
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_command_line_packs_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _write_case(tmp_path / "data" / "ct" / "balls__1", 1)
+    assert main(["pack", str(tmp_path / "data"), str(tmp_path / "train.npz")]) == 0
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**CONFIG.to_dict(), "source_weights": {"human": 1.0}}))
+    arguments = ["run", str(tmp_path / "train.npz"), str(tmp_path / "run"), "--iterations", "1"]
+    threads = str(torch.get_num_threads())
+    assert main([*arguments, "--config", str(config), "--threads", threads]) == 0
+    assert (tmp_path / "run" / "last.pt").is_file()
+    assert "finished at iteration 1" in capsys.readouterr().out
