@@ -85,17 +85,9 @@ format: $(DEVELOP) ## Rewrite the sources in the common format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: cmake-lists
-cmake-lists: $(DEVELOP) ## Rewrite the file lists in CMakeLists.txt from what git tracks
-	$(RUN) tools/cmake_lists.py
-
 .PHONY: screenshots
 screenshots: $(DEVELOP) ## Draw the pictures of panel and effect into build/screenshots
 	$(RUN) tools/make_screenshots.py
-
-.PHONY: icon
-icon: $(DEVELOP) ## Draw the icon of the extension again
-	$(RUN) tools/draw_icon.py
 
 .PHONY: repository-address
 repository-address: $(DEVELOP) ## Write the public address everywhere: URL=https://host/owner/SlicerCTSAM3D
