@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
     from CTSAM3DLib.io.hounsfield import hu_warning
     from CTSAM3DLib.io.image import read_volume
-    from CTSAM3DLib.prompts.click import Click, ClickHistory
+    from CTSAM3DLib.prompts import Click, ClickHistory
     from CTSAM3DLib.segmentation import SegmentationResult, segment
     from CTSAM3DLib.session.session import InteractiveSession
 

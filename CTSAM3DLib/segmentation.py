@@ -19,7 +19,7 @@ from CTSAM3DLib.io.clicks import history_from_points
 from CTSAM3DLib.io.segment import RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.session import InteractiveSession
 

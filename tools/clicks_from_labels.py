@@ -19,7 +19,7 @@ from scipy import ndimage
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.clicks import write_clicks
 from CTSAM3DLib.io.image import read_volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 
 def deepest_ras(mask_kji: NDArray[np.bool_], geometry: Geometry) -> tuple[float, ...]:

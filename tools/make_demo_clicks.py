@@ -20,7 +20,7 @@ from CTSAM3DLib.evaluation.simulated_user import next_click  # noqa: E402
 from CTSAM3DLib.geometry.metrics import dice  # noqa: E402
 from CTSAM3DLib.io.clicks import write_clicks  # noqa: E402
 from CTSAM3DLib.phantom import torso_phantom  # noqa: E402
-from CTSAM3DLib.prompts.click import Click, ClickHistory  # noqa: E402
+from CTSAM3DLib.prompts import Click, ClickHistory  # noqa: E402
 
 STORED = REPOSITORY / "Resources" / "SampleData" / "torso_phantom_clicks.json"
 STRUCTURES = (

@@ -17,7 +17,7 @@ from CTSAM3DLib.engine.messages import (
 from CTSAM3DLib.engine.sessions import Sessions
 from CTSAM3DLib.engine.worker import SessionWorker
 from CTSAM3DLib.models.contract import Predictor
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 
 __all__ = [
     "ClickAnswer",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_error, memory_warning
 from CTSAM3DLib.session.session import InteractiveSession

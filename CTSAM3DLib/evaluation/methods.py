@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 
 if TYPE_CHECKING:

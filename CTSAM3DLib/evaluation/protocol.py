@@ -12,7 +12,7 @@ import numpy as np
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.simulated_user import next_click
 from CTSAM3DLib.geometry.metrics import dice, nsd
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from CTSAM3DLib.geometry.volume import Volume
-    from CTSAM3DLib.prompts.click import Click
+    from CTSAM3DLib.prompts import Click
 
 FOREGROUND, BACKGROUND = 1, 2
 

@@ -11,7 +11,7 @@ from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}

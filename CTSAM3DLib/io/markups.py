@@ -8,7 +8,7 @@ from typing import Any
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 # Slicer writes text; some old files hold the number of its enumeration.
 _SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}

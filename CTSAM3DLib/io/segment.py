@@ -12,7 +12,7 @@ from CTSAM3DLib.geometry.affine import read_only
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.terminology import colour, terminology_entry
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 
 TERMINOLOGY_TAG = "TerminologyEntry"
 """Name of the segment tag that holds the terminology."""

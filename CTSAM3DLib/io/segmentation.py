@@ -20,7 +20,7 @@ from CTSAM3DLib.geometry.grid import Geometry, lps_from_ras
 from CTSAM3DLib.io.nrrd import NrrdHeader, write_nrrd
 from CTSAM3DLib.io.segment import TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
-from CTSAM3DLib.prompts.click import CLICKS_TAG
+from CTSAM3DLib.prompts import CLICKS_TAG
 
 __all__ = [
     "RegionMask",

@@ -14,7 +14,7 @@ from CTSAM3DLib.geometry.box import IJK
 from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd
 from CTSAM3DLib.io.segment import TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
-from CTSAM3DLib.prompts.click import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
 _REFERENCE = "Reference image geometry"
 

@@ -13,7 +13,7 @@ from CTSAM3DLib.mrml.frames import (
     volume_from_world,
     world_from_volume,
 )
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 
 def click_from_world_ras(

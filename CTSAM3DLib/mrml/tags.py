@@ -9,7 +9,7 @@ from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.io.terminology import colour, find, terminology_entry
 from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DLib.mrml.volumes import volume_identity
-from CTSAM3DLib.prompts.click import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
 
 def describe_segment(

@@ -30,7 +30,7 @@ from CTSAM3DLib.mrml.labelmaps import (
 )
 from CTSAM3DLib.mrml.segments import SegmentTarget, check_binary_labelmap
 from CTSAM3DLib.mrml.tags import clicks_text, segment_of, set_clicks
-from CTSAM3DLib.prompts.click import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
 _Editor = slicer.vtkSlicerSegmentEditorLogic
 _ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))

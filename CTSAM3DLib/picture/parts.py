@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.io.segment import Segment
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.metrics import dice
 from CTSAM3DLib.geometry.resampling import extract_patch, sample_on_volume, volume_bbox_of_grid_bbox
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import faces_of, leads_out
 from CTSAM3DLib.session.mask import grid_voxel, mask_after

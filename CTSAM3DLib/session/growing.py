@@ -18,7 +18,7 @@ from scipy import ndimage
 from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.metrics import dice
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.coarse import CoarseLook, look_from_afar, with_look
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import Face, faces_of, leads_out, slab_layers

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.state import SessionState
 
 

@@ -15,7 +15,7 @@ from CTSAM3DLib.geometry.resampling import (
     sample_on_volume,
     volume_bbox_of_grid_bbox,
 )
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.rules import LOGIT_LIMIT
 from CTSAM3DLib.session.state import MASK_BLOCK, SessionState

@@ -13,7 +13,7 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.contract import Predictor
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode

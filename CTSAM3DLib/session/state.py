@@ -12,7 +12,7 @@ from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.mask_logits import logits_of_mask
 
 LOGITS_BLOCK = 32

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.mask import grid_voxel, mask_after
 from CTSAM3DLib.session.patches import MARGIN_FRACTION, plan_patch

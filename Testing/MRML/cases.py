@@ -8,7 +8,7 @@ import slicer
 from CTSAM3DLib.geometry.grid import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml.segments import SegmentTarget
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from Testing.MRML.mrml_scene import rigid
 
 OBLIQUE_LEFT_HANDED = rigid((1, 2, 3), 25, (10, -20, 30)) @ np.diag([-0.8, 0.9, 2.5, 1])

@@ -18,7 +18,7 @@ from CTSAM3DLib.io.segmentation import (
     write_segmentation,
 )
 from CTSAM3DLib.io.terminology import terminology_entry
-from CTSAM3DLib.prompts.click import CLICKS_TAG, Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts import CLICKS_TAG, Click, ClickHistory, volume_id_from_json
 
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")

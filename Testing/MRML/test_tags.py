@@ -17,7 +17,7 @@ from CTSAM3DLib.mrml.tags import (  # noqa: E402
 )
 from CTSAM3DLib.mrml.volumes import volume_identity  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
-from CTSAM3DLib.prompts.click import (  # noqa: E402
+from CTSAM3DLib.prompts import (  # noqa: E402
     CLICKS_TAG,
     Click,
     ClickHistory,

@@ -10,7 +10,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 from CTSAM3DLib.mrml.segments import SegmentTarget  # noqa: E402
 from CTSAM3DLib.mrml.tags import get_clicks  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
-from CTSAM3DLib.prompts.click import Click, ClickHistory  # noqa: E402
+from CTSAM3DLib.prompts import Click, ClickHistory  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     CONTAINER,
     EDIT,

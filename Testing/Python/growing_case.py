@@ -9,7 +9,7 @@ from fake_predictor import BallPredictor
 from phantoms import OBLIQUE, Phantom, ball, centred_geometry, phantom, tube
 
 from CTSAM3DLib.geometry.grid import model_grid
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import GrowingRules, grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode

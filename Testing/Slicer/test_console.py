@@ -12,7 +12,7 @@ from CTSAM3DLib.errors import (
     NodeError,
 )
 from CTSAM3DLib.mrml import get_clicks
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 
 class ResultTest(ConsoleCase):

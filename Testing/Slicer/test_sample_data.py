@@ -19,7 +19,7 @@ from segmentation_case import ball_volume
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.resources import resource_path
 
 

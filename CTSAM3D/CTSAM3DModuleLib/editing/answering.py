@@ -18,7 +18,7 @@ from CTSAM3DLib.engine.engine import (
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import SegmentTarget, volume_identity, write_segment
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.fingerprints import MaskMemory
 from CTSAM3DModuleLib.editing.jobs import Job, Outcome

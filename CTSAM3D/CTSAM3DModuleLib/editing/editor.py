@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.engine.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
 from CTSAM3DLib.mrml.frames import geometry_from_node
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.requests import ClickController, Outcome
 from CTSAM3DModuleLib.editing.target import EditTarget

@@ -10,7 +10,7 @@ from typing import Any
 from CTSAM3DLib.engine.engine import ModelChoice
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import VolumeIdentity
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 EMPTY = "empty"

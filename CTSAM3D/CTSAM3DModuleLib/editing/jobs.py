@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from CTSAM3DLib.engine.engine import ClickAnswer, ClickRequest
 from CTSAM3DLib.mrml import VolumeIdentity
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DModuleLib.editing.fingerprints import Place
 from CTSAM3DModuleLib.editing.target import EditTarget
 

@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_control_point, is_defined, world_from_click
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 # Blue and orange, filled and crossed: told apart without seeing colours, and without seeing shapes.
 LOOKS = {

@@ -28,7 +28,7 @@ from CTSAM3DLib.mrml import (
     write_segment,
 )
 from CTSAM3DLib.mrml.labelmaps import boxed
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DModuleLib.editing.answering import Answering
 from CTSAM3DModuleLib.editing.fingerprints import MaskMemory, Place
 from CTSAM3DModuleLib.editing.jobs import Job, Outcome

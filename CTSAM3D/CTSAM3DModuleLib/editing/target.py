@@ -20,7 +20,7 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
 from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
-from CTSAM3DLib.prompts.click import Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts import Click, ClickHistory, volume_id_from_json
 
 
 @dataclass(frozen=True)

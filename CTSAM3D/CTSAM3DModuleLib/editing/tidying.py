@@ -9,7 +9,7 @@ import numpy as np
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.tidying import fill_holes, keep_components, smooth
 
 STEPS = ("keep", "fill", "smooth")

@@ -9,7 +9,7 @@ from CTSAM3DLib.errors import ClicksFileError, CTSAM3DError
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import add_segment, get_clicks, prepare_segmentation
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"

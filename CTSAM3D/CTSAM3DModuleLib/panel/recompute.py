@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.engine.engine import ClickAnswer, ClickRequest
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import VolumeIdentity, volume_identity
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.editing.requests import ClickController
 from CTSAM3DModuleLib.editing.target import EditTarget

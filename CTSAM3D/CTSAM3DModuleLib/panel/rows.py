@@ -11,7 +11,7 @@ import slicer
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml.labelmaps import lattice_of, layer_of, voxels_of
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 
 MM3_PER_CM3 = 1000.0
 

@@ -18,7 +18,7 @@ from CTSAM3DLib.mrml import (
     is_defined,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 
 def clicks_on_volume(

@@ -29,7 +29,7 @@ from CTSAM3DLib.mrml import (
 from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import stored_mask
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume, segment_named
 

@@ -16,7 +16,7 @@ from CTSAM3DLib.errors import DeviceError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 
 SHAPE = (40, 44, 48)

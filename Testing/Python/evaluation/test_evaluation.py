@@ -35,7 +35,7 @@ from CTSAM3DLib.evaluation.seeds import BACKGROUND, FOREGROUND, seeded_box
 from CTSAM3DLib.evaluation.summary import Result, mean_row, steadiness_of
 from CTSAM3DLib.geometry.metrics import dice, nsd
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 
 SPACING = (2.0, 2.0, 3.0)
 NEEDS = {

@@ -22,7 +22,7 @@ from scipy import ndimage
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.growing import GrowingRules, grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.mask import grid_voxel

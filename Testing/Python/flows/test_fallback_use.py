@@ -21,7 +21,7 @@ from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.lite import LiteConfig
-from CTSAM3DLib.prompts.click import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.segmentation import segment
 from CTSAM3DLib.session.session import InteractiveSession
 

@@ -17,7 +17,7 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, Segmenta
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.segmentation import read_segmentation
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.growing_rules import GrowMode
 
 

@@ -23,7 +23,7 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError, VolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 
 HERE = Click((0.0, 0.0, 0.0))

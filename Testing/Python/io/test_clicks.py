@@ -10,7 +10,7 @@ import pytest
 
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.clicks import history_from_points, read_clicks, write_clicks
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from CTSAM3DLib.io.segmentation import (
     read_segmentation,
     write_segmentation,
 )
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 nrrd = pytest.importorskip("nrrd")
 sitk = pytest.importorskip("SimpleITK")

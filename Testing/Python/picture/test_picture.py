@@ -20,7 +20,7 @@ from CTSAM3DLib.picture.picture import _Picture, write_picture
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid
 from CTSAM3DLib.picture.surface import render_surfaces, view_rotation
 from CTSAM3DLib.picture.view import LUNG_WINDOW_HU, body_box
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 
 sitk = pytest.importorskip("SimpleITK")
 matplotlib = pytest.importorskip("matplotlib")

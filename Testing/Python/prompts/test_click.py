@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
-from CTSAM3DLib.prompts.click import Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts import Click, ClickHistory, volume_id_from_json
 
 COORDINATE = st.floats(allow_nan=False, allow_infinity=False)
 CLICKS = st.builds(Click, st.tuples(COORDINATE, COORDINATE, COORDINATE), st.booleans())

@@ -20,7 +20,7 @@ from phantoms import ORIENTATIONS, centred_geometry
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.coarse import CoarseLook, coarse_logits, look_from_afar, with_look
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state

@@ -10,7 +10,7 @@ from phantoms import centred_geometry, empty_volume
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.mask import grid_voxel, logits_on_volume, mask_after
 
 

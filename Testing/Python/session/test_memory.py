@@ -20,7 +20,7 @@ from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.segmentation import segment
 from CTSAM3DLib.session import free_memory as free_memory_module
 from CTSAM3DLib.session import memory as memory_estimate

@@ -10,7 +10,7 @@ from phantoms import centred_geometry, empty_volume
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.grid import model_grid
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.replay import replayed
 from CTSAM3DLib.session.state import SessionState

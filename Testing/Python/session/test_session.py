@@ -28,7 +28,7 @@ from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, GeometryErro
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 
 BALL_RADIUS_MM = 12.0  # BallPredictor: 6 voxels of 2 mm

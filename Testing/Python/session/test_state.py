@@ -10,7 +10,7 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts.click import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.state import SessionState
 
 GEOMETRY = centred_geometry((60, 70, 50), (0.7, 1.1, 2.5), OBLIQUE)

@@ -9,7 +9,7 @@ from phantoms import centred_geometry, empty_volume
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.grid import model_grid
-from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import next_state
