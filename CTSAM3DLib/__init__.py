@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from CTSAM3DLib.version import __version__
 
 if TYPE_CHECKING:
-    from CTSAM3DLib.api import open_session
+    from CTSAM3DLib.api import SegmentationResult, open_session, segment
     from CTSAM3DLib.errors import (
         BundleError,
         CheckpointError,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from CTSAM3DLib.io.hounsfield import hu_warning
     from CTSAM3DLib.io.image import read_volume
     from CTSAM3DLib.prompts import Click, ClickHistory
-    from CTSAM3DLib.segmentation import SegmentationResult, segment
     from CTSAM3DLib.session.session import InteractiveSession
 
 _HOME = {
@@ -55,8 +54,8 @@ _HOME = {
     "hu_warning": "io",
     "Click": "prompts",
     "ClickHistory": "prompts",
-    "SegmentationResult": "segmentation",
-    "segment": "segmentation",
+    "SegmentationResult": "api",
+    "segment": "api",
     "InteractiveSession": "session",
     "open_session": "api",
     "MaskUpdate": "geometry",

@@ -1,16 +1,31 @@
-"""Opening a session: the one place where sessions and the PyTorch network meet."""
+"""Opening a session, and segmenting from stored clicks: where sessions meet the network."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
-from CTSAM3DLib.errors import BundleError
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
+from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.io.clicks import history_from_points
+from CTSAM3DLib.io.segment import RegionMask, Segment
+from CTSAM3DLib.io.segmentation import write_segmentation
+from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_warning
 from CTSAM3DLib.session.session import InteractiveSession
+
+Progress = Callable[[str, int, int], None]
+"""Called after each structure with its name, how many are done, and how many there are."""
 
 
 def open_session(
@@ -72,7 +87,7 @@ def open_session(
         from CTSAM3DLib.bundles.predictor import load_predictor
 
         model = load_predictor(model, device)
-    if not _is_predictor(model):
+    if not isinstance(model, Predictor):
         message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
         raise BundleError(message)
     warning = memory_warning(volume, model, spacing_mm, bool(mode))
@@ -81,6 +96,189 @@ def open_session(
     return InteractiveSession.for_volume(volume, model, spacing_mm, grow=mode)
 
 
-def _is_predictor(model: object) -> bool:
-    """Tell whether an object has all that `Predictor` asks for."""
-    return isinstance(model, Predictor)
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """The structures that were segmented in one volume.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        In the order of the clicks: name, mask, colour, terminology, clicks.
+    geometry : Geometry
+        Of the volume.
+    volume_name : str
+        Name of the volume, stored with the clicks.
+    seconds : mapping of str to float
+        Time for each structure, by its name.
+    load_seconds : float
+        Time to load the model.
+    settings : ModelSettings
+        Of the model.
+    device : str
+        Where the model ran.
+    grid_spacing_mm : float
+        Voxel size at which the model looked at the volume.
+    grow : GrowMode
+        Whether and how structures were followed beyond the patches of their clicks.
+    notices : tuple of str
+        What happened to the model on the way, such as that it changed its device.
+    """
+
+    segments: tuple[Segment, ...]
+    geometry: Geometry
+    volume_name: str
+    seconds: Mapping[str, float]
+    load_seconds: float
+    settings: ModelSettings
+    device: str
+    grid_spacing_mm: float
+    grow: GrowMode = GrowMode.OFF
+    notices: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Segment:
+        """Return the segment of a structure; KeyError when there is none."""
+        for segment in self.segments:
+            if segment.name == name:
+                return segment
+        raise KeyError(name)
+
+    @property
+    def volumes_cm3(self) -> dict[str, float]:
+        """Volume of each structure: voxels inside times the size of a voxel, in cm3."""
+        voxel_mm3 = float(np.prod(self.geometry.spacing_mm))
+        return {one.name: one.mask.voxel_count * voxel_mm3 / 1000 for one in self.segments}
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """Return the mask of a structure on the whole volume, (K, J, I) bool.
+
+        Raises
+        ------
+        KeyError
+            There is no such structure.
+        """
+        return self[name].mask.full(self.geometry.shape_kji)
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.seg.nrrd`` file that 3D Slicer opens.
+
+        Raises
+        ------
+        SegmentationFileError
+            The name does not end with ``.seg.nrrd``.
+        OSError
+            The file cannot be written.
+        """
+        write_segmentation(path, self.segments, self.geometry, self.volume_name or None)
+
+
+def segment(
+    volume: Volume,
+    clicks: Mapping[str, ClickHistory | Mapping[str, Any]],
+    model: str | Path | Predictor | None = None,
+    device: str = "auto",
+    spacing_mm: float | None = None,
+    progress: Progress | None = None,
+    grow: bool | str = False,
+) -> SegmentationResult:
+    """Segment every clicked structure of a CT.
+
+    The result is that of an interactive session to which the same clicks are added in the same
+    order. All structures share the model and the embeddings of the image.
+
+    Parameters
+    ----------
+    volume : Volume
+        The CT, for example from `read_volume`.
+    clicks : mapping
+        Structure name to a `ClickHistory`, or to ``{"positive": [[r, a, s], ...], "negative":
+        [...]}`` in mm, RAS.
+    model : str, Path or Predictor, optional
+        See `open_session`.
+    device : str
+        See `open_session`.
+    spacing_mm : float, optional
+        See `open_session`.
+    progress : callable, optional
+        Called after each structure with its name, the number done and their number.
+    grow : bool or str
+        See `open_session`.
+
+    Returns
+    -------
+    SegmentationResult
+        Masks on the volume's own voxels; structures may overlap.
+
+    Raises
+    ------
+    ClicksFileError
+        No structure, a structure without a positive click, or malformed positions.
+    ClickOutsideVolumeError
+        A click outside the volume; the text names structure and click.
+    BundleError, CTSAM3DError, DeviceError, GeometryError
+        See `open_session`.
+
+    Examples
+    --------
+    >>> from CTSAM3DLib.geometry.grid import Geometry
+    >>> volume = Volume(np.zeros((8, 8, 8), np.int16), Geometry(np.eye(4), (8, 8, 8)))
+    >>> segment(volume, {"liver": {"negative": [[1, 2, 3]]}})
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
+    """
+    histories = {name: _history(name, given) for name, given in clicks.items()}
+    if not histories:
+        raise ClicksFileError("expected clicks for at least one structure, got none")
+    _check_inside(volume, histories)
+    start = perf_counter()
+    session = open_session(volume, model, device, spacing_mm, grow)
+    load_seconds = perf_counter() - start
+    segments = []
+    seconds = {}
+    for name, history in histories.items():
+        start = perf_counter()
+        segments.append(Segment(name, _mask(session, history), history))
+        seconds[name] = perf_counter() - start
+        if progress is not None:
+            progress(name, len(segments), len(histories))
+    return SegmentationResult(
+        segments=tuple(segments),
+        geometry=volume.geometry,
+        volume_name=volume.name,
+        seconds=seconds,
+        load_seconds=load_seconds,
+        settings=session.predictor.settings,
+        device=session.predictor.device,
+        grid_spacing_mm=session.grid.spacing_mm[0],
+        grow=session.grow,
+        notices=notices_of(session.predictor),
+    )
+
+
+def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory:
+    """Return the clicks of one structure, at least one of them positive."""
+    what = f"structure {name!r}"
+    history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
+    if not history.positives():
+        raise ClicksFileError(f"{what}: expected a positive click, got none")
+    return history
+
+
+def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
+    """Raise for a click outside the volume before any time is spent."""
+    for name, history in histories.items():
+        for number, click in enumerate(history, start=1):
+            try:
+                volume.geometry.voxel_from_ras(click.position_ras)
+            except ClickOutsideVolumeError as error:
+                text = f"structure {name!r}, click {number}: {error}"
+                raise ClickOutsideVolumeError(text) from error
+
+
+def _mask(shared: InteractiveSession, history: ClickHistory) -> RegionMask:
+    """Return the mask of one structure; the sessions share their image embeddings."""
+    session = shared.for_another_structure()
+    for click in history:
+        session.add_click(click.position_ras, click.positive)
+    update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume
+    return RegionMask(update.mask_kji, update.bbox)

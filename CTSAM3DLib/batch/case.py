@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from CTSAM3DLib.api import Progress, SegmentationResult, segment
 from CTSAM3DLib.batch.report import report_of, write_report
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import read_clicks
@@ -18,7 +19,6 @@ from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DLib.picture.picture import write_picture
-from CTSAM3DLib.segmentation import Progress, SegmentationResult, segment
 from CTSAM3DLib.session.memory import memory_warning
 
 _COMMON_NAMES = {"ct", "ct_image", "data", "image", "img", "input", "scan", "vol", "volume"}

@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.models.manifest import ModelEntry
-from CTSAM3DLib.segmentation import SegmentationResult
 from CTSAM3DLib.version import __version__
 
 _PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "matplotlib")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
 from CTSAM3DLib.cli.segment import add_model_options, check_before, table, warn
 from CTSAM3DLib.geometry.metrics import dice
@@ -16,7 +17,6 @@ from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
-from CTSAM3DLib.segmentation import SegmentationResult
 
 CLICKS = "SampleData/torso_phantom_clicks.json"
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
-from CTSAM3DLib.segmentation import SegmentationResult
 from CTSAM3DLib.session.growing_rules import GrowMode
 
 CLICKS_HELP = (

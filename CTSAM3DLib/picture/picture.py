@@ -18,17 +18,20 @@ from CTSAM3DLib.picture.parts import (
     EDGE,
     TEXT,
     bare,
+    body_box,
     directions,
     draw_clicks,
     legend,
     legend_rows,
     picture_colours,
     scale_bar,
+    shown_box,
+    tile_grid,
+    tile_window_hu,
     zoom,
 )
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid, Plane
 from CTSAM3DLib.picture.surface import render_surfaces
-from CTSAM3DLib.picture.view import body_box, shown_box, tile_grid, tile_window_hu
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

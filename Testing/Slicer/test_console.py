@@ -58,8 +58,8 @@ class ResultTest(ConsoleCase):
         self.assertEqual(less.GetName(), "CT segmentation_1")
 
     def test_same_call_gives_what_an_interactive_session_gives(self):
+        from CTSAM3DLib.api import segment
         from CTSAM3DLib.mrml import volume_from_node
-        from CTSAM3DLib.segmentation import segment
 
         volume = ball_volume()
         clicks = {"liver": {"clicks": [[*INSIDE, 1], [*OTHER, 0], [50, 50, 70, 1]]}}

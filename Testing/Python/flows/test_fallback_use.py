@@ -11,6 +11,7 @@ import torch
 from failing_gpu import CLICKS, GONE, HALF, NO_MEMORY, OOM, PROCESSOR, on_card, volume
 from fake_predictor import BallPredictor
 
+from CTSAM3DLib.api import segment
 from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
 from CTSAM3DLib.bundles import predictor as torch_predictor
 from CTSAM3DLib.bundles.export import write_bundle
@@ -22,7 +23,6 @@ from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.segmentation import segment
 from CTSAM3DLib.session.session import InteractiveSession
 
 

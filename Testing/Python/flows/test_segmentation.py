@@ -165,7 +165,7 @@ def test_the_public_names_need_neither_torch_nor_slicer_nor_simpleitk() -> None:
 
 def test_segment_is_the_function_whatever_was_imported_before() -> None:
     code = (
-        "import CTSAM3DLib.segmentation, CTSAM3DLib.io.segment, CTSAM3DLib.session.session;"
+        "import CTSAM3DLib.api, CTSAM3DLib.io.segment, CTSAM3DLib.session.session;"
         "print(callable(CTSAM3DLib.segment), callable(CTSAM3DLib.open_session))"
     )
     assert in_new_python(code) == "True True"

@@ -15,11 +15,10 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.segment import RegionMask, Segment
-from CTSAM3DLib.picture.parts import draw_clicks, picture_colours
+from CTSAM3DLib.picture.parts import LUNG_WINDOW_HU, body_box, draw_clicks, picture_colours
 from CTSAM3DLib.picture.picture import _Picture, write_picture
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid
 from CTSAM3DLib.picture.surface import render_surfaces, view_rotation
-from CTSAM3DLib.picture.view import LUNG_WINDOW_HU, body_box
 from CTSAM3DLib.prompts import Click, ClickHistory
 
 sitk = pytest.importorskip("SimpleITK")

@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from fake_predictor import BallPredictor, ComponentPredictor
 
-from CTSAM3DLib.api import open_session
+from CTSAM3DLib.api import open_session, segment
 from CTSAM3DLib.engine.engine import ClickRequest, SegmentationEngine
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.segmentation import segment
 from CTSAM3DLib.session import free_memory as free_memory_module
 from CTSAM3DLib.session import memory as memory_estimate
 from CTSAM3DLib.session.free_memory import FreeMemory, free_memory
