@@ -160,6 +160,15 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cases(shared_data: Path) -> Path:
+    """The folder with inputs that once failed, beside the one with real CTs."""
+    folder = shared_data.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no inputs that once failed: there is no folder {folder}")
+    return folder
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A random generator with the same numbers in every run."""

@@ -14,8 +14,8 @@ from CTSAM3DLib.session.growing_rules import GrowMode
 
 CLICKS_HELP = (
     'JSON {"coordinate_system": "RAS", "structures": {"liver": {"positive": [[r, a, s], ...], '
-    '"negative": [...]}}}, or point lists of Slicer (.mrk.json) whose labels or names are the '
-    'structures; "negative" at the end of a name marks points outside'
+    '"negative": [...]}}}, or point lists of Slicer (.mrk.json, .fcsv) whose labels or names are '
+    'the structures; "negative" at the end of a name marks points outside'
 )
 
 

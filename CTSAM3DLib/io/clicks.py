@@ -1,4 +1,4 @@
-"""Clicks files: our JSON and Slicer's point lists (.mrk.json)."""
+"""Clicks files: our JSON and Slicer's point lists (.mrk.json, .fcsv)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.geometry.grid import ras_from_lps
+from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.io.text import decoded
 from CTSAM3DLib.prompts import Click, ClickHistory
 
 _SYSTEMS = ("RAS", "LPS")
@@ -23,8 +25,8 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
     Parameters
     ----------
     paths : path or sequence of paths
-        Each file is either our JSON or a Slicer point list, told apart by its content. The clicks
-        of several files are joined in the order given.
+        Each file is our JSON or a Slicer point list, told apart by its content. The clicks of
+        several files are joined in the order given.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
 
     ``coordinate_system`` is RAS or LPS. ``clicks`` keeps the exact order (1 positive, 0 negative)
     and excludes the two other keys, which are read positives first.
-    For point lists see `markups.clicks_from_markups`.
+    For point lists see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not several:
@@ -130,18 +132,13 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
 def _read_file(path: Path) -> dict[str, ClickHistory]:
     """Return the clicks of one file, not yet checked for positive ones."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClicksFileError(f"{path}: expected a readable JSON file, got {error}") from error
+        text = decoded(path.read_bytes())
+    except OSError as error:
+        raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
+    except UnicodeDecodeError as error:
+        raise ClicksFileError(f"{path}: expected text in UTF-8, got {error}") from error
     try:
-        content = json.loads(text, object_pairs_hook=_without_duplicates)
-    except ClicksFileError as error:
-        raise ClicksFileError(f"{path}: {error}") from error
-    except ValueError as error:
-        raise ClicksFileError(f"{path}: expected JSON, got {error}") from error
-    except RecursionError as error:
-        raise ClicksFileError(f"{path}: expected JSON, got too deep a nesting") from error
-    try:
+        content = _content(text)
         if isinstance(content, dict) and "markups" in content:
             found = clicks_from_markups(content, path.name)
         else:
@@ -151,6 +148,20 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
     if not found:
         raise ClicksFileError(f"{path}: expected clicks, got none")
     return found
+
+
+def _content(text: str) -> Any:
+    """Return the parsed JSON, or an .fcsv file in the form of .mrk.json."""
+    if text.startswith("#"):
+        return markups_from_fcsv(text)
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except ClicksFileError:
+        raise
+    except ValueError as error:
+        raise ClicksFileError(f"expected JSON or a point list of Slicer, got {error}") from error
+    except RecursionError as error:
+        raise ClicksFileError("expected JSON, got too deep a nesting") from error
 
 
 def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:

@@ -1,4 +1,4 @@
-"""Clicks in the content of a Slicer Markups file (.mrk.json)."""
+"""Clicks in the content of a Slicer Markups file (.mrk.json, or .fcsv in the same form)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     if not isinstance(lists, list):
         raise ClicksFileError(f'expected a list under "markups", got {type(lists).__name__}')
     found: dict[str, list[Click]] = {}
-    stem = re.sub(r"(\.mrk)?\.json$", "", file_name, flags=re.IGNORECASE)
+    stem = re.sub(r"(\.mrk)?\.(json|fcsv)$", "", file_name, flags=re.IGNORECASE)
     for number, markups in enumerate(lists, start=1):
         what = f"point list {number}"
         for place, point in enumerate(_points_of(markups, what), start=1):

@@ -54,7 +54,7 @@ class RefusalTest(ConsoleCase):
                 {"liver": {"positive": [INSIDE]}, "Liver": {"positive": [INSIDE]}},
                 "expected every structure once, got 'liver' and 'Liver'",
             ),
-            ("no such file.json", "expected a readable JSON file"),
+            ("no such file.json", "expected a readable clicks file"),
         ):
             with self.subTest(pattern):
                 self.refused(ClicksFileError, pattern, clicks)

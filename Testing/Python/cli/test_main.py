@@ -99,7 +99,7 @@ def test_a_structure_that_came_out_empty_is_named_so(
     [
         ("none.nrrd", "clicks.json", "x.seg.nrrd", "found nothing at .*none.nrrd"),
         ("clicks.json", "clicks.json", "x.seg.nrrd", "cannot use .*clicks.json"),
-        ("ct.nrrd", "none.json", "x.seg.nrrd", r"none\.json: expected a readable JSON file"),
+        ("ct.nrrd", "none.json", "x.seg.nrrd", r"none\.json: expected a readable clicks file"),
         ("ct.nrrd", "ct.nrrd", "x.seg.nrrd", r"ct\.nrrd: expected"),
         ("ct.nrrd", "clicks.json", "x.nrrd", r"expected a file name ending with \.seg\.nrrd"),
         ("ct.nrrd", "clicks.json", "ct.nrrd/x.seg.nrrd", r"ct\.nrrd"),

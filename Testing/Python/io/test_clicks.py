@@ -68,7 +68,7 @@ POSITIVE = {"positive": [[1, 2, 3]]}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("not json", "expected JSON, got Expecting value"),
+        ("not json", "expected JSON or a point list of Slicer, got Expecting value"),
         ("", "expected JSON"),
         ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
         ("{}", r"got \[\]"),
@@ -119,10 +119,10 @@ def test_bad_files_are_refused_with_file_structure_and_click(
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClicksFileError, match=r"none\.json: expected a readable JSON file"):
+    with pytest.raises(ClicksFileError, match=r"none\.json: expected a readable clicks file"):
         read_clicks(tmp_path / "none.json")
-    (tmp_path / "x.json").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(ClicksFileError, match=r"x\.json: expected a readable JSON file"):
+    (tmp_path / "x.json").write_bytes(b"\xfc\x81")
+    with pytest.raises(ClicksFileError, match=r"x\.json: expected text in UTF-8"):
         read_clicks(tmp_path / "x.json")
     with pytest.raises(ClicksFileError, match="at least one clicks file"):
         read_clicks([])

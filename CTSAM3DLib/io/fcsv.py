@@ -1,0 +1,86 @@
+"""Point lists of Slicer's older file format (.fcsv)."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from CTSAM3DLib.errors import ClicksFileError
+
+_VERSION = "markups fiducial file version"
+_COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label", "desc")
+_MORE_COLUMNS = ("associatedNodeID", "positionStatus")  # the last one has no name in the file
+_DEFINED = "2"
+
+
+def markups_from_fcsv(text: str) -> dict[str, Any]:
+    r"""Return the content of an ``.fcsv`` file in the form of a ``.mrk.json`` file.
+
+    Slicer 4 and 5 write a version and LPS or RAS (as a word or as 1 or 0); without a coordinate
+    system they read LPS. Files of Slicer 3 have no version and are in RAS.
+
+    Parameters
+    ----------
+    text : str
+        The whole file.
+
+    Returns
+    -------
+    dict
+        What `markups.clicks_from_markups` reads: one point list, in mm.
+
+    Raises
+    ------
+    ClicksFileError
+        No header, or a position that is not three numbers; the text names the line.
+
+    Examples
+    --------
+    >>> found = markups_from_fcsv(
+    ...     "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n"
+    ...     "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
+    ...     "1,-1,-2,3,0,0,0,1,1,1,0,liver-1,,\n")
+    >>> found["markups"][0]["controlPoints"]
+    [{'position': [-1.0, -2.0, 3.0], 'label': 'liver-1', 'description': ''}]
+    """
+    lines = text.splitlines()
+    header = _header(lines)
+    if _VERSION in header:
+        columns, system = [*_COLUMNS, *_MORE_COLUMNS], header.get("coordinatesystem", "LPS")
+    elif "columns" in header:
+        columns, system = [name.strip() for name in header["columns"].split(",")], "RAS"
+    else:
+        raise ClicksFileError(
+            'expected "# Markups fiducial file version = ..." at the top of a point list (.fcsv), '
+            "got none. Save the point list again with Slicer"
+        )
+    points = [
+        _point(values, columns, f"line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not line.startswith("#")
+        for values in csv.reader([line])
+    ]
+    defined = [point for point in points if point is not None]
+    return {"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": defined}]}
+
+
+def _header(lines: list[str]) -> dict[str, str]:
+    """Return the ``# name = value`` lines, names in lower case."""
+    pairs = (line[1:].partition("=") for line in lines if line.startswith("#"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _point(values: list[str], columns: list[str], what: str) -> dict[str, Any] | None:
+    """Return one control point; None when it was not placed."""
+    row = dict(zip(columns, values, strict=False))
+    if row.get("positionStatus", _DEFINED) != _DEFINED:
+        return None
+    try:
+        position = [float(row[axis]) for axis in ("x", "y", "z")]
+    except (KeyError, ValueError):
+        raise ClicksFileError(f"{what}: expected a position of 3 numbers, got {values}") from None
+    return {
+        "position": position,
+        "label": row.get("label", ""),
+        "description": row.get("desc", ""),
+    }
