@@ -96,6 +96,25 @@ class Structure:
         return "small (< 5 cm3)" if self.volume_cm3 < 5.0 else "medium"
 
 
+_SHAPES = {
+    "bone": r"vertebra|rib_|sternum|hip_|sacrum|femur|humerus|scapula|clavicula|skull|mandible",
+    "bowel": r"colon|small_bowel|duodenum",
+    "tubular": r"aorta|vena|vein|arter|trunk|carotid|oesophagus|esophagus|trachea|ureter|spinal_c",
+}
+
+
+def shape_class(anatomy: str) -> str:
+    """Return ``bone``, ``bowel``, ``tubular`` or ``compact``, by the name of an anatomy.
+
+    Examples
+    --------
+    >>> [shape_class(name) for name in ("hip_left", "colon", "portal_vein", "liver")]
+    ['bone', 'bowel', 'tubular', 'compact']
+    """
+    found = (shape for shape, names in _SHAPES.items() if re.search(names, anatomy))
+    return next(found, "compact")
+
+
 def find_cases(
     data: Path, split: str, pattern: str | None = None, limit: int | None = None
 ) -> list[Case]:

@@ -1,7 +1,8 @@
 """A simulated user: where the next click goes, given the truth and the present mask.
 
-Two users that differ on purpose, because accuracy drops when test clicks are placed unlike those of
-training: one corrects the largest mistake at its centre, the other clicks anywhere in the error.
+Three users that differ on purpose, because accuracy drops when test clicks are placed unlike those
+of training. One corrects the largest mistake at its centre, one clicks anywhere in the error, and
+one is in a hurry: near the border of the largest mistake, sometimes just outside it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Strategy = Literal["largest_error", "uniform_error"]
+Strategy = Literal["largest_error", "uniform_error", "hurried"]
 """Names of the simulated users."""
 
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 
 _CORE_SHARE = 0.75  # voxels at least this deep, relative to the deepest, count as "the centre"
+_RIM_SHARE = 0.35  # voxels at most this deep, relative to the deepest, are near the border
+_SLIP = 0.15  # share of hurried clicks that land on a voxel just outside
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)  # parts that touch at a corner are one mistake
 
 
@@ -47,18 +50,20 @@ def next_click(
         Voxel spacing along i, j, k (the reverse of the array axes).
     rng : numpy.random.Generator
         The only source of chance: the same state gives the same click.
-    strategy : {'largest_error', 'uniform_error'}
+    strategy : {'largest_error', 'uniform_error', 'hurried'}
         'largest_error': in the connected component of the missed or of the wrongly added voxels
         that has most voxels, one of the voxels at least 0.75 times as deep as the deepest.
         'uniform_error': missed or wrongly added voxels, chosen in proportion to their number, then
-        one voxel with a probability proportional to its depth.
+        one voxel with a probability proportional to its depth. 'hurried': in the component that
+        'largest_error' takes, a voxel at most 0.35 times as deep as the deepest; 15 % of the clicks
+        land on a voxel that touches the component from outside, and keep their sign.
         Depth is the distance in mm to the border of the region; the edge of the array is a border.
 
     Returns
     -------
     (i, j, k), positive
-        A voxel of `truth_kji` as IJK, and True when it lies inside the structure. None when the
-        mask is right everywhere.
+        A voxel of `truth_kji` as IJK, and True when the user means the structure: the voxel then
+        lies inside it, unless a hurried click slipped. None when the mask is right everywhere.
 
     Raises
     ------
@@ -83,17 +88,19 @@ def next_click(
     boxes = ndimage.find_objects((truth | prediction).astype(np.uint8))
     if not boxes:
         return None
-    truth, prediction = truth[boxes[0]], prediction[boxes[0]]
+    box = tuple(slice(max(axis.start - 1, 0), axis.stop + 1) for axis in boxes[0])
+    truth, prediction = truth[box], prediction[box]
     missed, added = truth & ~prediction, prediction & ~truth
     if not (missed.any() or added.any()):
         return None
-    if strategy == "largest_error":
-        region, positive = _largest_component(missed, added)
-        place = _near_the_deepest(region, spacing_kji, rng)
-    else:
+    if strategy == "uniform_error":
         positive = _chance_by_size(missed, added, rng)
         place = _anywhere_by_depth(missed if positive else added, spacing_kji, rng)
-    k, j, i = (int(p) + axis.start for p, axis in zip(place, boxes[0], strict=True))
+    else:
+        region, positive = _largest_component(missed, added)
+        near = _near_the_deepest if strategy == "largest_error" else _near_the_border
+        place = near(region, spacing_kji, rng)
+    k, j, i = (int(p) + axis.start for p, axis in zip(place, box, strict=True))
     return (i, j, k), positive
 
 
@@ -148,6 +155,18 @@ def _near_the_deepest(
     places, depth = _depth_mm(region, spacing_kji)
     core = places[depth >= _CORE_SHARE * depth.max()]
     return np.asarray(core[rng.integers(len(core))])
+
+
+def _near_the_border(
+    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Choose a voxel of the rim, or, for a click that slips, one that touches it from outside."""
+    outside = np.argwhere(ndimage.binary_dilation(region) & ~region)
+    if len(outside) and rng.random() < _SLIP:
+        return np.asarray(outside[rng.integers(len(outside))])
+    places, depth = _depth_mm(region, spacing_kji)
+    rim = places[depth <= max(_RIM_SHARE * depth.max(), depth.min())]
+    return np.asarray(rim[rng.integers(len(rim))])
 
 
 def _anywhere_by_depth(

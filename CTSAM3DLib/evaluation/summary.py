@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from CTSAM3DLib.evaluation.cases import shape_class
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -167,16 +169,19 @@ def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
     Returns
     -------
     dict of dict of list
-        Kind of group ("case family", "size class", "anatomy") to name of the group to results.
+        Kind of group ("case family", "size class", "shape class", "anatomy") to name of the group
+        to results.
     """
     groups: dict[str, dict[str, list[Result]]] = {
         "case family": defaultdict(list),
         "size class": defaultdict(list),
+        "shape class": defaultdict(list),
         "anatomy": defaultdict(list),
     }
     for result in results:
         groups["case family"][result.family].append(result)
         groups["size class"][f"{result.family}: {result.size_class}"].append(result)
+        groups["shape class"][f"{result.family}: {shape_class(result.anatomy)}"].append(result)
         groups["anatomy"][f"{result.family}: {result.anatomy}"].append(result)
     return {kind: dict(sorted(named.items())) for kind, named in groups.items()}
 

@@ -10,6 +10,7 @@ from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.evaluation.simulated_user import STRATEGIES, next_click
 
 ISOTROPIC = (1.0, 1.0, 1.0)
+CAREFUL = [strategy for strategy in STRATEGIES if strategy != "hurried"]
 
 
 def fresh(seed=0):
@@ -29,7 +30,7 @@ def two_boxes():
     return truth
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CAREFUL)
 @pytest.mark.parametrize("seed", range(5))
 def test_first_click_is_positive_and_inside(two_boxes, strategy, seed):
     for before in (None, np.zeros_like(two_boxes)):
@@ -104,6 +105,22 @@ def test_uniform_error_prefers_deep_voxels_but_reaches_the_rim(two_boxes):
     assert min(found) == 1.0
 
 
+def test_a_hurried_click_is_near_the_border_and_sometimes_just_outside(two_boxes):
+    rng = fresh(3)
+    depth = ndimage.distance_transform_edt(two_boxes)
+    beyond = ndimage.distance_transform_edt(~two_boxes)
+    clicks = [next_click(two_boxes, None, ISOTROPIC, rng, "hurried") for _ in range(400)]
+    assert all(positive for _, positive in clicks)
+    slipped = [not value_at(two_boxes, ijk) for ijk, _ in clicks]
+    assert 0.08 < np.mean(slipped) < 0.22
+    assert all(
+        beyond[ijk[::-1]] == 1.0 for (ijk, _), slip in zip(clicks, slipped, strict=True) if slip
+    )
+    rim = [depth[ijk[::-1]] for (ijk, _), slip in zip(clicks, slipped, strict=True) if not slip]
+    assert max(rim) <= 0.35 * depth.max()
+    assert {ijk[0] for ijk, _ in clicks} <= set(range(19, 34))  # the larger box, and its skin
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_same_seed_same_click_and_other_seeds_differ(two_boxes, strategy):
     one = [next_click(two_boxes, None, ISOTROPIC, fresh(s), strategy) for s in range(8)]
@@ -120,7 +137,7 @@ def test_no_error_no_click(two_boxes, strategy):
     assert next_click(empty, None, ISOTROPIC, fresh(), strategy) is None
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CAREFUL)
 def test_single_wrong_voxel_in_the_corner_is_found(strategy):
     truth = np.zeros((3, 4, 5), bool)
     truth[0, 0, 4] = True
@@ -136,5 +153,5 @@ def test_wrong_input_is_named(two_boxes):
         next_click(two_boxes, two_boxes[1:], ISOTROPIC, fresh())
     with pytest.raises(GeometryError, match="3 finite spacings"):
         next_click(two_boxes, None, (1.0, -1.0, 1.0), fresh())
-    with pytest.raises(ValueError, match="strategy of largest_error, uniform_error, got 'x'"):
+    with pytest.raises(ValueError, match="strategy of largest_error, uniform_error, hurried"):
         next_click(two_boxes, None, ISOTROPIC, fresh(), "x")
