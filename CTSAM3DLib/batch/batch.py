@@ -17,8 +17,8 @@ from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.version import __version__
 
-ModelSource = Callable[[str], LoadedModel]
-"""Gives the loaded model for a device; the batch asks once for each device."""
+ModelSource = Callable[[], LoadedModel]
+"""Loads the model; the batch calls it once, when the first case needs it."""
 
 REPORT_NAME = "batch_report.json"
 TABLE_NAME = "batch_report.csv"
@@ -36,8 +36,8 @@ class BatchRun:
     ----------
     output_dir : Path
         Folder of ``batch_report.json`` and ``batch_report.csv``, rewritten after each case.
-    models : callable
-        Device to loaded model.
+    model : callable
+        Loads the model.
     settings : mapping
         What else decides the result, such as model and spacing; a change makes cases run again.
     spacing_mm : float, optional
@@ -53,7 +53,7 @@ class BatchRun:
     def __init__(
         self,
         output_dir: Path,
-        models: ModelSource,
+        model: ModelSource,
         settings: Mapping[str, Any],
         spacing_mm: float | None = None,
         overwrite: bool = False,
@@ -61,8 +61,8 @@ class BatchRun:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._folder = output_dir
-        self._models = models
-        self._loaded: dict[str, LoadedModel] = {}
+        self._load_model = model
+        self._loaded: LoadedModel | None = None
         chosen = {"spacing_mm": spacing_mm, "grow": GrowMode.of(grow)}
         self._settings = {**settings, **chosen, "version": __version__}
         self._spacing_mm = spacing_mm
@@ -91,26 +91,31 @@ class BatchRun:
 
         Raises
         ------
+        BundleError, DeviceError
+            The model cannot be loaded.
         OSError
             The reports of the batch cannot be written.
         """
-        entry: dict[str, Any] = {"case": item.name, "ct": str(item.case.ct)}
-        try:
-            mark = self._mark(item.case)
-            earlier = self._earlier.get(item.name)
-            if earlier and mark == earlier.get("fingerprint", "") and _is_intact(earlier, item):
-                entry = {**earlier, "status": "skipped"}
-            else:
-                model = self._model(item.device)
-                report = self._report(item, model)
-                sizes = _sizes_bytes(item)
-                entry |= {"status": "done", "fingerprint": mark, "bytes": sizes, "report": report}
-        except Exception as error:  # whatever happens to one case must not stop the others
-            text = str(error).strip() or "no further details"
-            entry |= {"status": "failed", "error": f"{type(error).__name__}: {text}"}
+        mark = self._mark(item.case)
+        earlier = self._earlier.get(item.name)
+        if earlier and mark == earlier.get("fingerprint", "") and _is_intact(earlier, item):
+            entry = {**earlier, "status": "skipped"}
+        else:
+            entry = self._run(item, mark, self._model())
         self.entries[item.name] = entry
         self._write_reports()
         return entry
+
+    def _run(self, item: BatchCase, mark: str | None, model: LoadedModel) -> dict[str, Any]:
+        """Run one case and return its entry; whatever happens to it must not stop the others."""
+        entry: dict[str, Any] = {"case": item.name, "ct": str(item.case.ct)}
+        try:
+            report = self._report(item, model)
+            sizes = _sizes_bytes(item)
+        except Exception as error:
+            text = str(error).strip() or "no further details"
+            return {**entry, "status": "failed", "error": f"{type(error).__name__}: {text}"}
+        return {**entry, "status": "done", "fingerprint": mark, "bytes": sizes, "report": report}
 
     def _report(self, item: BatchCase, model: LoadedModel) -> dict[str, Any]:
         """Segment one CT, write its files and return its report."""
@@ -129,11 +134,11 @@ class BatchRun:
         except OSError:
             return None
 
-    def _model(self, device: str) -> LoadedModel:
-        """Return the model on a device, loaded once."""
-        if device not in self._loaded:
-            self._loaded[device] = self._models(device)
-        return self._loaded[device]
+    def _model(self) -> LoadedModel:
+        """Return the model, loaded once."""
+        if self._loaded is None:
+            self._loaded = self._load_model()
+        return self._loaded
 
     def _write_reports(self) -> None:
         """Write both reports; what earlier runs finished and this one has not reached stays."""

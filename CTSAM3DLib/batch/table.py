@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.segmentation import SUFFIX
+from CTSAM3DLib.io.text import decoded
 
+_LOG = logging.getLogger(__name__)
 _REQUIRED = ("ct", "clicks")
-_OPTIONAL = ("output", "device")
+_COLUMNS = (*_REQUIRED, "output")
 _DELIMITERS = ",;\t"
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .xls
+_REMEDY = 'Save the table as "CSV UTF-8"'
 
 
 @dataclass(frozen=True)
@@ -29,31 +34,35 @@ class BatchCase:
         Output within the output folder, without suffix; distinct within the batch.
     case : Case
         What to read and write.
-    device : str
-        Where to run the model; empty for the device of the batch.
     """
 
     name: str
     case: Case
-    device: str = ""
 
 
-def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) -> list[BatchCase]:
+def read_table(
+    path: str | Path,
+    output_dir: str | Path,
+    pictures: bool = True,
+    warn: Callable[[str], None] = _LOG.warning,
+) -> list[BatchCase]:
     """Read a table of cases.
 
     Parameters
     ----------
     path : str or Path
-        CSV in UTF-8 with the columns ``ct`` and ``clicks`` and, if wanted, ``output`` and
-        ``device``, with commas, semicolons or tabs between them. Several clicks files are
-        separated by ``;``, in quotation marks where that separates columns too. Relative paths of
-        CT and clicks count from the table's folder, those of outputs from the output folder.
-        Empty lines are passed over.
+        CSV with the columns ``ct``, ``clicks`` and optionally ``output``, separated by commas,
+        semicolons or tabs; other columns are ignored. UTF-8, or UTF-16 with a byte order mark;
+        anything else is read as Windows-1252. Several clicks files are separated by ``;``, in
+        quotation marks where that separates columns too. Relative paths of CT and clicks count
+        from the table's folder, those of outputs from the output folder. Empty lines are ignored.
     output_dir : str or Path
         Folder for what is written; no output may lie outside it. Without an output name, the name
         of the CT is taken, with its folder where several CTs have the same name.
     pictures : bool
         Whether to write a picture for each case.
+    warn : callable
+        Called with each warning; by default it goes to the log.
 
     Returns
     -------
@@ -63,8 +72,8 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     Raises
     ------
     ClicksFileError
-        The table cannot be read, lacks a column or a value, has an unknown column, an output lies
-        outside the folder, or two rows write the same file. The text names the line.
+        The table cannot be read, lacks a column or a value, an output lies outside the folder, or
+        two rows write the same file. The text names the line.
 
     Examples
     --------
@@ -74,7 +83,7 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
     CTSAM3DLib.errors.ClicksFileError: no-such-table.csv: expected a readable CSV table, got ...
     """
     table = Path(path)
-    rows = _rows(table)
+    rows = _rows(table, warn)
     cts = [_absolute(row["ct"], table.parent) for _, row in rows]
     unnamed = [ct for (_, row), ct in zip(rows, cts, strict=True) if not row.get("output")]
     names = iter(_names(unnamed))
@@ -95,46 +104,68 @@ def read_table(path: str | Path, output_dir: str | Path, pictures: bool = True) 
             report=output.with_name(f"{stem}.json"),
             title=name,
         )
-        found.append(BatchCase(name, case, row.get("device", "")))
+        found.append(BatchCase(name, case))
     _check_distinct(found, table)
     return found
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and values of each row that is not empty."""
+def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str, str]]]:
+    """Return line number and values, by column, of each row that is not empty."""
     try:
-        text = table.read_bytes().decode("utf-8-sig")
-        header = text.partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=header.count)
-        reader = csv.DictReader(
-            io.StringIO(text, newline=""), restkey="", skipinitialspace=True, delimiter=delimiter
-        )
-        columns = [str(name).strip().lower() for name in reader.fieldnames or ()]
-        _check_columns(columns, table)
-        reader.fieldnames = columns
-        rows = [(reader.line_num, row) for row in reader if any(row.values())]
+        text = _text(table, warn)
+        first = next((line for line in text.splitlines() if line.strip()), "")
+        delimiter = max(_DELIMITERS, key=first.count)
+        stream = io.StringIO(text, newline="")
+        reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
+        stripped = ((reader.line_num, [value.strip() for value in row]) for row in reader)
+        lines = [(number, row) for number, row in stripped if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ClicksFileError(f"{table}: expected a readable CSV table, got {error}") from error
-    if not rows:
-        raise ClicksFileError(f"{table}: expected at least one case below the header, got none")
-    for line, row in rows:
-        missing = [name for name in _REQUIRED if not (row.get(name) or "").strip()]
-        if missing or "" in row:
-            raise ClicksFileError(
-                f"{table}, line {line}: expected a value for each of {', '.join(columns)}, "
-                f"got {list(row.values())}"
-            )
-    return [(n, {k: (v or "").strip() for k, v in row.items()}) for n, row in rows]
-
-
-def _check_columns(columns: Sequence[str], table: Path) -> None:
-    """Raise for a missing, unknown or repeated column."""
-    known = set(_REQUIRED + _OPTIONAL)
-    if not set(_REQUIRED) <= set(columns) <= known or len(set(columns)) != len(columns):
         raise ClicksFileError(
-            f"{table}: expected the columns ct, clicks and optionally output, device; got "
+            f"{table}: expected a readable CSV table, got {error}. {_REMEDY}"
+        ) from error
+    columns = [name.lower() for name in lines[0][1]] if lines else []
+    _check_columns(columns, table, warn)
+    if len(lines) < 2:
+        raise ClicksFileError(f"{table}: expected at least one case below the header, got none")
+    return [(n, _row(columns, values, f"{table}, line {n}")) for n, values in lines[1:]]
+
+
+def _text(table: Path, warn: Callable[[str], None]) -> str:
+    """Return the text of a table; ClicksFileError when it is none."""
+    content = table.read_bytes()
+    if content.startswith(_WORKBOOKS):
+        raise ClicksFileError(f"{table}: expected a readable CSV table, got a workbook. {_REMEDY}")
+    try:
+        text = decoded(content)
+    except UnicodeDecodeError:
+        text = content.decode("cp1252")
+        warn(f"{table} is not in UTF-8 and was read as Windows-1252. {_REMEDY}")
+    if "\0" in text:
+        raise ClicksFileError(f"{table}: expected a readable CSV table, got zero bytes. {_REMEDY}")
+    return text
+
+
+def _row(columns: Sequence[str], values: Sequence[str], what: str) -> dict[str, str]:
+    """Return the values of one row by column; a value without a column is an error."""
+    row = dict(zip(columns, values, strict=False))
+    if not all(row.get(name) for name in _REQUIRED) or any(values[len(columns) :]):
+        named = ", ".join(name for name in columns if name)
+        raise ClicksFileError(f"{what}: expected a value for each of {named}, got {list(values)}")
+    return row
+
+
+def _check_columns(columns: Sequence[str], table: Path, warn: Callable[[str], None]) -> None:
+    """Raise for a missing or repeated column; warn about those that are ignored."""
+    known = [name for name in columns if name in _COLUMNS]
+    if not set(_REQUIRED) <= set(known) or len(set(known)) != len(known):
+        raise ClicksFileError(
+            f"{table}: expected the columns ct, clicks and optionally output; got "
             f"{', '.join(columns) or 'none'}"
         )
+    for name in dict.fromkeys(columns):
+        if name and name not in _COLUMNS:
+            hint = " Choose the device for the whole batch instead." if name == "device" else ""
+            warn(f"{table}: the column {name!r} is ignored.{hint}")
 
 
 def _absolute(value: str, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from CTSAM3DLib.batch.batch import REPORT_NAME, TABLE_NAME, BatchRun
-from CTSAM3DLib.batch.case import LoadedModel, load_model
+from CTSAM3DLib.batch.case import load_model
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.cli.segment import add_model_options
 from CTSAM3DLib.io.outputs import check_outputs
@@ -21,23 +21,23 @@ def main(argv: Sequence[str]) -> int:
         "python -m CTSAM3DLib batch",
         description="Segment the CTs of a table; a further run goes on where this one stopped.",
     )
-    parser.add_argument("table", type=Path, help="CSV with the columns ct,clicks[,output][,device]")
+    parser.add_argument("table", type=Path, help="CSV with the columns ct,clicks[,output]")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder for all results")
     parser.add_argument("--overwrite", action="store_true", help="run finished cases again")
     parser.add_argument("--no-pictures", action="store_true", help="write no PNG")
     add_model_options(parser)
     options = parser.parse_args(argv)
-    cases = read_table(options.table, options.output_dir, not options.no_pictures)
+    cases = read_table(options.table, options.output_dir, not options.no_pictures, _warn)
     reports = {"report": options.output_dir / REPORT_NAME, "table": options.output_dir / TABLE_NAME}
     inputs = [path for item in cases for path in item.case.inputs]
     check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
     settings = {"model": options.model or "default", "sha256": resolve_model(options.model).sha256}
 
-    def models(device: str) -> LoadedModel:
-        return load_model(options.model, device or options.device)
-
     run = BatchRun(
-        *(options.output_dir, models, settings, options.spacing),
+        options.output_dir,
+        lambda: load_model(options.model, options.device),
+        settings,
+        options.spacing,
         overwrite=options.overwrite,
         grow=options.grow,
         warn=_warn,

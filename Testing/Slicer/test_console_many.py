@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import tempfile
 from pathlib import Path
@@ -189,18 +188,16 @@ class FolderTest(ConsoleCase):
         report = self.logic.segmentFolder(self.folder, self.output)
         self.assertEqual(self.states(report), {"a": "skipped", "b": "done"})
 
-    def test_table_with_a_device_that_is_not_there(self):
+    def test_table_with_a_column_that_is_ignored(self):
         self.ct("a.nrrd")
         self.clicks("a.json", INSIDE)
         table = self.folder / "table.csv"
-        with table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["ct", "clicks", "output", "device"])
-            writer.writerow(["a.nrrd", "a.json", "first.seg.nrrd", "tpu"])
-            writer.writerow(["a.nrrd", "a.json", "second.seg.nrrd", ""])
-        report = self.logic.segmentFolder(table, self.output)
-        self.assertEqual(self.states(report), {"first": "failed", "second": "done"})
-        self.assertIn("DeviceError", report["cases"][0]["error"])
+        text = "ct,clicks,output,device\na.nrrd,a.json,first.seg.nrrd,tpu\n"
+        table.write_text(text, encoding="utf-8")
+        with self.assertLogs("CTSAM3DLib", "WARNING") as logs:
+            report = self.logic.segmentFolder(table, self.output)
+        self.assertEqual(self.states(report), {"first": "done"})
+        self.assertIn("'device' is ignored", logs.output[0])
 
     def test_results_never_take_the_place_of_inputs(self):
         self.ct("a.nrrd")
@@ -229,7 +226,7 @@ class FolderTest(ConsoleCase):
 
     def test_clicks_go_with_the_longest_name(self):
         names = ("case.nii.gz", "case_1.nrrd", "alone.mha", "old.seg.nrrd")
-        clicks = ("case.json", "case_1.json", "case_1_liver.mrk.json", "case spleen.mrk.json")
+        clicks = ("case.json", "case_1.json", "case_1_liver.mrk.json", "case spleen.fcsv")
         for name in (*names, *clicks, "case10.json"):
             (self.folder / name).touch()
         (self.folder / "series").mkdir()
@@ -241,7 +238,7 @@ class FolderTest(ConsoleCase):
         self.assertEqual(
             found,
             {
-                "case": ("case.nii.gz", ["case spleen.mrk.json", "case.json"]),
+                "case": ("case.nii.gz", ["case spleen.fcsv", "case.json"]),
                 "case_1": ("case_1.nrrd", ["case_1.json", "case_1_liver.mrk.json"]),
                 "series": ("series", ["series-clicks.json"]),
             },

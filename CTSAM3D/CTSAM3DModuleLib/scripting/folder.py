@@ -20,6 +20,7 @@ from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DModuleLib.scripting.segment import NO_TORCH, Progress
 
 IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+CLICKS = (".json", ".fcsv")
 SEPARATORS = "._- "
 
 
@@ -76,11 +77,13 @@ def segment_folder(
     inputs = [path for item in cases for path in item.case.inputs]
     tables = [] if source.is_dir() else [source]
     check_outputs([*(item.case.files for item in cases), reports], [*tables, *inputs])
-    models = _Models(logic, chosen)
+    model = _Model(logic, chosen)
     output.mkdir(parents=True, exist_ok=True)
-    batch = BatchRun(output, models.take, models.settings, chosen.spacing_mm, grow=chosen.grow)
+    batch = BatchRun(
+        output, lambda: model.loaded, model.settings, chosen.spacing_mm, grow=chosen.grow
+    )
     for number, item in enumerate(cases, 1):
-        models.run(batch, item)
+        model.on_engine(lambda _, item=item: batch.run(item))
         if progress is not None and progress(item.name, number, len(cases)) is False:
             break
     content: dict[str, Any] = json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
@@ -92,8 +95,8 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
 
     ``patient.nii.gz`` (or ``.nrrd``, ``.mha``, or a folder ``patient`` of DICOM slices) goes with
     ``patient.json``, ``patient_clicks.json``, ``patient liver.mrk.json`` and all other ``.json``
-    files whose name goes on after its own with a dot, blank, ``-`` or ``_``. A CT without clicks
-    is passed over.
+    and ``.fcsv`` files whose name continues after that of the CT with a dot, blank, ``-`` or
+    ``_``. A CT without clicks is ignored.
 
     Raises
     ------
@@ -113,7 +116,9 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
             raise ClicksFileError(message)
         cts[name] = path
     clicks: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in CLICKS or not path.is_file():
+            continue
         owner = _owner(path.name, tuple(cts))
         if owner is not None:
             clicks.setdefault(owner, []).append(path)
@@ -123,52 +128,27 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
     return [_case(name, cts[name], clicks[name], output_dir) for name in cts if name in clicks]
 
 
-class _Models:
-    """Models on the thread of the engine; what cannot be loaded fails its case alone."""
+class _Model:
+    """The model of a batch on the thread of the engine."""
 
     def __init__(self, logic: Any, choice: ModelChoice) -> None:
-        """Load the model of the batch, which must be there."""
+        """Load the model, which must be there."""
         self._logic = logic
         self._choice = choice
-        self._loaded: dict[str, LoadedModel | BaseException] = {}
-        self._load("")
-        first = self._loaded[""]
-        if isinstance(first, ModuleNotFoundError):
-            raise ImportError(NO_TORCH) from first
-        if isinstance(first, BaseException):
-            raise first
-        sha256 = first.predictor.settings.model_id if first.entry is None else first.entry.sha256
+        try:
+            predictor = self.on_engine(lambda predictor: predictor)
+        except ModuleNotFoundError as error:
+            raise ImportError(NO_TORCH) from error
+        entry = _entry(choice.model, predictor)
+        self.loaded = LoadedModel(predictor, entry)
+        sha256 = predictor.settings.model_id if entry is None else entry.sha256
         self.settings = {"model": choice.model or "default", "sha256": sha256}
 
-    def take(self, device: str) -> LoadedModel:
-        """Return the loaded model of a device or raise why there is none."""
-        found = self._loaded[device]
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
-    def run(self, batch: BatchRun, item: BatchCase) -> None:
-        """Run a case on the thread of the engine, and wait for it."""
-        self._load(item.device)
-        self._on_engine(item.device if self._usable(item.device) else "", lambda _: batch.run(item))
-
-    def _usable(self, device: str) -> bool:
-        return isinstance(self._loaded[device], LoadedModel)
-
-    def _load(self, device: str) -> None:
-        if device in self._loaded:
-            return
-        try:
-            predictor = self._on_engine(device, lambda predictor: predictor)
-        except Exception as error:  # noted in the report of the case
-            self._loaded[device] = error
-        else:
-            self._loaded[device] = LoadedModel(predictor, _entry(self._choice.model, predictor))
-
-    def _on_engine(self, device: str, function: Any) -> Any:
+    def on_engine(self, function: Any) -> Any:
+        """Run a function of the predictor on the thread of the engine, and wait for it."""
         engine = self._logic.engine
         earlier, choice = engine.choice, self._choice
-        engine.choose(ModelChoice(choice.model, device or choice.device, None, choice.grow))
+        engine.choose(ModelChoice(choice.model, choice.device, None, choice.grow))
         try:
             return engine.run(function).result()
         finally:

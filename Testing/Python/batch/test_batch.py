@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from disk_cases import ball_model, write_clicks_file, write_ct
 
-from CTSAM3DLib.batch.batch import BatchRun, batch
+from CTSAM3DLib.batch import batch
+from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.errors import BundleError, ClicksFileError
 from CTSAM3DLib.io.segmentation import read_segmentation
@@ -209,30 +210,69 @@ def test_a_damaged_report_only_means_that_all_cases_run(table: Path, tmp_path: P
     assert statuses(run_all(cases, folder)) == {"sub/b": "done"}
 
 
-def test_a_device_of_its_own_is_loaded_once_and_may_fail(tmp_path: Path) -> None:
-    write_ct(tmp_path / "ct.nrrd")
-    write_clicks_file(tmp_path / "c.json")
-    table = tmp_path / "t.csv"
-    table.write_text(
-        "ct, clicks, output, device\n"
-        "ct.nrrd, c.json, 1.seg.nrrd, cpu\n"
-        "ct.nrrd, c.json, 2.seg.nrrd, cpu\n"
-        "ct.nrrd, c.json, 3.seg.nrrd, cuda:9\n"
-    )
-    asked = []
+def test_the_model_is_loaded_once_and_only_when_a_case_needs_it(
+    table: Path, tmp_path: Path
+) -> None:
+    cases = [case for case in read_table(table, tmp_path / "out") if case.name in ("a", "sub/b")]
+    loaded = []
 
-    def models(device: str) -> Any:
-        asked.append(device)
-        if device == "cuda:9":
-            raise BundleError("not here")
+    def model() -> Any:
+        loaded.append("model")
         return ball_model()
 
-    run = BatchRun(tmp_path / "out", models, {})
-    for case in read_table(table, tmp_path / "out", pictures=False):
-        run.run(case)
-    assert asked == ["cpu", "cuda:9"]
-    assert statuses(run) == {"1": "done", "2": "done", "3": "failed"}
-    assert run.entries["3"]["error"] == "BundleError: not here"
+    for _ in range(2):
+        run = BatchRun(tmp_path / "out", model, {})
+        for case in cases:
+            run.run(case)
+    assert statuses(run) == {"a": "skipped", "sub/b": "skipped"}
+    assert loaded == ["model"]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_batch(table: Path, tmp_path: Path) -> None:
+    def model() -> Any:
+        raise BundleError("not here")
+
+    run = BatchRun(tmp_path / "out", model, {})
+    with pytest.raises(BundleError, match="not here"):
+        run.run(read_table(table, tmp_path / "out")[0])
+
+
+def test_columns_that_are_not_known_are_ignored_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text('ct,clicks,Remark,device,,\na.nrrd,c.json,"a, b",cpu,,\n,,,,,\n')
+    said: list[str] = []
+    (found,) = read_table(table, tmp_path / "out", warn=said.append)
+    assert found.case.clicks == (tmp_path / "c.json",)
+    assert said == [
+        f"{table}: the column 'remark' is ignored.",
+        f"{table}: the column 'device' is ignored. Choose the device for the whole batch instead.",
+    ]
+    read_table(table, tmp_path / "out")
+    assert [record.message for record in caplog.records] == said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_tables_of_spreadsheets_are_read(tmp_path: Path, encoding: str) -> None:
+    table = tmp_path / "t.csv"
+    text = "\r\n;;\r\nct;clicks;\r\n\r\nMüller.nii.gz; c.json ;\r\n;;\r\n"
+    table.write_bytes(text.encode(encoding))
+    said: list[str] = []
+    (found,) = read_table(table, tmp_path / "out", warn=said.append)
+    assert found.case.ct == tmp_path / "Müller.nii.gz"
+    assert found.case.clicks == (tmp_path / "c.json",)
+    guessed = f'{table} is not in UTF-8 and was read as Windows-1252. Save the table as "CSV UTF-8"'
+    assert said == ([guessed] if encoding == "cp1252" else [])
+
+
+@pytest.mark.parametrize("name", ["cp1252.csv", "utf16.csv"])
+def test_the_tables_that_were_refused_without_a_hint(
+    cases: Path, tmp_path: Path, name: str
+) -> None:
+    (found,) = read_table(cases / "hint-missing" / name, tmp_path, warn=lambda _: None)
+    expected = {"cp1252.csv": "Müller.nii.gz", "utf16.csv": "a.nii.gz"}
+    assert found.case.ct.name == expected[name]
 
 
 def test_names_are_short_and_distinct_and_several_clicks_files_may_be_given(tmp_path: Path) -> None:
@@ -274,7 +314,7 @@ def test_relative_tables_name_cases_by_their_folders(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected the columns ct, clicks and optionally output, device; got none"),
+        ("", "expected the columns ct, clicks and optionally output; got none"),
         ("ct,points\na,b\n", "expected the columns .* got ct, points"),
         ("ct,clicks,ct\na,b,c\n", "expected the columns .* got ct, clicks, ct"),
         ("ct,clicks\n", "at least one case"),
@@ -288,7 +328,10 @@ def test_relative_tables_name_cases_by_their_folders(
         ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,k/../x.seg.nrrd\n", "expected distinct outputs"),
         ("ct,clicks,output\na,b,../c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
         ("ct,clicks,output\na,b,/c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
-        (b"\xff\xfe\x00", "expected a readable CSV table"),
+        (b"\xff\xfe\x00", 'expected a readable CSV table, got zero bytes.*"CSV UTF-8"'),
+        (b"c\0t\0", 'expected a readable CSV table, got zero bytes.*"CSV UTF-8"'),
+        (b"\x81", 'expected a readable CSV table, got .* decode byte.*"CSV UTF-8"'),
+        (b"PK\x03\x04", 'expected a readable CSV table, got a workbook.*"CSV UTF-8"'),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
