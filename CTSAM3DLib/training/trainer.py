@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class Trainer:
         Processes that draw the batches, the data lying in main memory; 0 draws them in between, on
         the device of the data. From main memory an iteration gets the same batch either way; a card
         has other random numbers.
+    clock : callable
+        Seconds of the wall, for the budget of `run` and the log.
 
     Raises
     ------
@@ -67,7 +70,10 @@ class Trainer:
         start_from: Path | None = None,
         device: torch.device | None = None,
         workers: int = 0,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self.clock = clock
         self.config, self.data, self.run_dir, self.validation = config, data, run_dir, validation
         self.device = data.device if device is None else device
         self.workers = workers
@@ -172,11 +178,11 @@ class Trainer:
         pin = self.workers > 0 and self.device.type == "cuda"
         stream = batches_from(batches, self.iteration, iterations, self.workers, pin)
         gathered: list[dict[str, Tensor]] = []
-        began = last = time.perf_counter()
+        began = last = self.clock()
         cpu_last = time.process_time()
         while self.iteration < iterations and self.cpu_seconds < most_cpu_seconds:
             gathered.append(self.step(next(stream)))
-            now, cpu_now = time.perf_counter(), time.process_time()
+            now, cpu_now = self.clock(), time.process_time()
             self.seconds += now - last
             self.cpu_seconds += cpu_now - cpu_last
             if self.iteration % log_every == 0:
@@ -187,7 +193,7 @@ class Trainer:
                 self.save()
             if self.validation is not None and self.iteration % (4 * save_every) == 0:
                 self._log({"kind": "validation", **self.validate(self.validation)})
-            last, cpu_last = time.perf_counter(), time.process_time()
+            last, cpu_last = self.clock(), time.process_time()
             if last - began > most_seconds:
                 break
             if cooldown_share > 0.0 and most_seconds < math.inf:

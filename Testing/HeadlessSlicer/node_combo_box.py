@@ -83,14 +83,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         observe(self, "scene", scene, followers)
         self._refill(choose_first=True)
 
-    def _suits(self, node: Any) -> bool:
-        kinds = self.nodeTypes
-        exact = node.GetClassName() in kinds
-        fits = exact or (self.showChildNodeTypes and any(node.IsA(kind) for kind in kinds))
-        if not fits or any(node.IsA(kind) for kind in self.hideChildNodeTypes):
-            return False
-        if node.GetHideFromEditors() and not self.showHidden:
-            return False
+    def _has_attributes(self, node: Any) -> bool:
         for (kind, attribute), value in self._attributes.items():
             if node.IsA(kind):
                 found = node.GetAttribute(attribute)
@@ -101,8 +94,19 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _nodes(self) -> list[Any]:
         if self._scene is None or self._scene.IsClosing():
             return []
-        nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
-        return [node for node in nodes if self._suits(node)]
+        # Read once: the list is made again for each node that is added or removed.
+        kinds, unwanted = self.nodeTypes, self.hideChildNodeTypes
+        children, hidden = self.showChildNodeTypes, self.showHidden
+        suits: dict[str, bool] = {}
+        nodes = []
+        for node in self._scene.GetNodes():
+            name = node.GetClassName()
+            if name not in suits:
+                fits = name in kinds or (children and any(map(node.IsA, kinds)))
+                suits[name] = fits and not any(map(node.IsA, unwanted))
+            if suits[name] and (hidden or not node.GetHideFromEditors()):
+                nodes.append(node)
+        return [node for node in nodes if self._has_attributes(node)]
 
     def _refill(self, choose_first: bool = False) -> None:
         """Make the entries again.

@@ -22,7 +22,7 @@ OPTIONS = {"bench_device.py": ("--device", "cpu")}
 
 def run(name: str, *arguments: str) -> str:
     """Run a benchmark as `make bench` does and return what it prints."""
-    root = FOLDER.parents[2]
+    root = FOLDER.parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "QT_QPA_PLATFORM": "offscreen"}
     done = subprocess.run(
         [sys.executable, str(FOLDER / name), *arguments],

@@ -61,6 +61,25 @@ def _write_case(folder: Path, seed: int, *, ct: bool = True, origin: str = "huma
     (folder / "meta.json").write_text(json.dumps({"split": "train", "label_origin": origin}))
 
 
+class Steps:
+    """Notes the rate of each step of a trainer; a clock on which each step takes one second."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def seconds(self) -> float:
+        return float(len(self.rates))
+
+    def of(self, trainer: Trainer) -> None:
+        step = trainer.step
+
+        def noted(samples: Samples | None = None) -> dict[str, torch.Tensor]:
+            self.rates.append(trainer.rate(trainer.iteration))
+            return step(samples)
+
+        trainer.step = noted  # type: ignore[method-assign]
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
@@ -149,22 +168,15 @@ def test_batches_drawn_by_processes_are_the_same(packed: Path, tmp_path: Path) -
 
 
 def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: Path) -> None:
-    trainer = Trainer(replace(CONFIG, warmup=0), PackedData(packed, CPU), tmp_path)
-    rates: list[float] = []
-    step = trainer.step
-
-    def noted(samples: Samples | None = None) -> dict[str, torch.Tensor]:
-        rates.append(trainer.rate(trainer.iteration))
-        return step(samples)
-
-    trainer.step = noted  # type: ignore[method-assign]
-    trainer.run(10**6, most_seconds=3.0, cooldown_share=0.5)
-    assert 1 < trainer.iteration < 10**4
-    assert rates[0] == 1.0
-    assert sorted(rates, reverse=True) == rates
-    assert rates[-1] < 0.95
-    trainer.run(trainer.iteration + 1)
-    assert rates[-1] == 1.0  # the next call has a time of its own
+    steps = Steps()
+    config = replace(CONFIG, warmup=0)
+    trainer = Trainer(config, PackedData(packed, CPU), tmp_path, clock=steps.seconds)
+    steps.of(trainer)
+    trainer.run(10**6, most_seconds=4.5, cooldown_share=0.5)  # a step is one second
+    assert steps.rates == pytest.approx([1.0, 1.0, 1.0, 1.5 / 2.25, 0.5 / 2.25])
+    assert trainer.seconds == trainer.iteration == 5
+    trainer.run(6)
+    assert steps.rates[5] == 1.0  # the next call has a time of its own
 
 
 @pytest.mark.parametrize("patch_size", [32, 48])
@@ -219,6 +231,13 @@ def test_training_ends_at_a_processor_time(packed: Path, tmp_path: Path) -> None
     assert again.cpu_seconds == trainer.cpu_seconds > 0.0
     again.run(50, most_cpu_seconds=1e-9)
     assert again.iteration == 1
+
+
+def test_time_is_that_of_the_wall_where_no_clock_is_given(packed: Path, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, PackedData(packed, CPU), tmp_path)
+    trainer.run(50, most_seconds=0.0)
+    assert trainer.iteration == 1
+    assert trainer.seconds > 0.0
 
 
 def test_cross_patch_training_lowers_its_error_and_resumes(packed: Path, tmp_path: Path) -> None:
