@@ -24,9 +24,11 @@ class SessionWorker:
     --------
     >>> worker = SessionWorker()
     >>> future = worker.submit(pow, 2, 5)
-    >>> future.result(), worker.drain() == [future], worker.drain()
-    (32, True, [])
+    >>> future.result()
+    32
     >>> worker.shutdown()
+    >>> worker.drain() == [future], worker.drain()
+    (True, [])
     >>> worker.submit(pow, 2, 5)
     Traceback (most recent call last):
     ...

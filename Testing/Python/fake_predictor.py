@@ -89,7 +89,7 @@ class BallPredictor:
             raise AssertionError("neither a click nor an earlier mask")
         self._fail_if_told()
         self.decoded.append(DecodeCall(embedding, points_kji, labels, previous_logits))
-        return self._logits(self.decoded[-1]).astype(np.float32)
+        return self.logits(self.decoded[-1]).astype(np.float32)
 
     def cross_patch(
         self,
@@ -101,7 +101,7 @@ class BallPredictor:
         self._check_patch(neighbour_hu)
         return np.zeros(mask.shape, np.float32)
 
-    def _logits(self, call: DecodeCall) -> NDArray[np.floating[Any]]:
+    def logits(self, call: DecodeCall) -> NDArray[np.floating[Any]]:
         logits = np.full((self.patch_size,) * 3, -20.0)
         if call.previous_logits is not None:
             logits = np.maximum(logits, call.previous_logits)
@@ -152,7 +152,7 @@ class ComponentPredictor(BallPredictor):
     level_hu: float = 0.0
     hu_per_logit: float = 50.0
 
-    def _logits(self, call: DecodeCall) -> NDArray[np.floating[Any]]:
+    def logits(self, call: DecodeCall) -> NDArray[np.floating[Any]]:
         contrast = (call.embedding.patch_hu - self.level_hu) / self.hu_per_logit
         parts, _ = ndimage.label(contrast > 0)
         chosen = np.zeros(parts.max() + 1, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+from event_loop import HANG_S
 
 from CTSAM3DLib.models.contract import ModelSettings
 
@@ -60,7 +61,7 @@ class BallPredictor:
 
     def _enter(self):
         self.threads.add(threading.current_thread().name)
-        self.gate.wait(30)
+        self.gate.wait(HANG_S)
         failure, self.fail_next = self.fail_next, None
         if failure is not None:
             raise failure

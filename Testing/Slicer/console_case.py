@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 
 import numpy as np
 import slicer
 import vtk
 from ball_predictor import BallPredictor
+from event_loop import until
 
 from CTSAM3DLib.engine.engine import SegmentationEngine
 from CTSAM3DLib.errors import DeviceError
@@ -81,10 +81,7 @@ class ConsoleCase(unittest.TestCase):
 
     def assert_engine_at_rest(self):
         """Nothing is left that would hold up work in spare time."""
-        end = time.monotonic() + 5
-        while self.logic.engine.busy and time.monotonic() < end:
-            slicer.app.processEvents()
-        self.assertFalse(self.logic.engine.busy)
+        until(lambda: not self.logic.engine.busy, "rest of the engine")
 
     def assert_scene_untouched(self, error, pattern, function):
         before = self.scene_text()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import slicer
 from ball_predictor import BallPredictor
+from event_loop import until
 from segmentation_case import SegmentationCase
 
 from CTSAM3DLib.engine.engine import SegmentationEngine
@@ -44,16 +43,9 @@ class CTSAM3DCase(SegmentationCase):
     def controller(self):
         return self.logic.controller
 
-    def settle(self, seconds=20.0):
+    def settle(self):
         """Let the application go on until every answer is written."""
-        end = time.monotonic() + seconds
-        slicer.app.processEvents()
-        while self.controller.busy:
-            if time.monotonic() > end:
-                raise TimeoutError("the engine did not answer in time")
-            time.sleep(0.005)
-            slicer.app.processEvents()
-        slicer.app.processEvents()
+        until(lambda: not self.controller.busy, "the last answer")
 
     def clicks(self, segment_id="organ"):
         """Return the clicks in the tag of a segment."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-import slicer
+from event_loop import until
 from panel_case import StateTestCase
 
 BUNDLED = "ctsam3d-lite"
@@ -78,14 +77,9 @@ class ModelsCase(FolderCase):
         self.section._list()
         self.section._tell("")
 
-    def wait(self, seconds=60.0):
+    def wait(self):
         """Let the application go on until the import has ended."""
-        end = time.monotonic() + seconds
-        while self.section.busy:
-            if time.monotonic() > end:
-                raise TimeoutError("the import did not end in time")
-            time.sleep(0.005)
-            slicer.app.processEvents()
+        until(lambda: not self.section.busy, "the end of the import")
 
     def add(self, run):
         """Add a model with a stand-in for the import."""

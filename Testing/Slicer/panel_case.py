@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import time
 import unittest
 from types import SimpleNamespace
 
 import slicer
 from ball_predictor import BallPredictor
 from CTSAM3DModuleLib.torch_setup import TorchSetup
+from event_loop import until
 from segmentation_case import ball_volume
 from view_mouse import click
 
@@ -40,12 +40,9 @@ class PanelCase:
         self.panel.enter()
         slicer.app.processEvents()
 
-    def wait_for_torch(self, seconds=20.0):
+    def wait_for_torch(self):
         """Let the application go on until the state of PyTorch is shown."""
-        end = time.monotonic() + seconds
-        while self.widget.panel.torch.state is None and time.monotonic() < end:
-            time.sleep(0.005)
-            slicer.app.processEvents()
+        until(lambda: self.widget.panel.torch.state is not None, "the state of PyTorch")
 
     def _load(self, model, device):
         self.loaded.append((model, device))
@@ -93,17 +90,9 @@ class PanelCase:
         button.click()
         slicer.app.processEvents()
 
-    def settle(self, seconds=20.0):
+    def settle(self):
         """Let the application go on until everything is written and shown."""
-        work = self.widget.panel.workplace
-        end = time.monotonic() + seconds
-        slicer.app.processEvents()
-        while work.busy or work._poller.active or work._soon.active:
-            if time.monotonic() > end:
-                raise TimeoutError("the engine did not answer in time")
-            time.sleep(0.005)
-            slicer.app.processEvents()
-        slicer.app.processEvents()
+        until(lambda: self.widget.panel.workplace.settled, "the last answer")
 
     def rows(self):
         """Return the texts of the table."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 import unittest
 
 import numpy as np
 import slicer
 from ball_predictor import RADIUS
 from ctsam3d_case import NAME, CTSAM3DCase
+from event_loop import until
 from view_mouse import click, drag, xy_of
 
 from CTSAM3DLib.engine.engine import SegmentationEngine
@@ -224,9 +224,7 @@ class EffectTest(unittest.TestCase):
         self.click_far_away_and_back(MIDDLE)
         self.case.effect._hoverTimer.stop()
         self.case.effect.onHover()
-        end = time.monotonic() + 20
-        while self.case.predictor.encoded == 0 and time.monotonic() < end:
-            time.sleep(0.005)
+        until(lambda: self.case.predictor.encoded, "the encoding")
         self.assertEqual(self.case.predictor.encoded, 1)
         self.click(MIDDLE)
         self.assertEqual(self.case.predictor.encoded, 1)
@@ -265,9 +263,7 @@ class EffectTest(unittest.TestCase):
         options.deviceBox.currentIndex = options.deviceBox.findData("cpu")
         self.click_far_away_and_back(MIDDLE)
         self.case.effect.onHover()
-        end = time.monotonic() + 20
-        while not self.case.predictor.encoded and time.monotonic() < end:
-            time.sleep(0.005)
+        until(lambda: self.case.predictor.encoded, "the encoding")
         self.assertEqual(asked, [(None, "cpu")])
 
     def test_left_effect_hears_nothing(self):

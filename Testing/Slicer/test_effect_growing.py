@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 import unittest
 
 import numpy as np
 import slicer
 from ball_predictor import BallPredictor
 from ctsam3d_case import CTSAM3DCase
+from event_loop import HANG_S, until
 from view_mouse import click
 
 SHAPE_KJI = (100, 30, 30)
@@ -20,10 +20,12 @@ class BarPredictor(BallPredictor):
     """Finds what is bright; with `permits`, only as many calls are answered as were permitted."""
 
     permits = None
+    asked = 0
 
     def _enter(self):
         if self.permits is not None:
-            self.permits.acquire(timeout=30)
+            self.asked += 1
+            self.permits.acquire(timeout=HANG_S)
         super()._enter()
 
     def encode(self, patch_hu):
@@ -75,14 +77,13 @@ class GrowingTest(unittest.TestCase):
         predictor = self.case.predictor
         predictor.permits = threading.Semaphore(0)
         click("Red", START)
-        for _ in range(20):
-            predictor.permits.release()
-            end = time.monotonic() + 0.2
-            while time.monotonic() < end and not self.case.mask().any():
-                time.sleep(0.005)
-                self.case.controller.drain()
+        for number in range(1, 21):
+            # The call that waits for its permit comes after what the one before has told.
+            until(lambda number=number: predictor.asked == number, f"call {number}")
+            self.case.controller.drain()
             if self.case.mask().any():
                 break
+            predictor.permits.release()
         self.assertTrue(0 < self.found() < 0.6)
         self.assertTrue(self.case.controller.busy)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 
 import numpy as np
 import qt
 import slicer
+from event_loop import until
 from panel_case import MIDDLE, PanelCase
 from view_mouse import click, drag, xy_of
 
@@ -192,9 +192,7 @@ class ClickTest(PanelTestCase):
         view = slicer.app.layoutManager().sliceWidget("Red")
         xy = xy_of("Red", MIDDLE)
         slicer.util.clickAndDrag(view, button="None", start=xy, end=xy, steps=1)
-        end = time.monotonic() + 10
-        while not self.case.predictor.encoded and time.monotonic() < end:
-            slicer.app.processEvents()
+        until(lambda: self.case.predictor.encoded, "the encoding")
         self.assertEqual((self.case.predictor.encoded, self.case.predictor.decoded), (1, 0))
         click("Red", MIDDLE)
         self.case.settle()

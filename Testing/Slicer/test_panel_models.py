@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-import time
 import unittest
 from pathlib import Path
 from unittest import mock
 
 import slicer
 from CTSAM3DModuleLib.panel.models import ImportStopped, ModelImport
+from event_loop import HANG_S, until
 from models_case import BUNDLED, ModelsCase, imported
 from panel_case import MIDDLE
 from view_mouse import click
@@ -47,12 +47,11 @@ class AddModelTest(ModelsCase):
         self.assertEqual(self.case.loaded[-1][0], "mine")
 
     def test_slicer_goes_on_and_progress_is_told(self):
-        gate, reported = threading.Event(), threading.Event()
+        gate = threading.Event()
 
         def run(path, replace, report):
             report("checking the weights")
-            reported.set()
-            gate.wait(20)
+            gate.wait(HANG_S)
             return imported(has_cross_patch=False)
 
         self.section.run_import = run
@@ -63,10 +62,7 @@ class AddModelTest(ModelsCase):
         self.assertEqual(self.ui.addModelButton.text, "Cancel")
         self.assertFalse(self.ui.removeModelButton.enabled)
         self.assertEqual(self.ui.removeModelButton.toolTip, "Wait until the model is added.")
-        end = time.monotonic() + 20
-        while "checking the weights" not in self.text and time.monotonic() < end:
-            reported.wait(0.01)
-            slicer.app.processEvents()
+        until(lambda: "checking the weights" in self.text, "the report")
         self.assertEqual(self.text, "Adding params.pth: checking the weights ...")
         self.segment()  # while the import waits
         self.case.settle()
@@ -83,7 +79,7 @@ class AddModelTest(ModelsCase):
 
         def run(path, replace, report):
             report("reading params.pth")
-            gate.wait(20)
+            gate.wait(HANG_S)
             report("writing")
             wrote.append(path)
             return imported()
@@ -174,12 +170,12 @@ class AddModelTest(ModelsCase):
 
         def run(path, replace, report):
             begun.set()
-            gate.wait(20)
+            gate.wait(HANG_S)
             report("writing")
             raise AssertionError("it went on")
 
         job = ModelImport(run, Path("params.pth"), False)
-        self.assertTrue(begun.wait(20))
+        self.assertTrue(begun.wait(HANG_S))
         self.assertFalse(job.wait(0))
         job._stop.set()
         gate.set()

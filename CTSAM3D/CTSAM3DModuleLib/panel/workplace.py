@@ -239,6 +239,11 @@ class Workplace(PanelNodes, VTKObservationMixin):
         """Whether answers are awaited."""
         return self.logic.controller.busy or self.recomputer.busy
 
+    @property
+    def settled(self) -> bool:
+        """Whether no answer is awaited and every one that came is shown."""
+        return not (self.busy or self._poller.active or self._soon.active)
+
     def recompute(self, segment_ids: Iterable[str]) -> None:
         """Compute structures again from their points alone."""
         if self.editor is None or self.reason:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from fake_predictor import BallPredictor
+from waiting import HANG_S
 
 from CTSAM3DLib.engine.engine import ClickRequest, ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import DeviceError
@@ -55,7 +56,7 @@ def ask(engine: SegmentationEngine, volume: Volume):
             present,
             continued=present is None and len(before) > 0,
         )
-        return engine.request(request).result(30)
+        return engine.request(request).result(HANG_S)
 
     return ask
 
@@ -176,8 +177,8 @@ def test_a_model_that_cannot_be_loaded_is_asked_for_again(volume: Volume) -> Non
     engine = SegmentationEngine(load)
     request = ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]))
     with pytest.raises(DeviceError, match="no such device"):
-        engine.request(request).result(30)
-    assert engine.request(request).result(30).update.mask_kji.any()
+        engine.request(request).result(HANG_S)
+    assert engine.request(request).result(HANG_S).update.mask_kji.any()
     engine.close()
 
 
@@ -190,23 +191,27 @@ def test_another_choice_loads_another_model_and_keeps_one(volume: Volume) -> Non
 
     engine = SegmentationEngine(load, ModelChoice(device="cpu"))
     request = ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]))
-    engine.request(request).result(30)
+    engine.request(request).result(HANG_S)
     engine.choose(replace(engine.choice, spacing_mm=3.0))
-    engine.request(request).result(30)
+    engine.request(request).result(HANG_S)
     assert loaded == [(None, "cpu")]
     engine.choose(ModelChoice("other", "cpu"))
-    engine.request(request).result(30)
+    engine.request(request).result(HANG_S)
     assert loaded == [(None, "cpu"), ("other", "cpu")]
     engine.close()
 
 
-def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume) -> None:
-    ready = threading.Event()
+def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume, monkeypatch) -> None:
+    encode, begun = predictor.encode, threading.Event()
+
+    def noted(patch_hu):
+        begun.set()
+        return encode(patch_hu)
+
+    monkeypatch.setattr(predictor, "encode", noted)
     request = ClickRequest(volume, "ct", "liver", NOTHING, NOTHING)
     engine.warm_up(request, A)
-    engine._worker._idle_task.add_done_callback(lambda _: ready.set())
-    assert ready.wait(30)
-    assert predictor.encode_calls == 1
+    assert begun.wait(HANG_S)  # the click is answered after it, on the same thread
     ask((), (A,))
     assert predictor.encode_calls == 1
 

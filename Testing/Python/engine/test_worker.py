@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from waiting import HANG_S, at_rest
 
 from CTSAM3DLib.engine.worker import SessionWorker
 from CTSAM3DLib.errors import CTSAM3DError
@@ -25,8 +26,8 @@ def test_tasks_run_in_order_on_one_thread_that_stays(worker: SessionWorker) -> N
         worker.submit(lambda n=n: seen.append((n, threading.current_thread().name)))
         for n in range(5)
     ]
-    futures[-1].result(10)
-    worker.submit(lambda: seen.append((5, threading.current_thread().name))).result(10)
+    futures[-1].result(HANG_S)
+    worker.submit(lambda: seen.append((5, threading.current_thread().name))).result(HANG_S)
     assert [number for number, _ in seen] == list(range(6))
     assert len({name for _, name in seen}) == 1
     assert threading.current_thread().name not in {name for _, name in seen}
@@ -36,7 +37,7 @@ def test_nothing_starts_before_the_first_task(worker: SessionWorker) -> None:
     before = threading.active_count()
     assert worker.drain() == []
     assert threading.active_count() == before
-    worker.submit(int).result(10)
+    worker.submit(int).result(HANG_S)
     assert threading.active_count() == before + 1
 
 
@@ -46,8 +47,9 @@ def test_drain_returns_each_end_once_also_failures(worker: SessionWorker) -> Non
 
     good, bad = worker.submit(int), worker.submit(fail)
     with pytest.raises(ValueError, match="no"):
-        bad.result(10)
+        bad.result(HANG_S)
     assert worker.pending == 2
+    at_rest(worker)
     assert worker.drain() == [good, bad]
     assert worker.drain() == []
     assert worker.pending == 0
@@ -65,39 +67,49 @@ def test_cancel_takes_back_what_waits_and_tells_the_running_task(worker: Session
 
     running = worker.submit(work, worker.cancelled)
     waiting = worker.submit(int)
-    assert started.wait(10)
+    assert started.wait(HANG_S)
     worker.cancel()
-    assert running.result(10) == "stopped early"
+    assert running.result(HANG_S) == "stopped early"
     assert waiting.cancelled()
+    at_rest(worker)
     assert set(worker.drain()) == {running, waiting}
     later = worker.cancelled
-    assert worker.submit(later).result(10) is False
+    assert worker.submit(later).result(HANG_S) is False
 
 
 def test_idle_tasks_give_way(worker: SessionWorker) -> None:
-    gate, ran = threading.Event(), []
-    blocker = worker.submit(gate.wait, 10)
+    gate, runs, ran = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        runs.set()
+        gate.wait(HANG_S)
+
+    blocker = worker.submit(gate.wait, HANG_S)
     assert not worker.submit_idle(ran.append, "refused: something waits")
     gate.set()
-    blocker.result(10)
+    blocker.result(HANG_S)
+    at_rest(worker)
     worker.drain()
     gate.clear()
-    assert worker.submit_idle(gate.wait, 10)  # runs
+    assert worker.submit_idle(hold)
+    assert runs.wait(HANG_S)
     assert worker.submit_idle(ran.append, "replaced")
     assert worker.submit_idle(ran.append, "taken back")
     task = worker.submit(ran.append, "task")
     gate.set()
-    task.result(10)
+    task.result(HANG_S)
     assert ran == ["task"]
+    at_rest(worker)
     worker.drain()
     assert worker.submit_idle(ran.append, "idle")
-    worker.submit(int).result(10)
+    worker.submit(int).result(HANG_S)
+    at_rest(worker)
     assert worker.drain() != []
 
 
 def test_idle_failures_trouble_nobody(worker: SessionWorker) -> None:
     assert worker.submit_idle(int, "no number")
-    assert worker.submit(int, "7").result(10) == 7
+    assert worker.submit(int, "7").result(HANG_S) == 7
 
 
 def test_quiet_tasks_keep_their_place_and_are_not_told(worker: SessionWorker) -> None:
@@ -105,7 +117,8 @@ def test_quiet_tasks_keep_their_place_and_are_not_told(worker: SessionWorker) ->
     worker.submit(seen.append, 1)
     worker.submit_quiet(seen.append, 2)
     last = worker.submit(seen.append, 3)
-    last.result(10)
+    last.result(HANG_S)
+    at_rest(worker)
     assert seen == [1, 2, 3]
     assert len(worker.drain()) == 2
 
@@ -115,13 +128,14 @@ def test_notes_come_in_order_with_the_ends(worker: SessionWorker) -> None:
         worker.post(f"{name} half")
 
     first, second = worker.submit(work, "first"), worker.submit(work, "second")
-    second.result(10)
+    second.result(HANG_S)
+    at_rest(worker)
     assert worker.drain() == ["first half", first, "second half", second]
 
 
 def test_shutdown_ends_the_thread_and_refuses_more(worker: SessionWorker) -> None:
     before = threading.active_count()
-    worker.submit(int).result(10)
+    worker.submit(int).result(HANG_S)
     worker.shutdown()
     worker.shutdown()
     assert threading.active_count() == before

@@ -52,13 +52,13 @@ def test_a_correction_inside_a_decoded_patch_decodes_that_patch_alone(mode, posi
 class Taking(BallPredictor):
     """Takes all that is bright for the object, but for parts with a negative click."""
 
-    def _logits(self, call: DecodeCall):
+    def logits(self, call: DecodeCall):
         bright = ComponentPredictor(self.patch_size)
         everywhere = np.where(call.embedding.patch_hu > 0, 1.0, -1.0).astype(np.float32)
         no_clicks = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
-        logits = bright._logits(DecodeCall(call.embedding, *no_clicks, everywhere))
+        logits = bright.logits(DecodeCall(call.embedding, *no_clicks, everywhere))
         barred = call.points_kji[call.labels == 0], np.ones((call.labels == 0).sum(), np.int64)
-        return np.where(bright._logits(DecodeCall(call.embedding, *barred, None)) > 0, -9.0, logits)
+        return np.where(bright.logits(DecodeCall(call.embedding, *barred, None)) > 0, -9.0, logits)
 
 
 def two_bars() -> Volume:
@@ -87,11 +87,11 @@ def test_a_negative_click_only_takes_away_whatever_a_new_look_shows() -> None:
     class Contrary(Taking):
         """From afar it takes all of the patch once it is told what is not the object."""
 
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             bars = ndimage.label(call.embedding.patch_hu > 0)[1]  # two from afar
             if (call.labels == 0).any() and bars > 1:
                 return np.full((self.patch_size,) * 3, 9.0)
-            return super()._logits(call)
+            return super().logits(call)
 
     session = open_session(two_bars(), Contrary(), grow="coarse")
     at = session.volume.geometry.ras_from_ijk
@@ -121,9 +121,9 @@ def test_every_click_is_obeyed_where_only_a_look_has_been() -> None:
 
 def test_a_click_that_the_model_ignores_from_afar_is_obeyed_with_its_surroundings() -> None:
     class Deaf(ComponentPredictor):
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             heard = call.labels == 1
-            return super()._logits(
+            return super().logits(
                 replace(call, points_kji=call.points_kji[heard], labels=heard[heard])
             )
 

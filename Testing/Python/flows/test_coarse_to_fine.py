@@ -129,10 +129,10 @@ def test_a_look_that_does_not_know_the_object_is_not_used() -> None:
     class Everything(ComponentPredictor):
         """From further away it takes all of the patch for the object."""
 
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             if (call.embedding.patch_hu < -1000).any():
                 return np.full((self.patch_size,) * 3, 9.0)
-            return super()._logits(call)
+            return super().logits(call)
 
     geometry = centred_geometry((110, 110, 320), (2, 2, 2))  # narrower than a coarse patch
     truth = phantom(geometry, tube((0, 0, -120), (0, 0, 120), 12.0))
@@ -150,9 +150,9 @@ def test_a_finer_patch_that_disagrees_with_the_look_is_refused() -> None:
     class Lost(ComponentPredictor):
         """Finds nothing in finer patches without a click."""
 
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             if len(call.labels):
-                return super()._logits(call)
+                return super().logits(call)
             return np.full((self.patch_size,) * 3, -9.0)
 
     predictor = Lost()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from failing_gpu import CLICKS, GONE, HALF, NO_MEMORY, OOM, PROCESSOR, on_card, volume
 from fake_predictor import BallPredictor
+from waiting import HANG_S
 
 from CTSAM3DLib.api import segment
 from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
@@ -33,7 +34,7 @@ def ask(engine: SegmentationEngine, before: int, after: int):
     request = ClickRequest(
         VOLUME, "ct", "liver", histories[before], histories[after], continued=before > 0
     )
-    return engine.request(request).result(30)
+    return engine.request(request).result(HANG_S)
 
 
 VOLUME = volume()

@@ -83,9 +83,9 @@ def test_a_negative_click_neither_adds_nor_grows_whatever_the_model_says() -> No
     class Contrary(ComponentPredictor):
         """Takes everything bright for the object once it has been told what is not."""
 
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             if (call.labels == 1).all():
-                return super()._logits(call)
+                return super().logits(call)
             return np.where(call.embedding.patch_hu > 0, 5.0, -20.0)
 
     geometry = centred_geometry((240, 80, 240), (2, 2, 2))
@@ -140,7 +140,7 @@ def test_a_given_mask_is_continued_and_kept() -> None:
 
 def test_a_border_that_moves_a_little_opens_no_face() -> None:
     class Fatter(BallPredictor):
-        def _logits(self, call: DecodeCall):
+        def logits(self, call: DecodeCall):
             mask = call.previous_logits > 0
             return np.where(ndimage.binary_dilation(mask, iterations=1), 15.0, -20.0)
 

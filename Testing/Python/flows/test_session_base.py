@@ -83,7 +83,7 @@ def test_without_clicks_the_mask_is_the_base_voxel_for_voxel(name) -> None:
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 1.3, 5.0)])
 def test_outside_the_patches_of_the_clicks_the_base_stays(answer, spacing) -> None:
     class Stubborn(BallPredictor):
-        def _logits(self, _call):
+        def logits(self, _call):
             return np.full((self.patch_size,) * 3, answer)
 
     geometry = centred_geometry((160, 90, 90), spacing, OBLIQUE)
@@ -245,7 +245,7 @@ def test_later_clicks_go_on_from_the_edited_mask() -> None:
 
 def test_a_click_that_was_rubbed_out_stays_so_until_a_patch_reaches_it() -> None:
     class All(BallPredictor):
-        def _logits(self, _call):
+        def logits(self, _call):
             return np.full((self.patch_size,) * 3, 9.0)
 
     geometry = centred_geometry((300, 80, 80), (1, 1, 1))

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
 from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.models.folder_lock import locked_folder
@@ -48,16 +49,18 @@ def test_another_process_is_told_apart_and_waited_for(holder, tmp_path) -> None:
         raise AssertionError("the block ran")
     with locked_folder(tmp_path / "others", wait_s=0.0):
         pass
-    threading.Timer(0.3, lambda: holder.communicate("go on\n")).start()
-    with locked_folder(folder, wait_s=30.0):
-        assert holder.wait(30) == 0
+    later = threading.Timer(0.3, lambda: holder.communicate("go on\n"))
+    later.start()
+    with locked_folder(folder, wait_s=HANG_S):
+        assert holder.wait(HANG_S) == 0
+    later.join()
     assert not folder.exists(), "the lock lies elsewhere"
 
 
 def test_a_process_that_dies_leaves_no_lock(holder, tmp_path) -> None:
     holder.kill()
-    holder.wait(30)
-    with locked_folder(tmp_path / "models", wait_s=30.0):
+    holder.wait(HANG_S)
+    with locked_folder(tmp_path / "models", wait_s=HANG_S):
         pass
 
 
@@ -116,7 +119,7 @@ def test_many_at_once_take_turns(tmp_path) -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with locked_folder(tmp_path, wait_s=60.0):
+            with locked_folder(tmp_path, wait_s=HANG_S):
                 with count:
                     inside += 1
                     most = max(most, inside)

@@ -63,7 +63,7 @@ def test_the_border_of_the_grid_is_no_open_face() -> None:
 
 def test_what_a_model_sees_beyond_the_border_opens_no_face() -> None:
     class Everything(BallPredictor):
-        def _logits(self, _call):
+        def logits(self, _call):
             return np.full((self.patch_size,) * 3, 9.0)
 
     # 4 x 4 voxels of the grid at each face, in a patch of 32 x 32.
@@ -86,8 +86,8 @@ class Shy(ComponentPredictor):
 
     blind_voxels = 1
 
-    def _logits(self, call: DecodeCall):
-        logits = super()._logits(call)
+    def logits(self, call: DecodeCall):
+        logits = super().logits(call)
         inner = (slice(self.blind_voxels, -self.blind_voxels),) * 3
         seen = np.full(logits.shape, -20.0)
         seen[inner] = logits[inner]
@@ -112,9 +112,9 @@ class Leaky(ComponentPredictor):
 
     answer = 9.0
 
-    def _logits(self, call: DecodeCall):
+    def logits(self, call: DecodeCall):
         if len(call.labels):
-            return super()._logits(call)
+            return super().logits(call)
         return np.full((self.patch_size,) * 3, self.answer)
 
 
@@ -156,8 +156,8 @@ def test_a_refused_patch_is_not_asked_again_from_its_other_neighbours() -> None:
     class Blind(ComponentPredictor):
         """Sees nothing where the image has a mark."""
 
-        def _logits(self, call: DecodeCall):
-            logits = super()._logits(call)
+        def logits(self, call: DecodeCall):
+            logits = super().logits(call)
             return np.where(call.embedding.patch_hu.max() > 500, -9.0, logits)
 
     geometry = centred_geometry((300, 300, 80), (2, 2, 2))

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fake_predictor import BallPredictor, ComponentPredictor
+from waiting import HANG_S
 
 from CTSAM3DLib.api import open_session, segment
 from CTSAM3DLib.engine.engine import ClickRequest, SegmentationEngine
@@ -241,7 +242,7 @@ def asked(structures: int) -> list[tuple[str, ...]]:
             ClickRequest(ct, "ct", n, nothing, nothing.added(Click((9.0, 9.0, 9.0))))
             for n in range(structures)
         ]
-        return [engine.request(one).result(30).notices for one in requests]
+        return [engine.request(one).result(HANG_S).notices for one in requests]
     finally:
         engine.close()
 

@@ -270,7 +270,7 @@ class Stubborn(BallPredictor):
 
     answer = -15.0
 
-    def _logits(self, _call):
+    def logits(self, _call):
         return np.full((self.patch_size,) * 3, self.answer)
 
 
@@ -344,7 +344,7 @@ def test_a_click_inside_takes_nothing_away_and_one_outside_adds_nothing(grow) ->
     class Fickle(BallPredictor):
         """Says something else at each click, in blocks, so that all directions occur."""
 
-        def _logits(self, call):
+        def logits(self, call):
             rng = np.random.default_rng(len(call.labels) + 10 * self.decode_calls)
             coarse = rng.normal(0.0, 4.0, (self.patch_size // 8,) * 3)
             return np.kron(coarse, np.ones((8, 8, 8)))
@@ -686,7 +686,7 @@ def test_a_step_in_a_large_volume_costs_a_patch_not_the_volume() -> None:
 class Sparse(BallPredictor):
     """Answers with a few positive voxels, elsewhere and different at every call."""
 
-    def _logits(self, _call):
+    def logits(self, _call):
         rng = np.random.default_rng(len(self.decoded))
         logits = rng.uniform(-9, -0.5, (self.patch_size,) * 3)
         logits[rng.random(logits.shape) < 0.006] = 9.0
@@ -710,7 +710,7 @@ def test_the_mask_is_the_zero_level_of_the_logits_everywhere(predictor) -> None:
 
 def test_a_change_at_the_face_of_a_patch_moves_the_surface_beyond_it() -> None:
     class Scripted(BallPredictor):
-        def _logits(self, _call):
+        def logits(self, _call):
             answer = np.full((8, 8, 8), -0.5 if self.decode_calls == 1 else -9.0)
             if self.decode_calls == 1:
                 answer[4, 4, 6] = 9.0
