@@ -37,7 +37,7 @@ demo: $(RUNTIME) ## Segment the sample CT; or yours: CT=scan.nii.gz CLICKS=click
 ifeq ($(strip $(CT)),)
 	$(RUN) -m CTSAM3DLib demo --output-dir "$(OUT)"
 else
-	@test -n "$(CLICKS)" || { echo "CT=... also needs CLICKS=... , the clicks for that CT (see README.md)." >&2; exit 2; }
+	@test -n "$(CLICKS)" || { echo "CT=... also needs CLICKS=... , the clicks for that CT (see docs/command-line.md)." >&2; exit 2; }
 	@mkdir -p "$(OUT)"
 	$(RUN) -m CTSAM3DLib segment "$(CT)" --clicks "$(CLICKS)" --output "$(OUT)/segmentation.seg.nrrd" \
 		--picture "$(OUT)/segmentation.png" --report "$(OUT)/report.json"

@@ -1,4 +1,4 @@
-"""The Python of README.md, section "From Slicer's Python console", run as it stands."""
+"""The Python of README and docs for Slicer's console, run as it stands, block after block."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ import slicer
 from console_case import INSIDE, ConsoleCase
 from segmentation_case import ball_volume
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-SECTION = "## From Slicer's Python console\n"
+REPOSITORY = Path(__file__).resolve().parents[2]
+IS_CONSOLE = "slicer.util."  # every other page shows Python that needs no Slicer
 
 
-def examples(text):
-    """Return the blocks of Python in the section."""
-    start = text.index(SECTION) + len(SECTION)
-    section = re.split(r"^## ", text[start:], maxsplit=1, flags=re.MULTILINE)[0]
-    return re.findall(r"^```python\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+def examples():
+    """Return the blocks of Python of each page for the console: page, code."""
+    pages = {}
+    for path in (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))):
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        if IS_CONSOLE in text and blocks:
+            pages[path.name] = blocks
+    return pages
 
 
 class ConsoleExamplesTest(ConsoleCase):
@@ -47,14 +51,15 @@ class ConsoleExamplesTest(ConsoleCase):
         content = {"coordinate_system": "RAS", "structures": structures}
         (folder / "patient1.json").write_text(json.dumps(content), encoding="utf-8")
 
-    def test_examples_of_the_readme(self):
-        blocks = examples(README.read_text(encoding="utf-8"))
-        self.assertGreater(len(blocks), 4)
+    def test_examples_of_the_pages(self):
+        (page,) = pages = examples()
+        self.assertEqual(page, "slicer-scripting.md")
+        self.assertGreater(len(pages[page]), 4)
         console = {"__name__": "__console__", "slicer": slicer}
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            for number, block in enumerate(blocks, 1):
-                exec(compile(block, f"README.md, example {number}", "exec"), console)
+            for number, block in enumerate(pages[page], 1):
+                exec(compile(block, f"{page}, example {number}", "exec"), console)
         self.check(console, said.getvalue())
 
     def check(self, console, said):
