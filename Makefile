@@ -93,6 +93,11 @@ screenshots: $(DEVELOP) ## Draw the pictures of panel and effect into build/scre
 repository-address: $(DEVELOP) ## Write the public address everywhere: URL=https://host/owner/SlicerCTSAM3D
 	$(RUN) tools/repository_address.py "$(URL)"
 
+.PHONY: release
+release: $(DEVELOP) ## Write HEAD as a repository of one commit, checked for the Extensions Index: DIR=folder
+	@test -n "$(DIR)" || { echo "DIR=... is needed: the folder to make (see docs/publishing.md)." >&2; exit 2; }
+	$(RUN) tools/make_release.py "$(DIR)"
+
 # ---- environment --------------------------------------------------------------------------------------------------
 
 .PHONY: setup

@@ -90,10 +90,3 @@ def test_actions_are_pinned_by_commit(repository: Path) -> None:
         uses = re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))
         assert uses
         assert [name for name in uses if not re.fullmatch(r"[^@]+@[0-9a-f]{40}", name)] == []
-
-
-def test_repository_fits_the_extensions_index(repository: Path) -> None:
-    # The index refuses a clone whose work tree and .git together pass 100 MB.
-    folders = ("CTSAM3D", "CTSAM3DLib", "Resources", "Testing", "tools", "requirements")
-    files = [path for name in folders for path in (repository / name).rglob("*") if path.is_file()]
-    assert 0 < sum(path.stat().st_size for path in files) < 50e6

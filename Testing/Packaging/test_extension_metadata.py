@@ -1,152 +1,68 @@
-"""CMakeLists.txt, CTSAM3D.s4ext and CTSAM3D.json say the same, as the Extensions Index reads it."""
+"""Metadata, names, pictures, version and licence agree; each fault that the index refuses is named."""
 
 from __future__ import annotations
 
-import json
-import re
+import shutil
 import struct
 from pathlib import Path
 
+import check_extension
 import pytest
 import repository_address
 
-ALLOWED_JSON_KEYS = {
-    "$schema",
-    "build_dependencies",
-    "build_subdirectory",
-    "category",
-    "enabled",
-    "scm_revision",
-    "scm_type",
-    "scm_url",
-    "tier",
-}
-PATH_IN_REPOSITORY = "/raw/main/"
+FILES = (
+    *("CMakeLists.txt", "CTSAM3D.s4ext", "CTSAM3D.json", "CITATION.cff", "CHANGELOG.md"),
+    *("LICENSE.txt", "README.md", "CTSAM3DLib/version.py"),
+)
+PICTURES = ("CTSAM3D/Resources/Icons/CTSAM3D.png", "Resources/Screenshots")
 
 
-@pytest.fixture(scope="module")
-def cmake(repository: Path) -> dict[str, str]:
-    """The EXTENSION_* values, found with a regular expression, as the checker of the index does."""
-    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
-    values = re.findall(r'set\(EXTENSION_([A-Z_]+) (?:"([^"]+)"|(\d+))\)', text)
-    return {name: quoted or number for name, quoted, number in values}
+@pytest.fixture
+def tree(repository: Path, tmp_path: Path) -> Path:
+    """A copy of the files that the check reads."""
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(repository / name, tmp_path / name)
+    for name in PICTURES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if (repository / name).is_dir():
+            shutil.copytree(repository / name, tmp_path / name)
+        else:
+            shutil.copy(repository / name, tmp_path / name)
+    repository_address.replace_address("https://git.example/me/SlicerCTSAM3D", tmp_path)
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
-def s4ext(repository: Path) -> dict[str, str]:
-    """The "keyword value" lines."""
-    lines = (repository / "CTSAM3D.s4ext").read_text(encoding="utf-8").splitlines()
-    pairs = [line.partition(" ") for line in lines if line.strip() and not line.startswith("#")]
-    assert len({keyword for keyword, _, _ in pairs}) == len(pairs), "a keyword stands twice"
-    return {keyword: value for keyword, _, value in pairs}
-
-
-@pytest.fixture(scope="module")
-def entry(repository: Path) -> dict[str, object]:
-    """The catalog entry of the Extensions Index."""
-    return json.loads((repository / "CTSAM3D.json").read_text(encoding="utf-8"))
+def test_the_repository_is_as_the_index_wants_it(repository: Path, tree: Path) -> None:
+    assert check_extension.faults(tree) == []
+    unset = [
+        check_extension.UNSET_ADDRESS_FAULT in one for one in check_extension.faults(repository)
+    ]
+    assert all(unset)  # nothing else is wrong, also before the address is known
 
 
 @pytest.mark.parametrize(
-    "keyword",
+    ("name", "old", "new", "said"),
     [
-        "homepage",
-        "category",
-        "contributors",
-        "description",
-        "iconurl",
-        "screenshoturls",
-        "depends",
-        "keywords",
-        "tier",
+        ("CMakeLists.txt", 'CATEGORY "Segmentation"', 'CATEGORY "Other"', "category: CMakeLists"),
+        ("CMakeLists.txt", "project(CTSAM3D)", "project(SlicerCTSAM3D)", "expected project"),
+        ("CMakeLists.txt", "Icons/CTSAM3D.png", "Icons/None.png", "is no PNG of this repository"),
+        ("CTSAM3D.s4ext", "tier 1", "tier 2", "tier: CTSAM3D.json says '1'"),
+        ("CTSAM3D.s4ext", "dicom_support_rule", "other", "unknown keywords"),
+        ("CTSAM3D.s4ext", "me/SlicerCTSAM3D.git", "me/CTSAM3D.git", "must start with Slicer"),
+        ("CTSAM3D.json", '"tier": 1', '"tier": 9', "expected a tier from 1 to 5, got 9"),
+        ("CTSAM3D.json", '"tier"', '"other"', "CTSAM3D.json: expected keys of"),
+        ("CTSAM3D.json", "-v1.0.1.json", "-v0.json", "expected a $schema"),
+        ("CTSAM3DLib/version.py", '"0.', '"9.', "CITATION.cff: expected version 9."),
+        ("CTSAM3DLib/version.py", '"0.', '"9.', "CHANGELOG.md: expected a section [9."),
+        ("LICENSE.txt", "Apache License", "Some License", "expected the text of Apache-2.0"),
     ],
 )
-def test_s4ext_equals_cmake(s4ext: dict[str, str], cmake: dict[str, str], keyword: str) -> None:
-    assert s4ext[keyword] == cmake[keyword.upper()]
-
-
-def test_s4ext_has_every_keyword_of_the_format(s4ext: dict[str, str]) -> None:
-    assert set(s4ext) == {
-        *(
-            "scm",
-            "scmurl",
-            "scmrevision",
-            "depends",
-            "recommends",
-            "build_subdirectory",
-            "homepage",
-            "contributors",
-        ),
-        *(
-            "category",
-            "iconurl",
-            "status",
-            "tier",
-            "description",
-            "screenshoturls",
-            "enabled",
-            "dicom_support_rule",
-        ),
-        "keywords",
-    }
-
-
-def test_json_equals_s4ext(entry: dict[str, object], s4ext: dict[str, str]) -> None:
-    from_entry = {
-        "scm": entry["scm_type"],
-        "scmurl": entry["scm_url"],
-        "scmrevision": entry["scm_revision"],
-        "depends": " ".join(entry["build_dependencies"]),
-        "build_subdirectory": entry["build_subdirectory"],
-        "category": entry["category"],
-        "tier": str(entry["tier"]),
-        "enabled": str(int(bool(entry["enabled"]))),
-    }
-    assert from_entry == {keyword: s4ext[keyword] for keyword in from_entry}
-
-
-def test_json_has_only_what_its_schema_allows(entry: dict[str, object], repository: Path) -> None:
-    assert {"$schema", "category", "scm_url"} <= set(entry) <= ALLOWED_JSON_KEYS
-    assert str(entry["$schema"]).endswith("/slicer-extension-catalog-entry-schema-v1.0.1.json#")
-    assert entry["scm_type"] in {"git", "local"}
-    assert entry["tier"] in {1, 2, 3, 4, 5}
-    assert b"\r" not in (repository / "CTSAM3D.json").read_bytes()
-
-
-def test_first_project_is_the_name_of_the_catalog_entry(repository: Path) -> None:
-    text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
-    names = re.findall(r"project\s*\(\s*([^\s\)]+)", text, re.IGNORECASE)
-    assert names == ["CTSAM3D"]
-    assert not names[0].lower().startswith("slicer")
-
-
-def test_repository_name_starts_with_slicer(s4ext: dict[str, str]) -> None:
-    assert re.search(r"/Slicer[^/]+\.git$", s4ext["scmurl"])
-
-
-def test_one_address_everywhere(
-    cmake: dict[str, str], s4ext: dict[str, str], repository: Path
-) -> None:
-    home = cmake["HOMEPAGE"]
-    assert s4ext["scmurl"] == f"{home}.git"
-    assert [
-        url
-        for url in (cmake["ICONURL"], *cmake["SCREENSHOTURLS"].split())
-        if not url.startswith(f"{home}/")
-    ] == []
-    citation = (repository / "CITATION.cff").read_text(encoding="utf-8")
-    assert f'repository-code: "{home}"' in citation
-
-
-@pytest.mark.parametrize("name", ["ICONURL", "SCREENSHOTURLS"])
-def test_pictures_of_the_addresses_are_in_the_repository(
-    cmake: dict[str, str], repository: Path, name: str
-) -> None:
-    for url in cmake[name].split():
-        picture = repository / url.partition(PATH_IN_REPOSITORY)[2]
-        assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", (
-            f"{url} is no PNG in the repository"
-        )
+def test_each_fault_is_named(tree: Path, name: str, old: str, new: str, said: str) -> None:
+    text = (tree / name).read_text(encoding="utf-8")
+    assert old in text
+    (tree / name).write_text(text.replace(old, new), encoding="utf-8")
+    assert said in "\n".join(check_extension.faults(tree))
 
 
 def test_icon_is_128_pixels_square_with_transparency(repository: Path) -> None:
@@ -155,22 +71,12 @@ def test_icon_is_128_pixels_square_with_transparency(repository: Path) -> None:
     assert (width, height, depth, colour_type) == (128, 128, 8, 6)
 
 
-def test_licence_is_apache_2(repository: Path) -> None:
-    words = " ".join((repository / "LICENSE.txt").read_text(encoding="utf-8").split())
-    assert words.startswith("Apache License Version 2.0, January 2004")
-    assert "9. Accepting Warranty or Additional Liability." in words
-
-
-def test_changing_the_address_changes_every_file(repository: Path, tmp_path: Path) -> None:
-    for name in repository_address.FILES:
-        if (repository / name).is_file():
-            (tmp_path / name).write_bytes((repository / name).read_bytes())
-    old = repository_address.current_address(tmp_path)
-    changed = repository_address.replace_address("https://git.example/me/SlicerCTSAM3D", tmp_path)
+def test_changing_the_address_changes_every_file(tree: Path) -> None:
+    old = repository_address.current_address(tree)
+    changed = repository_address.replace_address("https://git.example/you/SlicerCTSAM3D", tree)
     assert {"CMakeLists.txt", "CTSAM3D.s4ext", "CTSAM3D.json", "CITATION.cff"} <= set(changed)
-    assert [
-        path.name for path in tmp_path.iterdir() if old in path.read_text(encoding="utf-8")
-    ] == []
+    texts = [(tree / name).read_text(encoding="utf-8") for name in FILES]
+    assert [text for text in texts if old in text] == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""A release is one commit with the version as tag, and nothing that the index would refuse."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import make_release
+import pytest
+
+PLACEHOLDER = "https://example.org/SlicerCTSAM3D"
+
+
+def git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def source(repository: Path) -> Path:
+    """The repository, where git knows it."""
+    if shutil.which("git") is None or not (repository / ".git").exists():
+        pytest.skip("this is a source archive: a release is made from a git repository")
+    return repository
+
+
+def test_a_release_is_the_tree_of_head_in_one_tagged_commit(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out" / "SlicerCTSAM3D"
+    lines = make_release.make_release(folder, source, allow_unset_address=True)
+    assert git(folder, "rev-list", "--count", "--all") == "1"
+    assert git(folder, "describe", "--tags") == f"v{make_release.version(source)}"
+    assert git(folder, "rev-parse", "HEAD^{tree}") == git(source, "rev-parse", "HEAD^{tree}")
+    assert git(folder, "status", "--porcelain") == ""
+    assert make_release.size_mb(folder) < make_release.MOST_MB
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    if shutil.which("cmake") and shutil.which("cc"):
+        assert lines[1].startswith("built and installed ")
+    with pytest.raises(make_release.ReleaseError, match="exists: name a new folder"):
+        make_release.make_release(folder, source)
+
+
+def test_what_the_index_refuses_is_named_and_nothing_is_left(tmp_path: Path, source: Path) -> None:
+    changed = tmp_path / "changed"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{source}", str(changed))
+    s4ext = changed / "CTSAM3D.s4ext"
+    address = s4ext.read_text("utf-8").partition("\nhomepage ")[2].partition("\n")[0]
+    s4ext.write_text(s4ext.read_text("utf-8").replace("tier 1", "tier 4"), "utf-8")
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    git(changed, *who, "commit", "-q", "-a", "--no-verify", "-m", "test: other tier")
+    with pytest.raises(make_release.ReleaseError) as caught:
+        make_release.make_release(tmp_path / "new" / "SlicerCTSAM3D", changed, most_mb=0.1)
+    assert "MB with .git, at most 0.1 MB" in str(caught.value)
+    assert "tier: CMakeLists.txt says '1', CTSAM3D.s4ext '4'" in str(caught.value)
+    assert ("public address" in str(caught.value)) == (address == PLACEHOLDER)
+    assert list((tmp_path / "new").iterdir()) == []
