@@ -93,7 +93,7 @@ def _build(release: Path, scratch: Path) -> str:
     """Configure, build and install the release; returns one line on what was used."""
     if shutil.which("cmake") is None:
         return "not built: cmake is not installed"
-    slicer = os.environ.get("Slicer_DIR") or str(release / STUB)
+    slicer = os.environ.get("Slicer_DIR") or str(release / STUB)  # noqa: SIM112 - its name
     build, prefix = scratch / "build", scratch / "installed"
     try:
         _run("cmake", "-S", release, "-B", build, f"-DSlicer_DIR={slicer}", "--no-warn-unused-cli")

@@ -1,4 +1,4 @@
-"""Metadata, names, pictures, version and licence agree; each fault that the index refuses is named."""
+"""Metadata, names, pictures, version and licence agree; what the index refuses is named."""
 
 from __future__ import annotations
 
