@@ -6,6 +6,7 @@ The pages of Slicer's Python console are run by ``Testing/Slicer/test_console_ex
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import shlex
@@ -95,9 +96,44 @@ def _leads_somewhere(page: str, target: str) -> bool:
     return not heading or heading in anchors
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    named = re.findall(r"`((?:CTSAM3D|CTSAM3DLib|Testing|Resources|tools)/[\w./-]+)`", PAGES[page])
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_architecture_shows_the_rooms_and_layers_that_are_checked() -> None:
+    text = PAGES["docs/architecture.md"]
+    contracts = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    (listed,) = re.findall(
+        r'^id = "layers".*?^layers = \[\n(.*?)^\]', contracts, re.DOTALL | re.MULTILINE
+    )
+    shown = blocks("docs/architecture.md", "text")[0].splitlines()
+    assert shown[1:] == re.findall(r'"(.+)"', listed)  # after the module, which is no part of it
+    rooms = [path.parent.name for path in (REPOSITORY / "CTSAM3DLib").glob("*/__init__.py")]
+    table = text.partition("## The rooms")[2].partition("\n## ")[0]
+    assert [name for name in rooms if not re.search(rf"[`/]{name}`", table)] == []
+
+
 def test_each_page_is_linked_from_readme_or_contributing() -> None:
     linked = PAGES["README.md"] + PAGES["CONTRIBUTING.md"]
     assert [page for page in PAGES if page.startswith("docs/") and f"({page})" not in linked] == []
+
+
+def test_each_message_of_troubleshooting_is_said_by_the_code() -> None:
+    sources = [
+        path for folder in ("CTSAM3D", "CTSAM3DLib") for path in (REPOSITORY / folder).rglob("*.py")
+    ]
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    texts = {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", PAGES["docs/troubleshooting.md"], re.MULTILINE)[2:]
+    parts = [part.strip(" ,;") for row in rows for part in row.split("…")]
+    assert len(rows) > 10
+    assert [part for part in parts if not any(part in text for text in texts)] == []
 
 
 # ---- commands -----------------------------------------------------------------------------------
