@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
+from CTSAM3DLib.batch.finished import changed_files, is_finished, marks_of
 from CTSAM3DLib.batch.report import now, versions, write_report
 from CTSAM3DLib.batch.table import BatchCase
 from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.version import __version__
 
@@ -29,8 +31,9 @@ class BatchRun:
     """Runs cases one after the other and keeps the reports of the batch up to date.
 
     A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped as long as its CT, clicks and settings are the same, and
-    its files have the sizes that they had.
+    same folder has finished is skipped as long as its CT, clicks and settings are the same. A case
+    of which a file was changed by somebody else is kept as it is. Several runs may write into one
+    folder at the same time.
 
     Parameters
     ----------
@@ -43,7 +46,7 @@ class BatchRun:
     spacing_mm : float, optional
         See `open_session`.
     overwrite : bool
-        Run finished cases again.
+        Run finished cases again, and replace files that somebody changed.
     grow : bool or str
         See `open_session`.
     warn : callable, optional
@@ -68,7 +71,7 @@ class BatchRun:
         self._spacing_mm = spacing_mm
         self._grow = grow
         self._warn = warn
-        self._earlier = {} if overwrite else finished_cases(output_dir / REPORT_NAME)
+        self._overwrite = overwrite
         self.entries: dict[str, dict[str, Any]] = {}
 
     @property
@@ -87,7 +90,8 @@ class BatchRun:
         Returns
         -------
         dict
-            ``status`` is ``done``, ``skipped`` or ``failed``; a failed one has ``error``.
+            ``status`` is ``done``, ``skipped``, ``kept`` or ``failed``; a failed one has
+            ``error``, a kept one ``changed``.
 
         Raises
         ------
@@ -96,36 +100,53 @@ class BatchRun:
         OSError
             The reports of the batch cannot be written.
         """
-        mark = self._mark(item.case)
-        earlier = self._earlier.get(item.name)
-        if earlier and mark == earlier.get("fingerprint", "") and _is_intact(earlier, item):
-            entry = {**earlier, "status": "skipped"}
-        else:
-            entry = self._run(item, mark, self._model())
-        self.entries[item.name] = entry
-        self._write_reports()
-        return entry
-
-    def _run(self, item: BatchCase, mark: str | None, model: LoadedModel) -> dict[str, Any]:
-        """Run one case and return its entry; whatever happens to it must not stop the others."""
-        entry: dict[str, Any] = {"case": item.name, "ct": str(item.case.ct)}
         try:
-            report = self._report(item, model)
-            sizes = _sizes_bytes(item)
+            entry = self._without_running(item)
+        except OSError as error:
+            entry = {**_base(item), **_failure(error)}
+        self.entries[item.name] = entry or self._run(item, self._model())
+        self._write_reports()
+        return self.entries[item.name]
+
+    def _without_running(self, item: BatchCase) -> dict[str, Any]:
+        """Return the entry of a case that is finished or kept, empty for one that is to run."""
+        if self._overwrite:
+            return {}
+        earlier = cases_of(self._folder / REPORT_NAME).get(item.name, {})
+        changed = [str(path) for path in changed_files(item.case, earlier)]
+        known = {key: value for key, value in earlier.items() if key not in ("changed", "error")}
+        if changed:
+            self._tell(
+                item,
+                f"kept {', '.join(changed)}, which was changed since this program wrote it, or "
+                "which another program wrote. The option overwrite replaces it",
+            )
+            return {**_base(item), **known, "status": "kept", "changed": changed}
+        if is_finished(item.case, earlier, self._mark(item.case)):
+            return {**known, "status": "skipped"}
+        return {}
+
+    def _tell(self, item: BatchCase, text: str) -> None:
+        """Pass on a warning with the name of its case."""
+        if self._warn is not None:
+            self._warn(f"{item.name}: {text}")
+
+    def _run(self, item: BatchCase, model: LoadedModel) -> dict[str, Any]:
+        """Run one case and return its entry; whatever happens to it must not stop the others."""
+        entry = _base(item)
+        mark = self._mark(item.case)
+        try:
+            _, report = run_case(
+                item.case,
+                model,
+                self._spacing_mm,
+                grow=self._grow,
+                warn=lambda text: self._tell(item, text),
+            )
+            marks = marks_of(item.case)
         except Exception as error:
-            text = str(error).strip() or "no further details"
-            return {**entry, "status": "failed", "error": f"{type(error).__name__}: {text}"}
-        return {**entry, "status": "done", "fingerprint": mark, "bytes": sizes, "report": report}
-
-    def _report(self, item: BatchCase, model: LoadedModel) -> dict[str, Any]:
-        """Segment one CT, write its files and return its report."""
-
-        def warn(text: str) -> None:
-            if self._warn is not None:
-                self._warn(f"{item.name}: {text}")
-
-        _, report = run_case(item.case, model, self._spacing_mm, grow=self._grow, warn=warn)
-        return report
+            return {**entry, **_failure(error)}
+        return {**entry, "status": "done", "fingerprint": mark, "marks": marks, "report": report}
 
     def _mark(self, case: Case) -> str | None:
         """Return the fingerprint, None when a file is missing: reading it tells that better."""
@@ -141,17 +162,33 @@ class BatchRun:
         return self._loaded
 
     def _write_reports(self) -> None:
-        """Write both reports; what earlier runs finished and this one has not reached stays."""
-        kept = {name: entry for name, entry in self._earlier.items() if name not in self.entries}
-        entries = [*self.entries.values(), *kept.values()]
-        content = {
-            "created": now(),
-            "versions": versions(),
-            "settings": self._settings,
-            "cases": entries,
-        }
-        write_report(self._folder / REPORT_NAME, content)
-        write_text_atomically(self._folder / TABLE_NAME, table_text(entries))
+        """Write both reports; the cases of other runs into the same folder stay in them."""
+        with locked_folder(self._folder):
+            entries = [*{**self.entries, **self._others()}.values()]
+            content = {
+                "created": now(),
+                "versions": versions(),
+                "settings": self._settings,
+                "cases": entries,
+            }
+            write_report(self._folder / REPORT_NAME, content)
+            write_text_atomically(self._folder / TABLE_NAME, table_text(entries))
+
+    def _others(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of cases that this run has not reached."""
+        written = cases_of(self._folder / REPORT_NAME)
+        return {name: entry for name, entry in written.items() if name not in self.entries}
+
+
+def _base(item: BatchCase) -> dict[str, Any]:
+    """Return what every entry has."""
+    return {"case": item.name, "ct": str(item.case.ct)}
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Return what the entry of a failed case has."""
+    text = str(error).strip() or "no further details"
+    return {"status": "failed", "error": f"{type(error).__name__}: {text}"}
 
 
 def fingerprint(case: Case, settings: Mapping[str, Any]) -> str:
@@ -169,23 +206,24 @@ def fingerprint(case: Case, settings: Mapping[str, Any]) -> str:
     files = sorted(case.ct.rglob("*")) if case.ct.is_dir() else [case.ct]
     for file in files:
         status = file.stat()
-        digest.update(f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        line = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     for path in case.clicks:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def finished_cases(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the cases that a report names as done; none when there is no usable report."""
+def cases_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a batch report by name; none when there is no usable report."""
     try:
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
-        return {case["case"]: case for case in cases if case["status"] in ("done", "skipped")}
+        return {case["case"]: case for case in cases if isinstance(case["status"], str)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the report as CSV: one line for each structure, one for each failed case.
+    """Return the report as CSV: one line for each structure, one for each failed or kept case.
 
     Examples
     --------
@@ -197,6 +235,10 @@ def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     for entry in entries:
         base = {"case": entry["case"], "status": entry["status"]}
+        if entry["status"] == "kept":  # what was measured then is not what lies there now
+            names = ", ".join(entry.get("changed", ()))
+            writer.writerow({**base, "error": f"changed by somebody else: {names}"})
+            continue
         for structure in entry.get("report", {}).get("structures", []):
             row = {key: structure[key] for key in ("volume_cm3", "seconds")}
             count = sum(len(points) for points in structure["clicks"].values())
@@ -204,22 +246,3 @@ def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
         if "error" in entry:
             writer.writerow({**base, "error": entry["error"]})
     return text.getvalue()
-
-
-def _sizes_bytes(item: BatchCase) -> dict[str, int]:
-    """Return the size of each file of a case.
-
-    Raises
-    ------
-    OSError
-        A file is missing.
-    """
-    return {kind: path.stat().st_size for kind, path in item.case.files.items()}
-
-
-def _is_intact(earlier: Mapping[str, Any], item: BatchCase) -> bool:
-    """Whether all files of a finished case are there, each as large as it was."""
-    try:
-        return all(earlier["bytes"][kind] == size for kind, size in _sizes_bytes(item).items())
-    except (OSError, KeyError, TypeError):  # a file is missing, or the report is damaged
-        return False

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.api import SegmentationResult
-from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
+from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.version import __version__
 
@@ -96,14 +97,17 @@ def report_of(
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all.
+    """Write a report as JSON, whole or not at all, with a mark of its content.
 
     Raises
     ------
     OSError
         The file cannot be written.
     """
-    write_text_atomically(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps({KEY: BLANK, **report}, indent=1, ensure_ascii=False) + "\n"
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # as JSON escapes
+        fill_mark(temporary)
 
 
 def _structures(result: SegmentationResult) -> list[dict[str, Any]]:

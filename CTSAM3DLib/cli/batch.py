@@ -19,11 +19,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; 1 when a case failed."""
     parser = argparse.ArgumentParser(
         "python -m CTSAM3DLib batch",
-        description="Segment the CTs of a table; a further run goes on where this one stopped.",
+        description="Segment the CTs of a table. A further run continues where this one stopped. "
+        "It keeps results that were changed since, for example by hand in Slicer.",
     )
     parser.add_argument("table", type=Path, help="CSV with the columns ct,clicks[,output]")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder for all results")
-    parser.add_argument("--overwrite", action="store_true", help="run finished cases again")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="run all cases again; replace changed results too"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="write no PNG")
     add_model_options(parser)
     options = parser.parse_args(argv)
@@ -46,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
         entry = run.run(item)
         _say(f"{entry['status']:<8}{item.name}{': ' * ('error' in entry)}{entry.get('error', '')}")
     counts = [entry["status"] for entry in run.entries.values()]
-    summary = ", ".join(f"{counts.count(what)} {what}" for what in ("done", "skipped", "failed"))
+    kinds = ["done", "skipped", "failed", *(["kept"] if "kept" in counts else [])]
+    summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in kinds)
     print(f"{len(counts)} cases: {summary}")
     print(f"wrote {reports['report']} and {reports['table']}")
     return 1 if run.failed else 0

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
-from CTSAM3DLib.cli.segment import add_model_options, check_before, table, warn
+from CTSAM3DLib.cli.segment import (
+    add_model_options,
+    add_overwrite_option,
+    check_before,
+    table,
+    warn,
+)
 from CTSAM3DLib.geometry.metrics import dice
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.safe_write import check_writable
@@ -25,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; see ``--help``."""
     parser = argparse.ArgumentParser("python -m CTSAM3DLib demo", description=__doc__)
     parser.add_argument("--output-dir", type=Path, default=Path("demo-output"))
+    add_overwrite_option(parser)
     add_model_options(parser)
     options = parser.parse_args(argv)
     folder: Path = options.output_dir
@@ -37,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         report=folder / "report.json",
         title="Generated torso, segmented from the stored clicks",
     )
-    check_before(case)
+    check_before(case, options.overwrite)
     check_writable(ct)
     folder.mkdir(parents=True, exist_ok=True)
     print("generating a torso CT (nothing is downloaded)", flush=True)

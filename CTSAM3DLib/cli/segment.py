@@ -34,6 +34,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overwrite_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that gives up files that somebody changed."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace existing files. Without it only files that this program wrote and that "
+        "nobody changed since are replaced; each of them holds a checksum of its content",
+    )
+
+
 def positive_mm(text: str) -> float:
     """Return a length of the command line.
 
@@ -57,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("ct", type=Path, help="image file or DICOM folder")
     parser.add_argument("--clicks", type=Path, nargs="+", required=True, help=CLICKS_HELP)
     parser.add_argument("--output", type=Path, required=True, help="the .seg.nrrd to write")
+    add_overwrite_option(parser)
     parser.add_argument("--picture", type=Path, help="PNG to write as well")
     parser.add_argument("--report", type=Path, help="JSON with volumes, times, versions to write")
     parser.add_argument("--series", default="", metavar="UID", help="which series of the folder")
@@ -70,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
         report=options.report,
         series=options.series,
     )
-    check_before(case)
+    check_before(case, options.overwrite)
     model = load_model(options.model, options.device)
     result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
     print(table(result))
@@ -80,14 +91,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def check_before(case: Case) -> None:
+def check_before(case: Case, overwrite: bool) -> None:
     """Raise what is wrong with clicks or outputs before the model is loaded."""
     from CTSAM3DLib.io.clicks import read_clicks
-    from CTSAM3DLib.io.outputs import check_outputs
+    from CTSAM3DLib.io.outputs import check_outputs, check_replaceable
     from CTSAM3DLib.io.segmentation import check_name
 
     check_name(case.output)
     check_outputs([case.files], case.inputs)
+    if not overwrite:
+        check_replaceable(case.files.values())
     read_clicks(case.clicks)
 
 

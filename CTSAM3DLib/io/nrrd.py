@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
 
 _MAGIC = b"NRRD000"
@@ -95,13 +96,16 @@ def write_nrrd(
     lines = ["NRRD0004", "# http://teem.sourceforge.net/nrrd/format.html"]
     lines += [f"type: {_TYPES[dtype.name]}", "endian: little", "encoding: gzip"]
     lines += [f"{name}: {value}" for name, value in header.fields.items()]
+    lines += [f"{KEY}:={BLANK}"]  # above all that users name
     lines += [f"{key}:={_escaped(value)}" for key, value in header.keys.items()]
     stored = np.dtype(f"<u{dtype.itemsize}")
-    with written_atomically(path) as temporary, temporary.open("wb") as file:
-        file.write(("\n".join(lines) + "\n\n").encode("utf-8"))
-        with gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed:
-            for plane in planes:
-                packed.write(np.ascontiguousarray(plane, dtype=stored).data)
+    with written_atomically(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(("\n".join(lines) + "\n\n").encode("utf-8"))
+            with gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed:
+                for plane in planes:
+                    packed.write(np.ascontiguousarray(plane, dtype=stored).data)
+        fill_mark(temporary)
 
 
 def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.io.content_mark import is_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
 
 SUFFIXES = {"segmentation": ".seg.nrrd", "picture": ".png", "report": ".json"}
@@ -57,6 +58,36 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
         seen[identity] = path
     for path in seen.values():
         check_writable(path)
+
+
+def check_replaceable(paths: Iterable[Path]) -> None:
+    """Raise OutputFileError for a file that this program did not write, or that was changed since.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files to be replaced; they need not exist.
+
+    Raises
+    ------
+    OutputFileError
+        See `is_replaceable`.
+    OSError
+        A file cannot be read.
+
+    Examples
+    --------
+    >>> check_replaceable([Path(__file__)])
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.OutputFileError: ...outputs.py exists and was not written by this program, ...
+    """
+    for path in paths:
+        if not is_replaceable(path):
+            raise OutputFileError(
+                f"{path} exists and was not written by this program, or was changed since. "
+                "Choose another name, or replace it with --overwrite"
+            )
 
 
 def _check_suffix(kind: str, path: Path) -> None:

@@ -90,13 +90,15 @@ def check_writable(path: str | Path) -> None:
 def write_text_atomically(path: str | Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, whole or not at all.
 
+    What cannot be written in UTF-8, such as bytes of a file name, is written as an escape.
+
     Raises
     ------
     OutputFileError
         See `written_atomically`.
     """
     with written_atomically(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _temporary_beside(final: Path) -> Path:

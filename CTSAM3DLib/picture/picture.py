@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.io.segment import Segment
 from CTSAM3DLib.picture.parts import (
@@ -82,7 +83,8 @@ def write_picture(
     with warnings.catch_warnings(), written_atomically(path) as temporary:
         warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
         figure = _Picture(volume, segments, window_hu).drawn(title or volume.name)
-        figure.savefig(temporary, format="png", facecolor=BACKGROUND)
+        figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={KEY: BLANK})
+        fill_mark(temporary)
 
 
 class _Picture:

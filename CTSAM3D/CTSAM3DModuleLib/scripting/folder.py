@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,13 @@ def segment_folder(
     output_dir: str | Path,
     choice: ModelChoice | None = None,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Segment many CTs from files into files; the scene is not touched.
 
     A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped, as long as CT, clicks and model are the same.
+    same folder has finished is skipped, as long as CT, clicks and model are the same. A result
+    that was changed since, for example by hand, is kept.
 
     Parameters
     ----------
@@ -51,6 +54,8 @@ def segment_folder(
     progress : callable, optional
         Called after each case with its name, how many are done, and how many there are. If it
         returns False, the run ends there; the next one goes on.
+    overwrite : bool
+        Run finished cases again, and replace results that were changed since.
 
     Returns
     -------
@@ -80,7 +85,13 @@ def segment_folder(
     model = _Model(logic, chosen)
     output.mkdir(parents=True, exist_ok=True)
     batch = BatchRun(
-        output, lambda: model.loaded, model.settings, chosen.spacing_mm, grow=chosen.grow
+        output,
+        lambda: model.loaded,
+        model.settings,
+        chosen.spacing_mm,
+        overwrite=overwrite,
+        grow=chosen.grow,
+        warn=logging.getLogger(__name__).warning,
     )
     for number, item in enumerate(cases, 1):
         model.on_engine(lambda _, item=item: batch.run(item))

@@ -102,10 +102,12 @@ class ConsoleMethods:
         progress: console.Progress | None = None,
         model: Any = None,
         grow: bool = False,
+        overwrite: bool = False,
     ) -> dict[str, Any]:
         """Segment CT files that have clicks files beside them into ``.seg.nrrd`` files.
 
-        A case that fails does not stop the others; finished cases are skipped in the next run.
+        A case that fails does not stop the others. The next run skips finished cases and keeps
+        results that were changed since.
 
         Parameters
         ----------
@@ -116,6 +118,8 @@ class ConsoleMethods:
             Another folder.
         device, progress, model, grow
             See above.
+        overwrite : bool
+            Run finished cases again, and replace results that were changed since.
 
         Returns
         -------
@@ -123,7 +127,9 @@ class ConsoleMethods:
             The content of ``batch_report.json``; see `console_folder.segment_folder`.
         """
         choice = ModelChoice(model=model, device=device, grow=grow)
-        return console_folder.segment_folder(self, folderOrTable, outputDir, choice, progress)
+        return console_folder.segment_folder(
+            self, folderOrTable, outputDir, choice, progress, overwrite
+        )
 
     @staticmethod
     def volumesCm3(segmentationNode: Any) -> dict[str, float]:

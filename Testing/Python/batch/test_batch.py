@@ -167,20 +167,6 @@ def test_a_result_that_was_damaged_is_made_again(table: Path, tmp_path: Path, ki
     assert statuses(run_all(without, folder)) == {"a": "skipped"}
 
 
-def test_a_report_that_lost_the_sizes_makes_its_cases_run_again(
-    table: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "out"
-    cases = [case for case in read_table(table, folder, pictures=False) if case.name == "a"]
-    run_all(cases, folder)
-    report = json.loads((folder / "batch_report.json").read_text())
-    for damaged in ({}, {"bytes": 7}):
-        entry = {key: value for key, value in report["cases"][0].items() if key != "bytes"}
-        content = {**report, "cases": [{**entry, **damaged}]}
-        (folder / "batch_report.json").write_text(json.dumps(content))
-        assert statuses(run_all(cases, folder)) == {"a": "done"}
-
-
 def test_a_case_may_be_called_report(tmp_path: Path) -> None:
     write_ct(tmp_path / "report.nrrd")
     write_clicks_file(tmp_path / "c.json")

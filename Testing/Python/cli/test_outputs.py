@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from disk_cases import folder_for_commands, write_ct, write_dicom
+from disk_cases import ball_model, folder_for_commands, write_ct, write_dicom
 from disk_cases import run_command as run
 
 from CTSAM3DLib.batch.case import picture_title
@@ -119,3 +119,41 @@ def test_a_picture_of_a_file_that_many_have_names_its_folder(tmp_path: Path) -> 
     assert picture_title(tmp_path / "p7" / "ct.nii.gz") == "p7/ct.nii.gz"
     assert picture_title(tmp_path / "p7" / "p7.nii.gz") == "p7.nii.gz"
     assert picture_title(tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["x.seg.nrrd", "x.png", "x.json"])
+def test_a_file_that_somebody_made_or_changed_is_replaced_only_when_told(
+    case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(case)
+    words = ("segment", "ct.nrrd", *SEGMENT, "--picture", "x.png", "--report", "x.json")
+    assert run(*words) == 0
+    assert run(*words) == 0  # its own files
+    with (case / name).open("ab") as file:
+        file.write(b"by hand")
+    before = (case / name).read_bytes()
+    monkeypatch.setattr(cli_segment, "load_model", None)  # not reached
+    assert run(*words) == 2
+    said = rf"error: {name} exists and was not written by this program, .* with --overwrite\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
+    assert (case / name).read_bytes() == before
+    monkeypatch.setattr(cli_segment, "load_model", ball_model)
+    assert run(*words, "--overwrite") == 0
+    assert run(*words) == 0
+    assert (case / name).read_bytes() != before
+
+
+def test_a_batch_tells_what_it_kept(
+    case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(case)
+    (case / "t.csv").write_text("ct,clicks\nct.nrrd,clicks.json\n")
+    words = ("batch", "t.csv", "--output-dir", "out", "--no-pictures")
+    assert run(*words) == 0
+    (case / "out" / "ct.seg.nrrd").write_bytes(b"by hand")
+    assert run(*words) == 0
+    printed = capsys.readouterr()
+    assert "1 cases: 0 done, 0 skipped, 0 failed, 1 kept\n" in printed.out
+    assert re.search(r"warning: ct: kept .*ct\.seg\.nrrd, .* overwrite replaces it", printed.err)
+    assert run(*words, "--overwrite") == 0
+    assert (case / "out" / "ct.seg.nrrd").read_bytes() != b"by hand"
