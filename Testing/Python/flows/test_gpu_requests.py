@@ -26,11 +26,12 @@ HU = np.zeros((64, 64, 64), np.float32)
 POINTS, LABELS = np.array([[30, 14, 9], [9, 60, 2]], np.float32), np.array([1, 0])
 
 
-@pytest.fixture(params=["lite", "official"])
-def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["lite", "official"])
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_lite(SMALL) if request.param == "lite" else build_official(L1, "l1")
-    write_bundle(with_random_weights(model), tmp_path / "model.pt")
-    return tmp_path / "model.pt"
+    path = tmp_path_factory.mktemp(request.param) / "model.pt"
+    write_bundle(with_random_weights(model), path)
+    return path
 
 
 Load = Callable[..., TorchPredictor]

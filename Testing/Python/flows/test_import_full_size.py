@@ -18,6 +18,7 @@ from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
 from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS
 
+pytestmark = pytest.mark.slow  # the same in small: test_import_checkpoint, network/official
 TINY = OFFICIAL_VARIANTS["tiny"]
 Imported = tuple[ImportedModel, OfficialSegmenter]
 
@@ -46,7 +47,6 @@ def test_full_size_is_written_once_and_told(full_size: Imported) -> None:
     assert settings.spacing_range_mm == (1.5, 1.5)
 
 
-@pytest.mark.slow
 def test_full_size_answers_as_the_plain_oracle_does(full_size: Imported) -> None:
     """Image, clicks and previous mask in, probability out: against float64 and plain formulas."""
     imported, network = full_size

@@ -29,23 +29,20 @@ def checkpoint(tmp_path: Path) -> Path:
     return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("ctsam3d-lite", "expected an id that is free, got 'ctsam3d-lite', which the model in"),
-        ("CTSAM3D-Lite", "expected an id that is free, got 'CTSAM3D-Lite'"),
-        ("CT-sam3d-micro", "expected an id unlike 'ct-sam3d-micro' of another model"),
-        ("default", "expected another id than 'default'"),
-        ("../x", "expected an id of letters"),
-        ("x.pt", "expected an id of letters"),
-    ],
-)
-def test_ids_that_cannot_be_used(models: Path, checkpoint: Path, name: str, said: str) -> None:
+def test_ids_that_cannot_be_used(models: Path, checkpoint: Path) -> None:
     import_official(ImportRequest(checkpoint))
     before = content_of(models)
-    with pytest.raises(BundleError, match=said):
-        import_official(ImportRequest(checkpoint, model_id=name, replace=True))
-    assert content_of(models) == before
+    for name, said in {
+        "ctsam3d-lite": "expected an id that is free, got 'ctsam3d-lite', which the model in",
+        "CTSAM3D-Lite": "expected an id that is free, got 'CTSAM3D-Lite'",
+        "CT-sam3d-micro": "expected an id unlike 'ct-sam3d-micro' of another model",
+        "default": "expected another id than 'default'",
+        "../x": "expected an id of letters",
+        "x.pt": "expected an id of letters",
+    }.items():
+        with pytest.raises(BundleError, match=said):
+            import_official(ImportRequest(checkpoint, model_id=name, replace=True))
+        assert content_of(models) == before, name
 
 
 def test_a_model_is_replaced_only_when_asked(

@@ -128,6 +128,7 @@ def test_packing_nothing_is_an_error(tmp_path: Path) -> None:
         PackedData(tmp_path / "other.npz", CPU)
 
 
+@pytest.mark.slow
 def test_training_learns_the_balls(packed: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, source_weights={"human": 1.0}, prior_probability=0.0, batch_size=4)
     trainer = Trainer(config, PackedData(packed, CPU), tmp_path, PackedData(packed, CPU))
@@ -179,7 +180,7 @@ def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: P
     assert steps.rates[5] == 1.0  # the next call has a time of its own
 
 
-@pytest.mark.parametrize("patch_size", [32, 48])
+@pytest.mark.parametrize("patch_size", [32, pytest.param(48, marks=pytest.mark.slow)])
 def test_gradients_are_the_same_whatever_was_in_memory_before(
     packed: Path, tmp_path: Path, patch_size: int
 ) -> None:
