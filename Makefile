@@ -19,9 +19,13 @@ CLICKS ?=
 OUT ?= demo-output
 # make unit PYTEST_ARGS="-k geometry"
 PYTEST_ARGS ?=
+# Processes that share the tests, file by file; one for each core is best.
+WORKERS ?= 2
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python
+PYTEST := $(RUN) -X faulthandler -m pytest
+IN_WORKERS = -n $(WORKERS) --dist loadfile
 RUNTIME := $(VENV)/.runtime-ready
 DEVELOP := $(VENV)/.develop-ready
 
@@ -47,12 +51,20 @@ endif
 
 CHECKS := lint types imports unit
 
+# Each process has one core: libraries that compute in threads of their own take one.
+unit slow coverage: export OMP_NUM_THREADS := 1
+unit slow coverage: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
+
 .PHONY: test
 test: $(DEVELOP) ## All checks: lint, types, imports, unit tests; every one runs, also after a failure
 	@failed=; for check in $(CHECKS); do \
 		printf '\n== make %s\n' "$$check"; $(MAKE) "$$check" || failed="$$failed $$check"; \
 	done; \
 	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
+
+.PHONY: test-all
+test-all: ## As make test, then slow tests and more random cases: all that CI runs
+	@$(MAKE) test CHECKS="$(CHECKS) slow"
 
 .PHONY: lint
 lint: $(DEVELOP) ## Style, format and spelling
@@ -70,8 +82,16 @@ imports: $(DEVELOP) ## Import contracts: what may import what
 	PYTHONPATH=. $(BIN)/lint-imports --no-logo
 
 .PHONY: unit
-unit: $(DEVELOP) ## Tests and doctests with coverage; some of them, without: PYTEST_ARGS="-k word"
-	$(RUN) -X faulthandler -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=term)
+unit: $(DEVELOP) ## Tests and doctests that are not slow; some of all, in one process: PYTEST_ARGS="-k word"
+	$(PYTEST) $(if $(PYTEST_ARGS),$(PYTEST_ARGS),$(IN_WORKERS) -m "not slow")
+
+.PHONY: slow
+slow: $(DEVELOP) ## Slow tests, and more random cases for those that draw some
+	CTSAM3D_THOROUGH=1 $(PYTEST) $(IN_WORKERS) -m "slow or hypothesis"
+
+.PHONY: coverage
+coverage: $(DEVELOP) ## All tests once, and which lines of the library they ran
+	$(PYTEST) $(IN_WORKERS) --cov --cov-report=term
 
 .PHONY: bench
 bench: $(DEVELOP) ## Benchmarks; prints times and memory with the device

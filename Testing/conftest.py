@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Before anything draws: no window, neither from Qt nor from VTK nor from matplotlib.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -30,11 +30,17 @@ NEEDS_SLICER = (
 
 SESSION = pytest.StashKey[pytest.Session]()
 
-# Machines of continuous integration are slow and shared: no time limit per example, and the same
-# examples in each run.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+# Computers are slow and shared: no time limit for an example or for drawing one. The same examples
+# in each run; `make slow` sets CTSAM3D_THOROUGH for more of them.
+settings.register_profile(
+    "quick",
+    deadline=None,
+    derandomize=True,
+    max_examples=20,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=200)
+settings.load_profile("thorough" if os.environ.get("CTSAM3D_THOROUGH") else "quick")
 
 
 @lru_cache(maxsize=1)
