@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,7 +27,12 @@ from CTSAM3DLib.session.memory import memory_warning
 from CTSAM3DLib.session.session import InteractiveSession
 
 Progress = Callable[[str, int, int], None]
-"""Called after each structure with its name, how many are done, and how many there are."""
+"""Called with the name of a structure, how many are done, and how many there are."""
+
+_WRONG_PLACE = (
+    "If a viewer shows this point inside the CT, the coordinate system of the clicks (RAS or LPS) "
+    "or the header of the CT file is wrong"
+)
 
 
 def open_session(
@@ -179,6 +186,7 @@ def segment(
     spacing_mm: float | None = None,
     progress: Progress | None = None,
     grow: bool | str = False,
+    click_progress: Progress | None = None,
 ) -> SegmentationResult:
     """Segment every clicked structure of a CT.
 
@@ -202,6 +210,9 @@ def segment(
         Called after each structure with its name, the number done and their number.
     grow : bool or str
         See `open_session`.
+    click_progress : callable, optional
+        Called after each click with the name of its structure, the number of clicks answered and
+        the number of all clicks.
 
     Returns
     -------
@@ -233,11 +244,12 @@ def segment(
     start = perf_counter()
     session = open_session(volume, model, device, spacing_mm, grow)
     load_seconds = perf_counter() - start
-    segments = []
+    segments: list[Segment] = []
     seconds = {}
+    answered = _counted(click_progress, sum(map(len, histories.values())))
     for name, history in histories.items():
         start = perf_counter()
-        segments.append(Segment(name, _mask(session, history), history))
+        segments.append(Segment(name, _mask(session, history, partial(answered, name)), history))
         seconds[name] = perf_counter() - start
         if progress is not None:
             progress(name, len(segments), len(histories))
@@ -271,14 +283,28 @@ def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None
             try:
                 volume.geometry.voxel_from_ras(click.position_ras)
             except ClickOutsideVolumeError as error:
-                text = f"structure {name!r}, click {number}: {error}"
+                text = f"structure {name!r}, click {number}: {error}. {_WRONG_PLACE}"
                 raise ClickOutsideVolumeError(text) from error
 
 
-def _mask(shared: InteractiveSession, history: ClickHistory) -> RegionMask:
+def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:
+    """Return a function that passes on the name of each click's structure with a running number."""
+    numbers = count(1)
+
+    def answered(name: str) -> None:
+        if progress is not None:
+            progress(name, next(numbers), total)
+
+    return answered
+
+
+def _mask(
+    shared: InteractiveSession, history: ClickHistory, answered: Callable[[], None]
+) -> RegionMask:
     """Return the mask of one structure; the sessions share their image embeddings."""
     session = shared.for_another_structure()
     for click in history:
         session.add_click(click.position_ras, click.positive)
+        answered()
     update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume
     return RegionMask(update.mask_kji, update.bbox)

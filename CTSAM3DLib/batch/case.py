@@ -109,6 +109,7 @@ def run_case(
     progress: Progress | None = None,
     grow: bool | str = False,
     warn: Callable[[str], None] | None = None,
+    click_progress: Progress | None = None,
 ) -> tuple[SegmentationResult, dict[str, Any]]:
     """Segment one CT and write its files.
 
@@ -128,6 +129,8 @@ def run_case(
         See `open_session`.
     warn : callable, optional
         Told at once what is in the list ``warnings`` of the report: why the result may be wrong.
+    click_progress : callable, optional
+        See `segment`.
 
     Returns
     -------
@@ -154,7 +157,13 @@ def run_case(
     seconds = {"read": perf_counter() - start}
     begun = perf_counter()
     result = segment(
-        volume, clicks, model.predictor, spacing_mm=spacing_mm, progress=progress, grow=grow
+        volume,
+        clicks,
+        model.predictor,
+        spacing_mm=spacing_mm,
+        progress=progress,
+        grow=grow,
+        click_progress=click_progress,
     )
     warnings += result.notices
     _tell(warn, result.notices)

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
@@ -83,7 +84,10 @@ def main(argv: Sequence[str]) -> int:
     )
     check_before(case, options.overwrite)
     model = load_model(options.model, options.device)
-    result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
+    with ClickProgress(sys.stderr) as progress:
+        result, report = run_case(
+            case, model, options.spacing, grow=options.grow, warn=warn, click_progress=progress
+        )
     print(table(result))
     print(f"{result.settings.model_id} on {result.device}, {report['seconds']['total']:.1f} s")
     for path in case.files.values():
@@ -102,6 +106,54 @@ def check_before(case: Case, overwrite: bool) -> None:
     if not overwrite:
         check_replaceable(case.files.values())
     read_clicks(case.clicks)
+
+
+class ClickProgress:
+    """Shows how many clicks are answered: a bar on a terminal, else a line now and then.
+
+    Parameters
+    ----------
+    stream : text stream
+        Where to write.
+    every : int
+        How many clicks there are between two lines where there is no terminal.
+
+    Examples
+    --------
+    >>> import io
+    >>> with ClickProgress(io.StringIO(), every=2) as progress:
+    ...     for number in range(1, 5):
+    ...         progress("liver", number, 5)
+    ...     progress.stream.getvalue().splitlines()
+    ['answered 2 of 5 clicks (liver)', 'answered 4 of 5 clicks (liver)']
+    """
+
+    def __init__(self, stream: TextIO, every: int = 50) -> None:
+        self.stream = stream
+        self._every = every
+        self._bar: Any = None
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Show one more click of a structure."""
+        if not self.stream.isatty():
+            if done % self._every == 0:
+                print(f"answered {done} of {total} clicks ({name})", file=self.stream, flush=True)
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="click", file=self.stream, leave=False)
+        self._bar.set_postfix_str(name, refresh=False)
+        self._bar.update()
+
+    def __enter__(self) -> ClickProgress:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def warn(text: str) -> None:

@@ -91,6 +91,22 @@ def test_structures_are_followed_beyond_their_patches_on_request() -> None:
     assert sizes[1] == pytest.approx(truth.size_mm3, rel=0.05)
 
 
+def test_progress_is_told_after_each_click(volume: Volume) -> None:
+    points = [list(at(volume, i, 12, 8)) for i in (12, 14, 16)]
+    calls: list[tuple[str, int, int]] = []
+    clicks = {"liver": {"positive": points[:1]}, "spleen": {"positive": points[1:]}}
+    CTSAM3DLib.segment(
+        volume, clicks, BallPredictor(), click_progress=lambda *call: calls.append(call)
+    )
+    assert calls == [("liver", 1, 3), ("spleen", 2, 3), ("spleen", 3, 3)]
+
+
+def test_a_click_outside_says_what_may_be_wrong(volume: Volume) -> None:
+    text = r"structure 'liver', click 1: .* If a viewer shows .* header of the CT file is wrong"
+    with pytest.raises(ClickOutsideVolumeError, match=text):
+        CTSAM3DLib.segment(volume, {"liver": {"positive": [[999, 0, 0]]}}, BallPredictor())
+
+
 def test_progress_is_told_after_each_structure(volume: Volume) -> None:
     calls: list[Any] = []
     clicks = {name: {"positive": [list(at(volume, 20, 16, 12))]} for name in ("a", "b")}
