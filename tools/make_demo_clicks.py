@@ -17,7 +17,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from CTSAM3DLib import open_session  # noqa: E402
 from CTSAM3DLib.evaluation.simulated_user import next_click  # noqa: E402
-from CTSAM3DLib.geometry.metrics import dice  # noqa: E402
+from CTSAM3DLib.geometry.overlap import dice  # noqa: E402
 from CTSAM3DLib.io.clicks import write_clicks  # noqa: E402
 from CTSAM3DLib.phantom import torso_phantom  # noqa: E402
 from CTSAM3DLib.prompts import Click, ClickHistory  # noqa: E402

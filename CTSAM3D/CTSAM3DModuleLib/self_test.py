@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.engine.engine import SegmentationEngine
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.mrml import read_segment

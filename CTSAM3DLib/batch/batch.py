@@ -12,12 +12,12 @@ from typing import Any
 
 from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
 from CTSAM3DLib.batch.finished import changed_files, is_finished, marks_of
-from CTSAM3DLib.batch.report import now, versions, write_report
+from CTSAM3DLib.batch.report import now, write_report
 from CTSAM3DLib.batch.table import BatchCase
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.session.growing_rules import GrowMode
-from CTSAM3DLib.version import __version__
+from CTSAM3DLib.version import __version__, versions
 
 ModelSource = Callable[[], LoadedModel]
 """Loads the model; the batch calls it once, when the first case needs it."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,26 +12,7 @@ from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.models.manifest import ModelEntry
-from CTSAM3DLib.version import __version__
-
-_PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "matplotlib")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this library, Python, and those packages that were in use.
-
-    Examples
-    --------
-    >>> versions()["CTSAM3DLib"] == __version__
-    True
-    """
-    found = {"CTSAM3DLib": __version__, "python": platform.python_version()}
-    found["system"] = f"{platform.system()} {platform.machine()}"
-    for name in _PACKAGES:
-        version = getattr(sys.modules.get(name), "__version__", None)
-        if version is not None:
-            found[name] = str(version)
-    return found
+from CTSAM3DLib.version import versions
 
 
 def now() -> str:

@@ -1,4 +1,4 @@
-"""A model that goes on when its device fails: GPU, GPU in half precision, then the processor."""
+"""A model that continues on the processor when its GPU fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from CTSAM3DLib.session.memory import memory_error
 
 T = TypeVar("T")
 
-MAIN_MEMORY, MEMORY, LOST, NUMBERS = "main memory", "memory", "lost", "numbers"
+MAIN_MEMORY, MEMORY, LOST = "main memory", "memory", "lost"
 
 # TorchScript hands errors of the device on as plain RuntimeError: only the text tells.
 _NO_MAIN_MEMORY = re.compile("DefaultCPUAllocator|bad_alloc")
@@ -29,50 +29,15 @@ _DEVICE = re.compile("CUDA|CUDNN|cuDNN|CUBLAS|cuBLAS|CUFFT|NVRTC|NVML|NVIDIA|dev
 _REASON_LENGTH = 120
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Where and how a model runs.
-
-    Parameters
-    ----------
-    device : str
-        Such as ``cuda:0`` or ``cpu``.
-    half : bool
-        In half precision, which takes half of the memory and is not exact.
-
-    Examples
-    --------
-    >>> Stage("cuda:0", half=True).label, Stage("cpu").on_processor
-    ('cuda:0 in half precision', True)
-    """
-
-    device: str
-    half: bool = False
-
-    @property
-    def label(self) -> str:
-        """Name for reports."""
-        return f"{self.device} in half precision" if self.half else self.device
-
-    @property
-    def on_processor(self) -> bool:
-        """Whether it needs no graphics card."""
-        return self.device == "cpu"
-
-
-def stages_from(device: str) -> tuple[Stage, ...]:
+def stages_from(device: str) -> tuple[str, ...]:
     """Return where a model runs first, and what comes after it when that fails.
 
     Examples
     --------
-    >>> [stage.label for stage in stages_from("cuda:1")]
-    ['cuda:1', 'cuda:1 in half precision', 'cpu']
-    >>> [stage.label for stage in stages_from("cpu")]
-    ['cpu']
+    >>> stages_from("cuda:1"), stages_from("cpu")
+    (('cuda:1', 'cpu'), ('cpu',))
     """
-    if device == "cpu":
-        return (Stage("cpu"),)
-    return (Stage(device), Stage(device, half=True), Stage("cpu"))
+    return ("cpu",) if device == "cpu" else (device, "cpu")
 
 
 @dataclass(eq=False)
@@ -81,22 +46,21 @@ class _Embedding:
 
     stage: int
     value: Any
-    patch_hu: NDArray[np.float32] | None  # None where no other stage is left
+    patch_hu: NDArray[np.float32] | None  # None on the last device
 
 
 class FallbackPredictor:
-    """A `Predictor` that answers the call during which its device fails on the next stage.
+    """A `Predictor` that answers the call during which its device fails on the next device.
 
-    Memory that runs out leads to the next stage, a device that is lost to the processor; there
-    it stays until the model is loaded again. Embeddings of an earlier stage are made anew, once,
-    when they are decoded. What is wrong with the arguments raises as ever.
+    It stays there until the model is loaded again. Embeddings of an earlier device are computed
+    again, once, when they are decoded. Wrong arguments raise as they do in the model.
 
     Parameters
     ----------
-    stages : sequence of Stage
-        In the order in which they are tried.
+    stages : sequence of str
+        Devices in the order in which they are tried, such as ``("cuda:0", "cpu")``.
     load : callable
-        From a stage to the model on it.
+        From a device to the model on it.
 
     Raises
     ------
@@ -109,8 +73,8 @@ class FallbackPredictor:
     --------
     >>> class Failing:
     ...     settings = ModelSettings("demo", 2, (1.0, 4.0), 2.0, ((0.0, 200.0),))
-    ...     def __init__(self, stage):
-    ...         self.device = stage.device
+    ...     def __init__(self, device):
+    ...         self.device = device
     ...     def encode(self, patch_hu):
     ...         if self.device == "cuda:0":
     ...             raise RuntimeError("CUDA error: device-side assert triggered")
@@ -120,11 +84,11 @@ class FallbackPredictor:
     >>> predictor.device
     'cpu'
     >>> print(predictor.take_notices()[0])
-    The graphics card failed (CUDA error: device-side assert triggered): now computing on the
+    The GPU failed (CUDA error: device-side assert triggered): now computing on the
     processor, which is slower.
     """
 
-    def __init__(self, stages: Sequence[Stage], load: Callable[[Stage], Predictor]) -> None:
+    def __init__(self, stages: Sequence[str], load: Callable[[str], Predictor]) -> None:
         self._stages = tuple(stages)
         self._load = load
         self._at = 0
@@ -140,8 +104,8 @@ class FallbackPredictor:
 
     @property
     def device(self) -> str:
-        """Where it runs now, such as ``cpu``, ``cuda:0`` or ``cuda:0 in half precision``."""
-        return self._stages[self._at].label
+        """Where it runs now, such as ``cpu`` or ``cuda:0``."""
+        return self._stages[self._at]
 
     def take_notices(self) -> tuple[str, ...]:
         """Return what the user should know and has not been told yet: at most one sentence."""
@@ -167,7 +131,7 @@ class FallbackPredictor:
 
         def decoded(model: Predictor) -> NDArray[np.float32]:
             value = self._value(model, embedding)
-            return self._checked(model.decode(value, points_kji, labels, previous_logits))
+            return model.decode(value, points_kji, labels, previous_logits)
 
         return self._run(decoded)
 
@@ -178,12 +142,10 @@ class FallbackPredictor:
         neighbour_hu: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
-        return self._run(
-            lambda model: self._checked(model.cross_patch(patch_hu, mask, neighbour_hu))
-        )
+        return self._run(lambda model: model.cross_patch(patch_hu, mask, neighbour_hu))
 
     def _run(self, action: Callable[[Predictor], T]) -> T:
-        """Do something with the model, on a later stage if this one fails; each is tried once."""
+        """Run an action on the model, and on the next device if this one fails."""
         while True:
             stage = self._stages[self._at]
             try:
@@ -203,20 +165,18 @@ class FallbackPredictor:
             self._step_down(trouble, reason)
 
     def _step_down(self, trouble: str, reason: str) -> None:
-        """Go to the next stage that can do better and let go of all that the device holds."""
+        """Go to the next device and release all that the present one holds."""
         self._at += 1
-        while trouble != MEMORY and not self._stages[self._at].on_processor:
-            self._at += 1
-        self._notice = _sentence(trouble, reason, self._stages[self._at])
+        self._notice = _sentence(trouble, reason)
         self._model = None
         for embedding in self._made:
             embedding.value = None
-        with suppress(RuntimeError):  # of a device that is gone
+        with suppress(RuntimeError):  # the device may be gone
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
 
     def _value(self, model: Predictor, embedding: _Embedding) -> Any:
-        """Return the embedding for the model of the present stage."""
+        """Return the embedding for the model on the present device."""
         if embedding.stage != self._at:
             embedding.value = model.encode(embedding.patch_hu)  # type: ignore[arg-type]
             embedding.stage = self._at
@@ -224,31 +184,18 @@ class FallbackPredictor:
                 embedding.patch_hu = None
         return embedding.value
 
-    def _checked(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Refuse what half precision could not hold."""
-        if self._stages[self._at].half and not np.isfinite(values).all():
-            raise _NotFiniteError
-        return values
 
-
-class _NotFiniteError(RuntimeError):
-    """Half precision gave NaN or infinity."""
-
-
-def _trouble(error: BaseException, stage: Stage, fallen: bool) -> str | None:
+def _trouble(error: BaseException, device: str, fallen: bool) -> str | None:
     """Tell what is wrong with a device or memory; None if something else is."""
-    if isinstance(error, DeviceError):  # a stage that nobody asked for is not there
+    if isinstance(error, DeviceError):  # only the device that was asked for may be missing
         return LOST if fallen else None
     if isinstance(error, MemoryError) or _NO_MAIN_MEMORY.search(str(error)):
         return MAIN_MEMORY
-    if stage.on_processor:
+    if device == "cpu":
         return None
     if isinstance(error, torch.cuda.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
         return MEMORY
-    if isinstance(error, _NotFiniteError):
-        return NUMBERS
-    # In half precision also what is not made for it; what is wrong elsewhere will raise again.
-    return LOST if stage.half or _DEVICE.search(str(error)) else None
+    return LOST if _DEVICE.search(str(error)) else None
 
 
 def _first_line(error: BaseException) -> str:
@@ -259,13 +206,8 @@ def _first_line(error: BaseException) -> str:
     return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} ..."
 
 
-def _sentence(trouble: str, reason: str, stage: Stage) -> str:
+def _sentence(trouble: str, reason: str) -> str:
     """Return what the user is told."""
-    what = {
-        MEMORY: "The graphics card has too little free memory",
-        NUMBERS: "Half precision does not suffice for this model",
-        LOST: f"The graphics card failed ({reason})",
-    }[trouble]
-    if stage.half:
-        return f"{what}: now computing there in half precision, which is not exact."
+    failed = f"The GPU failed ({reason})"
+    what = "The GPU has too little free memory" if trouble == MEMORY else failed
     return f"{what}: now computing on the processor, which is slower."

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.bundles.fallback import FallbackPredictor, Stage, stages_from
-from CTSAM3DLib.bundles.precision import check_precision, exact_float32, narrow_segmenter
+from CTSAM3DLib.bundles.fallback import FallbackPredictor, stages_from
 from CTSAM3DLib.errors import BundleError, DeviceError
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.store import resolve_model
@@ -64,6 +63,36 @@ def resolve_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let a GPU multiply float32 as float32 while a block runs.
+
+    PyTorch lets cuDNN round the factors of float32 convolutions to the 11 digits of TF32 unless it
+    is told otherwise, and other code in the process may have allowed it for products of matrices.
+    The settings are those of the process; they are put back as they were.
+
+    Examples
+    --------
+    >>> before = torch.backends.cudnn.allow_tf32
+    >>> with exact_float32():
+    ...     pass
+    >>> torch.backends.cudnn.allow_tf32 == before
+    True
+    """
+    backends: Any = torch.backends
+    newer = hasattr(backends.cuda.matmul, "fp32_precision")  # since PyTorch 2.9
+    name, exact = ("fp32_precision", "ieee") if newer else ("allow_tf32", False)
+    holders = (backends.cudnn.conv if newer else backends.cudnn, backends.cuda.matmul)
+    before = [getattr(holder, name) for holder in holders]
+    try:
+        for holder in holders:
+            setattr(holder, name, exact)
+        yield
+    finally:
+        for holder, value in zip(holders, before, strict=True):
+            setattr(holder, name, value)
+
+
 class TorchPredictor:
     """Run a TorchScript bundle.
 
@@ -74,11 +103,6 @@ class TorchPredictor:
         the model store, not here.
     device : str
         See `resolve_device`.
-    half : bool
-        Weights and image features in half precision: half of the memory, not exact, and slow on
-        a processor.
-    precision : str
-        ``float32`` or ``bfloat16``, see `check_precision`.
 
     Raises
     ------
@@ -88,13 +112,8 @@ class TorchPredictor:
         When the device cannot be used.
     """
 
-    def __init__(
-        self, path: Path, device: str = "auto", *, half: bool = False, precision: str = "float32"
-    ) -> None:
+    def __init__(self, path: Path, device: str = "auto") -> None:
         self._device = resolve_device(device)
-        check_precision(precision, self._device)
-        self._narrow = precision == "bfloat16"
-        self._dtype = torch.float16 if half else torch.float32
         extra = {SETTINGS_FILE: ""}
         try:
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
@@ -107,14 +126,10 @@ class TorchPredictor:
             )
             raise BundleError(message)
         self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
-        self._module = module.to(self._dtype).eval().to(self._device)
-        on_card, short = self._device.type != "cpu", half or self._narrow
-        self._exact_on_card = on_card and not short
-        # On a processor rows are convolved; a card multiplies short numbers in that order only.
-        if short or not on_card:
-            self._module = arrange_weights(self._module)
-        if self._narrow:
-            narrow_segmenter(self._module)
+        module = module.to(torch.float32).eval().to(self._device)
+        # Rows are convolved on a processor only.
+        on_processor = self._device.type == "cpu"
+        self._module: Any = arrange_weights(module) if on_processor else module
 
     @property
     def settings(self) -> ModelSettings:
@@ -130,11 +145,7 @@ class TorchPredictor:
         """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
         embedding: list[Tensor]
         with self._as_written():
-            if self._narrow:  # HU need more digits than bfloat16 has
-                image = self._module.normalise(self._tensor(patch_hu)[None])
-                embedding = self._module.segmenter.encode(image.bfloat16())
-            else:
-                embedding = self._module.encode(self._typed(patch_hu))
+            embedding = self._module.encode(self._tensor(patch_hu))
         return embedding
 
     def decode(
@@ -178,7 +189,7 @@ class TorchPredictor:
         for the bundled model, whose later calls are no faster for it.
         """
         optimised = torch.jit.optimized_execution  # type: ignore[attr-defined]
-        exact = exact_float32() if self._exact_on_card else nullcontext()
+        exact = nullcontext() if self._device.type == "cpu" else exact_float32()
         with torch.inference_mode(), optimised(False), exact:
             yield
 
@@ -187,11 +198,8 @@ class TorchPredictor:
 
         At batch 1 PyTorch convolves small volumes without oneDNN, see `rows.convolve_rows`.
         """
-        item = self._typed(array)[None]
+        item = self._tensor(array)[None]
         return torch.cat([item, item]) if self._device.type == "cpu" else item
-
-    def _typed(self, array: NDArray[np.float32]) -> Tensor:
-        return self._tensor(array).to(self._dtype)
 
     def _tensor(self, array: NDArray[np.float32]) -> Tensor:
         return to_tensor(array).to(self._device)
@@ -230,10 +238,8 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
     return out
 
 
-def load_predictor(
-    model: str | Path | None = None, device: str = "auto", precision: str = "float32"
-) -> FallbackPredictor:
-    """Find, verify and load a model that goes on elsewhere when a graphics card fails it.
+def load_predictor(model: str | Path | None = None, device: str = "auto") -> FallbackPredictor:
+    """Find, verify and load a model that continues on the processor when its GPU fails.
 
     Parameters
     ----------
@@ -241,8 +247,6 @@ def load_predictor(
         Id, path of a bundle, or None for the default model.
     device : str
         See `resolve_device`.
-    precision : str
-        ``float32`` or ``bfloat16``, see `check_precision`; what is fallen back on is float32.
 
     Returns
     -------
@@ -252,17 +256,12 @@ def load_predictor(
     Raises
     ------
     BundleError
-        When the model is unknown, missing, altered or no bundle.
+        The model is unknown, missing, altered or no bundle.
     DeviceError
-        When the device cannot be used.
+        The device cannot be used.
     NotEnoughMemoryError
-        When the main memory does not suffice.
+        The main memory does not suffice.
     """
-    entry: Any = resolve_model(model)
+    path = resolve_model(model).path
     stages = stages_from(str(resolve_device(device)))
-
-    def load(stage: Stage) -> TorchPredictor:
-        wanted = precision if stage == stages[0] else "float32"
-        return TorchPredictor(entry.path, stage.device, half=stage.half, precision=wanted)
-
-    return FallbackPredictor(stages, load)
+    return FallbackPredictor(stages, lambda stage: TorchPredictor(path, stage))

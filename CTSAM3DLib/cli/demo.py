@@ -18,7 +18,7 @@ from CTSAM3DLib.cli.segment import (
     table,
     warn,
 )
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.phantom import torso_phantom

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.evaluation.cases import Case, find_cases
+from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases
 from CTSAM3DLib.evaluation.methods import (
     MODEL,
     Method,
@@ -19,9 +19,10 @@ from CTSAM3DLib.evaluation.methods import (
     split_methods,
 )
 from CTSAM3DLib.evaluation.protocol import ClickProtocol
-from CTSAM3DLib.evaluation.report import markdown, save_plot, versions, write_json
+from CTSAM3DLib.evaluation.report import markdown, save_plot, write_json
 from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.simulated_user import STRATEGIES
+from CTSAM3DLib.version import versions
 
 if TYPE_CHECKING:
     from CTSAM3DLib.evaluation.summary import Result
@@ -66,7 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-voxels", type=int, default=300, help="smaller ones are left out")
     parser.add_argument("--model", help="id or file of a model; default: the bundled one")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="float32", help="float32 or bfloat16")
     parser.add_argument("--spacing-mm", type=float, help="voxel size at which the model looks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, help="JSON with every click and score")
@@ -109,12 +109,12 @@ def _model_method(
     from CTSAM3DLib.models.store import resolve_model
 
     entry = resolve_model(model)
-    predictor = TorchPredictor(entry.path, args.device, precision=args.precision)
+    predictor = TorchPredictor(entry.path, args.device)
     method = ModelMethod(predictor, args.spacing_mm, entry.model_id if ":" in name else name)
     about = {
         method.name: entry.model_id,
         f"{method.name} sha256": entry.sha256,
-        "device": f"{predictor.device}, {args.precision}",
+        "device": f"{predictor.device}, float32",
         "model spacing": f"{args.spacing_mm:g} mm" if args.spacing_mm else "chosen by the session",
     }
     return method, about
@@ -122,7 +122,7 @@ def _model_method(
 
 def _run(
     args: argparse.Namespace,
-    cases: list[Case],
+    cases: list[LabelledCase],
     methods: list[Method],
     protocol: ClickProtocol,
     setting: dict[str, Any],
@@ -174,7 +174,9 @@ def _write(
         save_plot(args.plot, results, protocol)
 
 
-def _line(case: Case, found: list[Result], cases: list[Case], done: int, seconds: float) -> str:
+def _line(
+    case: LabelledCase, found: list[Result], cases: list[LabelledCase], done: int, seconds: float
+) -> str:
     marks = (1, 3, 5, 10)
     scores = "; ".join(
         f"{result.method} "

@@ -23,7 +23,7 @@ _FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelledCase:
     """One folder with ``ct.nii.gz``, ``labels.nii.gz``, ``labels.json`` and ``meta.json``.
 
     Attributes
@@ -117,7 +117,7 @@ def shape_class(anatomy: str) -> str:
 
 def find_cases(
     data: Path, split: str, pattern: str | None = None, limit: int | None = None
-) -> list[Case]:
+) -> list[LabelledCase]:
     """List the labelled cases of a split, sorted by name.
 
     Parameters
@@ -149,7 +149,7 @@ def find_cases(
     return chosen[:limit]
 
 
-def load_case(case: Case) -> tuple[Volume, NDArray[Any]]:
+def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
     """Read CT and labels of a case.
 
     Returns
@@ -157,7 +157,7 @@ def load_case(case: Case) -> tuple[Volume, NDArray[Any]]:
     volume : Volume
         The CT, HU.
     labels_kji : integer array of the same shape
-        Voxel values as in `Case.anatomies`.
+        Voxel values as in `LabelledCase.anatomies`.
 
     Raises
     ------
@@ -179,13 +179,13 @@ def load_case(case: Case) -> tuple[Volume, NDArray[Any]]:
 
 
 def structures_of(
-    case: Case, volume: Volume, labels_kji: NDArray[Any], min_voxels: int = 300
+    case: LabelledCase, volume: Volume, labels_kji: NDArray[Any], min_voxels: int = 300
 ) -> list[Structure]:
     """Return the labelled anatomies that are large enough to be scored, by label value.
 
     Parameters
     ----------
-    case : Case
+    case : LabelledCase
         Names of the labels.
     volume : Volume
         For the voxel size.
@@ -218,13 +218,13 @@ def structures_of(
     return found
 
 
-def _case(folder: Path) -> Case:
+def _case(folder: Path) -> LabelledCase:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
         anatomies = {int(value): str(name) for value, name in names.items()}
         origin = str(meta["label_origin"])
-        return Case(
+        return LabelledCase(
             folder=folder,
             split=str(meta["split"]),
             region=str(meta["body_region"]),

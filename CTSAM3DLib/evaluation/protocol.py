@@ -11,7 +11,8 @@ import numpy as np
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.simulated_user import next_click
-from CTSAM3DLib.geometry.metrics import dice, nsd
+from CTSAM3DLib.evaluation.surface_dice import nsd
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.prompts import Click
 
 if TYPE_CHECKING:

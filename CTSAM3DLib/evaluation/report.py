@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from dataclasses import asdict
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from CTSAM3DLib.evaluation.summary import (
@@ -25,27 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from CTSAM3DLib.evaluation.protocol import ClickProtocol
-
-_PACKAGES = ("numpy", "scipy", "torch", "SimpleITK", "slicer-core", "vtk", "scikit-image")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results may depend on.
-
-    Examples
-    --------
-    >>> sorted(versions())[:2]
-    ['SimpleITK', 'ct-sam3d']
-    """
-    from CTSAM3DLib.version import __version__
-
-    found = {"python": platform.python_version(), "ct-sam3d": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def write_json(

@@ -12,7 +12,7 @@ from CTSAM3DLib.session.patches import choose_spacing_mm
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from CTSAM3DLib.evaluation.cases import Case, Structure
+    from CTSAM3DLib.evaluation.cases import LabelledCase, Structure
     from CTSAM3DLib.evaluation.methods import Method
     from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
     from CTSAM3DLib.geometry.volume import Volume
@@ -22,19 +22,19 @@ _USUAL_PATCH = (64, 2.0, (1.5, 4.0))  # voxels, default spacing, range; when no 
 
 
 def evaluate(
-    cases: Sequence[Case],
+    cases: Sequence[LabelledCase],
     methods: Sequence[Method],
     protocol: ClickProtocol,
     settings: ModelSettings | None = None,
     spacing_mm: float | None = None,
     shared_clicks: bool = False,
     min_voxels: int = 300,
-) -> Iterator[tuple[Case, list[Result], bool]]:
+) -> Iterator[tuple[LabelledCase, list[Result], bool]]:
     """Measure every method on every structure.
 
     Parameters
     ----------
-    cases : sequence of Case
+    cases : sequence of LabelledCase
         Only their labelled anatomies are scored.
     methods : sequence of Method
         At least one.

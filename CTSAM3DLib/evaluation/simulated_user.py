@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from CTSAM3DLib.errors import GeometryError
+from CTSAM3DLib.geometry.region import checked_spacing_kji
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,10 +114,7 @@ def _checked(
         raise GeometryError(
             f"expected two 3D masks of one shape, got {truth.shape} and {prediction.shape}"
         )
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise GeometryError(f"expected 3 finite spacings > 0 mm, got {spacing_mm!r}")
-    return truth, prediction, spacing[::-1]
+    return truth, prediction, checked_spacing_kji(spacing_mm)
 
 
 def _largest_component(

@@ -92,36 +92,6 @@ class BoundingBox:
         return cls((0, 0, 0), (i, j, k))
 
     @classmethod
-    def from_slices(cls, slices_kji: Sequence[slice]) -> BoundingBox:
-        """Return the box that three slices of a KJI array select.
-
-        Parameters
-        ----------
-        slices_kji : sequence of slice
-            Slices with integer start and stop (both >= 0) and step None or 1.
-
-        Raises
-        ------
-        GeometryError
-            Open-ended, negative or stepping slices, or not three of them.
-
-        Examples
-        --------
-        >>> BoundingBox.from_slices((slice(3, 4), slice(2, 4), slice(1, 4)))
-        BoundingBox(start_ijk=(1, 2, 3), stop_ijk=(4, 4, 4))
-        """
-        for one in slices_kji:
-            if one.step not in (None, 1) or one.start is None or one.stop is None:
-                message = f"expected slices with start, stop and no step, got {one}"
-                raise GeometryError(message)
-        starts = three_ints([one.start for one in slices_kji], "slice starts")
-        stops = three_ints([one.stop for one in slices_kji], "slice stops")
-        if min(*starts, *stops) < 0:
-            message = f"expected slices that count from the start, got {tuple(slices_kji)}"
-            raise GeometryError(message)
-        return cls((starts[2], starts[1], starts[0]), (stops[2], stops[1], stops[0]))
-
-    @classmethod
     def from_mask(cls, mask_kji: NDArray[Any]) -> BoundingBox:
         """Return the smallest box round the non-zero voxels; the empty box if there are none.
 

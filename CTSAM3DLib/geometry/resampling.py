@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.axis import (
@@ -234,19 +234,6 @@ def grid_bbox_of_volume_bbox(
         holders = nearest_indices(_grid_positions(axis_map, grid_axis, np.array(ends)))
         start[grid_axis], stop[grid_axis] = int(holders.min()), int(holders.max()) + 1
     return BoundingBox((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-
-
-def grid_point_from_ras(position_ras: ArrayLike, grid: Geometry) -> NDArray[np.float64]:
-    """Return RAS mm points (..., 3) as continuous IJK indices of the grid, (..., 3) float64.
-
-    Subtract the start of a patch's box and reverse the last axis for its KJI coordinates.
-
-    Examples
-    --------
-    >>> grid_point_from_ras((3.0, 0.0, 1.0), Geometry(np.diag([2.0, 2, 2, 1]), (4, 4, 4))).tolist()
-    [1.5, 0.0, 0.5]
-    """
-    return grid.ijk_from_ras(position_ras)
 
 
 def _grid_axes_in_volume_order(axis_map: AxisMap) -> list[int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,9 +13,62 @@ from typing import Any
 
 from CTSAM3DLib.errors import BundleError, OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically, written_atomically
-from CTSAM3DLib.models.folder_lock import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, MANIFEST_SCHEMA, read_manifest
 from CTSAM3DLib.models.store import ModelStore
+
+LOCK_WAIT_S = 10.0
+
+
+@contextmanager
+def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    """Run a block while no other thread or process of this computer runs one for the same folder.
+
+    The lock is a file in the folder for temporary files. It ends with the process. The package
+    ``filelock`` comes with PyTorch; without it there is no lock.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder to change; it need not exist.
+    wait_s : float
+        How long to wait for others, in seconds.
+
+    Raises
+    ------
+    OutputFileError
+        Another one does not finish in time, or the lock cannot be made. The block has not run.
+
+    Examples
+    --------
+    >>> with locked_folder("models"):
+    ...     with locked_folder("models", wait_s=0.0):
+    ...         pass
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.OutputFileError: another import or removal is changing models; try again ...
+    """
+    try:
+        import filelock
+    except ImportError:
+        yield
+        return
+    name = os.path.normcase(os.path.realpath(folder))
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"ctsam3d-{digest}.lock"
+    lock = filelock.FileLock(path, timeout=wait_s, mode=0o666)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        message = f"another import or removal is changing {folder}; try again when it has finished"
+        raise OutputFileError(message) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"cannot change {folder}: expected a lock at {path}, got {reason}"
+        raise OutputFileError(message) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -29,7 +29,6 @@ from CTSAM3DLib.mrml.tags import (
 from CTSAM3DLib.mrml.volumes import (
     VolumeIdentity,
     ct_warning,
-    looks_like_ct,
     volume_from_node,
     volume_identity,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "describe_segment",
     "get_clicks",
     "is_defined",
-    "looks_like_ct",
     "mask_digest",
     "prepare_segmentation",
     "read_segment",

@@ -180,14 +180,3 @@ def ct_warning(volume: Volume) -> str | None:
     True
     """
     return hu_warning(volume)
-
-
-def looks_like_ct(volume: Volume) -> bool:
-    """Whether the voxels may be HU; `ct_warning` says why not.
-
-    Examples
-    --------
-    >>> looks_like_ct(Volume.from_array(np.zeros((3, 3, 3)), (1, 1, 1)))
-    False
-    """
-    return ct_warning(volume) is None

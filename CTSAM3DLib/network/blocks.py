@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from CTSAM3DLib.network.fast.prompt_norm import NormWeights, modulate_rows
 from CTSAM3DLib.network.fast.prompt_plan import plan_prompt
 from CTSAM3DLib.network.fast.rows import bias_of, convolve_rows, normalise_rows, to_maps
-from CTSAM3DLib.network.resize import resize_prompt
+from CTSAM3DLib.network.prompt_maps import resize_prompt
 
 
 class ResidualBlock(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from CTSAM3DLib.models.contract import ModelSettings
-from CTSAM3DLib.network.continuation import ContinuationPredictor
+from CTSAM3DLib.network.cross_patch import ContinuationPredictor
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter

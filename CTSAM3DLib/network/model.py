@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.network.prompt_maps import render_clicks
 
-# Outputs are cut here: beyond it a sigmoid is 0 or 1 in float32, and half precision stays finite.
-LOGIT_LIMIT = 20.0
-
 
 class PromptableModel(nn.Module):
     """Encode a patch, decode clicks, predict a click in a neighbour; scriptable as written.
@@ -122,6 +119,7 @@ class PromptableModel(nn.Module):
             previous = torch.sigmoid(previous_logits)[None]
         prompt = torch.cat([previous, maps])[None].to(finest.dtype)
         logits: Tensor = self.segmenter.decode(embedding, prompt)  # type: ignore[operator]
+        # Beyond it a sigmoid is 0 or 1 in float32.
         return logits[0, 0].clamp(-20.0, 20.0)
 
     @torch.jit.export

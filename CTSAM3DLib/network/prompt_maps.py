@@ -1,4 +1,4 @@
-"""Clicks as Gaussian maps, the spatial half of the prompt.
+"""Prompts as maps: clicks as Gaussians, and the prompt on coarser grids.
 
 Two behaviours, chosen by a flag of the model: ``official`` (a later click overwrites the box round
 it, coordinates are truncated) for the authors' weights, and the mended one (maximum over clicks,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 CLICK_SIGMA = 2.0
 CLICK_RADIUS = 8
@@ -156,3 +157,59 @@ def render_without_reading(
         drawn = value if overwrite else torch.maximum(maps, value)
         maps = torch.where(chosen, drawn, maps)
     return maps
+
+
+def resize_trilinear(grid: Tensor, size: list[int]) -> Tensor:
+    """Resize (B, C, D, H, W) to ``size`` = [d, h, w]; corners not aligned, no anti-aliasing.
+
+    A script of ``interpolate`` holds operators of the newest PyTorch, so that older ones cannot
+    load it. The single operator called here is in all of them.
+
+    Parameters
+    ----------
+    grid : Tensor
+        Float tensor (B, C, D, H, W).
+    size : list of int
+        Target size.
+
+    Examples
+    --------
+    >>> resize_trilinear(torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2), [1, 1, 4]).flatten()
+    tensor([0.0000, 0.2500, 0.7500, 1.0000])
+    """
+    resized: Tensor = torch.ops.aten.upsample_trilinear3d(grid, size, False)
+    return resized
+
+
+def resize_prompt(prompt: Tensor, size: list[int], mode: str) -> Tensor:
+    """Bring the prompt (B, 3, D, H, W) to a coarser grid of ``size`` = [d, h, w].
+
+    Parameters
+    ----------
+    prompt : Tensor
+        Float tensor (B, 3, D, H, W).
+    size : list of int
+        Target size.
+    mode : str
+        ``"trilinear"`` samples without anti-aliasing, as the official network does; ``"area"``
+        averages and ``"max"`` keeps the peak of each block, so that no click is lost.
+
+    Raises
+    ------
+    ValueError
+        Unknown mode.
+
+    Examples
+    --------
+    >>> prompt = torch.zeros(1, 3, 8, 8, 8)
+    >>> prompt[0, 1, 0, 0, 0] = 1.0
+    >>> [float(resize_prompt(prompt, [2, 2, 2], m).max()) for m in ("trilinear", "max")]
+    [0.0, 1.0]
+    """
+    if mode == "trilinear":
+        return resize_trilinear(prompt, size)
+    if mode == "area":
+        return functional.adaptive_avg_pool3d(prompt, (size[0], size[1], size[2]))
+    if mode == "max":
+        return functional.adaptive_max_pool3d(prompt, size)
+    raise ValueError("prompt resize mode: expected trilinear, area or max, got " + mode)

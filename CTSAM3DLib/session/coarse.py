@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.resampling import extract_patch, sample_on_volume, volume_bbox_of_grid_bbox
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click

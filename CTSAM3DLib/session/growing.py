@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.coarse import CoarseLook, look_from_afar, with_look
 from CTSAM3DLib.session.encoder import PatchEncoder

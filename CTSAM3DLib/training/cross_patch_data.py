@@ -15,9 +15,9 @@ from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.intensity import vary_intensity, window
-from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
-from CTSAM3DLib.training.simulated_clicks import first_click, interior_score, next_click
+from CTSAM3DLib.training.simulated_clicks import correcting_click, first_click, interior_score
 
 SMALLEST_IN_PATCH = 20
 """Fewer voxels of a structure in a patch than this count as none."""
@@ -145,7 +145,7 @@ def _known_mask(
             maps = render_clicks(points, labels, d, h, w, False).to(image.device)
             logits = segmenter.decode(embedding, torch.cat([probability, maps[None]], 1)).float()
             probability = torch.sigmoid(logits)
-            point, label = next_click(truth, logits[0, 0] > 0, generator)
+            point, label = correcting_click(truth, logits[0, 0] > 0, generator)
             if label < 0 or last == 2:
                 break
             clicks.append((point, label))

@@ -2,7 +2,7 @@
 
 Pairs of overlapping patches of one CT; the target is a Gaussian at the deepest voxel of the same
 structure in the part of the neighbour that the patch does not show, and "it ends here" where there
-is none (paper figure, part C; the form of input and loss is our own, see `network.continuation`).
+is none (paper figure, part C; the form of input and loss is our own, see `network.cross_patch`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from CTSAM3DLib.network.continuation import ContinuationPredictor, chance_loss
+from CTSAM3DLib.network.cross_patch import ContinuationPredictor, chance_loss
 from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_data import Pair, draw_pair
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.stream import random_sources
 
 

@@ -50,7 +50,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Case:
+class PackedCase:
     """One packed case: HU (None where only labels exist), labels, pseudo-labels, tissues."""
 
     name: str
@@ -92,7 +92,7 @@ class PackedData:
                 for kind in ("hu", "labels", "pseudo", "points")
             }
         self.device = device
-        self.cases: list[Case] = []
+        self.cases: list[PackedCase] = []
         self.targets: list[Target] = []
         for entry in header["cases"]:
             self._add(entry, flat)
@@ -117,7 +117,7 @@ class PackedData:
         names: dict[str, str] = entry["label_names"]  # type: ignore[assignment]
         number = len(self.cases)
         self.cases.append(
-            Case(
+            PackedCase(
                 name=str(entry["name"]),
                 family=str(entry["family"]),
                 spacing_kji_mm=tuple(entry["spacing_kji_mm"]),  # type: ignore[arg-type]

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
-from CTSAM3DLib.training.data import Case, PackedData
-from CTSAM3DLib.training.intensity import synthesise, vary_intensity, window
-from CTSAM3DLib.training.losses import dice_of, segmentation_loss
-from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.data import PackedCase, PackedData
+from CTSAM3DLib.training.intensity import vary_intensity, window
+from CTSAM3DLib.training.losses import dice_of, mixed_precision, segmentation_loss
 from CTSAM3DLib.training.sampling import AIR_HU, cut, random_bend, random_placement
 from CTSAM3DLib.training.simulated_clicks import first_click, next_clicks, partial_mask, render_each
-from CTSAM3DLib.training.synthesis import synthesise_typical
+from CTSAM3DLib.training.synthesis import synthesise, synthesise_typical
 
 # A patch must show enough of its target to be worth clicking.
 SMALLEST_IN_PATCH = 20
@@ -178,7 +177,7 @@ def _draw_sample(
 
 def _made_from_labels(
     labels: Tensor,
-    case: Case,
+    case: PackedCase,
     spacing_mm: float,
     config: TrainConfig,
     rng: np.random.Generator,

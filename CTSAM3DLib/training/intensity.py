@@ -1,4 +1,4 @@
-"""What happens to the HU of a patch: scanner-like variation, and CT made from labels."""
+"""HU of a patch: windows, variation between scanners, smooth random fields."""
 
 from __future__ import annotations
 
@@ -74,48 +74,6 @@ def blur(values: Tensor, sigma: float) -> Tensor:
         pad = [n // 2 for n in reversed(shape) for _ in range(2)]
         out = F.conv3d(F.pad(out, pad, mode="replicate"), taps.view(1, 1, *shape))
     return out[0, 0]
-
-
-def synthesise(
-    labels: Tensor, class_hu: Tensor, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
-    """Make a CT patch from a label patch.
-
-    Parameters
-    ----------
-    labels : Tensor
-        (D, H, W) label values 0-255; 0 is unlabelled and becomes a random mosaic of air, fat and
-        muscle.
-    class_hu : Tensor
-        (256,) typical HU of each value.
-    rng : numpy Generator
-        Draws HU of each class and all strengths.
-    generator : torch Generator
-        Draws textures.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) HU.
-    """
-    device = labels.device
-    spread = torch.where(class_hu.abs() > 200, 110.0, 35.0)
-    table = class_hu + spread * torch.randn(256, generator=generator, device=device)
-    if rng.random() < 0.3:  # a contrast phase: everything soft is lifted by its own amount
-        lift = torch.rand(256, generator=generator, device=device) * 140.0
-        table = table + torch.where(class_hu.abs() < 100, lift, torch.zeros_like(lift))
-    index = labels.to(torch.int64)
-    hu = table[index]
-    mosaic = smooth_field(labels.shape, int(rng.integers(5, 12)), generator)
-    fat, air = float(rng.normal(0.1, 0.4)), float(rng.normal(1.7, 0.3))
-    ground = torch.where(mosaic > fat, -100.0, 50.0)
-    ground = torch.where(mosaic > air, -950.0, ground) + 12.0 * smooth_field(
-        labels.shape, 12, generator
-    )
-    hu = torch.where(index == 0, ground, hu)
-    texture = smooth_field(labels.shape, int(rng.integers(8, 20)), generator)
-    hu = hu + texture * float(rng.uniform(2.0, 15.0))
-    return blur(hu, float(rng.uniform(0.5, 1.0)))
 
 
 def smooth_field(shape: torch.Size, knots: int, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,13 @@
-"""Losses on logits."""
+"""Losses on logits, and the precision in which they are computed."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+HALVINGS = 4
+SMALLEST_CPU_SIDE = 3
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -50,3 +53,33 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
     mask = (logits > 0).flatten(1).float()
     truth = target.flatten(1)
     return 2.0 * (mask * truth).sum(1) / (mask.sum(1) + truth.sum(1)).clamp_min(1.0)
+
+
+def mixed_precision(patches: Tensor) -> torch.autocast:
+    """Return the autocast context for a step on a batch of patches.
+
+    On a CPU it is switched off where the coarsest map has a side below 3 voxels: there oneDNN of
+    PyTorch 2.13 returns uninitialised memory in bfloat16 gradients of 3x3x3 convolutions.
+
+    Parameters
+    ----------
+    patches : Tensor
+        (B, C, D, H, W); its device and its sides decide.
+
+    Returns
+    -------
+    torch.autocast
+        To be used with ``with``.
+
+    Examples
+    --------
+    >>> with mixed_precision(torch.zeros(1, 1, 32, 32, 32)):
+    ...     torch.is_autocast_enabled("cpu")
+    False
+    >>> with mixed_precision(torch.zeros(1, 1, 48, 48, 48)):
+    ...     torch.is_autocast_enabled("cpu")
+    True
+    """
+    device = patches.device.type
+    safe = device != "cpu" or min(patches.shape[2:]) >> HALVINGS >= SMALLEST_CPU_SIDE
+    return torch.autocast(device, torch.bfloat16, enabled=safe)

@@ -91,7 +91,9 @@ def first_click(target: Tensor, generator: torch.Generator) -> Tensor:
     return _unravel(index.clamp_max(target.numel() - 1), target.shape)[0].cpu()
 
 
-def next_click(target: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, int]:
+def correcting_click(
+    target: Tensor, mask: Tensor, generator: torch.Generator
+) -> tuple[Tensor, int]:
     """Correct the largest error of one sample, see `next_clicks`.
 
     Parameters
@@ -112,7 +114,7 @@ def next_click(target: Tensor, mask: Tensor, generator: torch.Generator) -> tupl
     --------
     >>> target = torch.zeros(16, 16, 16, dtype=torch.bool)
     >>> target[4:12, 4:12, 4:12] = True
-    >>> point, label = next_click(target, torch.zeros_like(target), torch.Generator())
+    >>> point, label = correcting_click(target, torch.zeros_like(target), torch.Generator())
     >>> label, bool(target[tuple(point.long())])
     (1, True)
     """

@@ -19,9 +19,8 @@ from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, Samples, draw_samples, run_episode
-from CTSAM3DLib.training.losses import dice_of
+from CTSAM3DLib.training.losses import dice_of, mixed_precision
 from CTSAM3DLib.training.optimiser import Muon, split_parameters
-from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources
 
 VALIDATION_SEED = 12345

@@ -23,7 +23,6 @@ import torch
 from measuring import PeakMemory, best_ms
 from torch import Tensor, nn
 
-from CTSAM3DLib.bundles.precision import computes_bfloat16
 from CTSAM3DLib.network.fast.rows import arrange_weights
 from CTSAM3DLib.network.lite import LiteConfig, LiteSegmenter
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
@@ -150,31 +149,19 @@ class Contest:
         loaded = arrange_weights(copy.deepcopy(network))
         return cls(network, loaded, [m.clone() for m in embedding], official)
 
-    def narrow(self) -> Contest:
-        """Turn a copy to bfloat16."""
-        network, loaded = (copy.deepcopy(n).bfloat16() for n in (self.network, self.loaded))
-        return Contest(network, loaded, [m.bfloat16() for m in self.embedding], self.official)
 
-
-def measure(contest: Contest, repeats: int, narrow: bool) -> list[dict[str, float | str]]:
-    """Time every case: plain, fast and, where asked for, fast in bfloat16."""
+def measure(contest: Contest, repeats: int) -> list[dict[str, float | str]]:
+    """Time every case, plain and fast."""
     rows: list[dict[str, float | str]] = []
-    half = contest.narrow() if narrow else None
     for name, prompt in cases(contest.official).items():
         runs = [lambda p=prompt: plain(contest.network, contest.embedding, p)]
         runs += [lambda p=prompt: fast(contest.loaded, contest.embedding, p)]
-        if half is not None:
-            short = prompt.bfloat16()
-            runs += [lambda p=short: fast(half.loaded, half.embedding, p)]
         if contest.official:
             runs += [lambda p=prompt: published(contest.network, contest.embedding, p)]
         times = best_ms(runs, repeats)
         expected = runs[0]()
         row: dict[str, float | str] = {"case": name, "plain": times[0], "fast": times[1]}
         row["difference"] = largest_difference(runs[1](), expected)
-        if half is not None:
-            row["narrow"] = times[2]
-            row["narrow difference"] = largest_difference(runs[2](), expected)
         if contest.official:
             row["published"] = times[-1]
             row["published difference"] = largest_difference(runs[-1](), expected)
@@ -211,11 +198,7 @@ def table(title: str, rows: list[dict[str, float | str]]) -> list[str]:
     """Markdown table of a contest."""
     lines = ["", f"## {title}", "", "| case | plain, ms | fast, ms | ratio | max difference |"]
     lines += ["|---|---|---|---|---|"]
-    narrow = "narrow" in rows[0]
     as_published = "published" in rows[0]
-    if narrow:
-        lines[-2] += " fast in bfloat16, ms | its max difference |"
-        lines[-1] += "---|---|"
     if as_published:
         lines[-2] += " as published, ms |"
         lines[-1] += "---|"
@@ -223,8 +206,6 @@ def table(title: str, rows: list[dict[str, float | str]]) -> list[str]:
         ratio = row["plain"] / row["fast"]
         line = f"| {row['case']} | {row['plain']:.0f} | {row['fast']:.0f} | {ratio:.1f} "
         line += f"| {row['difference']:.1e} |"
-        if narrow:
-            line += f" {row['narrow']:.0f} | {row['narrow difference']:.1e} |"
         if as_published:
             line += f" {row['published']:.0f} |"
         lines.append(line)
@@ -240,7 +221,6 @@ def bar(text: str, value: float, limit: float, *, at_least: bool) -> str:
 
 def report(repeats: int, size: str) -> list[str]:
     """Run everything and return the lines."""
-    narrow = computes_bfloat16(torch.device("cpu"))
     lite = Contest.of(LiteSegmenter(LiteConfig()), 2, official=False)
     official, name = official_contest(size), f"official {size}"
     prompt = cases(True)["click + mask r 26"]
@@ -252,7 +232,7 @@ def report(repeats: int, size: str) -> list[str]:
     peaks = {key: peak_above_mb(action) for key, action in memory.items()}
     rate = peak_gflops(torch.float32, repeats)
     floor = 2e3 * FLOOR_GMAC / rate
-    big, small = measure(official, repeats, narrow), measure(lite, repeats, narrow)
+    big, small = measure(official, repeats), measure(lite, repeats)
     unet = Contest.of(ConcatSegmenter(), 2, official=False)
     first = cases(False)["first click"]
     whole, whole_fast = best_ms(

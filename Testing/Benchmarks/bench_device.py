@@ -1,6 +1,6 @@
 """What a device makes of a click: ms of every part, and the share of its limit, as Markdown.
 
-The models are loaded as in use. The limit is the rate of the fastest of a few float32 (or shorter)
+The models are loaded as in use. The limit is the rate of the fastest of a few float32
 convolutions on the same device in the same run; operations are counted by PyTorch for the plain
 network, so that a decoder that leaves some out can exceed it.
 
@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from CTSAM3DLib.bundles.export import write_bundle
-from CTSAM3DLib.bundles.precision import computes_bfloat16, exact_float32
-from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
+from CTSAM3DLib.bundles.predictor import TorchPredictor, exact_float32, resolve_device
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.network.model import PromptableModel
@@ -39,7 +38,6 @@ from random_weights import with_random_weights
 PATCH = (64, 64, 64)
 POINTS = np.array([[33, 30, 36], [20, 30, 40], [45, 20, 20]], np.float32)
 LABELS = np.array([1, 1, 0])
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "half": torch.float16}
 WORKLESS = ("view", "permute", "select", "slice", "unsqueeze", "expand", "transpose", "as_strided")
 
 
@@ -112,12 +110,12 @@ def finished(maps: list[torch.Tensor]) -> list[torch.Tensor]:
     return maps
 
 
-def peak_gmac_per_s(device: torch.device, dtype: torch.dtype, repeats: int) -> float:
+def peak_gmac_per_s(device: torch.device, repeats: int) -> float:
     """Rate of the fastest of a few 3³ convolutions, either layout."""
     rates = []
     for width, side in ((128, 32), (256, 16), (64, 64)):
-        weight = torch.randn(width, width, 3, 3, 3, device=device, dtype=dtype)
-        x = torch.randn(1, width, side, side, side, device=device, dtype=dtype)
+        weight = torch.randn(width, width, 3, 3, 3, device=device)
+        x = torch.randn(1, width, side, side, side, device=device)
         for layout in (torch.contiguous_format, torch.channels_last_3d):
             maps, kernel = x.to(memory_format=layout), weight.to(memory_format=layout)
             with torch.inference_mode(), exact_float32():
@@ -129,52 +127,40 @@ def peak_gmac_per_s(device: torch.device, dtype: torch.dtype, repeats: int) -> f
     return max(rates)
 
 
-def precisions_of(device: torch.device) -> list[str]:
-    """Names of the number formats that the device computes with in earnest."""
-    found = ["float32"]
-    if computes_bfloat16(device):
-        found.append("bfloat16")
-    return [*found, "half"] if device.type == "cuda" else found
-
-
 def rows_of(
-    name: str, model: PromptableModel, device: torch.device, repeats: int, peaks: dict[str, float]
+    name: str, model: PromptableModel, device: torch.device, repeats: int, peak: float
 ) -> list[list[object]]:
-    """Time every part of a model in every number format."""
+    """Time every part of a model."""
     rows: list[list[object]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
         write_bundle(with_random_weights(model), path, half=False)
         works = works_of(model)
-        for precision, peak in peaks.items():
-            narrow = {"half": True} if precision == "half" else {"precision": precision}
-            predictor = TorchPredictor(path, str(device), **narrow)  # type: ignore[arg-type]
-            for part, action in actions_of(predictor).items():
-                (ms,), work = best_ms([action], repeats), works[part]
-                share = work.gmac / (ms / 1e3) / peak
-                cells = [name, precision, part, f"{ms:.1f}", work.operations, f"{work.gmac:.1f}"]
-                rows.append([*cells, f"{100 * share:.0f} %"])
+        for part, action in actions_of(TorchPredictor(path, str(device))).items():
+            (ms,), work = best_ms([action], repeats), works[part]
+            share = work.gmac / (ms / 1e3) / peak
+            cells = [name, part, f"{ms:.1f}", work.operations, f"{work.gmac:.1f}"]
+            rows.append([*cells, f"{100 * share:.0f} %"])
     return rows
 
 
 def report(device: torch.device, repeats: int, quick: bool) -> str:
     """Measure, and return the page."""
-    peaks = {p: peak_gmac_per_s(device, DTYPES[p], repeats) for p in precisions_of(device)}
+    peak = peak_gmac_per_s(device, repeats)
     small = L1 if quick else OFFICIAL_VARIANTS["tiny"]
-    rows = rows_of("lite", build_lite(LiteConfig()), device, repeats, peaks)
+    rows = rows_of("lite", build_lite(LiteConfig()), device, repeats, peak)
     rows += rows_of(
-        f"official {small.name}", build_official(small, small.name), device, repeats, peaks
+        f"official {small.name}", build_official(small, small.name), device, repeats, peak
     )
     where = hardware(torch.get_num_threads())
     if device.type == "cuda":
         where = f"{torch.cuda.get_device_name(device)}, on {where}"
-    limits = ", ".join(f"{p} {2e-3 * peak:.2f} TFLOPS" for p, peak in peaks.items())
-    head = ["model", "numbers", "part", "ms", "operations", "GMAC", "of the limit"]
+    head = ["model", "part", "ms", "operations", "GMAC", "of the limit"]
     return (
         f"# A click on this device: {device.type}\n\n"
         f"Printed by `Testing/Benchmarks/bench_device.py`: {where},\n"
         f"PyTorch {torch.__version__}. Random weights, patch of 64³, array to array, shortest of "
-        f"{repeats} runs.\nLimit, measured in the same run: {limits}.\n"
+        f"{repeats} runs.\nLimit, measured in the same run: {2e-3 * peak:.2f} TFLOPS.\n"
         "Operations and products are those of the plain network, so that a decoder which leaves "
         "some out can exceed it.\n\n" + table(head, rows)
     )

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.bundles.predictor import load_predictor
-from CTSAM3DLib.evaluation.cases import Case, find_cases, load_case
+from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases, load_case
 from CTSAM3DLib.evaluation.simulated_user import next_click
 from CTSAM3DLib.geometry.box import BoundingBox
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import Predictor
@@ -123,7 +123,7 @@ def _voxels_in(box: BoundingBox, session: InteractiveSession) -> NDArray[np.bool
 
 
 def truths(
-    case: Case, labels: NDArray[np.integer], names: Sequence[str]
+    case: LabelledCase, labels: NDArray[np.integer], names: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Yield name and mask of the structures that the case has."""
     for name in names:
@@ -170,7 +170,7 @@ def reached(goal: float, runs: Sequence[Sequence[Score]]) -> str:
 
 
 def measure(
-    case: Case, predictor: Predictor, options: argparse.Namespace, spacing: float
+    case: LabelledCase, predictor: Predictor, options: argparse.Namespace, spacing: float
 ) -> Iterator[str]:
     """Yield the lines of the table for one case and spacing."""
     volume, labels = load_case(case)

@@ -287,7 +287,7 @@ def _write_labelled(folder: Path, split: str) -> None:
 
 @pytest.mark.parametrize("code", [code for page in PAGES for code in blocks(page, "json")])
 def test_sample_files_are_read(code: str, tmp_path: Path) -> None:
-    from CTSAM3DLib.bundles.import_config import read_import_config
+    from CTSAM3DLib.bundles.importing import read_import_config
 
     readers = {
         "structures": read_clicks,

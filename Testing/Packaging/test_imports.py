@@ -56,7 +56,7 @@ def test_library_imports_with_numpy_and_scipy_alone(repository: Path) -> None:
 
 PLANTED = {
     "io/terminology.py": ("import vtk", "Slicer, VTK and Qt only in mrml"),
-    "geometry/metrics.py": ("import torch", "PyTorch only in network, bundles, training"),
+    "geometry/overlap.py": ("import torch", "PyTorch only in network, bundles, training"),
     "session/rules.py": ("from CTSAM3DLib.session import coarse", "Inside a session"),
     "errors.py": ("from CTSAM3DLib import geometry", "Imports point one way"),
 }

@@ -1,4 +1,4 @@
-"""A graphics card that fails at a planned call, and what it is asked meanwhile."""
+"""A GPU that fails at a planned call, and what it is asked meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from fake_predictor import BallPredictor
 
-from CTSAM3DLib.bundles.fallback import FallbackPredictor, Stage, stages_from
+from CTSAM3DLib.bundles.fallback import FallbackPredictor, stages_from
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import Predictor
@@ -18,7 +18,6 @@ from CTSAM3DLib.session.session import InteractiveSession
 OOM = torch.cuda.OutOfMemoryError
 SHAPE = (40, 44, 48)
 CLICKS = [((40.0, 44.0, 40.0), True), ((48.0, 44.0, 40.0), True), ((44.0, 44.0, 44.0), False)]
-HALF = "now computing there in half precision, which is not exact."
 PROCESSOR = "now computing on the processor, which is slower."
 NO_MEMORY = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 2 GiB"
 # What TorchScript makes of any error in the middle of a model.
@@ -40,47 +39,45 @@ GONE = [
 
 @dataclass
 class Card:
-    """Predictors by stage; each stage raises what is planned for its n-th call, counted from 1."""
+    """Predictors by device; each raises what is planned for its n-th call, counted from 1."""
 
-    plan: dict[tuple[str, int], BaseException | float]
+    plan: dict[tuple[str, int], BaseException]
     loads: list[str] = field(default_factory=list)
     predictors: dict[str, BallPredictor] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     on_load: Callable[[str], None] = lambda label: None
 
-    def load(self, stage: Stage) -> Predictor:
-        self.on_load(stage.label)
-        self.loads.append(stage.label)
-        self._count(stage.label)
-        self.predictors[stage.label] = _OnCard(self, stage.label)
-        return self.predictors[stage.label]
+    def load(self, device: str) -> Predictor:
+        self.on_load(device)
+        self.loads.append(device)
+        self.count(device)
+        self.predictors[device] = _OnCard(self, device)
+        return self.predictors[device]
 
-    def _count(self, label: str) -> float | None:
-        self.calls[label] = self.calls.get(label, 0) + 1
-        planned = self.plan.pop((label, self.calls[label]), None)
-        if isinstance(planned, BaseException):
+    def count(self, device: str) -> None:
+        self.calls[device] = self.calls.get(device, 0) + 1
+        planned = self.plan.pop((device, self.calls[device]), None)
+        if planned is not None:
             raise planned
-        return planned
 
 
 class _OnCard(BallPredictor):
-    """Counts encode and decode of one stage; the first call of a stage is that of loading it."""
+    """Counts encode and decode of one device; the first call is that of loading it."""
 
-    def __init__(self, card: Card, label: str) -> None:
+    def __init__(self, card: Card, device: str) -> None:
         super().__init__()
-        self._card, self._label = card, label
+        self._card, self._device = card, device
 
     def encode(self, patch_hu: np.ndarray):
-        self._card._count(self._label)
+        self._card.count(self._device)
         return super().encode(patch_hu)
 
     def decode(self, *arguments):
-        value = self._card._count(self._label)
-        logits = super().decode(*arguments)
-        return logits if value is None else np.full_like(logits, value)
+        self._card.count(self._device)
+        return super().decode(*arguments)
 
 
-def on_card(plan: dict[tuple[str, int], BaseException | float]) -> tuple[FallbackPredictor, Card]:
+def on_card(plan: dict[tuple[str, int], BaseException]) -> tuple[FallbackPredictor, Card]:
     card = Card(plan)
     return FallbackPredictor(stages_from("cuda:0"), card.load), card
 

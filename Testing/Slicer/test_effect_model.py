@@ -14,7 +14,7 @@ from ctsam3d_case import CTSAM3DCase
 from view_mouse import click
 
 from CTSAM3DLib.engine.engine import SegmentationEngine, bundled_predictor
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
 

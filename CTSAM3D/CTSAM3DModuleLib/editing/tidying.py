@@ -51,9 +51,9 @@ def refinement(
         dense[mask.bbox.relative_to(box).slices_kji] = mask.mask_kji
         inside, outside = (_voxels(clicks, sign, geometry, box) for sign in (True, False))
         if step == "keep":
-            new = keep_components(dense, geometry.spacing_mm, inside)
+            new = keep_components(dense, inside)
         elif step == "fill":
-            new = fill_holes(dense, None, outside)
+            new = fill_holes(dense, outside)
         elif step == "smooth":
             new = smooth(dense, geometry.spacing_mm, smoothing_mm, inside, outside)
         else:

@@ -16,7 +16,7 @@ from CTSAM3DLib.network.fast.mask_fold import fused_tail, upscale_rows
 from CTSAM3DLib.network.fast.prompt_norm import NormWeights, box_cost, modulate_rows
 from CTSAM3DLib.network.fast.prompt_plan import plan_prompt
 from CTSAM3DLib.network.fast.rows import bias_of, convolve_rows, rows_apply, to_rows
-from CTSAM3DLib.network.resize import resize_prompt
+from CTSAM3DLib.network.prompt_maps import resize_prompt
 
 PROMPT_CHANNELS = 3
 """Previous mask probability, positive click map, negative click map, in this order."""
@@ -61,12 +61,12 @@ class PromptNorm(nn.Module):
         )
 
 
-class PSAPBlock(nn.Module):
+class OfficialPSAPBlock(nn.Module):
     """Residual block of two prompt-conditioned norms, each followed by a 3³ convolution.
 
     Examples
     --------
-    >>> block = PSAPBlock(8, prompt_hidden=4)
+    >>> block = OfficialPSAPBlock(8, prompt_hidden=4)
     >>> block(torch.rand(1, 8, 4, 4, 4), torch.rand(1, 3, 64, 64, 64)).shape
     torch.Size([1, 8, 4, 4, 4])
     """
@@ -186,7 +186,7 @@ class MaskDecoder(nn.Module):
     quality_hidden : int
         Hidden width of the quality head, 0 for none.
     prompt_resize : str
-        See :func:`CTSAM3DLib.network.resize.resize_prompt`.
+        See :func:`CTSAM3DLib.network.prompt_maps.resize_prompt`.
     """
 
     def __init__(
@@ -204,11 +204,11 @@ class MaskDecoder(nn.Module):
         self.upscale3 = Upscale(width, half)
         self.upscale4 = Upscale(width, half)
         self.upscale5 = Upscale(half, quarter)
-        self.spade1 = PSAPBlock(width, prompt_hidden, prompt_resize)
-        self.spade2 = PSAPBlock(width, prompt_hidden, prompt_resize)
-        self.spade3 = PSAPBlock(width, prompt_hidden, prompt_resize)
-        self.spade4 = PSAPBlock(width, prompt_hidden, prompt_resize)
-        self.spade5 = PSAPBlock(half, prompt_hidden, prompt_resize)
+        self.spade1 = OfficialPSAPBlock(width, prompt_hidden, prompt_resize)
+        self.spade2 = OfficialPSAPBlock(width, prompt_hidden, prompt_resize)
+        self.spade3 = OfficialPSAPBlock(width, prompt_hidden, prompt_resize)
+        self.spade4 = OfficialPSAPBlock(width, prompt_hidden, prompt_resize)
+        self.spade5 = OfficialPSAPBlock(half, prompt_hidden, prompt_resize)
         self.mask_prediction_head = nn.Sequential(FirstChannelConv(quarter, mask_channels))
         if quality_hidden > 0:
             self.iou_prediction_head = QualityHead(quarter, quality_hidden, mask_channels)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from CTSAM3DLib.network.resize import resize_trilinear
+from CTSAM3DLib.network.prompt_maps import resize_trilinear
 
 _NORM_EPSILON = 1e-6
 KEY_STRIDES = (8, 4, 2, 1)

@@ -33,7 +33,8 @@ from CTSAM3DLib.evaluation.report import markdown, save_plot, write_json
 from CTSAM3DLib.evaluation.run import evaluate, patch_extent_mm
 from CTSAM3DLib.evaluation.seeds import BACKGROUND, FOREGROUND, seeded_box
 from CTSAM3DLib.evaluation.summary import Result, mean_row, steadiness_of
-from CTSAM3DLib.geometry.metrics import dice, nsd
+from CTSAM3DLib.evaluation.surface_dice import nsd
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click
 

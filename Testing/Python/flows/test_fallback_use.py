@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from failing_gpu import CLICKS, GONE, HALF, NO_MEMORY, OOM, PROCESSOR, on_card, volume
+from failing_gpu import CLICKS, GONE, NO_MEMORY, OOM, PROCESSOR, on_card, volume
 from fake_predictor import BallPredictor
 from waiting import HANG_S
 
@@ -48,8 +48,8 @@ def test_an_answer_of_the_engine_carries_the_sentence_once() -> None:
     finally:
         engine.close()
     assert [len(answer.notices) for answer in answers] == [1, 0, 0]
-    assert HALF in answers[0].notices[0]
-    assert answers[2].device == "cuda:0 in half precision"
+    assert PROCESSOR in answers[0].notices[0]
+    assert answers[2].device == "cpu"
 
 
 def test_memory_that_runs_out_outside_the_model_is_told_by_the_engine() -> None:
@@ -84,7 +84,7 @@ def test_the_report_of_a_case_carries_the_sentence_and_tells_it(tmp_path: Path) 
     result, report = run_case(case, LoadedModel(predictor), warn=told.append)
     assert result.notices[0] in report["warnings"]
     assert told.count(result.notices[0]) == 1
-    assert report["device"] == "cuda:0 in half precision"
+    assert report["device"] == "cpu"
 
 
 # ---- with PyTorch
@@ -97,24 +97,6 @@ def bundle(tmp_path: Path) -> Path:
     path = tmp_path / "small.pt"
     write_bundle(build_lite(small, "small", patch_size=32), path, half=False)
     return path
-
-
-def test_half_precision_is_near_and_not_exact(bundle: Path) -> None:
-    hu = np.random.default_rng(0).normal(0, 300, (32, 32, 32)).astype(np.float32)
-    previous = np.random.default_rng(1).normal(0, 3, hu.shape).astype(np.float32)
-    points, labels = np.array([[16, 15, 14]], np.float32), np.array([1])
-    answers = []
-    for half in (False, True):
-        predictor = TorchPredictor(bundle, "cpu", half=half)
-        embedding = predictor.encode(hu)
-        assert embedding[0].dtype == (torch.float16 if half else torch.float32)
-        answers.append(predictor.decode(embedding, points, labels, previous))
-        heat = predictor.cross_patch(hu, previous > 0, hu)
-        assert heat.dtype == np.float32
-        assert np.isfinite(heat).all()
-    assert answers[1].dtype == np.float32
-    difference = np.abs(answers[0] - answers[1]).max()
-    assert 0 < difference < 0.05 * np.abs(answers[0]).max()
 
 
 class _CudaModule:

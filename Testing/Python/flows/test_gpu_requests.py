@@ -1,22 +1,19 @@
-"""What a predictor asks of a graphics card, seen on a device of which no value can be read."""
+"""What a predictor asks of a GPU, seen on a device of which no value can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from random_weights import with_random_weights
 
-from CTSAM3DLib.bundles import precision
 from CTSAM3DLib.bundles import predictor as torch_predictor
 from CTSAM3DLib.bundles.export import write_bundle
-from CTSAM3DLib.bundles.precision import exact_float32
-from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.bundles.predictor import TorchPredictor, exact_float32
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.network.official.sizes import L1
@@ -34,7 +31,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return path
 
 
-Load = Callable[..., TorchPredictor]
+Load = Callable[[], TorchPredictor]
 
 
 @pytest.fixture
@@ -45,8 +42,7 @@ def on_card(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         torch.jit, "load", lambda path, **options: load(path, **{**options, "map_location": "meta"})
     )
     monkeypatch.setattr(torch_predictor, "resolve_device", lambda device: torch.device("meta"))
-    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
-    return lambda **options: TorchPredictor(bundle, "cuda:0", **options)
+    return lambda: TorchPredictor(bundle, "cuda:0")
 
 
 @pytest.fixture
@@ -57,13 +53,12 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("options", [{}, {"half": True}, {"precision": "bfloat16"}])
 def test_a_click_waits_for_the_card_once_for_its_answer(
-    on_card: Load, fetched: list[torch.Tensor], options: dict[str, Any]
+    on_card: Load, fetched: list[torch.Tensor]
 ) -> None:
     with pytest.raises((NotImplementedError, RuntimeError)):
         torch.zeros(3, device="meta").sum().item()
-    predictor = on_card(**options)
+    predictor = on_card()
     embedding = predictor.encode(HU)
     for previous in (None, HU):
         predictor.decode(embedding, POINTS, LABELS, previous)
@@ -78,21 +73,6 @@ def test_neighbours_are_asked_without_waiting_for_the_card(
     predictor = on_card()
     predictor.cross_patch(HU, HU > 0, HU)
     assert [tuple(heat.shape) for heat in fetched] == [HU.shape]
-
-
-@pytest.mark.parametrize("options", [{"half": True}, {"precision": "bfloat16"}])
-def test_short_numbers_lie_on_a_card_with_channels_innermost(
-    on_card: Load, options: dict[str, Any]
-) -> None:
-    def innermost(predictor: TorchPredictor) -> set[bool]:
-        return {
-            weight.is_contiguous(memory_format=torch.channels_last_3d)
-            for weight in predictor._module.segmenter.parameters()
-            if weight.dim() == 5 and weight.size(1) > 1 and weight.size(2) > 1
-        }
-
-    assert innermost(on_card(**options)) == {True}
-    assert innermost(on_card()) == {False}
 
 
 # ---- exact products
@@ -113,11 +93,7 @@ def recorder(seen: list[object], error: Exception | None = None) -> SimpleNamesp
             raise error
         return [patch]
 
-    return SimpleNamespace(
-        encode=encode,
-        segmenter=SimpleNamespace(encode=encode),
-        normalise=lambda patch: patch,
-    )
+    return SimpleNamespace(encode=encode)
 
 
 @pytest.fixture
@@ -146,23 +122,12 @@ def test_float32_on_a_card_is_float32(on_card: Load, rounding: tuple[object, ...
     assert settings() == rounding
 
 
-def test_short_numbers_leave_the_settings_alone(
-    on_card: Load, rounding: tuple[object, ...]
-) -> None:
-    seen: list[object] = []
-    for options in ({"half": True}, {"precision": "bfloat16"}):
-        predictor = on_card(**options)
-        predictor._module = recorder(seen)
-        predictor.encode(HU)
-    assert seen == [rounding, rounding]
-
-
 def test_older_pytorch_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     matmul = SimpleNamespace(allow_tf32=False)
     backends = SimpleNamespace(
         cuda=SimpleNamespace(matmul=matmul), cudnn=SimpleNamespace(allow_tf32=True)
     )
-    monkeypatch.setattr(precision, "torch", SimpleNamespace(backends=backends))
+    monkeypatch.setattr(torch_predictor, "torch", SimpleNamespace(backends=backends))
     with exact_float32():
         assert (backends.cudnn.allow_tf32, matmul.allow_tf32) == (False, False)
     assert (backends.cudnn.allow_tf32, matmul.allow_tf32) == (True, False)

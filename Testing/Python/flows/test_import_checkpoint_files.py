@@ -17,8 +17,12 @@ import torch
 from checkpoint_case import Bomb, know_micro, micro_state, save, use_data_folder
 
 from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
-from CTSAM3DLib.bundles.import_config import ImportConfig, read_import_config
-from CTSAM3DLib.bundles.importing import ImportRequest, import_official
+from CTSAM3DLib.bundles.importing import (
+    ImportConfig,
+    ImportRequest,
+    import_official,
+    read_import_config,
+)
 from CTSAM3DLib.bundles.official_weights import official_weights
 from CTSAM3DLib.errors import CheckpointError
 

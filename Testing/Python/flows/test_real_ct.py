@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from CTSAM3DLib.cli.main import main
-from CTSAM3DLib.geometry.metrics import dice
+from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.io.segmentation import read_segmentation
 
 pytest.importorskip("torch")

@@ -19,7 +19,6 @@ from CTSAM3DLib.geometry.grid import BoundingBox, Geometry, model_grid
 from CTSAM3DLib.geometry.resampling import (
     extract_patch,
     grid_bbox_of_volume_bbox,
-    grid_point_from_ras,
     sample_on_volume,
     volume_bbox_of_grid_bbox,
 )
@@ -366,4 +365,4 @@ def test_a_point_on_the_grid_is_where_simpleitk_puts_it(
     position_lps = np.array(position_ras) * (-1, -1, 1)
     image = _image(np.zeros(grid.shape_kji), grid)
     expected = image.TransformPhysicalPointToContinuousIndex(position_lps.tolist())
-    assert grid_point_from_ras(position_ras, grid) == pytest.approx(np.array(expected), abs=1e-6)
+    assert grid.ijk_from_ras(position_ras) == pytest.approx(np.array(expected), abs=1e-6)

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.geometry.metrics import dice
-from CTSAM3DLib.session.tidying import fill_holes, keep_components, obey, remove_small, smooth
+from CTSAM3DLib.geometry.overlap import dice
+from CTSAM3DLib.session.tidying import fill_holes, keep_components, smooth
 
 SPACING = (0.8, 1.1, 2.5)  # i, j, k
-VOXEL_MM3 = 0.8 * 1.1 * 2.5
 masks = st.builds(
     lambda seed, share, shape: np.random.default_rng(seed).random(shape) < share,
     st.integers(0, 2**32 - 1),
@@ -46,7 +45,7 @@ def test_components_with_a_click_are_those_of_itk(sitk, mask, data) -> None:
     seeds = data.draw(st.lists(places, max_size=3))
     labels = itk_parts(sitk, mask)
     hit = [labels[seed] for seed in seeds if mask[seed]]
-    kept = keep_components(mask, SPACING, seeds)
+    kept = keep_components(mask, seeds)
     if hit:
         np.testing.assert_array_equal(kept, np.isin(labels, hit))
     elif mask.any():
@@ -58,31 +57,6 @@ def test_components_with_a_click_are_those_of_itk(sitk, mask, data) -> None:
 
 
 @settings(max_examples=60)
-@given(masks, st.integers(0, 12))
-def test_small_components_are_those_of_itk(sitk, mask, count) -> None:
-    labels = itk_parts(sitk, mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    large = np.isin(labels, np.flatnonzero(sizes >= max(count, 1)))
-    np.testing.assert_array_equal(remove_small(mask, SPACING, count * VOXEL_MM3), large)
-    if not large.any():
-        return
-    largest = np.unravel_index(np.argmax(sizes[labels]), mask.shape)
-    both = keep_components(mask, SPACING, [largest], minimum_mm3=count * VOXEL_MM3)
-    np.testing.assert_array_equal(both, large)
-
-
-def test_small_component_with_a_click_stays() -> None:
-    mask = np.zeros((5, 6, 20), bool)
-    mask[1:4, 1:5, 1:8] = True
-    mask[2, 3, 15] = mask[0, 0, 19] = True
-    tidy = remove_small(mask, SPACING, 10.0, seeds_kji=[(2, 3, 15), (4, 5, 10)])
-    assert tidy[2, 3, 15]
-    assert not tidy[0, 0, 19]
-    assert tidy.sum() == mask.sum() - 1
-
-
-@settings(max_examples=60)
 @given(masks)
 def test_filled_cavities_are_those_of_itk(sitk, mask) -> None:
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
@@ -90,35 +64,14 @@ def test_filled_cavities_are_those_of_itk(sitk, mask) -> None:
     np.testing.assert_array_equal(fill_holes(mask), expected)
 
 
-@settings(max_examples=60)
-@given(masks, st.sampled_from([0, 1, 2]))
-def test_filled_slices_are_those_of_itk(sitk, mask, axis) -> None:
-    expected = fill_holes(mask)
-    for index in range(mask.shape[axis]):
-        at = tuple(index if a == axis else slice(None) for a in range(3))
-        plane = sitk.GetImageFromArray(np.ascontiguousarray(expected[at]).astype(np.uint8))
-        expected[at] = sitk.GetArrayFromImage(sitk.BinaryFillhole(plane)) > 0
-    np.testing.assert_array_equal(fill_holes(mask, slice_axis=axis), expected)
-
-
-def test_a_tube_is_filled_in_its_slices_only() -> None:
-    tube = np.zeros((6, 9, 9), bool)
-    tube[:, 2:7, 2:7] = True
-    tube[:, 4, 4] = False
-    np.testing.assert_array_equal(fill_holes(tube), tube)
-    assert fill_holes(tube, slice_axis=0)[:, 4, 4].all()
-    np.testing.assert_array_equal(fill_holes(tube, slice_axis=1), tube)
-
-
 def test_a_cavity_with_a_negative_click_stays_open() -> None:
     mask = np.zeros((7, 7, 15), bool)
     mask[1:6, 1:6, 1:14] = True
     mask[3, 3, 3:5] = mask[3, 3, 9:11] = False
-    for axis in (None, 0):
-        filled = fill_holes(mask, axis, negatives_kji=[(3, 3, 4), (0, 0, 0)])
-        assert not filled[3, 3, 3:5].any()
-        assert filled[3, 3, 9:11].all()
-        assert filled.sum() == mask.sum() + 2
+    filled = fill_holes(mask, negatives_kji=[(3, 3, 4), (0, 0, 0)])
+    assert not filled[3, 3, 3:5].any()
+    assert filled[3, 3, 9:11].all()
+    assert filled.sum() == mask.sum() + 2
 
 
 def itk_blurred(sitk, mask, sigma_mm):
@@ -135,12 +88,9 @@ def test_smoothing_is_that_of_itk(sitk, sigma_mm, at_the_border) -> None:
     mask |= ball(shape, (10, 20, 50), 8.0)
     mask &= np.random.default_rng(1).random(shape) < 0.9
     blurred = itk_blurred(sitk, mask, sigma_mm)
-    cut = smooth(mask, SPACING, sigma_mm, keep_volume=False)
-    sure = np.abs(blurred - 0.5) > 0.02  # recursive and sampled Gaussians differ a little
-    np.testing.assert_array_equal(cut[sure], blurred[sure] > 0.5)
     kept = smooth(mask, SPACING, sigma_mm)
     level = np.partition(blurred, -mask.sum(), axis=None)[-mask.sum()]
-    sure = np.abs(blurred - level) > 0.02
+    sure = np.abs(blurred - level) > 0.02  # recursive and sampled Gaussians differ a little
     np.testing.assert_array_equal(kept[sure], blurred[sure] > level)
 
 
@@ -149,7 +99,6 @@ def test_smoothing_keeps_the_volume(radius_mm) -> None:
     mask = ball((40, 60, 80), (20.2, 30.3, 40.1), radius_mm)
     volume = mask.sum()
     assert abs(int(smooth(mask, SPACING, 3.0).sum()) - volume) <= max(2, 0.001 * volume)
-    assert smooth(mask, SPACING, 3.0, keep_volume=False).sum() < volume
 
 
 def test_smoothing_of_a_symmetric_mask_is_symmetric_and_of_about_the_same_volume() -> None:
@@ -169,18 +118,6 @@ def test_smoothing_brings_a_rough_ball_nearer_to_the_smooth_one() -> None:
     rough &= ball(truth.shape, (20, 30, 40), 24.0)
     assert dice(rough, truth) < 0.95
     assert dice(smooth(rough, SPACING, 2.0), truth) > 0.97
-
-
-def test_smoothing_moves_equally_far_in_mm_along_every_axis() -> None:
-    """A bar of 2 x 2 voxels is 5 mm wide along k but 1.6 mm along i."""
-    slab = np.zeros((30, 40, 50), bool)
-    slab[10:20, :, :] = True
-    np.testing.assert_array_equal(smooth(slab, SPACING, 2.0), slab)
-    for axis, thick in ((0, 2), (2, 2)):
-        plate = np.zeros((30, 40, 50), bool)
-        plate[tuple(slice(10, 10 + thick) if a == axis else slice(None) for a in range(3))] = True
-        stays = smooth(plate, SPACING, 2.0, keep_volume=False).any()
-        assert stays == (axis == 0)
 
 
 def test_smoothing_obeys_the_clicks_that_the_mask_obeyed() -> None:
@@ -208,22 +145,12 @@ def test_a_small_mask_far_from_the_border_is_smoothed_alike_in_any_volume() -> N
     np.testing.assert_array_equal(smooth(large, SPACING, 2.0), expected)
 
 
-def test_obeyed_clicks_change_their_voxels_only() -> None:
-    mask = ball((10, 12, 14), (5, 6, 7), 4.0)
-    new = obey(mask, [(0, 0, 0), (5, 6, 7), (9, 9, 9)], [(5, 6, 8), (9, 9, 9), (1, 1, 1)])
-    assert [tuple(place) for place in np.argwhere(new != mask).tolist()] == [(0, 0, 0), (5, 6, 8)]
-    np.testing.assert_array_equal(obey(mask), mask)
-
-
 ALL = {
-    "keep_components": lambda mask, clicks=(): keep_components(mask, SPACING, clicks),
-    "remove_small": lambda mask, clicks=(): remove_small(mask, SPACING, 20.0, clicks),
-    "fill_holes": lambda mask, clicks=(): fill_holes(mask, 0, clicks),
+    "keep_components": lambda mask, clicks=(): keep_components(mask, clicks),
+    "fill_holes": lambda mask, clicks=(): fill_holes(mask, clicks),
     "smooth": lambda mask, clicks=(): smooth(mask, SPACING, 2.0, clicks),
     "smooth, negative": lambda mask, clicks=(): smooth(mask, SPACING, 2.0, (), clicks),
     "smooth by 0": lambda mask, clicks=(): smooth(mask, SPACING, 0.0, clicks),
-    "obey": obey,
-    "obey, negative": lambda mask, clicks=(): obey(mask, (), clicks),
 }
 
 
@@ -231,11 +158,8 @@ ALL = {
 def test_masks_that_are_empty_full_or_one_voxel_thick(name) -> None:
     for shape in [(1, 1, 1), (1, 8, 9), (6, 1, 9), (6, 8, 1)]:
         for mask in (np.zeros(shape, bool), np.ones(shape, bool)):
-            expected = mask.copy()
-            if name == "remove_small" and mask.size * VOXEL_MM3 < 20:
-                expected[:] = False
             found = ALL[name](mask)
-            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(found, mask)
             assert found.dtype == np.bool_
             assert not np.shares_memory(found, mask)
     assert not ALL[name](np.zeros((0, 4, 5), bool)).size
@@ -264,16 +188,9 @@ def test_wrong_masks_and_clicks_are_refused(name) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: keep_components(m, (1, 0, 1)), "expected 3 finite spacings > 0 mm, got"),
         (lambda m: smooth(m, (1, 1), 1.0), "expected 3 finite spacings > 0 mm, got"),
-        (lambda m: remove_small(m, SPACING, -1.0), "expected minimum_mm3 >= 0, got -1.0"),
-        (
-            lambda m: keep_components(m, SPACING, (), np.nan),
-            "expected minimum_mm3 >= 0, got nan",
-        ),
         (lambda m: smooth(m, SPACING, -0.5), "expected a finite sigma_mm >= 0, got -0.5"),
         (lambda m: smooth(m, SPACING, np.inf), "expected a finite sigma_mm >= 0, got inf"),
-        (lambda m: fill_holes(m, 3), "expected slice_axis 0, 1, 2 or None, got 3"),
     ],
 )
 def test_wrong_numbers_are_refused(call, message) -> None:

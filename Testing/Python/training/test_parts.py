@@ -13,18 +13,19 @@ from torch import nn
 from CTSAM3DLib.network.prompt_maps import render_clicks
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import class_hu
-from CTSAM3DLib.training.intensity import blur, synthesise, vary_intensity, window
+from CTSAM3DLib.training.intensity import blur, vary_intensity, window
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.optimiser import Muon, orthogonalise, split_parameters
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 from CTSAM3DLib.training.simulated_clicks import (
+    correcting_click,
     first_click,
     interior_score,
-    next_click,
     next_clicks,
     partial_mask,
     render_each,
 )
+from CTSAM3DLib.training.synthesis import synthesise
 
 
 def _ball(radius: float = 7.0, size: int = 24) -> torch.Tensor:
@@ -96,14 +97,14 @@ def test_next_click_corrects_the_larger_error() -> None:
     ball, generator = _ball(), torch.Generator().manual_seed(0)
     half = ball.clone()
     half[:12] = False
-    point, label = next_click(ball, half, generator)
+    point, label = correcting_click(ball, half, generator)
     assert label == 1
     assert bool((ball & ~half)[tuple(point.long())])
     grown = torch.ones_like(ball)
-    point, label = next_click(ball, grown, generator)
+    point, label = correcting_click(ball, grown, generator)
     assert label == 0
     assert not bool(ball[tuple(point.long())])
-    assert next_click(ball, ball, generator)[1] == -1
+    assert correcting_click(ball, ball, generator)[1] == -1
 
 
 def test_batches_of_clicks_are_those_of_each_sample() -> None:

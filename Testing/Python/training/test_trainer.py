@@ -16,7 +16,7 @@ from CTSAM3DLib.bundles.export import write_bundle
 from CTSAM3DLib.cli.train import main
 from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.build import build_lite
-from CTSAM3DLib.network.continuation import chance_loss
+from CTSAM3DLib.network.cross_patch import chance_loss
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer

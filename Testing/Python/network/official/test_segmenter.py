@@ -18,10 +18,10 @@ from random_weights import float64_weights, with_random_weights
 from torch.nn import functional
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.network.official.decoder import PromptNorm, PSAPBlock
+from CTSAM3DLib.network.official.decoder import OfficialPSAPBlock, PromptNorm
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
 from CTSAM3DLib.network.official.sizes import L1, OFFICIAL_VARIANTS, OfficialConfig
-from CTSAM3DLib.network.resize import resize_prompt
+from CTSAM3DLib.network.prompt_maps import resize_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
@@ -214,7 +214,7 @@ def test_training_reaches_every_weight_that_inference_uses(patch, prompt):
 
 
 def test_psap_without_scale_and_shift_is_a_plain_instance_norm_block():
-    block = with_random_weights(PSAPBlock(6, prompt_hidden=4))
+    block = with_random_weights(OfficialPSAPBlock(6, prompt_hidden=4))
     with torch.no_grad():
         for norm in (block.norm_0, block.norm_1):
             for conv in (norm.mlp_gamma, norm.mlp_beta):
@@ -245,7 +245,7 @@ def test_one_prompt_voxel_changes_a_norm_in_its_5x5x5_neighbourhood_only():
 @pytest.mark.parametrize(("kept", "kept_name"), list(enumerate(PROMPT_MAPS)))
 def test_prompt_channels_are_mask_positive_negative_in_this_order(kept, kept_name):
     """With only the weights of one prompt channel left, only that map moves the answer."""
-    block = with_random_weights(PSAPBlock(4, prompt_hidden=4))
+    block = with_random_weights(OfficialPSAPBlock(4, prompt_hidden=4))
     with torch.no_grad():
         for norm in (block.norm_0, block.norm_1):
             norm.mlp_shared[0].weight[:, [c for c in range(3) if c != kept]] = 0.0

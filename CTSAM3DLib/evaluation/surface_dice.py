@@ -1,12 +1,10 @@
-"""Overlap and surface agreement of two masks, with empty masks defined.
+"""Normalised surface Dice: how much of the surfaces of two masks agrees.
 
 Surfaces are made of *surface elements*: every 2x2x2 neighbourhood of voxel centres that holds both
 inside and outside voxels carries one element at its centre. Its area is the length of the mean
 gradient of the inside indicator in that neighbourhood times the cell volume, which is exact for
-planes along the axes and along the face and space diagonals; on a digitised sphere it is 6-9 % too
-large, as marching cubes on binary voxels is, and the ratio in NSD cancels most of that. Elements
-sit on the lattice, so distances can be short by up to half a voxel, alike for every method.
-Voxels beyond the array count as outside: a structure cut by the field of view is closed there.
+planes along the axes and along the face and space diagonals. Elements sit on the lattice, so
+distances can be short by up to half a voxel. Voxels beyond the array count as outside.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from CTSAM3DLib.errors import GeometryError
+from CTSAM3DLib.geometry.overlap import checked_pair
+from CTSAM3DLib.geometry.region import checked_spacing_kji
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,40 +45,6 @@ class SurfaceDistances:
     b_to_a_mm: NDArray[np.float64]
     areas_a_mm2: NDArray[np.float64]
     areas_b_mm2: NDArray[np.float64]
-
-
-def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
-    """Dice overlap of two masks: twice the common volume over the sum of the volumes.
-
-    Parameters
-    ----------
-    a_kji, b_kji : arrays of one shape, bool or numeric
-        Non-zero is inside.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
-
-    Raises
-    ------
-    GeometryError
-        When the shapes differ.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> a = np.array([1, 1, 0, 0], bool)
-    >>> dice(a, np.array([0, 1, 1, 1], bool))
-    0.4
-    >>> dice(a[:0], a[:0])
-    1.0
-    """
-    a, b = _checked_pair(a_kji, b_kji)
-    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-    if total == 0:
-        return 1.0
-    return 2.0 * int(np.count_nonzero(a & b)) / total
 
 
 def nsd(
@@ -113,7 +79,6 @@ def nsd(
 
     Examples
     --------
-    >>> import numpy as np
     >>> a = np.zeros((12, 12, 12), bool)
     >>> a[2:8, 2:8, 2:8] = True
     >>> nsd(a, np.roll(a, 2, axis=0), (1.0, 1.0, 1.0), tolerance_mm=2.0)
@@ -157,69 +122,21 @@ def surface_distances(
 
     Examples
     --------
-    >>> import numpy as np
     >>> a = np.zeros((8, 8, 8), bool)
     >>> a[2:5, 2:5, 2:5] = True
     >>> found = surface_distances(a, np.roll(a, 1, axis=2), (3.0, 1.0, 1.0))
     >>> float(found.a_to_b_mm.max())
     3.0
     """
-    a, b = _checked_pair(a_kji, b_kji)
-    spacing_kji = _checked_spacing(spacing_mm, a.ndim)
+    a, b = checked_pair(a_kji, b_kji)
+    if a.ndim != 3:
+        raise GeometryError(f"expected 3D masks, got {a.ndim} dimensions")
+    spacing_kji = checked_spacing_kji(spacing_mm)
     points_a, areas_a = _surface_elements(a, spacing_kji)
     points_b, areas_b = _surface_elements(b, spacing_kji)
     return SurfaceDistances(
         _nearest(points_a, points_b), _nearest(points_b, points_a), areas_a, areas_b
     )
-
-
-def surface_area_mm2(mask_kji: NDArray[Any], spacing_mm: Sequence[float]) -> float:
-    """Area of the surface of a mask, from the surface elements of this module.
-
-    Parameters
-    ----------
-    mask_kji : 3D array
-        Non-zero is inside.
-    spacing_mm : 3 floats
-        Voxel spacing along i, j, k.
-
-    Returns
-    -------
-    float
-        Area in mm2, 0.0 for an empty mask.
-
-    Raises
-    ------
-    GeometryError
-        When the mask is not 3D or a spacing is not finite and positive.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> surface_area_mm2(np.zeros((4, 4, 4), bool), (1.0, 1.0, 1.0))
-    0.0
-    """
-    mask = np.asarray(mask_kji) != 0
-    spacing_kji = _checked_spacing(spacing_mm, mask.ndim)
-    return float(_surface_elements(mask, spacing_kji)[1].sum())
-
-
-def _checked_pair(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    first, second = np.asarray(a) != 0, np.asarray(b) != 0
-    if first.shape != second.shape:
-        raise GeometryError(
-            f"expected two masks of one shape, got {first.shape} and {second.shape}"
-        )
-    return first, second
-
-
-def _checked_spacing(spacing_mm: Sequence[float], ndim: int) -> NDArray[np.float64]:
-    if ndim != 3:
-        raise GeometryError(f"expected 3D masks, got {ndim} dimensions")
-    spacing = np.asarray(spacing_mm, dtype=np.float64)
-    if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise GeometryError(f"expected 3 finite spacings > 0 mm, got {spacing_mm!r}")
-    return spacing[::-1]
 
 
 def _surface_elements(

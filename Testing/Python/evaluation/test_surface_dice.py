@@ -7,7 +7,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.geometry.metrics import dice, nsd, surface_area_mm2, surface_distances
+from CTSAM3DLib.evaluation.surface_dice import nsd, surface_distances
+from CTSAM3DLib.geometry.overlap import dice
 
 
 def ball(shape, center_mm, radius_mm, spacing_mm):
@@ -93,7 +94,9 @@ def test_area_of_a_sphere(spacing):
     shape = tuple(int(60 / s) for s in spacing[::-1])
     mask = ball(shape, (30, 29.5, 30.3), 22.0, spacing)
     # Binary voxels overstate a curved surface by 6-9 %, as marching cubes on them does.
-    assert surface_area_mm2(mask, spacing) == pytest.approx(1.075 * 4 * np.pi * 22**2, rel=0.03)
+    assert surface_distances(mask, mask, spacing).areas_a_mm2.sum() == pytest.approx(
+        1.075 * 4 * np.pi * 22**2, rel=0.03
+    )
 
 
 def test_area_of_a_large_box_face_is_exact():
@@ -102,7 +105,9 @@ def test_area_of_a_large_box_face_is_exact():
     spacing = (2.0, 3.0, 0.5)
     # Interior elements of both faces are exact; the rim rounds the edges, so it may only lose area.
     faces = 2 * (38 * 2.0) * (38 * 3.0)
-    assert surface_area_mm2(mask, spacing) == pytest.approx(faces, rel=0.05)
+    assert surface_distances(mask, mask, spacing).areas_a_mm2.sum() == pytest.approx(
+        faces, rel=0.05
+    )
 
 
 def test_nsd_of_concentric_spheres_jumps_at_their_gap():
