@@ -105,6 +105,10 @@ format: $(DEVELOP) ## Rewrite the sources in the common format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: house
+house: $(DEVELOP) ## Count rooms, floors and lines
+	$(RUN) tools/house.py
+
 .PHONY: screenshots
 screenshots: $(DEVELOP) ## Draw the pictures of panel and effect into build/screenshots
 	$(RUN) tools/make_screenshots.py
