@@ -33,7 +33,7 @@ def test_imports_in_functions_and_of_packages_inside_the_module_count(tmp_path: 
 
 
 def test_a_circle_is_named() -> None:
-    with pytest.raises(ValueError, match="got one among a, b$"):
+    with pytest.raises(ValueError, match=r"got one among a, b$"):
         house.floors_of({"a": {"b"}, "b": {"a"}, "c": set()})
 
 
