@@ -64,32 +64,15 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """What was imported.
-
-    Parameters
-    ----------
-    entry : ModelEntry
-        As it can be loaded now.
-    described_in : Path
-        The manifest or the file beside the bundle.
-    parameters, keys : int
-        Trainable numbers; entries of the checkpoint, all of which were loaded.
-    has_cross_patch : bool
-        Whether weights of the cross-patch predictor were among them. Whether these are trained
-        cannot be seen.
-    half : bool
-        Whether float16 is stored.
-    notes : tuple of str
-        What else the user should know about the checkpoint.
-    """
+    """What was imported."""
 
     entry: ModelEntry
-    described_in: Path
-    parameters: int
-    keys: int
-    has_cross_patch: bool
-    half: bool
-    notes: tuple[str, ...]
+    described_in: Path  # the manifest, or the file of the entry next to the bundle
+    parameters: int  # trainable numbers
+    keys: int  # entries of the checkpoint, all of which were loaded
+    has_cross_patch: bool  # has weights of the cross-patch predictor, trained or not
+    half: bool  # float16 is stored
+    notes: tuple[str, ...]  # what else the user should know about the checkpoint
 
 
 def import_official(
@@ -105,7 +88,7 @@ def import_official(
     request : ImportRequest
         What and where to.
     report : callable
-        Called with what is done next, in words; what it raises ends the import.
+        Called with what is done next; what it raises ends the import.
     user : ModelStore, optional
         The one folder to write to; default: the user's.
     all_models : ModelStore, optional
