@@ -45,7 +45,7 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
     ...         pass
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.OutputFileError: another import or removal is changing models; try again ...
+    CTSAM3DLib.errors.OutputFileError: another run is changing models; try again when it has finished
     """
     try:
         import filelock
@@ -59,7 +59,7 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        message = f"another import or removal is changing {folder}; try again when it has finished"
+        message = f"another run is changing {folder}; try again when it has finished"
         raise OutputFileError(message) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__

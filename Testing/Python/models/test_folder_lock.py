@@ -43,7 +43,7 @@ def holder(tmp_path):
 def test_another_process_is_told_apart_and_waited_for(holder, tmp_path) -> None:
     folder = tmp_path / "models"
     with (
-        pytest.raises(OutputFileError, match="another import or removal"),
+        pytest.raises(OutputFileError, match="another run is changing"),
         locked_folder(folder, wait_s=0.0),
     ):
         raise AssertionError("the block ran")
