@@ -45,7 +45,7 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
     ...         pass
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.OutputFileError: another run is changing models; try again when it has finished
+    CTSAM3DLib.errors.OutputFileError: another run is changing models; try again ...
     """
     try:
         import filelock
