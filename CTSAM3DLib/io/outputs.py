@@ -17,7 +17,7 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
     """Raise OutputFileError unless every file can be written without harm.
 
     Paths are compared as they are resolved, without regard to upper and lower case, since many
-    disks have none.
+    disks have none; existing files also by their number on the disk, which other paths share.
 
     Parameters
     ----------
@@ -39,17 +39,20 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
     ...
     CTSAM3DLib.errors.OutputFileError: expected a picture that ends with .png, got ct.nii
     """
-    sources = {_identity(path): path for path in inputs}
+    given = list(inputs)
+    sources = {_identity(path): path for path in given}
     folders = {identity: path for identity, path in sources.items() if path.is_dir()}
+    files = {_file_number(path) for path in given} - {None}
     seen: dict[str, Path] = {}
     for kind, path in (item for group in outputs for item in group.items()):
         _check_suffix(kind, path)
         identity = _identity(path)
-        if identity in sources:
+        if identity in sources or _file_number(path) in files:
             message = f"expected a {kind} apart from what is read, got the input {path}"
             raise OutputFileError(message)
+        above = {_file_number(folder) for folder in path.absolute().parents}
         for key, folder in folders.items():
-            if identity.startswith(key + os.sep):
+            if identity.startswith(key + os.sep) or _file_number(folder) in above:
                 message = f"expected a {kind} outside the DICOM folder {folder}, got {path}"
                 raise OutputFileError(message)
         if identity in seen:
@@ -101,3 +104,12 @@ def _check_suffix(kind: str, path: Path) -> None:
 def _identity(path: Path) -> str:
     """Return what two paths to the same file have in common."""
     return str(path.expanduser().resolve()).casefold()
+
+
+def _file_number(path: Path) -> tuple[int, int] | None:
+    """Return what all paths and hard links to an existing file have in common."""
+    try:
+        status = path.expanduser().stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from CTSAM3DLib.errors import OutputFileError
+
+_WINDOWS = sys.platform == "win32"
+_PREFIX = ".ctsam3d-"
+_LEFTOVER = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}-.+", re.DOTALL)
+_KEPT_LETTERS = 48  # of the name, so that the temporary one is never too long; suffixes are shorter
 
 
 @contextmanager
@@ -46,11 +53,14 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     """
     final = Path(path)
     try:
-        temporary = _temporary_beside(final)
+        temporary, handle = _temporary_beside(final)
         try:
             yield temporary
+            if _WINDOWS:  # which does not rename an open file
+                handle = _closed(handle)
             temporary.replace(final)
         finally:
+            _closed(handle)
             temporary.unlink(missing_ok=True)
     except OutputFileError:
         raise
@@ -101,14 +111,52 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _temporary_beside(final: Path) -> Path:
-    """Make an empty file in the folder of another, and that folder when it is missing."""
+def _temporary_beside(final: Path) -> tuple[Path, int]:
+    """Make an empty, locked file in the folder of another, and that folder when it is missing."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{final.name}", dir=final.parent)
-    os.close(handle)
+    _remove_leftovers(final.parent)
+    suffix = f"-{final.name[-_KEPT_LETTERS:]}"
+    while True:
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=final.parent)
+        _lock(handle, wait=True)
+        if Path(name).exists():  # else another process took it for a leftover before it was locked
+            break
+        os.close(handle)
     # mkstemp keeps the file private; give it the permissions of an ordinary new file.
     Path(name).chmod(0o666 & ~_umask())
-    return Path(name)
+    return Path(name), handle
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that have ended."""
+    try:
+        paths = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
+    except OSError:  # a folder that can be written need not be readable
+        return
+    for path in paths:
+        if path.is_file() and not path.is_symlink():
+            with suppress(OSError):  # in use, or not ours to remove
+                _remove_unless_locked(path)
+
+
+def _remove_unless_locked(path: Path) -> None:
+    """Remove a file that no process holds."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        if _WINDOWS:  # which does not remove a file that somebody has open
+            handle = _closed(handle)
+            path.unlink()
+        elif _lock(handle, wait=False):
+            path.unlink()
+    finally:
+        _closed(handle)
+
+
+def _closed(handle: int) -> int:
+    """Close a handle that is open; return the one that stands for none."""
+    if handle >= 0:
+        os.close(handle)
+    return -1
 
 
 def _cannot_write(final: Path, error: OSError) -> OutputFileError:
@@ -127,3 +175,21 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+if sys.platform == "win32":
+
+    def _lock(handle: int, wait: bool) -> bool:  # noqa: ARG001 - as below
+        """Do nothing: an open file cannot be removed there."""
+        return True
+
+else:
+    import fcntl
+
+    def _lock(handle: int, wait: bool) -> bool:
+        """Lock a file until it is closed or the process ends; tell whether that succeeded."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:  # held by another, or a file system without locks
+            return False
+        return True

@@ -61,6 +61,18 @@ def test_a_link_to_an_input_is_the_input(tmp_path: Path) -> None:
         check_outputs([group(tmp_path)], [tmp_path / "c.json"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_hard_link_to_an_input_and_another_way_into_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text("{}")
+    os.link(tmp_path / "c.json", tmp_path / "x.json")
+    with pytest.raises(OutputFileError, match="apart from what is read"):
+        check_outputs([group(tmp_path)], [tmp_path / "c.json"])
+    (tmp_path / "dicom").mkdir()
+    (tmp_path / "o").symlink_to(tmp_path / "dicom")
+    with pytest.raises(OutputFileError, match="outside the DICOM folder"):
+        check_outputs([group(tmp_path / "o")], [tmp_path / "dicom"])
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "o").write_text("")
     with pytest.raises(OutputFileError, match=r"cannot write .*x\.seg\.nrrd: expected a writable"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,70 @@ def test_the_check_names_a_folder_that_cannot_be_written(
     monkeypatch.setattr(atomic_file.tempfile, "TemporaryFile", refuse)
     with pytest.raises(OutputFileError, match=r"a\.txt: .*got Read-only file system"):
         check_writable(tmp_path / "a.txt")
+
+
+KILLED = """
+import os, signal, sys
+from CTSAM3DLib.io.safe_write import written_atomically
+with written_atomically(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL there")
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    root = Path(atomic_file.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], cwd=root, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    (leftover,) = tmp_path.iterdir()
+    assert leftover.read_text() == "half"
+    others = {".ctsam3d-notes", ".x1y2z3a4-a.txt", "ctsam3d-abcdefgh-a.txt"}
+    for name in others:
+        (tmp_path / name).write_text("of somebody else")
+    (tmp_path / ".ctsam3d-abcdefgh-a.txt").mkdir()
+    with written_atomically(tmp_path / "a.txt") as first:
+        assert not leftover.exists()
+        with written_atomically(tmp_path / "b.txt") as second:
+            assert first.exists()
+            second.write_text("b")
+        first.write_text("a")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.txt", "b.txt", ".ctsam3d-abcdefgh-a.txt", *others}
+
+
+@pytest.mark.parametrize("letter", ["x", "肝"])
+def test_the_longest_names_can_be_written(tmp_path: Path, letter: str) -> None:
+    name = letter * ((255 - len(".seg.nrrd")) // len(letter.encode())) + ".seg.nrrd"
+    with written_atomically(tmp_path / name) as temporary:
+        assert temporary.name.endswith(".seg.nrrd")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of that kind there")
+def test_a_full_disk_leaves_the_old_file_and_one_plain_error(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from CTSAM3DLib.io.safe_write import write_text_atomically
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_text_atomically(sys.argv[1], "x" * 5000)
+except OSError as error:
+    print(error)
+"""
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    root = Path(atomic_file.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = f"cannot write {path}: expected a writable folder, got File too large\n"
+    assert done.stdout == said
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
