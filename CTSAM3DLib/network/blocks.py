@@ -13,14 +13,7 @@ from CTSAM3DLib.network.prompt_maps import resize_prompt
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3x3 convolutions with instance norm and a shortcut.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-        Channels before and after.
-    stride : int
-        Stride of the first convolution and of the shortcut.
+    """Two 3x3x3 convolutions with instance norm and a shortcut; the first and the shortcut stride.
 
     Examples
     --------
@@ -57,18 +50,10 @@ class ResidualBlock(nn.Module):
 
 
 class PSAPBlock(nn.Module):
-    """Progressively and spatially aligned prompt block.
+    """Progressively and spatially aligned prompt block (paper figure, part B).
 
-    Instance-normalised features are scaled and shifted by maps that convolutions compute from the
-    prompt at the same scale (paper figure, part B): ``IN(x) * (1 + gamma) + beta``, twice, with a
-    residual connection.
-
-    Parameters
-    ----------
-    channels : int
-        Feature channels.
-    hidden : int
-        Hidden channels of the prompt convolutions, for each of the two norms.
+    ``IN(x) * (1 + gamma) + beta``, twice, with a residual connection. `hidden` channels of
+    convolutions give gamma and beta from the prompt at the same scale.
 
     Examples
     --------
@@ -119,12 +104,8 @@ class PSAPBlock(nn.Module):
 def norm_weights(hidden: Tensor, hidden_bias: Tensor, both: Tensor, bias: Tensor) -> NormWeights:
     """Split the weights of one convolution for scale and shift, and add the 1 of the scale.
 
-    Parameters
-    ----------
-    hidden, hidden_bias : Tensor
-        (h, 3, 3, 3, 3), (h,).
-    both, bias : Tensor
-        (2C, h, 3, 3, 3), (2C,): scale in the first C channels, shift in the last C.
+    `hidden` is (h, 3, 3, 3, 3) with bias (h,); `both` is (2C, h, 3, 3, 3) with bias (2C,), scale in
+    the first C channels, shift in the last C.
 
     Examples
     --------
@@ -141,17 +122,7 @@ def norm_weights(hidden: Tensor, hidden_bias: Tensor, both: Tensor, bias: Tensor
 def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
     """Instance-normalise, scale by ``1 + gamma``, shift by ``beta``, leaky ReLU (slope 0.2).
 
-    Parameters
-    ----------
-    x : Tensor
-        (B, C, D, H, W) features.
-    gamma_beta : Tensor
-        (B, 2C, D, H, W): gamma in the first C channels, beta in the last C.
-
-    Returns
-    -------
-    Tensor
-        (B, C, D, H, W).
+    `x` and the result are (B, C, D, H, W); `gamma_beta` is (B, 2C, D, H, W), gamma first.
 
     Examples
     --------
@@ -165,22 +136,10 @@ def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
 
 
 def prompt_pyramid(prompt: Tensor, levels: int, mode: str) -> list[Tensor]:
-    """Resize the prompt to every decoder scale, finest first.
+    """Resize a (B, 3, D, H, W) prompt to each of ``levels + 1`` decoder scales, itself first.
 
-    Parameters
-    ----------
-    prompt : Tensor
-        (B, 3, D, H, W): mask probability, positive map, negative map.
-    levels : int
-        Number of halvings.
-    mode : str
-        ``max`` (a click is seen at every scale), ``area``, or ``trilinear`` without anti-aliasing
-        (the official behaviour: below 1/8 most clicks fall between the samples).
-
-    Returns
-    -------
-    list of Tensor
-        ``levels + 1`` tensors, the first one being `prompt` itself.
+    With ``max`` a click is seen at every scale; ``area`` averages; ``trilinear`` has no
+    anti-aliasing, as the official network, so that below 1/8 most clicks fall between the samples.
 
     Examples
     --------

@@ -22,21 +22,8 @@ def build_lite(
 ) -> PromptableModel:
     """Build our own network with random weights, in evaluation mode.
 
-    Parameters
-    ----------
-    config : LiteConfig, optional
-        Sizes.
-    model_id : str
-        Name of the model.
-    patch_size : int
-        Edge of a patch in voxels.
-    windows_hu : tuple
-        HU windows, one input channel each.
-
-    Returns
-    -------
-    PromptableModel
-        The model; its ``settings`` attribute belongs into the bundle.
+    `patch_size` is the edge of a patch in voxels; each HU window is one input channel. The
+    attribute ``settings`` of the model belongs into the bundle.
 
     Examples
     --------
@@ -53,19 +40,9 @@ def build_promptable(
     patch_size: int,
     windows_hu: tuple[tuple[float, float], ...],
 ) -> PromptableModel:
-    """Build the model round a segmenter that was trained here.
+    """Build the model round a segmenter that was trained here, in evaluation mode.
 
-    Parameters
-    ----------
-    segmenter : LiteSegmenter, ConcatSegmenter or OfficialSegmenter
-        Our own, or a control.
-    model_id, patch_size, windows_hu
-        As for `build_lite`.
-
-    Returns
-    -------
-    PromptableModel
-        In evaluation mode; the cross-patch predictor has random weights.
+    The other arguments are those of `build_lite`. The cross-patch predictor has random weights.
     """
     settings = ModelSettings(
         model_id, patch_size, (1.5, 4.0), 2.5, windows_hu, cross_patch_aligned=True
@@ -79,17 +56,7 @@ def build_promptable(
 def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
     """Build an official network with random weights, in evaluation mode.
 
-    Parameters
-    ----------
-    config : OfficialConfig
-        One of `CTSAM3DLib.network.official.sizes`.
-    model_id : str
-        Name of the model.
-
-    Returns
-    -------
-    PromptableModel
-        With the official window, spacing of 1.5 mm and click quirks.
+    It has the official window, spacing of 1.5 mm and click quirks.
 
     Raises
     ------

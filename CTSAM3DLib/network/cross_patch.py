@@ -135,13 +135,9 @@ def _level(width_in: int, width_out: int, widths: Sequence[int], *, top: bool) -
 class CrossPatchPredictor(nn.Module):
     """Residual U-Net that predicts the heat map of a click in a neighbouring patch.
 
-    Parameters
-    ----------
-    widths : sequence of int
-        Channels per scale, finest first, at least two. Each scale but the last halves the grid, so
-        patch sizes must be multiples of ``2 ** (len(widths) - 1)``.
-    channels : int
-        Of the input.
+    `widths` are channels per scale, finest first, at least two. Each scale but the last halves the
+    grid, so patch sizes are multiples of ``2 ** (len(widths) - 1)``. `channels` are those of the
+    input.
 
     Raises
     ------
@@ -185,12 +181,7 @@ class CrossPatchPredictor(nn.Module):
 class ContinuationPredictor(nn.Module):
     """Scores for each voxel of the neighbour, and the heat map made of them.
 
-    Parameters
-    ----------
-    image_channels : int
-        HU windows of the image.
-    widths : tuple of int
-        See `CrossPatchPredictor`.
+    `image_channels` are the HU windows of the image; `widths` as in `CrossPatchPredictor`.
 
     Examples
     --------
@@ -210,17 +201,10 @@ class ContinuationPredictor(nn.Module):
     def scores(self, seen: Tensor) -> Tensor:
         """Score the voxels.
 
-        Parameters
-        ----------
-        seen : Tensor
-            (B, image_channels + 2, D, H, W), all of the neighbour: its image, windowed to [0, 1];
-            the structure where it is known, in {0, 1}; where it is known, in {0, 1}.
-
-        Returns
-        -------
-        Tensor
-            (B, 1 + D * H * W) logits of a choice: "it ends here" first, then the voxels in
-            order; known voxels cannot be chosen (-inf).
+        `seen` is (B, image_channels + 2, D, H, W), all of the neighbour: its image, windowed to [0,
+        1]; the structure where it is known, in {0, 1}; where it is known, in {0, 1}. Returns (B, 1
+        + D * H * W) logits of a choice: "it ends here" first, then the voxels in order. Known
+        voxels cannot be chosen (-inf).
         """
         field: Tensor = self.scorer(seen)
         # Cut, so that half precision stays finite.
@@ -241,19 +225,10 @@ class ContinuationPredictor(nn.Module):
 
 
 def chance_loss(scores: Tensor, heat: Tensor) -> Tensor:
-    """Cross-entropy between the choice and where a user would click.
+    """Cross-entropy between the choice and where a user would click: mean over the batch, nats.
 
-    Parameters
-    ----------
-    scores : Tensor
-        (B, 1 + N) from `ContinuationPredictor.scores`.
-    heat : Tensor
-        (B, N) at least 0: a Gaussian at the place of the click, all 0 where the structure ends.
-
-    Returns
-    -------
-    Tensor
-        Mean over the batch, nats.
+    `scores` is (B, 1 + N) from `ContinuationPredictor.scores`. `heat` is (B, N) at least 0: a
+    Gaussian at the click, all 0 where the structure ends.
 
     Examples
     --------

@@ -55,11 +55,6 @@ class LiteConfig:
 class LiteSegmenter(nn.Module):
     """Promptable segmenter with PSAP at every decoder scale.
 
-    Parameters
-    ----------
-    config : LiteConfig
-        Sizes.
-
     Examples
     --------
     >>> net = LiteSegmenter(LiteConfig(widths=(4, 4, 8, 8, 8), hidden=4))
@@ -92,17 +87,9 @@ class LiteSegmenter(nn.Module):
 
     @torch.jit.export
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Embed a patch.
+        """Embed (B, image_channels, D, H, W) patches, windowed to [0, 1]; of multiples of 16.
 
-        Parameters
-        ----------
-        image : Tensor
-            (B, image_channels, D, H, W), windowed to [0, 1]; sizes are multiples of 16.
-
-        Returns
-        -------
-        list of Tensor
-            The coarsest features, then the lateral maps from coarse to fine.
+        Returns the coarsest features, then the lateral maps from coarse to fine.
         """
         if rows_apply(image, self.training):
             return self._encode_rows(image)
@@ -121,19 +108,9 @@ class LiteSegmenter(nn.Module):
 
     @torch.jit.export
     def decode(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
-        """Decode the prompt against an embedded patch.
+        """Decode a (B, 3, D, H, W) prompt against an embedded patch: (B, 1, D, H, W) logits.
 
-        Parameters
-        ----------
-        embedding : list of Tensor
-            What `encode` returned.
-        prompt : Tensor
-            (B, 3, D, H, W): mask probability, positive map, negative map, all in [0, 1].
-
-        Returns
-        -------
-        Tensor
-            (B, 1, D, H, W) logits.
+        The prompt is mask probability, positive map and negative map, all in [0, 1].
         """
         if rows_apply(prompt, self.training):
             return self._decode_rows(embedding, prompt)

@@ -18,19 +18,9 @@ KERNEL_FLOOR = 1.1920929e-07
 
 
 def click_kernel(sigma: float, radius: int) -> Tensor:
-    """Gaussian kernel of one click.
+    """Gaussian kernel of one click: (K, K, K) float32 with peak 1, K = 2 * radius + 1.
 
-    Parameters
-    ----------
-    sigma : float
-        Standard deviation in patch voxels.
-    radius : int
-        Half the edge; the kernel has ``2 * radius + 1`` voxels along an axis.
-
-    Returns
-    -------
-    Tensor
-        (K, K, K) float32 with peak 1; values below `KERNEL_FLOOR` are 0.
+    `sigma` and `radius` are in patch voxels; values below `KERNEL_FLOOR` are 0.
 
     Examples
     --------
@@ -121,17 +111,7 @@ def render_without_reading(
 ) -> Tensor:
     """Do what `render_clicks` does on whole volumes, so that no number has to leave a GPU.
 
-    Parameters
-    ----------
-    points_kji, labels, overwrite, sigma, radius
-        See `render_clicks`.
-    size : list of int
-        Depth, height and width of the patch.
-
-    Returns
-    -------
-    Tensor
-        (2, D, H, W), bit for bit what `render_clicks` gives.
+    `size` is depth, height and width. The result is bit for bit that of `render_clicks`.
 
     Examples
     --------
@@ -165,13 +145,6 @@ def resize_trilinear(grid: Tensor, size: list[int]) -> Tensor:
     A script of ``interpolate`` holds operators of the newest PyTorch, so that older ones cannot
     load it. The single operator called here is in all of them.
 
-    Parameters
-    ----------
-    grid : Tensor
-        Float tensor (B, C, D, H, W).
-    size : list of int
-        Target size.
-
     Examples
     --------
     >>> resize_trilinear(torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2), [1, 1, 4]).flatten()
@@ -184,15 +157,8 @@ def resize_trilinear(grid: Tensor, size: list[int]) -> Tensor:
 def resize_prompt(prompt: Tensor, size: list[int], mode: str) -> Tensor:
     """Bring the prompt (B, 3, D, H, W) to a coarser grid of ``size`` = [d, h, w].
 
-    Parameters
-    ----------
-    prompt : Tensor
-        Float tensor (B, 3, D, H, W).
-    size : list of int
-        Target size.
-    mode : str
-        ``"trilinear"`` samples without anti-aliasing, as the official network does; ``"area"``
-        averages and ``"max"`` keeps the peak of each block, so that no click is lost.
+    ``trilinear`` samples without anti-aliasing, as the official network does; ``area`` averages;
+    ``max`` keeps the peak of each block, so that no click is lost.
 
     Raises
     ------

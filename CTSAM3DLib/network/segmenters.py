@@ -25,14 +25,8 @@ CONCAT_WIDTHS = (16, 32, 64, 128, 256)
 class ConcatSegmenter(nn.Module):
     """Plain residual U-Net that reads image and prompt as channels of one input (control U1).
 
-    Nothing of it can be computed before the click: the whole network runs at each.
-
-    Parameters
-    ----------
-    widths : tuple of int
-        Channels at the scales 1, 1/2, 1/4, 1/8, 1/16.
-    image_channels : int
-        HU windows of the image input.
+    Nothing can be computed before the click: the whole network runs at each. `widths` are channels
+    at the scales 1, 1/2, 1/4, 1/8, 1/16; `image_channels` the HU windows.
 
     Examples
     --------
@@ -90,20 +84,11 @@ def build_segmenter(
     image_channels: int,
     prompt_resize: str,
 ) -> Segmenter:
-    """Build a segmenter for training.
+    """Build a segmenter with random weights for training.
 
-    Parameters
-    ----------
-    architecture : str
-        ``psap``, our own; ``concat``, the plain U-Net; ``official``, the official architecture in
-        small (control L1), which looks at one HU window and at patches of 64 voxels.
-    widths, hidden, image_channels, prompt_resize
-        See `LiteConfig`; ``official`` has widths of its own.
-
-    Returns
-    -------
-    Segmenter
-        With random weights.
+    ``psap`` is our own; ``concat`` the plain U-Net; ``official`` the official architecture in small
+    (control L1), with widths of its own, one HU window and patches of 64 voxels. The sizes are
+    those of `LiteConfig`.
 
     Raises
     ------

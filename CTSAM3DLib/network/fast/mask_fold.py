@@ -56,15 +56,7 @@ def fold_matrix(kernel: Tensor) -> Tensor:
 def fold(parts: Tensor) -> Tensor:
     """Add up what coarse voxels give to the fine grid.
 
-    Parameters
-    ----------
-    parts : Tensor
-        (D, H, W, 64) from `fold_matrix`.
-
-    Returns
-    -------
-    Tensor
-        (2D, 2H, 2W); what falls outside is dropped.
+    From (D, H, W, 64) of `fold_matrix` to (2D, 2H, 2W); what falls outside is dropped.
 
     Examples
     --------
@@ -102,23 +94,11 @@ def _finish(fine: Tensor, norm_weight: Tensor, norm_bias: Tensor) -> Tensor:
 def upscale_rows(
     rows: Tensor, weights: list[Tensor], skip: Tensor | None, slice_rows: int = SLICE_ROWS
 ) -> Tensor:
-    """Transposed convolution, then channel norm and GELU where there are such weights, then a skip.
+    """Transposed convolution, channel norm and GELU where there are such weights, then a skip.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C_in).
-    weights : list of Tensor
-        Of the transposed convolution (C_in, C_out, 2, 2, 2), its bias; weight and bias of the norm.
-    skip : Tensor or None
-        (1, S, 2D, 2H, 2W) features that follow the upscaled channels.
-    slice_rows : int
-        Coarse voxels treated at a time.
-
-    Returns
-    -------
-    Tensor
-        (2D, 2H, 2W, C_out + S).
+    From rows (D, H, W, C_in) to (2D, 2H, 2W, C_out + S), about `slice_rows` coarse voxels at a
+    time. The weights are those of the transposed convolution (C_in, C_out, 2, 2, 2), its bias, and
+    weight and bias of the norm. `skip` are (1, S, 2D, 2H, 2W) features.
 
     Examples
     --------
@@ -156,23 +136,8 @@ def fused_tail(
 ) -> Tensor:
     """Last upscaling and mask head, slab by slab.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C_in).
-    weights : list of Tensor
-        As in `upscale_rows`.
-    kernel : Tensor
-        (C_out, 3, 3, 3), the mask channel of the head.
-    bias : Tensor
-        (1,), its bias.
-    slice_rows : int
-        Coarse voxels treated at a time.
-
-    Returns
-    -------
-    Tensor
-        (1, 1, 2D, 2H, 2W) logits.
+    From rows (D, H, W, C_in) to (1, 1, 2D, 2H, 2W) logits. Weights as in `upscale_rows`; `kernel`
+    (C_out, 3, 3, 3) and `bias` (1,) are those of the mask channel.
     """
     d, h, w = rows.size(0), rows.size(1), rows.size(2)
     width = weights[0].size(1)
@@ -189,23 +154,10 @@ def fused_tail(
 
 
 def head_rows(rows: Tensor, kernel: Tensor, bias: Tensor, slices: int = 4) -> Tensor:
-    """3³ convolution to one channel: 8 voxels to a matrix row, faster than a convolution.
+    """3³ convolution of rows to one channel: 8 voxels to a matrix row, faster than a convolution.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C), sizes even.
-    kernel : Tensor
-        (C, 3, 3, 3).
-    bias : Tensor
-        (1,).
-    slices : int
-        Pairs of slices treated at a time.
-
-    Returns
-    -------
-    Tensor
-        (1, 1, D, H, W).
+    From (D, H, W, C), sizes even, to (1, 1, D, H, W), `slices` pairs of slices at a time. `kernel`
+    is (C, 3, 3, 3), `bias` (1,).
 
     Examples
     --------

@@ -54,25 +54,10 @@ class NormWeights(NamedTuple):
 def modulate_rows(
     rows: Tensor, plan: PromptPlan, weights: NormWeights, slope: float, in_place: bool = False
 ) -> Tensor:
-    """Instance norm, scale and shift under a prompt, leaky ReLU.
+    """Instance norm, scale and shift under a prompt, leaky ReLU of a slope.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C) features.
-    plan : PromptPlan
-        Of the prompt on the same grid.
-    weights : NormWeights
-        Weights.
-    slope : float
-        Of the leaky ReLU.
-    in_place : bool
-        Overwrite the features.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W, C).
+    From rows (D, H, W, C) to the same shape; `plan` is that of the prompt on the same grid.
+    `in_place` overwrites the rows.
 
     Examples
     --------
@@ -146,21 +131,9 @@ def box_cost(
     fewest_channels: int = FEWEST_CHANNELS,
     winograd_cost: float = WINOGRAD_COST,
 ) -> float:
-    """Tell what convolving scale and shift costs in a box, against voxel by voxel.
+    """Return the cost of convolving scale and shift in a box, against voxel by voxel.
 
-    Parameters
-    ----------
-    weights : NormWeights
-        Of the norm.
-    fewest_channels : int
-        Hidden channels from which Winograd's algorithm is worth it.
-    winograd_cost : float
-        What it costs against a direct convolution.
-
-    Returns
-    -------
-    float
-        For `plan_prompt`.
+    `winograd_cost` holds from `fewest_channels` hidden channels on, 1 below.
 
     Examples
     --------

@@ -51,24 +51,10 @@ def plan_prompt(
     minimal_voxels: int = MINIMAL_VOXELS,
     gathered_cost: float = GATHERED_COST,
 ) -> PromptPlan:
-    """Find what must be convolved for a prompt.
+    """Find what must be convolved for a prompt (1, 3, D, H, W) on the grid of the features.
 
-    Parameters
-    ----------
-    prompt : Tensor
-        (1, 3, D, H, W) on the grid of the features.
-    box_cost : float
-        What the convolution of a voxel costs in a box, where fast algorithms work, against a direct
-        one.
-    minimal_voxels : int
-        Smaller volumes are convolved whole.
-    gathered_cost : float
-        What the convolution of a voxel costs alone.
-
-    Returns
-    -------
-    PromptPlan
-        For `modulate_rows`.
+    `box_cost` and `gathered_cost` are those of a voxel in a box and alone, against a direct
+    convolution. Volumes below `minimal_voxels` are convolved whole.
 
     Examples
     --------
@@ -116,18 +102,10 @@ def _even_box(box: list[int], size: list[int]) -> list[int]:
 
 
 def prompt_box(prompt: Tensor) -> tuple[Tensor, list[int]]:
-    """Box outside of which a single 3³ convolution of the prompt gives its bias.
+    """Find the box outside of which a 3³ convolution of a prompt (1, 3, D, H, W) gives its bias.
 
-    Parameters
-    ----------
-    prompt : Tensor
-        (1, 3, D, H, W).
-
-    Returns
-    -------
-    tuple
-        The snapped prompt (D + 2, H + 2, W + 2, 3) with a border of zeros, and the box as in
-        `PromptPlan`, all zeros for an empty prompt.
+    Returns the snapped prompt (D + 2, H + 2, W + 2, 3) with a border of zeros, and the box as in
+    `PromptPlan`, all zeros for an empty prompt.
 
     Examples
     --------

@@ -23,13 +23,6 @@ ONEDNN_ELEMENTS = 20480
 def rows_apply(features: Tensor, training: bool) -> bool:
     """Tell whether to decode in rows: evaluation, no gradients, batch 1, CPU, not float16.
 
-    Parameters
-    ----------
-    features : Tensor
-        (B, C, D, H, W).
-    training : bool
-        Mode of the module.
-
     Examples
     --------
     >>> rows_apply(torch.zeros(1, 2, 4, 4, 4), training=False)
@@ -48,20 +41,10 @@ def rows_apply(features: Tensor, training: bool) -> bool:
 
 
 def arrange_weights(module: torch.nn.Module) -> torch.nn.Module:
-    """Store convolution weights in the order in which convolutions of rows read them.
+    """Store convolution weights in the order in which convolutions of rows read them, in place.
 
-    Otherwise each call copies them into that order first: 13 of 225 ms of a first click of the
-    official tiny decoder. Values and results stay what they are up to the order of sums.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Also a scripted one; changed in place.
-
-    Returns
-    -------
-    torch.nn.Module
-        The same one.
+    Otherwise each call copies them into that order first. The module may be a scripted one; it is
+    returned. Results stay the same up to the order of sums.
 
     Examples
     --------
@@ -133,34 +116,15 @@ def convolve_rows(
     small: int = ONEDNN_ELEMENTS,
     in_place: bool = False,
 ) -> Tensor:
-    """3³ convolution of rows.
+    """3³ convolution of rows (D, H, W, C_in) with weights (C_out, C_in, 3, 3, 3) and bias (C_out,).
 
-    Many float32 channels go through `convolve_winograd`. Small volumes go in two halves, as a batch
-    of 2: at batch 1 PyTorch would take a convolution without oneDNN, which is 3 to 17 times slower.
-    That is exact and needs no operator of its own.
+    Many float32 channels go through `convolve_winograd`. Volumes of at most `small` elements of
+    C_in x D x H go in two halves, as a batch of 2: at batch 1 PyTorch would take a convolution
+    without oneDNN, which is slower. That is exact and needs no operator of its own.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C_in).
-    weight : Tensor
-        (C_out, C_in, 3, 3, 3).
-    bias : Tensor or None
-        (C_out,).
-    padded : bool
-        True: the rows hold a border of one voxel already. False: the border is zero.
-    stride : int
-        Step between the voxels of the result.
-    small : int
-        Number of elements of C_in x D x H up to which the volume goes in two halves.
-    in_place : bool
-        Whether the rows may be overwritten, which is done where it saves new memory.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W, C_out), two voxels shorter along each axis when `padded`, divided by the stride
-        and rounded up.
+    With `padded` the rows hold a border of one voxel already; else the border is zero. Returns (D,
+    H, W, C_out), two voxels shorter along each axis when `padded`, divided by the stride and
+    rounded up. `in_place` allows to overwrite the rows.
 
     Examples
     --------
@@ -188,21 +152,9 @@ def convolve_rows(
 
 
 def multiply_rows(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Product of each row with a matrix, as a 1x1 convolution: faster than matmul on AMD.
+    """Product of rows (M, C_in) with a matrix (C_out, C_in), plus a bias (C_out,): (M, C_out).
 
-    Parameters
-    ----------
-    rows : Tensor
-        (M, C_in), contiguous.
-    weight : Tensor
-        (C_out, C_in).
-    bias : Tensor or None
-        (C_out,).
-
-    Returns
-    -------
-    Tensor
-        (M, C_out).
+    It is a 1x1 convolution, which is faster than matmul on AMD. The rows are contiguous.
 
     Examples
     --------
@@ -245,22 +197,10 @@ def channel_statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
 def normalise_rows(
     rows: Tensor, scale: Tensor | None, shift: Tensor | None, in_place: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Instance norm, scaled and shifted by one number a channel.
+    """Instance norm of rows (D, H, W, C), scaled and shifted by numbers (C,), both or neither.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C), contiguous.
-    scale, shift : Tensor or None
-        (C,); both or neither.
-    in_place : bool
-        Overwrite the rows. To ask the system for new memory (16 MB for 128 channels at 32³) takes
-        longer than the calculation.
-
-    Returns
-    -------
-    tuple of Tensor
-        The normalised rows, the mean (C,) and the reciprocal deviation (C,).
+    Returns the normalised rows, the mean (C,) and the reciprocal deviation (C,). `in_place`
+    overwrites the rows, since new memory takes longer than the calculation.
 
     Examples
     --------

@@ -28,16 +28,7 @@ def winograd_applies(
 ) -> bool:
     """Tell whether `convolve_winograd` takes these rows and is worth it.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C_in).
-    weight : Tensor
-        (C_out, C_in, 3, 3, 3).
-    padded : bool
-        Whether the rows hold a border of one voxel.
-    fewest_channels, fewest_voxels : int
-        Limits of what is worth it.
+    Rows, weight and `padded` as in `convolve_rows`; the limits say what is worth it.
 
     Examples
     --------
@@ -54,17 +45,9 @@ def winograd_applies(
 
 
 def winograd_kernels(weight: Tensor) -> Tensor:
-    """Add up the taps along the first two axes.
+    """Add up the taps of (C_out, C_in, 3, 3, 3) along the first two axes.
 
-    Parameters
-    ----------
-    weight : Tensor
-        (C_out, C_in, 3, 3, 3).
-
-    Returns
-    -------
-    Tensor
-        (16, C_out, C_in, 1, 3): kernels along the third axis, for `convolve_winograd`.
+    Returns (16, C_out, C_in, 1, 3): kernels along the third axis, for `convolve_winograd`.
 
     Examples
     --------
@@ -87,27 +70,10 @@ def convolve_winograd(
     in_place: bool = False,
     slab_elements: int = SLAB_ELEMENTS,
 ) -> Tensor:
-    """3³ convolution of rows.
+    """3³ convolution of rows (D, H, W, C_in), D and H even, with kernels of `winograd_kernels`.
 
-    Parameters
-    ----------
-    rows : Tensor
-        (D, H, W, C_in), D and H even.
-    kernels : Tensor
-        From `winograd_kernels`.
-    bias : Tensor or None
-        (C_out,).
-    padded : bool
-        True: the rows hold a border of one voxel already. False: the border is zero.
-    in_place : bool
-        Overwrite the rows, which have as many channels as the result and no border.
-    slab_elements : int
-        About how many elements are treated at a time.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W, C_out), two voxels shorter along each axis when `padded`.
+    Bias, `padded` and the result are as in `convolve_rows`. `in_place` overwrites the rows, which
+    have as many channels as the result and no border. About `slab_elements` are treated at a time.
 
     Examples
     --------

@@ -175,18 +175,8 @@ class QualityHead(nn.Module):
 class MaskDecoder(nn.Module):
     """Five PSAP blocks from 1/32 to 1/2 of the patch, with skips up to 1/4, and the mask head.
 
-    Parameters
-    ----------
-    width : int
-        Channels at scales 1/32 to 1/4; half of them at 1/2, a quarter at full resolution.
-    prompt_hidden : int
-        Hidden channels of the prompt-conditioned norms.
-    mask_channels : int
-        Channels of the mask head; the first is the mask, others are kept for official weights.
-    quality_hidden : int
-        Hidden width of the quality head, 0 for none.
-    prompt_resize : str
-        See :func:`CTSAM3DLib.network.prompt_maps.resize_prompt`.
+    The sizes are those of `OfficialConfig`: `width` channels at scales 1/32 to 1/4, half of them at
+    1/2, a quarter at full resolution.
     """
 
     def __init__(
@@ -226,19 +216,10 @@ class MaskDecoder(nn.Module):
         return full
 
     def forward(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
-        """Decode one prompt.
+        """Decode a prompt (B, 3, D, H, W) into (B, 1, D, H, W) logits of the mask channel.
 
-        Parameters
-        ----------
-        embedding : list of Tensor
-            Feature maps at scales 1/4, 1/8, 1/16, 1/32.
-        prompt : Tensor
-            (B, 3, D, H, W): previous mask probability, positive clicks, negative clicks.
-
-        Returns
-        -------
-        Tensor
-            Logits (B, 1, D, H, W) of the mask channel.
+        The prompt is previous mask probability, positive clicks, negative clicks; the embedding has
+        maps at scales 1/4, 1/8, 1/16, 1/32.
         """
         if rows_apply(prompt, self.training):
             return self._forward_rows(embedding, prompt)

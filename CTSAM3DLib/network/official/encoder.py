@@ -195,12 +195,8 @@ def _stage(width: int, depth: int, heads: int, stride: int) -> nn.ModuleList:
 class ResTV2Encoder(nn.Module):
     """Image encoder of the official CT-SAM3D (ResT-v2 with 3D convolutions).
 
-    Parameters
-    ----------
-    widths, depths, heads : sequence of 4 int
-        Channels, blocks and attention heads of the four stages.
-    decoder_width : int
-        Channels of the coarsest output map; the three finer ones have half of them.
+    `widths`, `depths` and `heads` are those of the four stages. The coarsest output map has
+    `decoder_width` channels, the three finer ones half of them.
 
     Examples
     --------

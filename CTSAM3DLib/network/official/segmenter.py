@@ -37,11 +37,6 @@ class OfficialSegmenter(nn.Module):
 
     Encode a patch once, then decode as many prompts as needed.
 
-    Parameters
-    ----------
-    config : OfficialConfig
-        Sizes and flags.
-
     Examples
     --------
     >>> from CTSAM3DLib.network.official.sizes import L1
@@ -75,18 +70,10 @@ class OfficialSegmenter(nn.Module):
 
     @torch.jit.export
     def encode(self, patch: Tensor) -> list[Tensor]:
-        """Encode an image patch.
+        """Encode an image patch (B, 1, D, H, W), its HU window scaled to [0, 1].
 
-        Parameters
-        ----------
-        patch : Tensor
-            Float (B, 1, D, H, W), HU window scaled to [0, 1]; sizes multiples of 32, at least 64.
-            The official network is trained for 64³ only.
-
-        Returns
-        -------
-        list of Tensor
-            Feature maps at scales 1/4, 1/8, 1/16 and 1/32.
+        Sizes are multiples of 32, at least 64; the official network is trained for 64³ only.
+        Returns feature maps at scales 1/4, 1/8, 1/16 and 1/32.
 
         Raises
         ------
@@ -105,20 +92,10 @@ class OfficialSegmenter(nn.Module):
 
     @torch.jit.export
     def decode(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
-        """Decode one prompt per batch item.
+        """Decode one prompt (B, 3, D, H, W) per batch item into (B, 1, D, H, W) logits.
 
-        Parameters
-        ----------
-        embedding : list of Tensor
-            What :meth:`encode` gave.
-        prompt : Tensor
-            Float (B, 3, D, H, W) on the patch grid: previous mask probability (after the sigmoid),
-            positive click map, negative click map.
-
-        Returns
-        -------
-        Tensor
-            Logits (B, 1, D, H, W); the official network's output is their sigmoid.
+        The prompt is on the patch grid: previous mask probability (after the sigmoid), positive
+        click map, negative click map. The official network's output is the sigmoid of the logits.
 
         Raises
         ------
