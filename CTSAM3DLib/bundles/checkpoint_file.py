@@ -36,17 +36,7 @@ _MOST_NAMES = 3
 
 
 def read_checkpoint(path: Path) -> Any:
-    """Read what ``torch.save`` has written, tensors and plain containers only.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it is never changed.
-
-    Returns
-    -------
-    object
-        Tensors are on the CPU.
+    """Read what ``torch.save`` has written, tensors (on the CPU) and plain containers only.
 
     Raises
     ------

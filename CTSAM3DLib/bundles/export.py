@@ -26,19 +26,8 @@ _NO_ID = "default"  # the Segment Editor effect stores it where no model is chos
 def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> str:
     """Script a model and write it with its settings, whole or not at all.
 
-    Parameters
-    ----------
-    model : PromptableModel
-        With trained weights; its weights are converted in place when `half` is set.
-    path : Path
-        File to write.
-    half : bool
-        Store float16 weights (they are widened again when loaded).
-
-    Returns
-    -------
-    str
-        SHA-256 of the file.
+    With `half` it stores float16 weights, which are converted in place and widened when loaded.
+    Returns the SHA-256 of the file.
 
     Raises
     ------
@@ -82,12 +71,7 @@ def _compress(archive: Path, path: Path) -> None:
 def check_target(manifest: Path, model_id: str) -> None:
     """Raise BundleError where an export could not be found and loaded again.
 
-    Parameters
-    ----------
-    manifest : Path
-        ``models.json``, which need not exist.
-    model_id : str
-        Name of the model and of its file.
+    `manifest` need not exist; `model_id` is the name of the model and of its file.
 
     Raises
     ------
@@ -135,27 +119,11 @@ def export_model(
     half: bool = True,
     compressed: bool = False,
 ) -> Path:
-    """Write a bundle beside a manifest, and its entry into the manifest; both or neither.
+    """Write a bundle and its entry in the manifest next to it, both or neither.
 
-    Replaces the entry of a model of the same id. The first model of a manifest is its default.
-
-    Parameters
-    ----------
-    model : PromptableModel
-        With trained weights, which are converted in place to float16 when `half` is set.
-    manifest : Path
-        ``models.json``; made, with its folder, when it is missing.
-    card : mapping
-        From `read_card` or `official_card`.
-    half : bool
-        Store float16 weights (they are widened again when loaded).
-    compressed : bool
-        Compress the file, which pays for rounded weights.
-
-    Returns
-    -------
-    Path
-        The bundle file.
+    Replaces the entry of a model of the same id. The first model of a manifest is its default. A
+    missing `manifest` is made, with its folder. `card` is from `read_card` or `official_card`.
+    `half` is as in `write_bundle`; `compressed` pays for rounded weights. Returns the bundle file.
 
     Raises
     ------
@@ -177,19 +145,10 @@ def export_model(
 def export_beside(
     model: PromptableModel, path: Path, card: Mapping[str, Any], *, half: bool = True
 ) -> Path:
-    """Write a bundle and, beside it, a file with its entry; both or neither.
+    """Write a bundle and, next to it, a file with its entry; both or neither.
 
-    Parameters
-    ----------
-    model, card, half
-        As for `export_model`.
-    path : Path
-        The bundle file; its entry goes into a file with ``.json`` added to the whole name.
-
-    Returns
-    -------
-    Path
-        The file with the entry.
+    As `export_model`. The entry goes into a file with ``.json`` added to the whole name, which is
+    returned.
 
     Raises
     ------

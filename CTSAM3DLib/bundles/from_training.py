@@ -26,27 +26,12 @@ def model_from_checkpoint(
     others: Sequence[Path] = (),
     share: float | None = None,
 ) -> PromptableModel:
-    """Build the model with the averaged weights of a training checkpoint.
+    """Build the model, in evaluation mode, with the averaged weights of a checkpoint.
 
-    Parameters
-    ----------
-    checkpoint : Path
-        ``last.pt`` of a training run, of our architecture or of a control.
-    model_id : str
-        Name of the model.
-    cross_patch : Path, optional
-        ``last.pt`` of a cross-patch training run, or a bundle that holds such a predictor.
-    others : sequence of Path
-        Checkpoints of runs that began with the same weights, or the bundle that this one began
-        with: the mean of all is taken, which is often better than each.
-    share : float, optional
-        Of the first one in the mean, between 0 and 1; the others have equal parts of the rest.
-        By default all have equal parts.
-
-    Returns
-    -------
-    PromptableModel
-        In evaluation mode.
+    `checkpoint` is the ``last.pt`` of a training run, `cross_patch` that of a cross-patch run or a
+    bundle that holds such a predictor. `others` are checkpoints of runs that began with the same
+    weights, or the bundle that this one began with: the mean of all is taken. The first one has
+    `share` in the mean, between 0 and 1, by default an equal part.
 
     Raises
     ------
@@ -107,14 +92,7 @@ def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
-    """Copy the segmenter's weights out of a bundle, widened to float32.
-
-    Parameters
-    ----------
-    segmenter : Module
-        Filled in place.
-    bundle : Path
-        TorchScript file of a `PromptableModel` of the same sizes.
+    """Copy the segmenter's weights out of a bundle of the same sizes, in place, as float32.
 
     Raises
     ------
@@ -157,15 +135,8 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path)
 def round_weights(model: torch.nn.Module, bits: int) -> None:
     """Round the kernels of a model, in place, to a number of significant bits.
 
-    float16 holds 11 of them. With 7, a weight is off by 0.8 % at most, and the file can be
-    compressed by a quarter.
-
-    Parameters
-    ----------
-    model : Module
-        Its parameters of two and more axes are rounded; norms and biases are not.
-    bits : int
-        Significant bits, the leading one counted.
+    The leading bit counts; float16 holds 11. Parameters of two and more axes are rounded; norms and
+    biases are not.
 
     Examples
     --------

@@ -36,30 +36,15 @@ _KEYS = ("window_hu", "spacing_mm")
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import, and where to.
+    """What to import, and where to."""
 
-    Parameters
-    ----------
-    checkpoint : Path
-        A file of ``torch.save`` with the weights, the authors' ``params.pth``.
-    config : Path, optional
-        See `read_import_config`.
-    model_id : str, optional
-        Name of the model; default: by its variant, see `DEFAULT_ID`.
-    output : Path, optional
-        Bundle file to write; default: one in the user's folder of models.
-    half : bool
-        Store float16; else float32, so that the model answers as the authors' does.
-    replace : bool
-        Replace what is there.
-    """
-
-    checkpoint: Path
-    config: Path | None = None
-    model_id: str | None = None
-    output: Path | None = None
+    checkpoint: Path  # A file of ``torch.save`` with the weights, the authors' ``params.pth``
+    config: Path | None = None  # See `read_import_config`
+    model_id: str | None = None  # Name of the model; default: by its variant, see `DEFAULT_ID`
+    output: Path | None = None  # Bundle file to write; default: one in the user's folder of models
+    # Store float16; else float32, so that the model answers as the authors' does
     half: bool = False
-    replace: bool = False
+    replace: bool = False  # Replace what is there
 
 
 @dataclass(frozen=True)
@@ -83,21 +68,9 @@ def import_official(
 ) -> ImportedModel:
     """Make a model of an official checkpoint; after an error everything is as it was.
 
-    Parameters
-    ----------
-    request : ImportRequest
-        What and where to.
-    report : callable
-        Called with what is done next; what it raises ends the import.
-    user : ModelStore, optional
-        The one folder to write to; default: the user's.
-    all_models : ModelStore, optional
-        Models whose ids are taken; default: those of this installation.
-
-    Returns
-    -------
-    ImportedModel
-        The default model stays what it is.
+    `report` is called with what is done next; what it raises ends the import. `user` is the one
+    folder to write to, `all_models` those whose ids are taken; by default those of this
+    installation. The default model stays what it is.
 
     Raises
     ------
@@ -239,33 +212,17 @@ class _Place:
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Values that differ from those of the authors; None: theirs.
+    """Values that differ from those of the authors; None: theirs."""
 
-    Parameters
-    ----------
-    window_hu : tuple of float, optional
-        Hounsfield units that become 0 and 1.
-    spacing_mm : float, optional
-        Isotropic voxel size of the patches.
-    """
-
-    window_hu: tuple[float, float] | None = None
-    spacing_mm: float | None = None
+    window_hu: tuple[float, float] | None = None  # Hounsfield units that become 0 and 1
+    spacing_mm: float | None = None  # Isotropic voxel size of the patches
 
 
 def read_import_config(path: Path) -> ImportConfig:
     """Read the values of a configuration; it is never run.
 
-    Parameters
-    ----------
-    path : Path
-        JSON: an object with ``window_hu`` (two numbers), ``spacing_mm`` (one number, or three equal
-        ones), or both.
-
-    Returns
-    -------
-    ImportConfig
-        Checked.
+    JSON: an object with ``window_hu`` (two numbers), ``spacing_mm`` (one number, or three equal
+    ones), or both.
 
     Raises
     ------

@@ -13,19 +13,9 @@ _KEYS = ("licence", "training_data", "quality")
 
 
 def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the card of a model made of the authors' weights, which a user has downloaded.
+    """Return the manifest entries of a model made of the authors' weights.
 
-    Parameters
-    ----------
-    variant : str
-        Which of the authors' networks.
-    source : mapping
-        Name, size and checksum of the checkpoint.
-
-    Returns
-    -------
-    dict
-        Entries for the manifest.
+    `source` has name, size and checksum of the checkpoint.
 
     Examples
     --------
@@ -47,18 +37,10 @@ def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Read the card of a model.
+    """Read the card of a model: entries for the manifest.
 
-    Parameters
-    ----------
-    path : Path
-        JSON: ``licence`` of the weights, ``training_data`` (a list of objects with ``name``,
-        ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object).
-
-    Returns
-    -------
-    dict
-        Entries for the manifest.
+    JSON: ``licence`` of the weights, ``training_data`` (a list of objects with ``name``,
+    ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object).
 
     Raises
     ------

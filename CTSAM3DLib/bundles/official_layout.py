@@ -23,17 +23,8 @@ Layout: TypeAlias = Mapping[str, tuple[Shape, torch.dtype]]
 def recognise(shapes: Mapping[str, Shape], source: str) -> OfficialConfig:
     """Tell by keys and shapes which official network the weights belong to.
 
-    Parameters
-    ----------
-    shapes : mapping of str to tuple of int
-        Of each key.
-    source : str
-        Name of the file, for error texts.
-
-    Returns
-    -------
-    OfficialConfig
-        Without cross-patch widths if all of that part is missing.
+    `source` names the file in error texts. The result has no cross-patch widths if all of that part
+    is missing.
 
     Raises
     ------

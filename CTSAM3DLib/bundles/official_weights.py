@@ -24,21 +24,13 @@ HALF_LIMIT = 65504.0
 
 @dataclass(frozen=True, eq=False)
 class OfficialWeights:
-    """The weights of a checkpoint, complete and finite.
+    """The weights of a checkpoint, complete and finite."""
 
-    Parameters
-    ----------
-    config : OfficialConfig
-        The variant; without cross-patch widths if that part is not in the file.
-    state : mapping of str to Tensor
-        float32, and int64 counters; keys and shapes as in `OfficialSegmenter`.
-    notes : tuple of str
-        What the user should know about the file.
-    """
-
+    # The variant; without cross-patch widths if that part is not in the file
     config: OfficialConfig
+    # float32, and int64 counters; keys and shapes as in `OfficialSegmenter`
     state: Mapping[str, Tensor]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # What the user should know about the file
 
     @property
     def has_cross_patch(self) -> bool:
@@ -61,19 +53,9 @@ class NoCrossPatch(nn.Module):
 
 
 def official_weights(content: Any, source: str) -> OfficialWeights:
-    """Find, recognise and check the weights in what a checkpoint file holds.
+    """Find, recognise and check the weights in what `read_checkpoint` returned.
 
-    Parameters
-    ----------
-    content : object
-        As `read_checkpoint` returns it.
-    source : str
-        Name of the file, for error texts.
-
-    Returns
-    -------
-    OfficialWeights
-        Ready for `official_model`.
+    `source` names the file in error texts.
 
     Raises
     ------
@@ -100,24 +82,11 @@ def official_model(
     window_hu: tuple[float, float] | None = None,
     spacing_mm: float | None = None,
 ) -> PromptableModel:
-    """Build the authors' network with their weights, in evaluation mode.
+    """Build the authors' network with their weights, not copied, in evaluation mode.
 
-    Parameters
-    ----------
-    weights : OfficialWeights
-        Used as they are, not copied.
-    model_id : str
-        Name of the model.
-    window_hu : tuple of float, optional
-        Default: that of the authors.
-    spacing_mm : float, optional
-        Voxel size of the patches in mm; default: that of the authors.
-
-    Returns
-    -------
-    PromptableModel
-        Without cross-patch weights it never expects a click in a neighbour, and its settings say
-        that the cross-patch predictor is not trained.
+    Window and voxel size are by default those of the authors. Without cross-patch weights it never
+    expects a click in a neighbour, and its settings say that the cross-patch predictor is not
+    trained.
     """
     with torch.device("meta"):
         base = build_official(OFFICIAL_VARIANTS[weights.config.name], model_id)

@@ -67,9 +67,8 @@ def resolve_device(device: str = "auto") -> torch.device:
 def exact_float32() -> Iterator[None]:
     """Let a GPU multiply float32 as float32 while a block runs.
 
-    PyTorch lets cuDNN round the factors of float32 convolutions to the 11 digits of TF32 unless it
-    is told otherwise, and other code in the process may have allowed it for products of matrices.
-    The settings are those of the process; they are put back as they were.
+    PyTorch lets cuDNN round factors to the 11 digits of TF32 unless it is told otherwise. The
+    settings of the process are put back as they were.
 
     Examples
     --------

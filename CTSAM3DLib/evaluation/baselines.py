@@ -30,16 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method that makes a mask from the volume and all clicks at once.
-
-    Attributes
-    ----------
-    margin_mm : float
-        Margin of the box round the positive clicks.
-    """
+    """A method that makes a mask from the volume and all clicks at once."""
 
     name: ClassVar[str] = ""
-    margin_mm: float = 40.0
+    margin_mm: float = 40.0  # Margin of the box round the positive clicks
 
     def prepare(self) -> None:
         """Load what the method needs, so that no click is timed with it.
@@ -77,19 +71,10 @@ class Baseline:
 class ConfidenceConnected(Baseline):
     """SimpleITK's confidence-connected region growing from the positive clicks.
 
-    The HU are smoothed by curvature flow, as in ITK's example of the filter. Every voxel of the
-    region that is nearer to a negative than to any positive click is taken out again.
-
-    Attributes
-    ----------
-    multiplier : float
-        Width of the accepted interval in standard deviations of the region.
-    iterations : int
-        How often mean and deviation are taken again from the region.
-    radius : int
-        Half size in voxels of the cube round a click that gives the first mean and deviation.
-    smoothing : int
-        Iterations of curvature flow.
+    The HU are smoothed by `smoothing` iterations of curvature flow, as in ITK's example. The
+    accepted interval is `multiplier` standard deviations wide; mean and deviation come from a cube
+    of half size `radius` voxels round each click and are taken again from the region `iterations`
+    times. Voxels that are nearer to a negative than to any positive click are removed.
     """
 
     name: ClassVar[str] = "confidence_connected"
@@ -120,19 +105,12 @@ class ConfidenceConnected(Baseline):
 
 @dataclass(frozen=True)
 class GrowFromSeeds(Baseline):
-    """Slicer's Grow from Seeds: the filter behind the Segment Editor effect, from slicer-core.
-
-    Attributes
-    ----------
-    seed_radius_mm : float
-        Radius of the ball that each click paints.
-    locality : float
-        The effect's "seed locality": cost of distance beside the cost of intensity.
-    """
+    """Slicer's Grow from Seeds: the filter behind the Segment Editor effect, from slicer-core."""
 
     name: ClassVar[str] = "grow_from_seeds"
     margin_mm: float = 40.0
-    seed_radius_mm: float = 5.0
+    seed_radius_mm: float = 5.0  # Radius of the ball that each click paints
+    # The effect's "seed locality": cost of distance beside the cost of intensity
     locality: float = 2.0
 
     def prepare(self) -> None:
@@ -156,23 +134,14 @@ class GrowFromSeeds(Baseline):
 
 @dataclass(frozen=True)
 class RandomWalker(Baseline):
-    """The random walker of scikit-image, on every n-th voxel so that time stays bounded.
-
-    Attributes
-    ----------
-    beta : float
-        How much a step of intensity hinders the walker, for HU from -200 to 300 scaled to 0...1.
-    seed_radius_mm : float
-        Radius of the ball that each click paints.
-    max_voxels : int
-        The box is thinned out to at most about this many voxels.
-    """
+    """The random walker of scikit-image, on every n-th voxel so that time stays bounded."""
 
     name: ClassVar[str] = "random_walker"
     margin_mm: float = 60.0
+    # How much a step of intensity hinders the walker, for HU from -200 to 300 scaled to 0...1
     beta: float = 20_000.0
-    seed_radius_mm: float = 5.0
-    max_voxels: int = 40_000
+    seed_radius_mm: float = 5.0  # Radius of the ball that each click paints
+    max_voxels: int = 40_000  # The box is thinned out to at most about this many voxels
 
     def _in_box(self, box: SeededBox) -> NDArray[np.bool_]:
         from skimage.segmentation import random_walker

@@ -24,27 +24,13 @@ _FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
 
 @dataclass(frozen=True)
 class LabelledCase:
-    """One folder with ``ct.nii.gz``, ``labels.nii.gz``, ``labels.json`` and ``meta.json``.
+    """One folder with ``ct.nii.gz``, ``labels.nii.gz``, ``labels.json`` and ``meta.json``."""
 
-    Attributes
-    ----------
-    folder : Path
-        Where the files are.
-    split : str
-        For example ``"train"`` or ``"validation"``.
-    region : str
-        What the scan shows.
-    label_kind : str
-        ``"human"`` or ``"machine"``: who drew the labels.
-    anatomies : dict
-        Voxel value to name; nothing else is known about the case.
-    """
-
-    folder: Path
-    split: str
-    region: str
-    label_kind: str
-    anatomies: dict[int, str]
+    folder: Path  # Where the files are
+    split: str  # For example ``"train"`` or ``"validation"``
+    region: str  # What the scan shows
+    label_kind: str  # ``"human"`` or ``"machine"``: who drew the labels
+    anatomies: dict[int, str]  # Voxel value to name; nothing else is known about the case
 
     @property
     def name(self) -> str:
@@ -59,26 +45,15 @@ class LabelledCase:
 
 @dataclass(frozen=True)
 class Structure:
-    """One labelled anatomy of one case.
+    """One labelled anatomy of one case."""
 
-    Attributes
-    ----------
-    case_name, family, anatomy : str
-        Where it comes from and what it is.
-    truth_kji : bool array
-        Its mask on the voxels of the volume.
-    volume_cm3 : float
-        Size of that mask.
-    extent_mm : tuple of float
-        Size of its tight box along i, j, k.
-    """
-
+    # Where it comes from and what it is
     case_name: str
     family: str
     anatomy: str
-    truth_kji: NDArray[np.bool_]
-    volume_cm3: float
-    extent_mm: tuple[float, float, float]
+    truth_kji: NDArray[np.bool_]  # bool array: its mask on the voxels of the volume
+    volume_cm3: float  # Size of that mask
+    extent_mm: tuple[float, float, float]  # Size of its tight box along i, j, k
 
     def size_class(self, patch_mm: float) -> str:
         """Return ``small`` (< 5 cm3), ``larger than a patch`` or ``medium``.
@@ -120,16 +95,9 @@ def find_cases(
 ) -> list[LabelledCase]:
     """List the labelled cases of a split, sorted by name.
 
-    Parameters
-    ----------
-    data : Path
-        A folder of case folders, or one that holds them in ``ct/``.
-    split : str
-        As in ``meta.json``; ``"all"`` takes every split.
-    pattern : str, optional
-        Regular expression that must occur in the name of the case.
-    limit : int, optional
-        Most cases to return.
+    `data` is a folder of case folders, or one that holds them in ``ct/``. `split` is as in
+    ``meta.json``; ``"all"`` takes every split. `pattern` is a regular expression that must occur in
+    the name, `limit` the most cases.
 
     Raises
     ------
@@ -150,14 +118,9 @@ def find_cases(
 
 
 def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
-    """Read CT and labels of a case.
+    """Read CT (HU) and labels of a case.
 
-    Returns
-    -------
-    volume : Volume
-        The CT, HU.
-    labels_kji : integer array of the same shape
-        Voxel values as in `LabelledCase.anatomies`.
+    The labels have the shape of the CT; their values are those of `LabelledCase.anatomies`.
 
     Raises
     ------

@@ -55,21 +55,11 @@ class _SessionAttempt:
 
 @dataclass
 class ModelMethod:
-    """Our model in its interactive session; patches of one volume are encoded once.
+    """Our model in its interactive session; patches of one volume are encoded once."""
 
-    Parameters
-    ----------
-    predictor : Predictor
-        The loaded model.
-    spacing_mm : float, optional
-        Voxel size of the model grid; default: chosen by the session.
-    name : str
-        Name in tables.
-    """
-
-    predictor: Predictor
-    spacing_mm: float | None = None
-    name: str = MODEL
+    predictor: Predictor  # The loaded model
+    spacing_mm: float | None = None  # Voxel size of the model grid; default: chosen by the session
+    name: str = MODEL  # Name in tables
     _last: InteractiveSession | None = field(default=None, repr=False)
 
     def start(self, volume: Volume) -> Attempt:
@@ -92,18 +82,10 @@ class _BaselineAttempt:
 
 @dataclass(frozen=True)
 class BaselineMethod:
-    """A classical method, which sees all clicks anew each time.
+    """A classical method, which sees all clicks anew each time."""
 
-    Parameters
-    ----------
-    baseline : Baseline
-        The algorithm with its options.
-    name : str
-        Name in tables.
-    """
-
-    baseline: Baseline
-    name: str
+    baseline: Baseline  # The algorithm with its options
+    name: str  # Name in tables
 
     def start(self, volume: Volume) -> Attempt:
         """Begin a structure in a volume."""
@@ -125,10 +107,7 @@ def split_methods(text: str) -> list[str]:
 def baseline_method(text: str) -> BaselineMethod:
     """Build a classical method from its name, with options in square brackets.
 
-    Parameters
-    ----------
-    text : str
-        For example ``grow_from_seeds`` or ``confidence_connected[multiplier=2.5,iterations=3]``.
+    For example ``grow_from_seeds`` or ``confidence_connected[multiplier=2.5,iterations=3]``.
 
     Raises
     ------

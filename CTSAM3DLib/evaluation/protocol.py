@@ -27,27 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClickProtocol:
-    """How a structure is clicked and scored.
+    """How a structure is clicked and scored."""
 
-    Attributes
-    ----------
-    strategy : str
-        Simulated user, see `click_simulation`.
-    seed : int
-        With case and anatomy it decides all chance.
-    max_clicks : int
-        Clicks for each method and structure.
-    checkpoints : tuple of int
-        Numbers of clicks after which NSD is measured too.
-    tolerance_mm : float
-        Tolerance of NSD.
-    """
-
-    strategy: str = "largest_error"
-    seed: int = 0
-    max_clicks: int = 10
+    strategy: str = "largest_error"  # Simulated user, see `click_simulation`
+    seed: int = 0  # With case and anatomy it decides all chance
+    max_clicks: int = 10  # Clicks for each method and structure
+    # Numbers of clicks after which NSD is measured too
     checkpoints: tuple[int, ...] = (1, 3, 5, 10)
-    tolerance_mm: float = 2.0
+    tolerance_mm: float = 2.0  # Tolerance of NSD
 
     def is_checkpoint(self, n_clicks: int) -> bool:
         """Tell whether NSD is measured after so many clicks."""
@@ -56,43 +43,23 @@ class ClickProtocol:
 
 @dataclass(frozen=True)
 class Step:
-    """One click and the mask after it.
+    """One click and the mask after it."""
 
-    Attributes
-    ----------
-    click : Click
-        Where, and of which sign.
-    seconds : float
-        Time of the method until its mask was there.
-    dice : float
-        On the whole volume.
-    nsd : float or None
-        On the whole volume; only at checkpoints and at the last click.
-    obeyed : bool
-        Whether the clicked voxel is in the mask after a positive click, or not after a negative.
-    """
-
-    click: Click
-    seconds: float
-    dice: float
-    nsd: float | None
+    click: Click  # Where, and of which sign
+    seconds: float  # Time of the method until its mask was there
+    dice: float  # On the whole volume
+    nsd: float | None  # On the whole volume; only at checkpoints and at the last click
+    # Whether the clicked voxel is in the mask after a positive click, or not after a negative
     obeyed: bool = True
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All clicks of one method on one structure.
+    """All clicks of one method on one structure."""
 
-    Attributes
-    ----------
-    steps : tuple of Step
-        In order; fewer than asked for when a mask was right everywhere or the method failed.
-    error : str
-        Why the method failed, or nothing.
-    """
-
+    # In order; fewer than asked for when a mask was right everywhere or the method failed
     steps: tuple[Step, ...]
-    error: str = ""
+    error: str = ""  # Why the method failed, or nothing
 
     def dice_after(self, n_clicks: int) -> float:
         """Dice after n clicks; a user who stopped earlier keeps the mask, a failure scores 0."""
@@ -128,17 +95,6 @@ def simulate(
     """Let the simulated user correct a method on its own mistakes.
 
     The first click does not depend on the method, so all methods get the same one.
-
-    Parameters
-    ----------
-    attempt : Attempt
-        The method, without clicks.
-    structure : Structure
-        The truth.
-    volume : Volume
-        The CT.
-    protocol : Protocol
-        User, seed and scores.
     """
     rng = generator_for(structure, protocol.seed)
     spacing = volume.geometry.spacing_mm

@@ -34,18 +34,8 @@ def write_json(
 ) -> None:
     """Write every click and score with settings and means; replaces an earlier file whole.
 
-    Parameters
-    ----------
-    path : Path
-        Where to write.
-    results : sequence of Result
-        So far.
-    protocol : ClickProtocol
-        How was clicked and scored.
-    setting : mapping
-        Versions, device, model, methods.
-    complete : bool
-        False while structures are missing.
+    `setting` holds versions, device, model, methods. `complete` is False while structures are
+    missing.
     """
     content = {
         "complete": complete,

@@ -30,30 +30,13 @@ def evaluate(
     shared_clicks: bool = False,
     min_voxels: int = 300,
 ) -> Iterator[tuple[LabelledCase, list[Result], bool]]:
-    """Measure every method on every structure.
+    """Measure every method on every labelled structure.
 
-    Parameters
-    ----------
-    cases : sequence of LabelledCase
-        Only their labelled anatomies are scored.
-    methods : sequence of Method
-        At least one.
-    protocol : ClickProtocol
-        How is clicked and scored.
-    settings : ModelSettings, optional
-        Of the model; decide what is larger than a patch.
-    spacing_mm : float, optional
-        Voxel size that the model is told to use.
-    shared_clicks : bool
-        False: each method is corrected on its own mistakes, after a common first click. True: the
-        first method is, and the others get its clicks.
-    min_voxels : int
-        Smaller structures are left out.
-
-    Yields
-    ------
-    case, results, is_last
-        After each structure: one result for each method, and whether it was the case's last.
+    After each structure it yields the case, one result for each method, and whether it was the
+    case's last. `settings` decide what is larger than a patch; `spacing_mm` is the voxel size for
+    the model. Structures below `min_voxels` are left out. Each method is corrected on its own
+    mistakes after a common first click; with `shared_clicks` the first method is, and the others
+    get its clicks.
 
     Raises
     ------

@@ -23,26 +23,14 @@ FOREGROUND, BACKGROUND = 1, 2
 
 @dataclass(frozen=True)
 class SeededBox:
-    """A cut-out of the volume with its clicks.
+    """A cut-out of the volume with its clicks."""
 
-    Attributes
-    ----------
-    hu_kji : float32 array
-        Voxels of the cut-out, HU.
-    clicks_kji : list of ((k, j, i), positive)
-        Clicks inside it, in the order made.
-    spacing_kji : (3,) array
-        Voxel size, mm.
-    bbox : BoundingBox
-        Place of the cut-out in the volume.
-    open_faces : tuple of 6 bool
-        For low k, high k, low j, ... : the face does not lie on the edge of the volume.
-    """
-
-    hu_kji: NDArray[np.float32]
-    clicks_kji: list[tuple[tuple[int, int, int], bool]]
-    spacing_kji: NDArray[np.float64]
-    bbox: BoundingBox
+    hu_kji: NDArray[np.float32]  # float32 array: voxels of the cut-out, HU
+    clicks_kji: list[tuple[tuple[int, int, int], bool]]  # Clicks inside it, in the order made
+    spacing_kji: NDArray[np.float64]  # (3,) array: voxel size, mm
+    bbox: BoundingBox  # Place of the cut-out in the volume
+    # tuple of 6 bool: for low k, high k, low j, ... : the face does not lie on the edge of the
+    # volume.
     open_faces: tuple[bool, ...]
 
     def seeds(self, radius_mm: float) -> NDArray[np.uint8]:
@@ -87,14 +75,7 @@ class SeededBox:
 def seeded_box(volume: Volume, clicks: Sequence[Click], margin_mm: float) -> SeededBox | None:
     """Cut out the box of the positive clicks with a margin; None without a positive click.
 
-    Parameters
-    ----------
-    volume : Volume
-        The CT.
-    clicks : sequence of Click
-        Clicks outside the box are ignored.
-    margin_mm : float
-        Added on every side, cut off at the edge of the volume.
+    Clicks outside the box are ignored; the margin is cut off at the edge of the volume.
 
     Raises
     ------

@@ -21,58 +21,35 @@ QUALITIES = (0.80, 0.85, 0.90)
 
 @dataclass(frozen=True)
 class Result:
-    """One method on one structure.
+    """One method on one structure."""
 
-    Attributes
-    ----------
-    case, family, anatomy, size_class, method : str
-        What was measured.
-    volume_cm3 : float
-        Size of the truth.
-    trace : Trace
-        All clicks and scores.
-    """
-
+    # What was measured
     case: str
     family: str
     anatomy: str
     size_class: str
     method: str
-    volume_cm3: float
-    trace: Trace
+    volume_cm3: float  # Size of the truth
+    trace: Trace  # All clicks and scores
 
 
 @dataclass(frozen=True)
 class Row:
-    """Means of one method over one group of structures.
+    """Means of one method over one group of structures."""
 
-    Attributes
-    ----------
-    method : str
-        Name of the method.
-    n_structures, n_errors : int
-        How many structures, and on how many the method failed (they score 0 from there on).
-    dice, nsd : dict
-        Number of clicks to mean score.
-    dice_curve : list of float
-        Mean Dice after 1, 2, ... clicks.
-    noc : dict
-        Quality to mean number of clicks; a structure that never reaches it counts with the
-        largest number of clicks.
-    reached : dict
-        Quality to share of the structures that reach it.
-    first_click_s, next_click_s : float
-        Mean seconds until the mask; NaN when there is no such click.
-    """
-
-    method: str
+    method: str  # Name of the method
+    # How many structures, and on how many the method failed (they score 0 from there on)
     n_structures: int
     n_errors: int
+    # Number of clicks to mean score
     dice: dict[int, float]
     nsd: dict[int, float]
-    dice_curve: list[float]
+    dice_curve: list[float]  # Mean Dice after 1, 2, ... clicks.
+    # Quality to mean number of clicks; a structure that never reaches it counts with the largest
+    # number of clicks
     noc: dict[float, float]
-    reached: dict[float, float]
+    reached: dict[float, float]  # Quality to share of the structures that reach it
+    # Mean seconds until the mask; NaN when there is no such click
     first_click_s: float
     next_click_s: float
 
@@ -114,27 +91,13 @@ WORSE_BY = 0.05
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Whether further clicks harmed what was there.
+    """Whether further clicks harmed what was there."""
 
-    Attributes
-    ----------
-    method : str
-        Name of the method.
-    largest_fall : float
-        Of the mean Dice from one click to the next; 0 when it never falls.
-    n_worse : int
-        Structures that end more than `WORSE_BY` below their own best.
-    n_collapsed : int
-        Structures whose Dice goes to 0 after it was above.
-    n_disobeyed : int
-        Clicks whose own voxel is not as the click says.
-    """
-
-    method: str
-    largest_fall: float
-    n_worse: int
-    n_collapsed: int
-    n_disobeyed: int
+    method: str  # Name of the method
+    largest_fall: float  # Of the mean Dice from one click to the next; 0 when it never falls
+    n_worse: int  # Structures that end more than `WORSE_BY` below their own best
+    n_collapsed: int  # Structures whose Dice goes to 0 after it was above
+    n_disobeyed: int  # Clicks whose own voxel is not as the click says
 
 
 def steadiness_of(results: Sequence[Result], protocol: ClickProtocol) -> list[Steadiness]:

@@ -30,19 +30,13 @@ _RELATIVE_SLACK = 1e-6  # distances equal to the tolerance up to rounding count 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distances between two surfaces, element by element.
+    """Distances between two surfaces, element by element."""
 
-    Attributes
-    ----------
-    a_to_b_mm, b_to_a_mm : float64 arrays
-        Distance of each element of one surface to the nearest element of the other;
-        infinite when the other surface has no element.
-    areas_a_mm2, areas_b_mm2 : float64 arrays
-        Area of each element, in the same order.
-    """
-
+    # Distance of each element of one surface to the nearest element of the other; infinite when
+    # the other surface has no element
     a_to_b_mm: NDArray[np.float64]
     b_to_a_mm: NDArray[np.float64]
+    # Area of each element, in the same order
     areas_a_mm2: NDArray[np.float64]
     areas_b_mm2: NDArray[np.float64]
 
@@ -101,19 +95,10 @@ def nsd(
 def surface_distances(
     a_kji: NDArray[Any], b_kji: NDArray[Any], spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
-    """Distances between the surface elements of two masks.
+    """Distances between the surface elements of two 3D masks of one shape.
 
-    Parameters
-    ----------
-    a_kji, b_kji : 3D arrays of one shape
-        Non-zero is inside.
-    spacing_mm : 3 floats
-        Voxel spacing along i, j, k.
-
-    Returns
-    -------
-    SurfaceDistances
-        Empty arrays for the surface of an empty mask; distances to it are infinite.
+    `spacing_mm` is along i, j, k. The surface of an empty mask has empty arrays; distances to it
+    are infinite.
 
     Raises
     ------

@@ -102,16 +102,10 @@ def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
 def nearest_axes(directions: NDArray[np.float64]) -> tuple[tuple[int, int, int], NDArray[Any]]:
     """Pair every world axis with the grid axis that runs along it, and say which way.
 
-    The pairing maximises the summed |cos| over the six permutations, so it stays a permutation
-    at 45 degrees, where picking each axis by itself may take one axis twice. Ties go to the
-    first permutation in lexicographic order. The reordered and flipped axes of any orthogonal
-    frame are right-handed: the mean over the permutations is > 1 unless the frame is already
-    aligned, and a mirrored frame cannot have a trace above 1.
-
-    Parameters
-    ----------
-    directions : (3, 3) float64
-        Unit vectors of the grid axes as columns, in the world frame.
+    The pairing maximises the summed |cos| over the six permutations, so it stays a permutation at
+    45 degrees. Ties go to the first permutation in lexicographic order. The reordered and flipped
+    axes of any orthogonal frame are right-handed. `directions` (3, 3) has the unit vectors of the
+    grid axes as columns, in the world frame.
 
     Returns
     -------
@@ -140,17 +134,8 @@ def isotropic_grid(
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
     """Return matrix and size (i, j, k) of the isotropic grid along the axes of another grid.
 
-    The new axes are the old ones, reordered and flipped to run along the world axes. The new
-    voxels cover the old ones edge to edge, and both grids have the same centre.
-
-    Parameters
-    ----------
-    ijk_to_world : (4, 4) float64
-        Matrix of the old grid.
-    size_ijk : tuple of int
-        Its size in voxels.
-    spacing_mm : float
-        Voxel size of the new grid, > 0.
+    The new axes are the old ones, reordered and flipped to run along the world axes. The new voxels
+    of `spacing_mm` cover the old ones edge to edge, and both grids have the same centre.
 
     Raises
     ------

@@ -29,18 +29,12 @@ class LinearTaps:
     """Between which two samples of an axis each output lies, and how far along.
 
     output = source[lower] + weight * (source[upper] - source[lower])
-
-    Parameters
-    ----------
-    lower, upper : (N,) int64
-        Sample indices.
-    weight : (N,) float32
-        In [0, 1).
     """
 
+    # (N,) int64: sample indices
     lower: NDArray[np.int64]
     upper: NDArray[np.int64]
-    weight: NDArray[np.float32]
+    weight: NDArray[np.float32]  # (N,) float32: in [0, 1)
 
     @classmethod
     def at(cls, positions: NDArray[np.float64], size: int) -> LinearTaps:
@@ -70,13 +64,6 @@ class Blocks:
     the remainder. Counting from the reader's side makes the result independent of the direction
     in which the axis is stored.
 
-    Parameters
-    ----------
-    edges : (B + 1,) int64
-        First sample of every block, and the size of the axis.
-    length : int
-        Samples in a full block; 1 means no averaging.
-
     Examples
     --------
     >>> Blocks.of_axis(7, 2.5).edges.tolist(), Blocks.of_axis(7, -2.5).edges.tolist()
@@ -85,8 +72,9 @@ class Blocks:
     [0.5, 2.5, 4.5, 6.0]
     """
 
+    # (B + 1,) int64: first sample of every block, and the size of the axis
     edges: NDArray[np.int64]
-    length: int
+    length: int  # Samples in a full block; 1 means no averaging
 
     @classmethod
     def of_axis(cls, size: int, step: float) -> Blocks:
@@ -106,16 +94,7 @@ class Blocks:
 
 
 def block_mean(array: NDArray[Any], axis: int, blocks: Blocks) -> NDArray[np.float32]:
-    """Return the mean of every block along `axis`, as float32.
-
-    Parameters
-    ----------
-    array : array
-        Any real dtype; its size along `axis` is blocks.edges[-1].
-    axis : int
-        Axis to average.
-    blocks : Blocks
-        With at least one block.
+    """Return the mean of every block along `axis`, as float32; the array has any real dtype.
 
     Examples
     --------
@@ -148,18 +127,9 @@ def interpolate_axis(
     taps: LinearTaps,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return `array` read at `taps` along `axis`.
+    """Return `array` read at `taps` along `axis`; `out`, if given, is written and returned.
 
-    Parameters
-    ----------
-    array : float32 array
-        Source.
-    axis : int
-        Axis to interpolate along.
-    taps : LinearTaps
-        Where to read; their number is the new size of the axis.
-    out : float32 array, optional
-        Written and returned, if given; may be any strided view.
+    The number of taps is the new size of the axis. `out` may be any strided view.
 
     Examples
     --------
@@ -189,20 +159,11 @@ def interpolate_axis(
 def interpolate_axes(
     array: NDArray[np.float32], taps: Sequence[LinearTaps], out: NDArray[np.float32]
 ) -> None:
-    """Fill `out` with `array` read at one set of taps per axis.
+    """Fill `out` with a 3D array read at one set of taps per axis.
 
     The axis that shrinks most comes first and the one that grows most last, so that the work is
-    done on the smallest arrays. Ties are ordered so that the largest array is passed through
-    along the slowest axis.
-
-    Parameters
-    ----------
-    array : (A, B, C) float32
-        Source.
-    taps : three LinearTaps
-        One for each axis.
-    out : float32 array
-        Of the shape given by the taps; may be a strided view.
+    done on the smallest arrays. Ties are ordered so that the largest array is passed through along
+    the slowest axis.
     """
     growth = [one.lower.size / size for one, size in zip(taps, array.shape, strict=True)]
     order = sorted(

@@ -93,17 +93,9 @@ class BlockArray:
         )
 
     def read(self, bbox: BoundingBox) -> NDArray[Any]:
-        """Return a box as a dense array.
+        """Return a box as a new dense array of `bbox.shape_kji`.
 
-        Parameters
-        ----------
-        bbox : BoundingBox
-            May reach over the border of the array; the fill value stands there.
-
-        Returns
-        -------
-        ndarray, (D, H, W)
-            A new array of `bbox.shape_kji`.
+        The box may reach over the border of the array; the fill value stands there.
 
         Examples
         --------
@@ -130,20 +122,9 @@ class BlockArray:
     def written(self, bbox: BoundingBox, values: NDArray[Any]) -> BlockArray:
         """Return an array with the box replaced; this array stays as it is.
 
-        Blocks whose content does not change are shared, blocks that hold nothing but the fill
-        value are dropped.
-
-        Parameters
-        ----------
-        bbox : BoundingBox
-            Where to write; the part beyond the border of the array is ignored.
-        values : ndarray, (D, H, W)
-            New content, of `bbox.shape_kji`; cast to the type of the array.
-
-        Returns
-        -------
-        BlockArray
-            The new array.
+        Blocks whose content does not change are shared, blocks that hold nothing but the fill value
+        are dropped. `values` has the shape of the box and is cast; the part beyond the border of
+        the array is ignored.
 
         Raises
         ------
@@ -174,19 +155,9 @@ class BlockArray:
         return self._with_blocks(blocks)
 
     def changed_box(self, other: BlockArray) -> BoundingBox:
-        """Return the tight box of all voxels in which two arrays differ.
+        """Return the tight box of all voxels in which two arrays differ; empty when they are equal.
 
         Shared blocks are not looked at, so that the cost follows the size of the change.
-
-        Parameters
-        ----------
-        other : BlockArray
-            Array of the same shape and block size.
-
-        Returns
-        -------
-        BoundingBox
-            Empty when the arrays are equal.
 
         Raises
         ------

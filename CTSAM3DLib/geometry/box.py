@@ -95,11 +95,6 @@ class BoundingBox:
     def from_mask(cls, mask_kji: NDArray[Any]) -> BoundingBox:
         """Return the smallest box round the non-zero voxels; the empty box if there are none.
 
-        Parameters
-        ----------
-        mask_kji : (K, J, I) array
-            Bool or numeric; every non-zero voxel counts.
-
         Raises
         ------
         GeometryError

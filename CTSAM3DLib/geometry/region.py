@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 class MaskPart:
     """The box of a mask that holds all its inside voxels, and its place in the whole.
 
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        Content of the box, a view of the whole mask.
-    bbox : BoundingBox
-        Place in the whole mask.
-    shape_kji : tuple of int
-        Shape of the whole mask.
-
     Examples
     --------
     >>> mask = np.zeros((5, 6, 7), dtype=bool)
@@ -42,9 +33,10 @@ class MaskPart:
     True
     """
 
+    # (K, J, I) bool array: content of the box, a view of the whole mask
     mask_kji: NDArray[np.bool_]
-    bbox: BoundingBox
-    shape_kji: tuple[int, int, int]
+    bbox: BoundingBox  # Place in the whole mask
+    shape_kji: tuple[int, int, int]  # Shape of the whole mask
 
     @classmethod
     def of(cls, mask_kji: NDArray[np.bool_], margin_kji: ArrayLike = (0, 0, 0)) -> MaskPart:

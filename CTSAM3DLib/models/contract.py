@@ -102,17 +102,7 @@ class ModelSettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSettings:
-        """Build settings from JSON types; unknown keys are ignored.
-
-        Parameters
-        ----------
-        values : mapping
-            Entries named like the fields of this class.
-
-        Returns
-        -------
-        ModelSettings
-            The validated settings.
+        """Build settings from JSON types; entries are named like the fields, others ignored.
 
         Raises
         ------

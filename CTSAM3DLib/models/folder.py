@@ -21,17 +21,10 @@ LOCK_WAIT_S = 10.0
 
 @contextmanager
 def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """Run a block while no other thread or process of this computer runs one for the same folder.
+    """Run a block while no other thread or process of this computer runs one for the folder.
 
     The lock is a file in the folder for temporary files. It ends with the process. The package
-    ``filelock`` comes with PyTorch; without it there is no lock.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder to change; it need not exist.
-    wait_s : float
-        How long to wait for others, in seconds.
+    ``filelock`` comes with PyTorch; without it there is no lock. `folder` need not exist.
 
     Raises
     ------
@@ -73,21 +66,10 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
 
 @contextmanager
 def written_with(path: Path, index: Path) -> Iterator[Path]:
-    """Give a temporary path for a bundle; the block writes it and the file that vouches for it.
+    """Give a temporary path for a bundle; the block writes it, then manifest or sidecar.
 
-    After an error both files, and the folders round them, are as they were before.
-
-    Parameters
-    ----------
-    path : Path
-        Where the finished bundle shall be.
-    index : Path
-        Manifest or sidecar, which the block writes after the bundle.
-
-    Yields
-    ------
-    Path
-        Where to write the bundle.
+    After an error both files, and the folders round them, are as they were before. `path` is that
+    of the finished bundle, `index` the manifest or sidecar.
 
     Raises
     ------
@@ -123,12 +105,7 @@ def written_with(path: Path, index: Path) -> Iterator[Path]:
 def listing_with(manifest: Path, entry: dict[str, Any]) -> str:
     """Return the text of a manifest with one more model, in front; one of the same id goes.
 
-    Parameters
-    ----------
-    manifest : Path
-        ``models.json``, which need not exist; its default stays, the first model becomes it.
-    entry : dict
-        The model, as JSON types.
+    The manifest need not exist; its default stays, the first model becomes it.
 
     Examples
     --------

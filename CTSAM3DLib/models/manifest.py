@@ -32,35 +32,18 @@ MANIFEST_SCHEMA = 1
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of a manifest.
+    """One model of a manifest."""
 
-    Parameters
-    ----------
-    path : Path
-        The bundle file; it need not exist until `verify` is called.
-    sha256 : str
-        Checksum of the file, 64 lower-case hexadecimal digits.
-    size_bytes : int
-        Size of the file.
-    licence : str
-        SPDX identifier or text of the licence of the weights.
-    settings : ModelSettings
-        Patch size, spacing, HU windows and version.
-    training_data : tuple of mapping
-        Attribution: ``name``, ``licence`` and optionally ``url`` of each data set.
-    quality : mapping
-        Measured quality, as the manifest gives it.
-    variant : str
-        Which of the authors' networks it is, for example ``tiny``; empty for a network of our own.
-    """
-
-    path: Path
-    sha256: str
-    size_bytes: int
-    licence: str
-    settings: ModelSettings
+    path: Path  # The bundle file; it need not exist until `verify` is called
+    sha256: str  # Checksum of the file, 64 lower-case hexadecimal digits
+    size_bytes: int  # Size of the file
+    licence: str  # SPDX identifier or text of the licence of the weights
+    settings: ModelSettings  # Patch size, spacing, HU windows and version
+    # Attribution: ``name``, ``licence`` and optionally ``url`` of each data set
     training_data: tuple[Mapping[str, str], ...] = ()
+    # Measured quality, as the manifest gives it
     quality: Mapping[str, Any] = field(default_factory=dict)
+    # Which of the authors' networks it is, for example ``tiny``; empty for a network of our own
     variant: str = ""
 
     @property
@@ -70,16 +53,9 @@ class ModelEntry:
 
     @classmethod
     def from_dict(cls, values: Any, folder: Path, source: Path) -> ModelEntry:
-        """Build an entry from one object of a manifest.
+        """Build an entry from one object of a manifest, as JSON gives it.
 
-        Parameters
-        ----------
-        values : object
-            Parsed JSON.
-        folder : Path
-            Folder that holds the bundle file.
-        source : Path
-            The file that was read, for error texts.
+        `folder` holds the bundle file; `source` is the file that was read, for error texts.
 
         Raises
         ------
@@ -119,19 +95,10 @@ class ModelEntry:
 
 
 def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
-    """Read a manifest.
+    """Read a manifest: the id of the default model, and the models.
 
-    Parameters
-    ----------
-    path : Path
-        A ``models.json``.
-
-    Returns
-    -------
-    default_id : str
-        The default model; the first one where the manifest names none.
-    models : list of ModelEntry
-        Their files lie in the folder of the manifest; nothing is verified.
+    The default is the first one where the manifest names none. The files lie in the folder of the
+    manifest; nothing is verified.
 
     Raises
     ------
@@ -165,15 +132,7 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
 def entry_beside(path: Path) -> ModelEntry:
     """Read the entry of a bundle file from its sidecar or the manifest of its folder.
 
-    Parameters
-    ----------
-    path : Path
-        The bundle file.
-
-    Returns
-    -------
-    ModelEntry
-        Its entry; the file is not verified.
+    The file is not verified.
 
     Raises
     ------

@@ -27,18 +27,13 @@ _CHUNK_BYTES = 1 << 20
 class ModelStore:
     """The models of several folders; an earlier folder wins.
 
-    Parameters
-    ----------
-    folders : sequence of Path
-        Folders that may hold a ``models.json``; others are skipped.
-
     Examples
     --------
     >>> ModelStore([Path("no such folder")]).entries()
     {}
     """
 
-    folders: Sequence[Path]
+    folders: Sequence[Path]  # Folders that may hold a ``models.json``; others are skipped
 
     @classmethod
     def standard(cls) -> ModelStore:
@@ -161,14 +156,9 @@ def resolve_model(model: str | Path | None = None, store: ModelStore | None = No
 
 
 def verify(entry: ModelEntry) -> Path:
-    """Check size and SHA-256 of a bundle file.
+    """Check size and SHA-256 of a bundle file, and return its path.
 
     The checksum is computed once for each state (path, modification time, size) of a file.
-
-    Returns
-    -------
-    Path
-        The verified file.
 
     Raises
     ------

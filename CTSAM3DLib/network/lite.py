@@ -29,27 +29,17 @@ from CTSAM3DLib.network.fast.rows import (
 class LiteConfig:
     """Sizes of the lite segmenter.
 
-    Parameters
-    ----------
-    widths : tuple of int
-        Channels at the scales 1, 1/2, 1/4, 1/8, 1/16.
-    hidden : int
-        Hidden channels of the PSAP prompt convolutions.
-    image_channels : int
-        HU windows of the image input.
-    prompt_resize : str
-        ``max``, ``area`` or ``trilinear``, see `prompt_pyramid`.
-
     Examples
     --------
     >>> LiteConfig().widths
     (16, 32, 64, 128, 192)
     """
 
+    # Channels at the scales 1, 1/2, 1/4, 1/8, 1/16
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
-    hidden: int = 24
-    image_channels: int = 2
-    prompt_resize: str = "max"
+    hidden: int = 24  # Hidden channels of the PSAP prompt convolutions
+    image_channels: int = 2  # HU windows of the image input
+    prompt_resize: str = "max"  # ``max``, ``area`` or ``trilinear``, see `prompt_pyramid`
 
 
 class LiteSegmenter(nn.Module):

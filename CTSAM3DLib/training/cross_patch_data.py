@@ -29,21 +29,13 @@ PREDICTED_SHARE = 0.6
 
 @dataclass(frozen=True)
 class Pair:
-    """A neighbour with what a patch before it has told, and the truth.
+    """A neighbour with what a patch before it has told, and the truth."""
 
-    Parameters
-    ----------
-    seen : Tensor
-        (C + 2, D, H, W), see `ContinuationPredictor.scores`: image of the neighbour, the
-        structure where it is known, where it is known.
-    beyond : Tensor
-        (D, H, W) bool: the structure where it is not known.
-    heat : Tensor
-        (D, H, W): Gaussian at the deepest voxel of `beyond`; 0 where it is too small to count.
-    """
-
+    # (C + 2, D, H, W), see `ContinuationPredictor.scores`: image of the neighbour, the structure
+    # where it is known, where it is known
     seen: Tensor
-    beyond: Tensor
+    beyond: Tensor  # (D, H, W) bool: the structure where it is not known
+    # (D, H, W): Gaussian at the deepest voxel of `beyond`; 0 where it is too small to count
     heat: Tensor
 
     @property
@@ -64,23 +56,10 @@ def draw_pair(
     generator: torch.Generator,
     segmenter: Segmenter | None = None,
 ) -> Pair:
-    """Draw a pair of neighbouring patches of one CT.
+    """Draw a pair of neighbouring patches of one CT, seen from the neighbour.
 
-    Parameters
-    ----------
-    data : PackedData
-        The packed cases; label maps without CT are left out.
-    config : TrainConfig
-        Shares, sizes, ranges.
-    rng, generator
-        Random sources; they alone decide the result.
-    segmenter : Segmenter, optional
-        Gives most masks, mistakes included, as in use; otherwise the truth, disturbed.
-
-    Returns
-    -------
-    Pair
-        Seen from the neighbour.
+    Label maps without CT are left out. `rng` and `generator` alone decide the result. A `segmenter`
+    gives most masks, mistakes included, as in use; otherwise they are the truth, disturbed.
     """
     weights = {k: v for k, v in config.source_weights.items() if k != "synthetic"}
     while True:

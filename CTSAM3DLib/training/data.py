@@ -23,30 +23,14 @@ KINDS = ("human", "machine", "synthetic", "pseudo")
 
 @dataclass(frozen=True)
 class Target:
-    """One structure of one case.
+    """One structure of one case."""
 
-    Parameters
-    ----------
-    case : int
-        Index of the case.
-    volume : str
-        ``labels`` or ``pseudo``.
-    value : int
-        Its value in that volume.
-    name : str
-        Anatomy, empty for pseudo-labels.
-    kind : str
-        One of `KINDS`.
-    points : Tensor
-        (N, 3) int16 voxels of the structure, KJI.
-    """
-
-    case: int
-    volume: str
-    value: int
-    name: str
-    kind: str
-    points: Tensor
+    case: int  # Index of the case
+    volume: str  # ``labels`` or ``pseudo``
+    value: int  # Its value in that volume
+    name: str  # Anatomy, empty for pseudo-labels
+    kind: str  # One of `KINDS`
+    points: Tensor  # (N, 3) int16 voxels of the structure, KJI
 
 
 @dataclass(frozen=True)
@@ -64,14 +48,7 @@ class PackedCase:
 
 
 class PackedData:
-    """All cases of a packed file, resident on one device.
-
-    Parameters
-    ----------
-    path : Path
-        File written by `CTSAM3DLib.training.packing.pack`.
-    device : torch.device
-        Where the volumes live.
+    """All cases of a file of `CTSAM3DLib.training.packing.pack`, resident on one device.
 
     Raises
     ------
@@ -177,17 +154,10 @@ class PackedData:
 
 
 def class_hu(names: dict[str, str]) -> Tensor:
-    """Typical HU of each label value, for CT made from label maps.
+    """Return the typical HU of each label value, for CT made from label maps: (256,) float32.
 
-    Parameters
-    ----------
-    names : dict
-        Label value (as text) -> anatomy.
-
-    Returns
-    -------
-    Tensor
-        (256,) float32; 45 HU (soft tissue) where nothing else is known.
+    `names` maps label values (as text) to anatomies; 45 HU (soft tissue) where nothing else is
+    known.
 
     Examples
     --------

@@ -24,24 +24,12 @@ TRIES = 8
 
 @dataclass
 class Episode:
-    """A batch and the clicks made in it so far.
+    """A batch and the clicks made in it so far."""
 
-    Parameters
-    ----------
-    image : Tensor
-        (B, C, D, H, W), windowed.
-    target : Tensor
-        (B, 1, D, H, W) in {0, 1}.
-    prior : Tensor
-        (B, D, H, W) previous mask probability.
-    clicks : Tensor
-        (B, 2, D, H, W): positive and negative map of the clicks so far.
-    """
-
-    image: Tensor
-    target: Tensor
-    prior: Tensor
-    clicks: Tensor
+    image: Tensor  # (B, C, D, H, W), windowed
+    target: Tensor  # (B, 1, D, H, W) in {0, 1}
+    prior: Tensor  # (B, D, H, W) previous mask probability
+    clicks: Tensor  # (B, 2, D, H, W): positive and negative map of the clicks so far
 
     def prompt(self, probability: Tensor) -> Tensor:
         """Stack the previous mask and the click maps: (B, 3, D, H, W)."""
@@ -56,27 +44,13 @@ class Episode:
 
 @dataclass(frozen=True)
 class Samples:
-    """A drawn batch as it travels to the device of the network: short numbers, no copies.
+    """A drawn batch as it travels to the device of the network: short numbers, no copies."""
 
-    Parameters
-    ----------
-    hu : Tensor
-        (B, D, H, W) float16 HU.
-    target : Tensor
-        (B, D, H, W) bool.
-    prior : Tensor
-        (B, D, H, W) float16 previous mask probability.
-    points : Tensor
-        (B, 3) float32 first clicks, KJI.
-    labels : Tensor
-        (B,) int64: 1, or -1 for a sample that begins with its previous mask alone.
-    """
-
-    hu: Tensor
-    target: Tensor
-    prior: Tensor
-    points: Tensor
-    labels: Tensor
+    hu: Tensor  # (B, D, H, W) float16 HU
+    target: Tensor  # (B, D, H, W) bool
+    prior: Tensor  # (B, D, H, W) float16 previous mask probability
+    points: Tensor  # (B, 3) float32 first clicks, KJI
+    labels: Tensor  # (B,) int64: 1, or -1 for a sample that begins with its previous mask alone
 
     def pin_memory(self) -> Samples:
         """Move into memory that a card reads without a copy."""
@@ -103,19 +77,7 @@ def draw_samples(
 ) -> Samples:
     """Draw a batch: targets, patches, first clicks, and for some a previous mask.
 
-    Parameters
-    ----------
-    data : PackedData
-        The packed cases.
-    config : TrainConfig
-        Shares, sizes, ranges.
-    rng, generator
-        Random sources; they alone decide the result.
-
-    Returns
-    -------
-    Samples
-        On the device of the data.
+    `rng` and `generator` alone decide the result, which is on the device of the data.
     """
     images, targets, priors, points, labels = [], [], [], [], []
     for _ in range(config.batch_size):

@@ -9,19 +9,7 @@ from torch import Tensor
 
 
 def window(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
-    """Scale HU windows to [0, 1], one channel each.
-
-    Parameters
-    ----------
-    hu : Tensor
-        (B, D, H, W) HU.
-    windows_hu : tuple of (low, high)
-        The windows.
-
-    Returns
-    -------
-    Tensor
-        (B, C, D, H, W).
+    """Scale HU windows of (B, D, H, W) to [0, 1], one channel each: (B, C, D, H, W).
 
     Examples
     --------
@@ -32,21 +20,9 @@ def window(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
 
 
 def vary_intensity(hu: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-    """Shift, scale, blur and add noise, as another scanner, kernel or dose would.
+    """Shift, scale, blur and add noise to (D, H, W) HU, as another scanner, kernel or dose would.
 
-    Parameters
-    ----------
-    hu : Tensor
-        (D, H, W) HU.
-    rng : numpy Generator
-        Draws the strengths.
-    generator : torch Generator
-        Draws the noise, on the device of `hu`.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) HU.
+    `rng` draws the strengths; `generator` draws the noise, on the device of `hu`.
     """
     hu = hu * float(rng.normal(1.0, 0.04)) + float(rng.normal(0.0, 12.0))
     if rng.random() < 0.25:
@@ -85,19 +61,8 @@ def smooth_field(shape: torch.Size, knots: int, generator: torch.Generator) -> T
 def between_knots(knots: Tensor, shape: torch.Size) -> Tensor:
     """Interpolate linearly between knots, the first and the last being at the faces.
 
-    Three products of matrices: on a CPU several times faster than ``interpolate``.
-
-    Parameters
-    ----------
-    knots : Tensor
-        (..., K, J, I) float32.
-    shape : torch.Size
-        (D, H, W) of the result.
-
-    Returns
-    -------
-    Tensor
-        (..., D, H, W).
+    From (..., K, J, I) float32 to (..., D, H, W) of `shape`, by three products of matrices: on a
+    CPU faster than ``interpolate``.
 
     Examples
     --------

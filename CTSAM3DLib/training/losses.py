@@ -11,19 +11,9 @@ SMALLEST_CPU_SIDE = 3
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice plus binary cross entropy, mean over the batch.
+    """Soft Dice plus binary cross entropy, mean over the batch; a scalar.
 
-    Parameters
-    ----------
-    logits : Tensor
-        (B, 1, D, H, W).
-    target : Tensor
-        (B, 1, D, H, W) in {0, 1}.
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    `logits` and `target`, which is in {0, 1}, are (B, 1, D, H, W).
 
     Examples
     --------
@@ -56,20 +46,10 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def mixed_precision(patches: Tensor) -> torch.autocast:
-    """Return the autocast context for a step on a batch of patches.
+    """Return the autocast context for a step on patches (B, C, D, H, W).
 
     On a CPU it is switched off where the coarsest map has a side below 3 voxels: there oneDNN of
     PyTorch 2.13 returns uninitialised memory in bfloat16 gradients of 3x3x3 convolutions.
-
-    Parameters
-    ----------
-    patches : Tensor
-        (B, C, D, H, W); its device and its sides decide.
-
-    Returns
-    -------
-    torch.autocast
-        To be used with ``with``.
 
     Examples
     --------

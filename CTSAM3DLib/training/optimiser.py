@@ -15,19 +15,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Push all singular values of a matrix towards 1.
-
-    Parameters
-    ----------
-    matrix : Tensor
-        (..., M, N).
-    steps : int
-        Newton-Schulz steps.
-
-    Returns
-    -------
-    Tensor
-        (..., M, N) bfloat16.
+    """Bring all singular values of (..., M, N) near 1 by Newton-Schulz steps; gives bfloat16.
 
     Examples
     --------

@@ -24,26 +24,13 @@ MARGIN_VOXELS = 6
 def pack(
     data_dir: Path, output: Path, split: str = "train", pseudo_cases: int = 60, limit: int = 0
 ) -> dict[str, Any]:
-    """Pack the cases of a split.
+    """Pack the cases of a split into one ``.npz``; returns its header.
 
-    Parameters
-    ----------
-    data_dir : Path
-        Folder with ``ct/`` and ``labels_only/``, one folder a case (``ct.nii.gz``,
-        ``labels.nii.gz``, ``labels.json``, ``meta.json``).
-    output : Path
-        The ``.npz`` to write.
-    split : str
-        ``train`` or ``validation``, compared with ``meta.json``.
-    pseudo_cases : int
-        How many CTs with human organ labels also get pseudo-labels; all others always do.
-    limit : int
-        Most cases; 0 for all.
-
-    Returns
-    -------
-    dict
-        The header: one entry a case with its shape, spacing and targets.
+    `data_dir` holds ``ct/`` and ``labels_only/``, one folder a case (``ct.nii.gz``,
+    ``labels.nii.gz``, ``labels.json``, ``meta.json``). `split` is compared with ``meta.json``.
+    `pseudo_cases` CTs with human organ labels also get pseudo-labels; all others always do. `limit`
+    is the most cases, 0 for all. The header has one entry a case with its shape, spacing and
+    targets.
 
     Raises
     ------

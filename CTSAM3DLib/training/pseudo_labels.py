@@ -24,21 +24,10 @@ SMALLEST_MM3 = 1500.0
 def pseudo_labels(
     hu_kji: NDArray[np.int16], spacing_kji_mm: tuple[float, float, float], most: int = 250
 ) -> NDArray[np.uint8]:
-    """Label supervoxels of soft tissue and components of HU bands.
+    """Label supervoxels of soft tissue and components of HU bands of a (K, J, I) CT.
 
-    Parameters
-    ----------
-    hu_kji : ndarray of int16
-        (K, J, I) HU.
-    spacing_kji_mm : tuple of float
-        Voxel size along K, J, I.
-    most : int
-        Largest number of targets kept; large ones are preferred.
-
-    Returns
-    -------
-    ndarray of uint8
-        (K, J, I); 0 is no target, each other value one target.
+    The result is (K, J, I) uint8: 0 is no target, each other value one target. At most `most` are
+    kept, large ones first. `spacing_kji_mm` is the voxel size along K, J, I.
 
     Examples
     --------

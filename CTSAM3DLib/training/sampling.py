@@ -20,24 +20,12 @@ BEND_KNOTS = 6
 
 @dataclass(frozen=True)
 class PatchPlacement:
-    """Affine map of patch voxels to volume voxels: ``matrix @ (patch - middle) + centre``.
+    """Affine map of patch voxels to volume voxels: ``matrix @ (patch - middle) + centre``."""
 
-    Parameters
-    ----------
-    size : int
-        Edge of the patch in voxels.
-    centre : ndarray
-        (3,) float64, volume voxel (KJI) at the middle of the patch.
-    matrix : ndarray
-        (3, 3) float64, patch voxel step -> volume voxel step.
-    spacing_mm : float
-        Nominal spacing of the patch.
-    """
-
-    size: int
-    centre: NDArray[np.float64]
-    matrix: NDArray[np.float64]
-    spacing_mm: float
+    size: int  # Edge of the patch in voxels
+    centre: NDArray[np.float64]  # (3,) float64, volume voxel (KJI) at the middle of the patch
+    matrix: NDArray[np.float64]  # (3, 3) float64, patch voxel step -> volume voxel step
+    spacing_mm: float  # Nominal spacing of the patch
 
 
 def random_placement(
@@ -89,20 +77,9 @@ def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
 def random_bend(size: int, strength: float, generator: torch.Generator) -> Tensor:
     """Draw a smooth displacement of the voxels of a patch, so that few patients become many.
 
-    Parameters
-    ----------
-    size : int
-        Edge of the patch in voxels.
-    strength : float
-        Standard deviation in voxels at the knots, of which an axis has `BEND_KNOTS`; drawn values
-        are cut at twice that.
-    generator : torch Generator
-        Random source; its device is that of the result.
-
-    Returns
-    -------
-    Tensor
-        (3, size, size, size) float32, voxels along K, J, I.
+    Returns (3, size, size, size) float32, voxels along K, J, I, on the device of `generator`.
+    `strength` is the standard deviation in voxels at the knots, of which an axis has `BEND_KNOTS`;
+    drawn values are cut at twice that.
 
     Examples
     --------
@@ -124,27 +101,11 @@ def cut(
     smooth: bool = True,
     bend: Tensor | None = None,
 ) -> Tensor:
-    """Resample a volume into a patch.
+    """Resample a (K, J, I) volume into a patch: (D, H, W) float32.
 
-    Parameters
-    ----------
-    volume : Tensor
-        (K, J, I) of any real dtype.
-    placement : PatchPlacement
-        Where the patch lies.
-    nearest : bool
-        Nearest voxel (labels) or linear (HU).
-    fill : float
-        Value outside the volume.
-    smooth : bool
-        For linear: average whole blocks first where the patch is at least twice as coarse.
-    bend : Tensor, optional
-        (3, size, size, size) displacement in patch voxels, KJI, see `random_bend`.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) float32.
+    `nearest` takes the nearest voxel (labels), else linear (HU). `fill` is the value outside. With
+    `smooth`, linear sampling averages whole blocks first where the patch is at least twice as
+    coarse. `bend` is (3, size, size, size) in patch voxels, KJI, see `random_bend`.
 
     Examples
     --------

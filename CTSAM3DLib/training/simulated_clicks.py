@@ -10,17 +10,9 @@ from CTSAM3DLib.network.prompt_maps import CLICK_RADIUS, CLICK_SIGMA, KERNEL_FLO
 
 
 def interior_score(mask: Tensor) -> Tensor:
-    """Score how deep inside a region each voxel lies: local fill at two scales, 0 outside.
+    """Score how deep inside a (D, H, W) bool region each voxel lies: float32 in [0, 2], 0 outside.
 
-    Parameters
-    ----------
-    mask : Tensor
-        (D, H, W) bool.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) float32 in [0, 2].
+    It is the local fill at two scales.
 
     Examples
     --------
@@ -40,19 +32,9 @@ def interior_scores(masks: Tensor) -> Tensor:
 
 
 def box_mean(values: Tensor, width: int) -> Tensor:
-    """Mean over a cube, zero padded; cumulative sums, since CPU pooling costs ten times as much.
+    """Mean of (B, C, D, H, W) over a cube of odd `width`, zero padded.
 
-    Parameters
-    ----------
-    values : Tensor
-        (B, C, D, H, W) float32.
-    width : int
-        Odd edge of the cube in voxels.
-
-    Returns
-    -------
-    Tensor
-        (B, C, D, H, W).
+    It uses cumulative sums, since pooling is slow on a CPU.
 
     Examples
     --------
@@ -69,19 +51,9 @@ def box_mean(values: Tensor, width: int) -> Tensor:
 
 
 def first_click(target: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a voxel of the target, interior voxels more often.
+    """Draw a voxel of a (D, H, W) bool target that is not empty, interior voxels more often.
 
-    Parameters
-    ----------
-    target : Tensor
-        (D, H, W) bool, not empty.
-    generator : torch Generator
-        On the device of `target`.
-
-    Returns
-    -------
-    Tensor
-        (3,) float32 voxel, KJI, in main memory.
+    Returns (3,) float32, KJI, in main memory. `generator` is on the device of `target`.
     """
     weight = interior_score(target).flatten().square() + 1e-6 * target.flatten().float()
     # What torch.multinomial does, at a tenth of its cost on a CPU.
@@ -96,19 +68,8 @@ def correcting_click(
 ) -> tuple[Tensor, int]:
     """Correct the largest error of one sample, see `next_clicks`.
 
-    Parameters
-    ----------
-    target, mask : Tensor
-        (D, H, W) bool: the truth and the present result.
-    generator : torch Generator
-        On their device.
-
-    Returns
-    -------
-    Tensor
-        (3,) float32 voxel, KJI, in main memory.
-    int
-        1 positive, 0 negative; -1 when there is no error to correct.
+    `target` and `mask` are (D, H, W) bool. Returns a (3,) float32 voxel, KJI, in main memory, and 1
+    positive, 0 negative, -1 when there is no error.
 
     Examples
     --------
@@ -125,21 +86,9 @@ def correcting_click(
 def next_clicks(target: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Correct the largest error of each sample: near its middle, jittered.
 
-    Nothing is read back from a card.
-
-    Parameters
-    ----------
-    target, mask : Tensor
-        (B, D, H, W) bool: the truth and the present result.
-    generator : torch Generator
-        On their device.
-
-    Returns
-    -------
-    Tensor
-        (B, 3) float32 voxels, KJI.
-    Tensor
-        (B,) int64: 1 positive where target was missed, 0 negative; -1 when there is no error.
+    `target` and `mask` are (B, D, H, W) bool. Returns (B, 3) float32 voxels, KJI, and (B,) int64: 1
+    positive where target was missed, 0 negative, -1 when there is no error. Nothing is read back
+    from a GPU.
 
     Examples
     --------
@@ -161,19 +110,8 @@ def next_clicks(target: Tensor, mask: Tensor, generator: torch.Generator) -> tup
 def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
     """Render one click of each sample as `render_clicks` does, on any device.
 
-    Parameters
-    ----------
-    points : Tensor
-        (B, 3) float32 voxels, KJI.
-    labels : Tensor
-        (B,) int64: 1 positive, 0 negative, others leave the maps empty.
-    shape : torch.Size
-        Depth, height and width of the patches.
-
-    Returns
-    -------
-    Tensor
-        (B, 2, D, H, W): positive and negative map.
+    `points` are (B, 3) float32 voxels, KJI; `labels` (B,) int64: 1 positive, 0 negative, others
+    leave the maps empty. Returns (B, 2, D, H, W): positive and negative map.
 
     Examples
     --------

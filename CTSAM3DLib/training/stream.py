@@ -56,23 +56,10 @@ class SampleBatches(Dataset[Samples]):
 def batches_from(
     batches: SampleBatches, first: int, last: int, workers: int, pin: bool
 ) -> Iterator[Samples]:
-    """Draw the batches of the iterations `first` to `last`, the latter left out.
+    """Yield the batches of the iterations `first` to `last`, the latter left out, in order.
 
-    Parameters
-    ----------
-    batches : SampleBatches
-        With more than 0 workers, its data lies in main memory: the processes share it.
-    first, last : int
-        Iterations.
-    workers : int
-        Processes; 0 draws each batch when it is asked for.
-    pin : bool
-        For a card: hand over memory that it reads without a copy.
-
-    Yields
-    ------
-    Samples
-        One batch an iteration, in order.
+    With `workers` processes the data lies in main memory and is shared; 0 draws each batch when it
+    is asked for. `pin` hands over memory that a GPU reads without a copy.
     """
     # Elsewhere processes start anew, and the volumes are handed to them.
     context = "fork" if workers and sys.platform == "linux" else None

@@ -56,29 +56,14 @@ BODY_MARGIN_MM = 30.0
 
 @dataclass(frozen=True)
 class TissueTable:
-    """What each label value is made of.
+    """What each label value is made of."""
 
-    Parameters
-    ----------
-    hu : Tensor
-        (3, 256) float32: HU without contrast, and what an arterial and a venous phase add.
-    structure : Tensor
-        (256,) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW``.
-    """
-
-    hu: Tensor
-    structure: Tensor
+    hu: Tensor  # (3, 256) float32: HU without contrast, and what an arterial and a venous phase add
+    structure: Tensor  # (256,) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW``
 
 
 def tissue_table(names: dict[str, str], device: torch.device | None = None) -> TissueTable:
-    """Look up the tissue of each label value by the name of its anatomy.
-
-    Parameters
-    ----------
-    names : dict
-        Label value (as text) -> anatomy.
-    device : torch.device or None
-        Where the table shall live.
+    """Look up the tissue of each label value (as text) by the name of its anatomy.
 
     Examples
     --------
@@ -103,24 +88,10 @@ def tissue_table(names: dict[str, str], device: torch.device | None = None) -> T
 def synthesise(
     labels: Tensor, class_hu: Tensor, rng: np.random.Generator, generator: torch.Generator
 ) -> Tensor:
-    """Make a CT patch from a label patch.
+    """Make a (D, H, W) CT patch in HU from a label patch with values 0-255.
 
-    Parameters
-    ----------
-    labels : Tensor
-        (D, H, W) label values 0-255; 0 is unlabelled and becomes a random mosaic of air, fat and
-        muscle.
-    class_hu : Tensor
-        (256,) typical HU of each value.
-    rng : numpy Generator
-        Draws HU of each class and all strengths.
-    generator : torch Generator
-        Draws textures.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) HU.
+    0 is unlabelled and becomes a random mosaic of air, fat and muscle. `class_hu` is (256,), the
+    typical HU of each value. `rng` draws HU of each class and all strengths, `generator` textures.
     """
     device = labels.device
     spread = torch.where(class_hu.abs() > 200, 110.0, 35.0)
@@ -149,23 +120,10 @@ def synthesise_typical(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> Tensor:
-    """Make a CT patch from a label patch.
+    """Make a (D, H, W) CT patch in HU from a label patch with values 0-255.
 
-    Parameters
-    ----------
-    labels : Tensor
-        (D, H, W) label values 0-255; 0 is unlabelled: fat with muscle, air far from any label.
-    table : TissueTable
-        From `tissue_table`.
-    spacing_mm : float
-        Voxel size of the patch.
-    rng, generator
-        Random sources.
-
-    Returns
-    -------
-    Tensor
-        (D, H, W) HU.
+    0 is unlabelled: fat with muscle, air far from any label. `spacing_mm` is the voxel size of the
+    patch; `rng` and `generator` are the random sources.
     """
     index = labels.to(torch.int64)
     kind = table.structure[index]

@@ -31,22 +31,15 @@ GATHERED_VOXELS = 1024
 
 
 class NormWeights(NamedTuple):
-    """Weights of one prompt-conditioned norm.
+    """Weights of one prompt-conditioned norm."""
 
-    Parameters
-    ----------
-    hidden, hidden_bias : Tensor
-        (h, 3, 3, 3, 3) and (h,): prompt to hidden channels, before a ReLU.
-    gamma, gamma_bias : Tensor
-        (C, h, 3, 3, 3) and (C,): scale, the 1 of ``1 + gamma`` being part of the bias.
-    beta, beta_bias : Tensor
-        (C, h, 3, 3, 3) and (C,): shift.
-    """
-
+    # (h, 3, 3, 3, 3) and (h,): prompt to hidden channels, before a ReLU
     hidden: Tensor
     hidden_bias: Tensor
+    # (C, h, 3, 3, 3) and (C,): scale, the 1 of ``1 + gamma`` being part of the bias
     gamma: Tensor
     gamma_bias: Tensor
+    # (C, h, 3, 3, 3) and (C,): shift
     beta: Tensor
     beta_bias: Tensor
 
@@ -93,20 +86,11 @@ def modulate_rows(
 
 
 class _Features(NamedTuple):
-    """Features that other constants or a convolution scale and shift, before they are normalised.
+    """Features that other constants or a convolution scale and shift, not yet normalised."""
 
-    Parameters
-    ----------
-    faces : list of Tensor
-        The two faces across each axis.
-    box : Tensor
-        The box of a plan that is `whole`, else nothing.
-    full, active : Tensor
-        Rows of the full and of the active voxels of another plan.
-    """
-
-    faces: list[Tensor]
-    box: Tensor
+    faces: list[Tensor]  # The two faces across each axis
+    box: Tensor  # The box of a plan that is `whole`, else nothing
+    # Rows of the full and of the active voxels of another plan
     full: Tensor
     active: Tensor
 

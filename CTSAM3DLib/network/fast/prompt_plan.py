@@ -21,27 +21,14 @@ GATHERED_COST = 1.05
 
 
 class PromptPlan(NamedTuple):
-    """What a prompt asks for at one scale.
+    """What a prompt asks for at one scale."""
 
-    Parameters
-    ----------
-    prompt : Tensor
-        (D + 4, H + 4, W + 4, 3): snapped, with a border of two zeros.
-    whole : bool
-        All voxels of the box are convolved, and no others; False: the active ones only.
-    box : list of int
-        First and last + 1 voxel along D, H, W of a box round the active voxels.
-    active : Tensor
-        (N,) int64, flat indices of the active voxels; of no meaning with `whole`.
-    full : Tensor
-        (M,) int64, flat indices of the voxels round which the mask is 1 and no click is near; of
-        no meaning with `whole`, whose box holds them.
-    """
-
-    prompt: Tensor
-    whole: bool
-    box: list[int]
-    active: Tensor
+    prompt: Tensor  # (D + 4, H + 4, W + 4, 3): snapped, with a border of two zeros
+    whole: bool  # All voxels of the box are convolved, and no others; False: the active ones only
+    box: list[int]  # First and last + 1 voxel along D, H, W of a box round the active voxels
+    active: Tensor  # (N,) int64, flat indices of the active voxels; ignored with `whole`
+    # (M,) int64, flat indices of the voxels round which the mask is 1 and no click is near; ignored
+    # with `whole`, whose box holds them
     full: Tensor
 
 

@@ -13,29 +13,6 @@ PROMPT_RESIZE_MODES = ("trilinear", "area", "max")
 class OfficialConfig:
     """Every size of an official-type segmenter; the defaults are those of the released model.
 
-    Parameters
-    ----------
-    name : str
-        Name of the variant.
-    encoder_widths, encoder_depths, attention_heads : tuple of 4 int
-        Channels, transformer blocks and attention heads at scales 1/4, 1/8, 1/16 and 1/32.
-    decoder_width : int
-        Channels of the decoder at scales 1/32 to 1/4; must be divisible by 4. Scale 1/2 has half
-        and full resolution a quarter of them.
-    prompt_hidden : int
-        Hidden channels from which each prompt-conditioned norm computes its scale and shift.
-    mask_channels : int
-        Output channels of the mask head; only the first is ever used.
-    quality_hidden : int
-        Hidden width of the untrained mask quality head of official checkpoints; 0 leaves it out.
-    position_features : int
-        Columns of the unused random position buffer of official checkpoints; 0 leaves it out.
-    cross_patch_widths : tuple of int
-        Channels of the cross-patch prompt predictor, finest scale first; empty leaves it out.
-    prompt_resize : str
-        How the prompt reaches coarse scales: ``"trilinear"`` as in the official network (no
-        anti-aliasing, so a click can fall between the sampled voxels), ``"area"`` or ``"max"``.
-
     Raises
     ------
     ValueError
@@ -51,16 +28,26 @@ class OfficialConfig:
     ValueError: prompt_resize: expected one of 'trilinear', 'area', 'max', got 'nearest'
     """
 
-    name: str = "tiny"
+    name: str = "tiny"  # Name of the variant
+    # tuple of 4 int: channels, transformer blocks and attention heads at scales 1/4, 1/8, 1/16
+    # and 1/32
     encoder_widths: tuple[int, int, int, int] = (96, 192, 384, 768)
     encoder_depths: tuple[int, int, int, int] = (1, 2, 6, 2)
     attention_heads: tuple[int, int, int, int] = (1, 2, 4, 8)
+    # Channels of the decoder at scales 1/32 to 1/4; must be divisible by 4. Scale 1/2 has half
+    # and full resolution a quarter of them.
     decoder_width: int = 256
+    # Hidden channels from which each prompt-conditioned norm computes its scale and shift
     prompt_hidden: int = 128
-    mask_channels: int = 2
+    mask_channels: int = 2  # Output channels of the mask head; only the first is ever used
+    # Hidden width of the untrained mask quality head of official checkpoints; 0 leaves it out
     quality_hidden: int = 256
+    # Columns of the unused random position buffer of official checkpoints; 0 leaves it out
     position_features: int = 128
+    # Channels of the cross-patch prompt predictor, finest scale first; empty leaves it out
     cross_patch_widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    # How the prompt reaches coarse scales: ``"trilinear"`` as in the official network (no
+    # anti-aliasing, so a click can fall between the sampled voxels), ``"area"`` or ``"max"``
     prompt_resize: str = "trilinear"
 
     def __post_init__(self) -> None:
