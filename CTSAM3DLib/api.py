@@ -94,7 +94,7 @@ def open_session(
         from CTSAM3DLib.bundles.predictor import load_predictor
 
         model = load_predictor(model, device)
-    if not isinstance(model, Predictor):
+    if not _is_predictor(model):
         message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
         raise BundleError(message)
     warning = memory_warning(volume, model, spacing_mm, bool(mode))
@@ -176,6 +176,11 @@ class SegmentationResult:
             The file cannot be written.
         """
         write_segmentation(path, self.segments, self.geometry, self.volume_name or None)
+
+
+def _is_predictor(model: object) -> bool:
+    """Tell whether an object has all that `Predictor` asks for."""
+    return isinstance(model, Predictor)
 
 
 def segment(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.io.segment import Segment
+from CTSAM3DLib.picture.names import elided, width_of
 from CTSAM3DLib.prompts import Click
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _LEAST_GAP = 0.3
 _OUTLINE_POINTS = 3.5  # wide enough to read white letters over bone
 _THIN_INCHES = 0.6
 _LEGEND_COLUMNS = 4
+_SHORT_NAME = 18  # in letters; longer names need a column more
+_LONGEST_NAME = 30
 _HUE_TURNS = tuple(0.04 * sign * step for step in range(13) for sign in (1, -1))
 
 # Blue and orange stay apart for every common kind of colour blindness; the shapes differ as well.
@@ -262,7 +265,8 @@ def legend(
     for segment, colour in zip(segments, colours, strict=True):
         volume_cm3 = segment.mask.voxel_count * voxel_mm3 / 1000
         positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
-        text = f"{segment.name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
+        name = elided(segment.name, _LONGEST_NAME)
+        text = f" {name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
         handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
     for inside in _kinds_of_clicks(segments):
         text = "click inside" if inside else "click outside"
@@ -274,7 +278,7 @@ def legend(
     axes.legend(
         handles=handles,
         loc="upper left",
-        ncols=_LEGEND_COLUMNS,
+        ncols=_legend_columns(segments),
         fontsize=9.5,
         frameon=False,
         labelcolor=TEXT,
@@ -294,7 +298,13 @@ def legend_rows(segments: Sequence[Segment], tiles: int) -> int:
     0
     """
     entries = len(segments) + len(_kinds_of_clicks(segments)) + (0 < tiles < len(segments))
-    return math.ceil(entries / _LEGEND_COLUMNS)
+    return math.ceil(entries / _legend_columns(segments))
+
+
+def _legend_columns(segments: Sequence[Segment]) -> int:
+    """Return how many entries fit into a line of the legend."""
+    widest = max((width_of(segment.name) for segment in segments), default=0)
+    return _LEGEND_COLUMNS if widest <= _SHORT_NAME else _LEGEND_COLUMNS - 1
 
 
 def _kinds_of_clicks(segments: Sequence[Segment]) -> list[bool]:

@@ -14,6 +14,7 @@ from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.io.segment import Segment
+from CTSAM3DLib.picture.names import draw_as_written, elided
 from CTSAM3DLib.picture.parts import (
     BACKGROUND,
     EDGE,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 _WINDOW_HU = (-160.0, 240.0)
 _TILE_LIMIT = 12
 _MARGIN_MM = 8.0
+_TITLE_WIDTH = 110  # in letters, as are all widths of names
+_TILE_NAMES_WIDTH = 170  # of all names in a row of tiles
 _NO_GLYPH = "Glyph|Matplotlib currently does not support"  # of a font that lacks a script
 
 
@@ -56,7 +59,8 @@ def write_picture(
     The planes show the body in the slices that cut most structures; outlines and clicks have one
     mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
     the axial slice of its first positive click; one that consists of air in a window for lungs.
-    Letters that no font has, as of Chinese names, become boxes. Needs matplotlib.
+    Long names are shortened in their middle; letters that no installed font has become boxes.
+    Needs matplotlib.
 
     Parameters
     ----------
@@ -78,13 +82,36 @@ def write_picture(
     OSError
         The file cannot be written.
     """
-    for segment in segments:
-        segment.mask.check_inside(volume.geometry.shape_kji)
     with warnings.catch_warnings(), written_atomically(path) as temporary:
         warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
-        figure = _Picture(volume, segments, window_hu).drawn(title or volume.name)
+        figure = draw_picture(volume, segments, title, window_hu)
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={KEY: BLANK})
         fill_mark(temporary)
+
+
+def draw_picture(
+    volume: Volume,
+    segments: Sequence[Segment],
+    title: str = "",
+    window_hu: tuple[float, float] = _WINDOW_HU,
+) -> Figure:
+    """Return the picture that `write_picture` writes; see there.
+
+    Raises
+    ------
+    SegmentationFileError
+        A mask outside the volume.
+
+    Examples
+    --------
+    >>> from CTSAM3DLib.geometry.grid import Geometry
+    >>> ct = Volume(np.zeros((4, 5, 6), np.int16), Geometry(np.eye(4), (4, 5, 6)), "case 1")
+    >>> [text.get_text() for text in draw_picture(ct, []).texts]
+    ['case 1']
+    """
+    for segment in segments:
+        segment.mask.check_inside(volume.geometry.shape_kji)
+    return _Picture(volume, segments, window_hu).drawn(title or volume.name)
 
 
 class _Picture:
@@ -117,7 +144,8 @@ class _Picture:
         figure = Figure(figsize=(width, sum(heights) + 0.5), dpi=110)
         FigureCanvasAgg(figure)
         total = sum(heights) + 0.5
-        figure.text(0.012, 1 - 0.22 / total, title, color=TEXT, fontsize=14, va="center")
+        shown = elided(title, _TITLE_WIDTH)
+        figure.text(0.012, 1 - 0.22 / total, shown, color=TEXT, fontsize=14, va="center")
         top = 1 - 0.45 / total
         body = figure.add_gridspec(
             sum(height > 0 for height in heights),
@@ -134,10 +162,12 @@ class _Picture:
             rows, columns = tile_grid(len(tiles))
             grid = body[1].subgridspec(rows, columns, wspace=0.03, hspace=0.14)
             for place, number in enumerate(tiles):
-                self._draw_tile(figure.add_subplot(grid[place // columns, place % columns]), number)
+                axes = figure.add_subplot(grid[place // columns, place % columns])
+                self._draw_tile(axes, number, _TILE_NAMES_WIDTH // columns)
         voxel_mm3 = float(np.prod(self._volume.geometry.spacing_mm))
         axes = figure.add_subplot(body[-1])
         legend(axes, self._segments, self._colours, voxel_mm3, len(tiles))
+        draw_as_written(figure)
         return figure
 
     @property
@@ -283,7 +313,7 @@ class _Picture:
         )
         return sorted(order[:_TILE_LIMIT])
 
-    def _draw_tile(self, axes: Axes, number: int) -> None:
+    def _draw_tile(self, axes: Axes, number: int, name_width: int) -> None:
         """Draw one structure near its first positive click, in an axial slice."""
         segment = self._segments[number]
         plane = PLANES[0]
@@ -302,7 +332,8 @@ class _Picture:
         points = np.concatenate(spans)
         if len(points):
             zoom(axes, points)
-        axes.set_title(segment.name, color=self._colours[number], fontsize=9, pad=3)
+        name = elided(segment.name, name_width)
+        axes.set_title(name, color=self._colours[number], fontsize=9, pad=3)
 
     def _indices(self, segment: Segment) -> NDArray[np.float64]:
         """Return the clicks of a structure as indices (N, 3) along R, A, S."""

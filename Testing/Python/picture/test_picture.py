@@ -16,7 +16,7 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.segment import RegionMask, Segment
 from CTSAM3DLib.picture.parts import LUNG_WINDOW_HU, body_box, draw_clicks, picture_colours
-from CTSAM3DLib.picture.picture import _Picture, write_picture
+from CTSAM3DLib.picture.picture import draw_picture, write_picture
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid
 from CTSAM3DLib.picture.surface import render_surfaces, view_rotation
 from CTSAM3DLib.prompts import Click, ClickHistory
@@ -165,7 +165,7 @@ def test_same_colours_are_told_apart_and_dark_ones_raised() -> None:
 
 def drawn(volume: Volume, segments: list[Segment]) -> Any:
     """Return the figure of a picture, drawn."""
-    figure = _Picture(volume, segments, (-160, 240)).drawn("title")
+    figure = draw_picture(volume, segments, "title")
     figure.canvas.draw()
     return figure
 
