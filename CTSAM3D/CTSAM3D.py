@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import qt
 import slicer
 import vtk
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
@@ -25,17 +24,14 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("CTSAM3DLib") is None:  # a checkout: the library lies one level up
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from CTSAM3DModuleLib.editing.requests import ClickController
+from CTSAM3DModuleLib.editing.requests import Requests
 from CTSAM3DModuleLib.panel.nodes import default_volume
 from CTSAM3DModuleLib.panel.panel import Panel
 from CTSAM3DModuleLib.scripting.methods import ConsoleMethods
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.io.terminology import TERM_FILE
 from CTSAM3DLib.resources import resource_path
-
-DRAIN_INTERVAL_MS = 15
-LINGER_S = 0.010
 
 
 @parameterNodeWrapper
@@ -100,11 +96,7 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
     def __init__(self, engine=None):
         ScriptedLoadableModuleLogic.__init__(self)
         VTKObservationMixin.__init__(self)
-        self.controller = ClickController(slicer.mrmlScene, engine or SegmentationEngine())
-        self.controller.started.append(self._startTimer)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(DRAIN_INTERVAL_MS)
-        self._timer.connect("timeout()", self.drainResults)
+        self.controller = Requests(slicer.mrmlScene, engine or SegmentationEngine())
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self.addObserver(slicer.mrmlScene, closing, self._onSceneStartClose)
         removed = slicer.vtkMRMLScene.NodeRemovedEvent
@@ -132,40 +124,23 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
             node = slicer.mrmlScene.AddNode(node)
         return node
 
-    def prepare(self):
-        """Load the model in spare time, if PyTorch is there, so that the first click is quick."""
+    def prepare(self, choice):
+        """Load a model in spare time, if PyTorch is there, so that the first click is quick."""
         if importlib.util.find_spec("torch") is not None:
-            self.controller.prepare()
-
-    def drainResults(self):
-        """Write the answers that have come; the timer calls it."""
-        self.controller.linger(LINGER_S)
-        with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
-            self.controller.drain()
-        if not self.controller.busy and not self.controller.engine.idling:
-            self._timer.stop()
+            self.engine.prepare(choice)
 
     def close(self):
         """Cancel what is under way and end the thread."""
-        self._timer.stop()
+        self.controller.waiting.stop()
         self.removeObservers()
         self.controller.reset()
-        self.controller.engine.close()
-
-    def drainLater(self):
-        """Have the timer look for answers that nobody waits for."""
-        self._startTimer()
-
-    def _startTimer(self):
-        if not self._timer.isActive():
-            self._timer.start()
+        self.engine.close()
 
     def _onNodeRemoved(self, caller, event):
         self.controller.forget_missing()
 
     def _onSceneStartClose(self, caller, event):
         self.controller.reset()
-        self._timer.stop()
 
 
 class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.panel.choice import AUTO, models
+from CTSAM3DModuleLib.panel.models import models
+from CTSAM3DModuleLib.torch_setup import AUTO, TorchDevice, device_choices, imported_devices
+from CTSAM3DModuleLib.widgets import ERROR_STYLE
 
 ROI = "ROI"
 DEFAULT = "default"
-ERROR_STYLE = "color: #c03000"
-
-
-def device_names():
-    """Return the devices to choose from; GPUs one by one once PyTorch is loaded."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    try:
-        count = cuda.device_count() if cuda is not None and cuda.is_available() else 0
-    except (AttributeError, RuntimeError):  # PyTorch is just being imported on another thread
-        count = 0
-    return [AUTO, "cpu", *(f"cuda:{index}" for index in range(count))]
 
 
 def set_defaults(scriptedEffect):
@@ -98,10 +87,10 @@ class EffectOptions:
         del blockers
 
     def _addNewDevices(self):
-        wanted = [*device_names(), self.device()]  # a scene may come from another computer
-        for device in wanted:
-            if self.deviceBox.findData(device) < 0:
-                self.deviceBox.addItem(device, device)
+        name = self.device()  # a scene may come from another computer
+        for device in (*device_choices(imported_devices()), TorchDevice(name, name)):
+            if self.deviceBox.findData(device.value) < 0:
+                self.deviceBox.addItem(device.label, device.value)
 
     def listModels(self):
         """List the models that are installed now."""
@@ -200,8 +189,8 @@ class EffectOptions:
         self._connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
         self.modelBox, self.deviceBox = qt.QComboBox(), qt.QComboBox()
         self.listModels()
-        for device in device_names():
-            self.deviceBox.addItem(device, device)
+        for device in device_choices(imported_devices()):
+            self.deviceBox.addItem(device.label, device.value)
         self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))
         self.growBox.toolTip = _("For organs larger than one patch; takes longer.")
         self._connect(self.modelBox, "currentIndexChanged(int)", self._changed)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.models.contract import ModelSettings

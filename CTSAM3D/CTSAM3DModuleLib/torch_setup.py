@@ -12,8 +12,9 @@ import importlib.util
 import os
 import re
 import shutil
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -26,6 +27,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 
 MINIMUM_VERSION = (2, 2)
 EXTENSION = "PyTorch"
+AUTO = "auto"
 DRIVER_FILES = ("/proc/driver/nvidia/version", "{windows}/System32/nvcuda.dll")
 
 
@@ -153,8 +155,7 @@ class TorchSetup:
 
     def devices(self) -> list[TorchDevice]:
         """Return the devices for a combo box: automatic and processor, then graphics cards."""
-        found = self.state().devices or (_processor(),)
-        return [TorchDevice("auto", _("Automatic")), *found]
+        return device_choices(self.state().devices)
 
     def install(self) -> TorchState:
         """Install what is missing, after the user has agreed; changes nothing where all is well.
@@ -259,6 +260,20 @@ class TorchSetup:
             "install it again."
         )
         return TorchState(TorchKind.CPU_BUILD, version, devices, text.format(version=version))
+
+
+def device_choices(devices: Iterable[TorchDevice] = ()) -> list[TorchDevice]:
+    """Return the entries of a combo box: automatic, then the devices, at least the processor."""
+    return [TorchDevice(AUTO, _("Automatic")), *(tuple(devices) or (_processor(),))]
+
+
+def imported_devices() -> tuple[TorchDevice, ...]:
+    """Return the devices of the PyTorch that is imported; none where there is none."""
+    torch = sys.modules.get("torch")
+    try:
+        return () if torch is None else _devices_of(torch)
+    except (AttributeError, RuntimeError):  # it is just being imported on another thread
+        return ()
 
 
 def _processor() -> TorchDevice:

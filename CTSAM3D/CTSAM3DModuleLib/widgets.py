@@ -1,9 +1,25 @@
-"""Buttons of the panel that say why they cannot be pressed."""
+"""What the widgets of panel and effect have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+import qt
+
+ERROR_STYLE = "color: #c03000"
+
+
+def timer(milliseconds: int, action: Callable[[], object], single: bool = False) -> Any:
+    """Return a timer that is to be started; keep it and start it again, one for each purpose.
+
+    `QTimer.singleShot` is no alternative: Slicer replaces it by one whose timers are never freed.
+    """
+    made = qt.QTimer()
+    made.setInterval(milliseconds)
+    made.setSingleShot(single)
+    made.connect("timeout()", action)
+    return made
 
 
 class Guarded:

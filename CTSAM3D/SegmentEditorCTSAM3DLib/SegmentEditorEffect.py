@@ -14,7 +14,7 @@ from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 
 NAME = "CT-SAM3D"
 HOVER_MS = 200
@@ -72,7 +72,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def cleanup(self):
         self.deactivate()
         if self._controller is not None:
-            self._controller.undo_keepers.pop(id(self), None)
+            self._controller.undo.keepers.pop(id(self), None)
         if self.options is None:  # ended before it was ever shown
             return
         self._hoverTimer.disconnect("timeout()", self.onHover)
@@ -91,15 +91,15 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
         self._controller = logic.controller
-        self._controller.undo_keepers[id(self)] = self._saveState
+        self._controller.undo.keepers[id(self)] = self._saveState
         set_defaults(self.scriptedEffect)
         self.options.listModels()  # the panel may have added or removed some
         self.options.updateFromMRML()
-        logic.prepare()
         self._node = self.scriptedEffect.parameterSetNode()
         modified = vtk.vtkCommand.ModifiedEvent
         self._nodeTag = self._node.AddObserver(modified, self._onNode)  # other segment selected
         self.updateTarget()
+        logic.prepare(self.editor.choice)
 
     def deactivate(self):
         self._hoverTimer.stop()
@@ -154,7 +154,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if not self.scriptedEffect.confirmCurrentSegmentVisible():
             return True
         positive = self.options.isInside() != bool(away)
-        if self.editor.controller.is_closed:  # the module was reloaded meanwhile
+        if self.editor.controller.engine.is_closed:  # the module was reloaded meanwhile
             self.activate()
         self.editor.click(self._world(callerInteractor, viewWidget), positive)
         return True

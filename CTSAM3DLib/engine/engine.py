@@ -8,26 +8,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from CTSAM3DLib.engine.messages import (
+    DEFAULT_CHOICE,
     ClickAnswer,
     ClickProgress,
     ClickRequest,
     ModelChoice,
-    StaleSessionError,
 )
 from CTSAM3DLib.engine.sessions import Sessions
 from CTSAM3DLib.engine.worker import SessionWorker
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click
-
-__all__ = [
-    "ClickAnswer",
-    "ClickProgress",
-    "ClickRequest",
-    "ModelChoice",
-    "SegmentationEngine",
-    "StaleSessionError",
-    "bundled_predictor",
-]
 
 T = TypeVar("T")
 
@@ -52,14 +42,18 @@ def bundled_predictor(model: str | Path | None, device: str) -> Predictor:
 class SegmentationEngine:
     """Answers requests in their order on one thread that touches nothing but numbers.
 
-    All methods are for the owner's thread; they return at once, except `close`.
+    All methods are for the owner's thread. They return at once, except `wait` and `close`.
 
     Parameters
     ----------
     load_predictor : callable
         From model and device to a `Predictor`; runs on the inference thread.
-    choice : ModelChoice
-        Holds for later requests until `choose` is called.
+
+    Attributes
+    ----------
+    on_queued : callable or None
+        Called without arguments after anything was queued: from then on, until `is_working` is
+        False, the owner should call `wait` and `drain` again and again.
 
     Examples
     --------
@@ -72,66 +66,58 @@ class SegmentationEngine:
     def __init__(
         self,
         load_predictor: Callable[[str | Path | None, str], Predictor] = bundled_predictor,
-        choice: ModelChoice | None = None,
     ) -> None:
         """Load nothing yet."""
-        self.choice = choice or ModelChoice()
+        self.on_queued: Callable[[], object] | None = None
         self._worker = SessionWorker()
         self._sessions = Sessions(load_predictor)
+        self._model: tuple[str | Path | None, str] | None = None
+        self._generation = 0
 
-    @property
-    def busy(self) -> bool:
-        """Whether requests are under way or not drained."""
-        return self._worker.pending > 0
+    # ---- asking
 
-    @property
-    def idling(self) -> bool:
-        """Whether something is being prepared in spare time."""
-        return self._worker.idling
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` was called: then requests raise."""
-        return not self._worker.is_running
-
-    def choose(self, choice: ModelChoice) -> None:
-        """Use another model, device or way for later requests."""
-        self.choice = choice
-
-    def request(
-        self, request: ClickRequest, choice: ModelChoice | None = None
-    ) -> Future[ClickAnswer]:
+    def request(self, request: ClickRequest) -> Future[ClickAnswer]:
         """Queue a request.
-
-        Parameters
-        ----------
-        request : ClickRequest
-            What is there and what is wanted.
-        choice : ModelChoice, optional
-            Default: `choice` of the engine, now.
 
         Returns
         -------
         Future
-            Ends with a `ClickAnswer`, or with the error of session or model; with a
-            `StaleSessionError` if the session that the request relies on is gone. A request that
-            fails leaves everything as it was.
+            Ends with a `ClickAnswer`, or with the error of session or model. A request that fails
+            leaves everything as it was.
+
+        Raises
+        ------
+        CTSAM3DError
+            The engine was closed.
         """
-        worker, chosen = self._worker, choice or self.choice
-        return worker.submit(self._sessions.answer, request, chosen, worker.cancelled, worker.post)
+        worker = self._worker
+        future = worker.submit(self._sessions.answer, request, worker.cancelled, worker.post)
+        self._queued(request.choice)
+        return future
 
-    def run(self, function: Callable[[Predictor], T]) -> Future[T]:
-        """Queue a function of the loaded model, for work without clicks of a user."""
-        choice = self.choice
-        return self._worker.submit(lambda: function(self._sessions.predictor(choice)))
+    def run(
+        self, function: Callable[[Predictor], T], choice: ModelChoice = DEFAULT_CHOICE
+    ) -> Future[T]:
+        """Queue a function of the loaded model, for work without prompts of a user.
 
-    def prepare(self) -> None:
+        Raises
+        ------
+        CTSAM3DError
+            The engine was closed.
+        """
+        future = self._worker.submit(lambda: function(self._sessions.predictor(choice)))
+        self._queued(choice)
+        return future
+
+    def prepare(self, choice: ModelChoice = DEFAULT_CHOICE) -> None:
         """Load the model in spare time."""
-        self._worker.submit_idle(self._sessions.predictor, self.choice)
+        if self._worker.submit_idle(self._sessions.predictor, choice):
+            self._queued(choice)
 
     def warm_up(self, request: ClickRequest, click: Click) -> None:
         """Encode in spare time the patch that a click would use."""
-        self._worker.submit_idle(self._sessions.warm_up, request, self.choice, click)
+        if self._worker.submit_idle(self._sessions.warm_up, request, click):
+            self._queued(request.choice)
 
     def forget(self, volume_key: Hashable) -> None:
         """Drop all that belongs to a volume, once the requests before are answered."""
@@ -140,6 +126,42 @@ class SegmentationEngine:
     def forget_models(self) -> None:
         """Load models anew from now on: the file of one may be another now."""
         self._worker.submit_quiet(self._sessions.forget_models)
+        self._model = None
+
+    def generation(self, choice: ModelChoice) -> int:
+        """Return a number that stays the same as long as the sessions of a choice are kept.
+
+        One model is kept at a time. A request with another one, of whatever structure, drops all
+        sessions; then the next request of each structure must bring the present mask.
+        """
+        return self._generation + (_model_of(choice) != self._model)
+
+    def _queued(self, choice: ModelChoice) -> None:
+        self._generation = self.generation(choice)
+        self._model = _model_of(choice)
+        if self.on_queued is not None:
+            self.on_queued()
+
+    # ---- waiting and fetching
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are requests without an answer that was drained."""
+        return self._worker.pending > 0
+
+    @property
+    def is_working(self) -> bool:
+        """Whether anything is queued, running or not drained, preparations included."""
+        return self._worker.is_working
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called: then requests raise."""
+        return not self._worker.is_running
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something has ended, `seconds` at most, so that the thread runs Python."""
+        self._worker.wait(seconds)
 
     def drain(self) -> list[Future[Any] | ClickProgress]:
         """Return what is new since the last call, in order: requests that ended, and parts."""
@@ -152,3 +174,7 @@ class SegmentationEngine:
     def close(self) -> None:
         """Cancel and end the thread."""
         self._worker.shutdown()
+
+
+def _model_of(choice: ModelChoice) -> tuple[str | Path | None, str]:
+    return (choice.model, choice.device)

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import ClickHistory
 
@@ -22,7 +21,7 @@ class ModelChoice:
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
     spacing_mm : float, optional
-        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
     grow : bool or str
         Whether and how a structure is followed beyond the patch of the click: True, False or the
         name of a `GrowMode`.
@@ -39,51 +38,69 @@ class ModelChoice:
     grow: bool | str = False
 
 
+DEFAULT_CHOICE = ModelChoice()
+
+
 @dataclass(frozen=True, eq=False)
 class ClickRequest:
-    """Clicks on one structure, to be turned into the change of its mask.
+    """From one list of prompts on a structure to another: asks for the change of the mask.
 
     Parameters
     ----------
     volume : Volume
         The CT.
     volume_key, structure_key : hashable
-        Tell apart volumes (new voxels, new key) and structures; requests with equal keys share
+        Tell apart volumes (new voxels, new key) and structures. Requests with equal keys share
         what was computed.
-    before, after : ClickHistory
-        The clicks that made the present mask, and those wanted now.
+    prompts_before, prompts_after : ClickHistory
+        The prompts of the present mask, and those wanted now.
+    choice : ModelChoice
+        Model, device and way.
     present : MaskUpdate, optional
-        The present mask, where it may be another one than what this engine answered last for
-        `before`: painted by hand, imported, or loaded from a file.
-    session : int
-        Number, chosen by the asker, of the session that is to hold the structure.
-    continued : bool
-        Whether that session is relied upon to hold the present mask. Without this and without
-        `present`, the structure begins anew, empty.
+        The present mask. It may be left out in two cases: the structure is to begin empty
+        (`prompts_before` has none), or the last answers for it came with the same choice, none of
+        them was changed by others, and the engine has kept the model (see
+        `SegmentationEngine.generation`).
     """
 
     volume: Volume
     volume_key: Hashable
     structure_key: Hashable
-    before: ClickHistory
-    after: ClickHistory
+    prompts_before: ClickHistory
+    prompts_after: ClickHistory
+    choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
-    session: int = 0
-    continued: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ClickProgress:
+    """A part of an answer that is still being computed: one more patch of a growing structure.
+
+    Parameters
+    ----------
+    request : ClickRequest
+        What was asked.
+    update : MaskUpdate
+        Changed box relative to the part before, with its new content.
+    """
+
+    request: ClickRequest
+    update: MaskUpdate
 
 
 @dataclass(frozen=True, eq=False)
 class ClickAnswer:
-    """What a request has come to.
+    """The result of a request.
 
     Parameters
     ----------
     update : MaskUpdate
-        Changed box relative to the present mask, with its new content.
+        Changed box relative to the last part, or to the present mask if there was none, with its
+        new content.
     seconds : float
         Time on the inference thread.
     timings_ms : mapping
-        Of the last click, see `SessionState`.
+        Of the last prompt, see `SessionState`.
     device : str
         Where the model ran.
     notices : tuple of str
@@ -95,23 +112,3 @@ class ClickAnswer:
     timings_ms: Mapping[str, float]
     device: str
     notices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class ClickProgress:
-    """A part of an answer that is on its way: one more patch of a structure that is followed.
-
-    Parameters
-    ----------
-    request : ClickRequest
-        What was asked.
-    update : MaskUpdate
-        Changed box relative to the part before, or to the mask at the start.
-    """
-
-    request: ClickRequest
-    update: MaskUpdate
-
-
-class StaleSessionError(CTSAM3DError):
-    """The session that a request relies on is gone: ask again with the present mask."""

@@ -39,8 +39,10 @@ class SessionWorker:
         """Start nothing yet."""
         self._executor: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "CTSAM3D inference")
         self._news: deque[Any] = deque()
-        self._waiting: set[Any] = set()
+        self._undrained: set[Any] = set()
+        self._unfinished: set[Future[Any]] = set()
         self._idle_task: Future[Any] | None = None
+        self._something_ended = Event()
         self._cancelled = Event()
 
     @property
@@ -49,14 +51,14 @@ class SessionWorker:
         return self._executor is not None
 
     @property
-    def idling(self) -> bool:
-        """Whether an idle task waits or runs."""
-        return self._idle_task is not None and not self._idle_task.done()
+    def pending(self) -> int:
+        """Number of submitted tasks that `drain` has not returned yet; idle ones do not count."""
+        return len(self._undrained)
 
     @property
-    def pending(self) -> int:
-        """Number of submitted tasks that `drain` has not returned yet; idle tasks do not count."""
-        return len(self._waiting)
+    def is_working(self) -> bool:
+        """Whether a task of any kind waits or runs, or there is something to drain."""
+        return bool(self._unfinished or self._news)
 
     @property
     def cancelled(self) -> Callable[[], bool]:
@@ -64,7 +66,7 @@ class SessionWorker:
         return self._cancelled.is_set
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Queue a task; an idle task that has not begun yet gives way to it.
+        """Queue a task; an idle task that has not begun yet is cancelled.
 
         Parameters
         ----------
@@ -83,46 +85,58 @@ class SessionWorker:
         CTSAM3DError
             The worker was shut down.
         """
-        if self._idle_task is not None:
-            self._idle_task.cancel()
-        future = self._running().submit(function, *arguments)
-        self._waiting.add(future)
+        if self._executor is None:
+            message = "expected a running worker, got one that was shut down"
+            raise CTSAM3DError(message)
+        self._cancel_idle()
+        future = self._executor.submit(function, *arguments)
+        self._undrained.add(future)
         future.add_done_callback(self._news.append)
+        self._follow(future)
         return future
 
     def submit_idle(self, function: Callable[..., object], *arguments: Any) -> bool:
         """Run a task in spare time: only if nothing else waits; a newer one replaces an older one.
 
-        Its result and its errors are of no interest to anybody: it prepares what a later task can
-        also do by itself.
+        Nobody gets its result or its errors: it prepares what a later task can also do by itself.
 
         Returns
         -------
         bool
             Whether it was queued.
         """
-        if self._waiting or self._executor is None:
+        if self._undrained or self._executor is None:
             return False
-        if self._idle_task is not None:
-            self._idle_task.cancel()
+        self._cancel_idle()
         self._idle_task = self._executor.submit(function, *arguments)
+        self._follow(self._idle_task)
         return True
 
     def submit_quiet(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Queue a task of whose end nobody is told; without effect after `shutdown`."""
+        """Queue a task whose end is not reported; without effect after `shutdown`."""
         if self._executor is not None:
-            self._executor.submit(function, *arguments)
+            self._follow(self._executor.submit(function, *arguments))
 
     def post(self, note: object) -> None:
         """Leave a note for the owner, to be called by a running task; `drain` returns it."""
         self._news.append(note)
+        self._something_ended.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there is something to drain or a task has ended, `seconds` at most.
+
+        The owner's thread releases Python's lock meanwhile. Without any task it returns at once.
+        """
+        self._something_ended.clear()
+        if self._unfinished and not self._news:
+            self._something_ended.wait(seconds)
 
     def drain(self) -> list[Any]:
         """Return what is new since the last call, in order: futures that ended, and notes."""
         news = []
         while self._news:
             item = self._news.popleft()
-            self._waiting.discard(item)
+            self._undrained.discard(item)
             news.append(item)
         return news
 
@@ -130,7 +144,8 @@ class SessionWorker:
         """Take back what has not begun, and tell the running task, if it asks, to stop early."""
         self._cancelled.set()
         self._cancelled = Event()
-        for future in [*self._waiting, *([self._idle_task] if self._idle_task else [])]:
+        self._cancel_idle()
+        for future in list(self._undrained):
             future.cancel()
 
     def shutdown(self) -> None:
@@ -140,8 +155,16 @@ class SessionWorker:
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _running(self) -> ThreadPoolExecutor:
-        if self._executor is None:
-            message = "expected a running worker, got one that was shut down"
-            raise CTSAM3DError(message)
-        return self._executor
+    def _cancel_idle(self) -> None:
+        if self._idle_task is not None:
+            self._idle_task.cancel()
+            self._idle_task = None
+
+    def _follow(self, future: Future[Any]) -> None:
+        """Know that a task is there until it has ended."""
+        self._unfinished.add(future)
+        future.add_done_callback(self._ended)
+
+    def _ended(self, future: Future[Any]) -> None:
+        self._unfinished.discard(future)
+        self._something_ended.set()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -62,22 +61,18 @@ class Clock:
     @contextmanager
     def watching(self, controller: Any) -> Iterator[None]:
         """Time the parts of writing an answer."""
-        from CTSAM3DModuleLib.editing import answering
-        from CTSAM3DModuleLib.editing import fingerprints as memory
         from CTSAM3DModuleLib.editing import target as targets
+        from CTSAM3DModuleLib.editing.fingerprints import Fingerprints
 
         from CTSAM3DLib.mrml import writing
 
-        plan, known = writing._Plan, memory.MaskMemory
-        save = self.timed("undo", controller.save_for_undo)
+        plan, known, undo = writing._Plan, Fingerprints, controller.undo
         with (
             mock.patch.object(plan, "_modify", self.timed("modify", plan._modify)),
             mock.patch.object(known, "remember", self.timed("remember", known.remember)),
-            mock.patch.object(controller, "save_for_undo", save),
+            mock.patch.object(undo, "save", self.timed("undo", undo.save)),
             mock.patch.object(targets, "mask_digest", self.timed("digest", targets.mask_digest)),
-            mock.patch.object(
-                answering, "write_segment", self.timed("write", answering.write_segment)
-            ),
+            mock.patch.object(targets, "write_segment", self.timed("write", targets.write_segment)),
         ):
             yield
 
@@ -123,15 +118,14 @@ class Workplace:
 
     def click(self, target: Any, offset: Sequence[float], positive: bool = True) -> Times:
         """Click near the middle and return the time of each part, in ms."""
-        self.logic._timer.stop()
         clock, outcomes = Clock(), []
         middle = (np.array(self.ct.geometry.size_ijk) - 1) / 2 * SPACING_MM
         reach = middle - 2
         position = middle + np.clip(offset, -reach, reach)
         self.controller.finished.append(outcomes.append)
         with clock.watching(self.controller):
-            ask = seconds_of(lambda: self.controller.add_click(target, position, positive))
-            wait(list(self.controller._jobs))
+            ask = seconds_of(lambda: self._ask(target, position, positive))
+            self.controller.engine.wait(60.0)
             clock.ms.pop("digest", None)
             drain = seconds_of(self.controller.drain)
         self.controller.finished.remove(outcomes.append)
@@ -158,6 +152,14 @@ class Workplace:
                 strict=True,
             )
         )
+
+    def _ask(self, target: Any, position: Sequence[float], positive: bool) -> None:
+        from CTSAM3DLib.engine import ModelChoice
+        from CTSAM3DLib.mrml import click_from_world_ras
+
+        click = click_from_world_ras(position, target.volume_node, positive)
+        prompts = self.controller.prompts(target).added(click)
+        self.controller.put(target, prompts, ModelChoice())
 
     def _draw(self) -> None:
         self.slicer.app.processEvents()

@@ -10,7 +10,7 @@ import vtk
 from ball_predictor import BallPredictor
 from event_loop import until
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.errors import DeviceError
 
 OBLIQUE_LEFT_HANDED = np.array(

@@ -7,7 +7,7 @@ from ball_predictor import BallPredictor
 from event_loop import until
 from segmentation_case import SegmentationCase
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 
 NAME = "CT-SAM3D"
 

@@ -13,7 +13,7 @@ from event_loop import until
 from segmentation_case import ball_volume
 from view_mouse import click
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.mrml import get_clicks
 
 MIDDLE = (48.0, 44.0, 60.0)

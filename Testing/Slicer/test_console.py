@@ -8,10 +8,9 @@ import vtk
 from console_case import INSIDE, OBLIQUE_LEFT_HANDED, OTHER, ConsoleCase
 from segmentation_case import ball_volume
 
-from CTSAM3DLib.errors import (
-    NodeError,
-)
-from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.engine import ModelChoice
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.mrml import click_from_world_ras, get_clicks
 from CTSAM3DLib.prompts import Click, ClickHistory
 
 
@@ -72,12 +71,10 @@ class ResultTest(ConsoleCase):
         (thread,) = self.predictor.threads
         self.assertTrue(thread.startswith("CTSAM3D inference"))
 
-    def test_choice_of_the_panel_stays(self):
-        choice = self.logic.engine.choice
+    def test_choice_is_used(self):
         self.logic.segment(
             ball_volume(), {"liver": {"positive": [INSIDE]}}, device="cpu", model="m"
         )
-        self.assertIs(self.logic.engine.choice, choice)
         self.assertEqual(self.loaded, [("m", "cpu")])
         self.assert_engine_at_rest()
 
@@ -270,10 +267,12 @@ class RefiningTest(ConsoleCase):
         editor.SetAndObserveSegmentationNode(node)
         editor.SetAndObserveSourceVolumeNode(volume)
         target = EditTarget(node, self.segment_id(node), volume, editor)
-        self.logic.controller.add_click(target, OTHER)
+        click = click_from_world_ras(OTHER, volume)
+        prompts = target.stored_prompts().added(click)
+        self.logic.controller.put(target, prompts, ModelChoice())
         self.logic.controller.wait()
         self.assertEqual(len(get_clicks(node, self.segment_id(node))), 2)
-        undo = self.logic.controller.editor_logic(editor)
+        undo = self.logic.controller.undo.editor_logic(editor)
         undo.Undo()
         np.testing.assert_array_equal(self.mask(node, volume), before)
         self.assertFalse(undo.CanUndo())

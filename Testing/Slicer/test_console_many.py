@@ -12,7 +12,7 @@ from console_case import INSIDE, OTHER, OUTSIDE, ConsoleCase
 from CTSAM3DModuleLib.scripting.folder import cases_in_folder
 from segmentation_case import ball_volume
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.errors import (
     ClickOutsideVolumeError,
     ClicksFileError,

@@ -11,8 +11,8 @@ import slicer
 from ball_predictor import BallPredictor
 from console_case import INSIDE, OTHER, ConsoleCase
 from ctsam3d_case import CTSAM3DCase
-from CTSAM3DModuleLib.editing import answering
-from CTSAM3DModuleLib.editing.undo_limit import BUDGET_BYTES, FEWEST, MOST, undo_states
+from CTSAM3DModuleLib.editing import target
+from CTSAM3DModuleLib.editing.undo import BUDGET_BYTES, FEWEST, MOST, undo_states
 from panel_case import StateTestCase
 from view_mouse import click
 
@@ -98,7 +98,7 @@ class EffectTest(unittest.TestCase):
     def test_memory_that_runs_out_while_writing_loses_nothing(self):
         self.click()
         before = self.case.mask()
-        with mock.patch.object(answering, "write_segment", side_effect=NO_MEMORY):
+        with mock.patch.object(target, "write_segment", side_effect=NO_MEMORY):
             self.click(ASIDE)
         self.assert_only_the_new_click_is_missing(before)
 
@@ -143,7 +143,7 @@ class PanelTest(StateTestCase):
         node = self.case.segmentation
         self.assertEqual((undo_states(None), undo_states(node)), (MOST, MOST))
         for budget, wanted in ((1, FEWEST), (BUDGET_BYTES, MOST)):
-            with mock.patch("CTSAM3DModuleLib.editing.undo_limit.BUDGET_BYTES", budget):
+            with mock.patch("CTSAM3DModuleLib.editing.undo.BUDGET_BYTES", budget):
                 logic = self.case.widget.panel.workplace.editor_logic()
                 self.assertEqual(logic.GetMaximumNumberOfUndoStates(), wanted)
 

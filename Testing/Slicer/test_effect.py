@@ -12,7 +12,7 @@ from ctsam3d_case import NAME, CTSAM3DCase
 from event_loop import until
 from view_mouse import click, drag, xy_of
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 import unittest
+import weakref
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +16,7 @@ from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SHAPE_KJI, SegmentationCase, ball_volume
 from view_mouse import click
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
@@ -109,23 +111,21 @@ class MemoryTest(unittest.TestCase):
         others = [ball_volume() for _ in range(3)]
         controller = self.case.controller
         for other in others:
-            target = self.case.effect.editor.target
-            controller.volume(
-                type(target)(target.segmentation_node, "other", other, target.editor_node)
-            )
+            controller.volume(other)
         slicer.util.setSliceViewerLayers(background=self.case.volume, fit=True)
         self.click(ASIDE)
         self.assert_nothing_lost()
 
     def test_removed_volumes_are_let_go(self):
         self.click(MIDDLE)
-        controller = self.case.controller
-        self.assertEqual(len(controller._volumes), 1)
+        _, volume = self.case.controller.volume(self.case.volume)
+        kept = weakref.ref(volume)
+        del volume
+        self.assertIsNotNone(kept())
         slicer.mrmlScene.RemoveNode(self.case.volume)
-        self.assertEqual(len(controller._volumes), 0)
         self.case.logic.engine.run(lambda predictor: None).result()
-        self.assertEqual(self.case.logic.engine._sessions._roots, {})
-        self.assertEqual(self.case.logic.engine._sessions._structures, {})
+        gc.collect()
+        self.assertIsNone(kept())
 
     def test_one_answer_that_cannot_be_written_does_not_hold_up_the_others(self):
         self.case.predictor.gate.clear()
@@ -134,7 +134,7 @@ class MemoryTest(unittest.TestCase):
         self.case.effect.updateTarget()
         click("Red", ASIDE)
         with mock.patch(
-            "CTSAM3DModuleLib.editing.answering.write_segment",
+            "CTSAM3DModuleLib.editing.target.write_segment",
             side_effect=[MemoryError("full"), None],
         ):
             self.case.predictor.gate.set()
@@ -189,12 +189,12 @@ class OrderTest(unittest.TestCase):
         self.new_effect().self().cleanup()
 
     def test_pytorch_half_imported_on_another_thread(self):
-        from CTSAM3DModuleLib.effect_options import device_names
+        from CTSAM3DModuleLib.torch_setup import imported_devices
 
         half = types.ModuleType("torch")
         for torch in (half, types.SimpleNamespace(cuda=types.SimpleNamespace())):
             with mock.patch.dict(sys.modules, {"torch": torch}):
-                self.assertEqual(device_names(), ["auto", "cpu"])
+                self.assertEqual(imported_devices(), ())
         self.assertEqual(ModelChoice().device, "auto")
 
 

@@ -13,7 +13,8 @@ import slicer
 from ctsam3d_case import CTSAM3DCase
 from view_mouse import click
 
-from CTSAM3DLib.engine.engine import SegmentationEngine, bundled_predictor
+from CTSAM3DLib.bundles.predictor import load_predictor
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
@@ -63,7 +64,7 @@ class BundledModelTest(unittest.TestCase):
             content = source.with_name(bundle.name).read_bytes()
             for damage in (content[:1000], content[:-1] + bytes([content[-1] ^ 1])):
                 bundle.write_bytes(damage)
-                engine = SegmentationEngine(lambda model, device: bundled_predictor(bundle, device))
+                engine = SegmentationEngine(lambda model, device: load_predictor(bundle, device))
                 self.case.logic.setEngine(engine)
                 click("Red", CLICKS["liver"][0][0])
                 self.case.settle(120)

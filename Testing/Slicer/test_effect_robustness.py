@@ -11,7 +11,7 @@ from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SegmentationCase
 from view_mouse import click
 
-from CTSAM3DLib.engine.engine import SegmentationEngine
+from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.errors import BundleError
 
 MIDDLE = (48.0, 44.0, 60.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import slicer
-from CTSAM3DModuleLib.panel.models import ImportStopped, ModelImport
+from CTSAM3DModuleLib.panel.model_import import ImportStopped, ModelImport
 from event_loop import HANG_S, until
 from models_case import BUNDLED, ModelsCase, imported
 from panel_case import MIDDLE

@@ -104,7 +104,7 @@ class GuardTest(StateTestCase):
         self.segment()
         self.case.settle()
         self.assertEqual(self.case.loaded[-1], (None, "cuda:1"))
-        self.assertTrue(self.case.logic.engine.choice.grow)
+        self.assertTrue(self.case.widget.panel.workplace.editor.choice.grow)
         self.case.panel.exit()
         self.case.panel.enter()
         self.assertEqual(self.ui.deviceBox.currentText, "Card 1 (cuda:1)")

@@ -116,7 +116,7 @@ class VanishingTest(StateTestCase):
         engine = self.case.logic.engine
         with mock.patch("CTSAM3DModuleLib.panel.pytorch.TorchSetup", ready_torch):
             slicer.util.reloadScriptedModule("CTSAM3D")
-        self.assertFalse(engine._worker.is_running)
+        self.assertTrue(engine.is_closed)
         self.case.renew()
         self.ui = self.case.ui
         self.assertEqual([row[0] for row in self.case.rows()], ["Liver"])

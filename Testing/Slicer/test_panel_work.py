@@ -135,7 +135,7 @@ class RecomputeTest(WorkTestCase):
     def paint(self, segment_id):
         """Draw by hand."""
         self.case.logic.controller.process(
-            self.case.widget.panel.workplace.target(segment_id), grown
+            self.case.widget.panel.workplace.nodes.target(segment_id), grown
         )
 
     def test_all_with_another_device(self):

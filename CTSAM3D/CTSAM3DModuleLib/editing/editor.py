@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import qt
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
+from CTSAM3DLib.mrml import click_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
-from CTSAM3DModuleLib.editing.requests import ClickController, Outcome
+from CTSAM3DModuleLib.editing.requests import Outcome, Requests
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.tidying import refinement
+from CTSAM3DModuleLib.widgets import timer
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,21 @@ class ClickEditor:
 
     Parameters
     ----------
-    controller : ClickController
+    controller : Requests
         Shared by all editors.
     on_status : callable
         Called with a `Status`.
     """
 
     def __init__(
-        self, controller: ClickController, on_status: Callable[[Status], object] = lambda _: None
+        self, controller: Requests, on_status: Callable[[Status], object] = lambda _: None
     ) -> None:
         self.controller = controller
         self.choice = ModelChoice()
         self.status = Status()
         self._on_status = on_status
         self._target: EditTarget | None = None
-        self._refreshing = False
+        self._soon = timer(0, self._refresh_now, single=True)
         self._notices: list[str] = []  # not told yet
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
         controller.finished.append(self._on_finished)
@@ -87,25 +88,23 @@ class ClickEditor:
             self.markers.hide()
             return
         try:
-            self.markers.show(self.controller.clicks(target), target.volume_node)
+            self.markers.show(self.controller.prompts(target), target.volume_node)
         except CTSAM3DError as error:  # a tag that is not ours
             self.markers.hide()
             self._refused(error)
 
     def refresh_later(self) -> None:
         """Refresh once the present event is over: some come in the middle of a change."""
-        if not self._refreshing:
-            self._refreshing = True
-            qt.QTimer.singleShot(0, self._refresh_now)
+        self._soon.start()
 
     def _refresh_now(self) -> None:
-        self._refreshing = False
         if self._target is not None:
             self.refresh()
 
     def close(self) -> None:
         """Show nothing and hear nothing any more."""
         self._target = None
+        self._soon.stop()
         self.markers.remove()
         if self._on_finished in self.controller.finished:
             self.controller.finished.remove(self._on_finished)
@@ -114,19 +113,24 @@ class ClickEditor:
 
     def click(self, position_world_ras: Sequence[float], positive: bool) -> bool:
         """Add a click at a point of the world (RAS, mm); False, with a status, if it is refused."""
-        return self._try(
-            lambda target: self.controller.add_click(target, position_world_ras, positive)
-        )
+
+        def add(target: EditTarget) -> None:
+            click = click_from_world_ras(position_world_ras, target.volume_node, positive)
+            target.check_inside_roi(click)
+            self._put(target, self.controller.prompts(target).added(click))
+
+        return self._try(add)
 
     def remove_last(self) -> bool:
         """Take back the newest click."""
-        return self._try(
-            lambda target: self.controller.set_clicks(target, self.controller.clicks(target)[:-1])
-        )
+        return self._try(lambda target: self._put(target, self.controller.prompts(target)[:-1]))
 
     def clear(self) -> bool:
         """Take back all clicks."""
-        return self._try(lambda target: self.controller.set_clicks(target, ClickHistory()))
+        return self._try(lambda target: self._put(target, ClickHistory()))
+
+    def _put(self, target: EditTarget, prompts: ClickHistory) -> None:
+        self.controller.put(target, prompts, self.choice)
 
     def refine(self, step: str, smoothing_mm: float) -> bool:
         """Tidy up the mask as one step of undo; see `refine.refinement`."""
@@ -134,14 +138,13 @@ class ClickEditor:
 
     def _refine(self, target: EditTarget, step: str, smoothing_mm: float) -> None:
         geometry = geometry_from_node(target.volume_node)
-        clicks = target.stored_clicks()
+        clicks = target.stored_prompts()
         self.controller.process(target, refinement(step, clicks, geometry, smoothing_mm))
 
     def hover(self, position_world_ras: Sequence[float]) -> None:
         """Prepare a click where the mouse rests."""
         if self._target is not None and self._target.exists(self.controller.scene):
-            self.controller.engine.choose(self.choice)
-            self.controller.warm_up(self._target, position_world_ras)
+            self.controller.warm_up(self._target, position_world_ras, self.choice)
 
     # ---- what comes back
 
@@ -150,7 +153,6 @@ class ClickEditor:
         if target is None or not target.exists(self.controller.scene):
             self._say(Status(_("Choose a volume and a segment first."), "error"))
             return False
-        self.controller.engine.choose(self.choice)
         try:
             action(target)
         except CTSAM3DError as error:
@@ -163,10 +165,14 @@ class ClickEditor:
         return True
 
     def _on_markers(self, clicks: ClickHistory) -> None:
-        self._try(lambda target: self.controller.set_clicks(target, clicks))
+        self._try(lambda target: self._put(target, clicks))
 
     def _on_finished(self, outcome: Outcome) -> None:
         target = self._target
+        if outcome.anew:  # the panel tells of these
+            if target is not None and outcome.target.key == target.key:
+                self.refresh()
+            return
         if outcome.answer is not None:
             self._notices += outcome.answer.notices
         if target is None or outcome.target.key != target.key:
@@ -188,9 +194,9 @@ class ClickEditor:
     def _done(self, outcome: Outcome) -> Status:
         answer = outcome.answer
         text = _("Points: {clicks}. Computed in {seconds:.2f} s on {device}.").format(
-            clicks=len(outcome.clicks), seconds=answer.seconds, device=answer.device
+            clicks=len(outcome.prompts), seconds=answer.seconds, device=answer.device
         )
-        if outcome.clicks and not outcome.clicks.positives() and not outcome.target.has_voxels():
+        if outcome.prompts and not outcome.prompts.positives() and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
         return Status(self._with_notices(text), "done", answer.seconds, answer.device)
 

@@ -1,13 +1,11 @@
-"""What the engine knows of the voxels of segments: to notice whatever else has changed them."""
+"""Digests of the voxels of segments: tell whether somebody else has changed them."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import VolumeIdentity
 from CTSAM3DLib.prompts import ClickHistory
@@ -17,84 +15,76 @@ EMPTY = "empty"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Everything that decides an answer: structure, volume, model and clicks."""
+class Series:
+    """What one session of the engine answers for a structure.
 
-    structure: Hashable
+    Parameters
+    ----------
+    identity : VolumeIdentity
+        The volume with its voxels.
+    choice : ModelChoice
+        Model, device and way.
+    generation : int
+        See `SegmentationEngine.generation`.
+    """
+
     identity: VolumeIdentity
     choice: ModelChoice
-    clicks: ClickHistory
-
-    @property
-    def series(self) -> tuple[Hashable, VolumeIdentity, ModelChoice]:
-        """What one session of the engine stands for."""
-        return (self.structure, self.identity, self.choice)
+    generation: int
 
 
-@dataclass(frozen=True, eq=False)
-class Start:
-    """Where a request starts: see `ClickRequest`."""
-
-    session: int
-    continued: bool
-    present: MaskUpdate | None = None
-
-
-class MaskMemory:
+class Fingerprints:
     """Digests of segments as they were at the last request and after each answer."""
 
     def __init__(self) -> None:
         self._stamped: dict[Hashable, tuple[Hashable, str]] = {}
         self._expected: dict[Hashable, str] = {}
-        self._answered: dict[Place, str] = {}
-        self._sessions: dict[Any, int] = {}
-        self._numbers = count(1)
+        self._answered: dict[Hashable, tuple[Series, dict[ClickHistory, str]]] = {}
 
-    def new_session(self) -> int:
-        """Return a number that no session has yet."""
-        return next(self._numbers)
+    def present_mask(
+        self, target: EditTarget, series: Series, prompts: ClickHistory, anew: bool = False
+    ) -> MaskUpdate | None:
+        """Return the mask to send with a request; None if the engine knows it.
 
-    def start(self, target: EditTarget, place: Place) -> Start:
-        """Return how to ask from what is in the segment now."""
-        digest = self._digest(target)
-        self._expected[target.key] = digest
-        session = self._sessions.get(place.series)
-        if session is not None and digest == self._answered.get(place):
-            return Start(session, continued=True)
-        self._answered[place] = digest
-        if digest == EMPTY and not place.clicks:
-            session = None  # nothing of an older session is wanted
-        if session is None:
-            session = self._sessions[place.series] = self.new_session()
-        if digest == EMPTY and not place.clicks:
-            return Start(session, continued=False)
-        return Start(session, continued=False, present=target.mask())
+        It knows the answers of one series, and that a structure without prompts begins empty.
+        With `anew` it begins empty whatever the segment holds.
+        """
+        digest = self._expected[target.key] = self._digest(target)
+        answered_series, digests = self._answered.get(target.key, (None, {}))
+        if anew or (digest == EMPTY and not prompts):
+            self._answered[target.key] = (series, {})
+            return None
+        if answered_series != series:
+            digests = {}
+        known = bool(prompts) and digests.get(prompts) == digest
+        present = None if known else target.mask()
+        self._answered[target.key] = (series, {**digests, prompts: digest})
+        return present
 
-    def chained(self, place: Place) -> Start:
-        """Return how to ask from an answer that is still under way."""
-        session = self._sessions.get(place.series)
-        # With another model there is none: the engine will say so, and the asker starts again.
-        return Start(self.new_session() if session is None else session, continued=True)
-
-    def remember(self, target: EditTarget, place: Place) -> None:
-        """Take the voxels, just written, as the answer for a place."""
-        digest = self._digest(target)
-        self._expected[target.key] = digest
-        self._answered[place] = digest
+    def remember(self, target: EditTarget, series: Series, prompts: ClickHistory) -> None:
+        """Take the voxels, just written, as the answer to a list of prompts."""
+        digest = self._expected[target.key] = self._digest(target)
+        answered_series, digests = self._answered.get(target.key, (None, {}))
+        if answered_series == series:  # else its volume was dropped while it was under way
+            self._answered[target.key] = (series, {**digests, prompts: digest})
 
     def has_changed(self, target: EditTarget) -> bool:
         """Tell whether somebody else has changed the voxels since the last request or answer."""
         return self._digest(target) != self._expected.get(target.key)
 
-    def distrust(self, target: EditTarget) -> None:
-        """Have the engine take the voxels as they are at the next request."""
-        key = target.key
-        self._answered = {p: v for p, v in self._answered.items() if p.structure != key}
-        self._sessions = {s: v for s, v in self._sessions.items() if s[0] != key}
+    def distrust(self, key: Hashable) -> None:
+        """Have the present mask of a structure sent with the next request."""
+        self._answered.pop(key, None)
+
+    def forget_volume(self, identity: VolumeIdentity) -> None:
+        """Distrust all structures of a volume."""
+        for key, (series, _) in list(self._answered.items()):
+            if series.identity == identity:
+                self.distrust(key)
 
     def clear(self) -> None:
-        """Forget all segments; numbers of sessions do not come back."""
-        for memory in (self._stamped, self._expected, self._answered, self._sessions):
+        """Forget all segments."""
+        for memory in (self._stamped, self._expected, self._answered):
             memory.clear()
 
     def _digest(self, target: EditTarget) -> str:

@@ -1,4 +1,4 @@
-"""From clicks of a user to the voxels of a segment: requests go out, answers are written.
+"""From prompts of a user to the voxels of a segment: requests go out, answers are written.
 
 Main thread only. The engine's thread sees numbers alone; what it answers is written by `drain`,
 which a timer calls.
@@ -6,14 +6,17 @@ which a timer calls.
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine.engine import (
+from CTSAM3DLib.engine import (
+    ClickAnswer,
+    ClickProgress,
     ClickRequest,
     ModelChoice,
     SegmentationEngine,
@@ -25,24 +28,25 @@ from CTSAM3DLib.mrml import (
     click_from_world_ras,
     volume_from_node,
     volume_identity,
-    write_segment,
 )
-from CTSAM3DLib.mrml.labelmaps import boxed
-from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DModuleLib.editing.answering import Answering
-from CTSAM3DModuleLib.editing.fingerprints import MaskMemory, Place
-from CTSAM3DModuleLib.editing.jobs import Job, Outcome
+from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.session.memory import memory_error
+from CTSAM3DModuleLib.editing.edit import Edit, Outcome
+from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.undo import UndoStates
+from CTSAM3DModuleLib.waiting import Waiting
 
 KEPT_VOLUMES = 2
 
 
-class ClickController(Answering):
-    """Keeps segments, their click tags and the engine in step.
+class Requests:
+    """Keeps segments, their tags of prompts and the engine in step.
 
-    A segment is always written as one step of undo that holds voxels and clicks; the tag of the
-    segment is the only memory of clicks. If somebody draws, undoes or loads in between, that is
-    noticed by the voxels themselves, and the next click goes on from what is there.
+    A segment is always written as one step of undo that holds voxels and prompts; the tag of the
+    segment is the only memory of prompts. If somebody draws, undoes or loads in between, that is
+    noticed by the voxels themselves, and the next prompt goes on from what is there. One request
+    a structure is under way at a time; further edits wait for its answer.
 
     Parameters
     ----------
@@ -50,107 +54,99 @@ class ClickController(Answering):
         Answers for nodes that are no longer in it are dropped.
     engine : SegmentationEngine
         Owned by the caller.
+
+    Attributes
+    ----------
+    undo : UndoStates
+        Where steps of undo are kept.
+    waiting : Waiting
+        Waits for the engine, and for other threads if asked.
+    started, finished : list of callable
+        Called without arguments after an edit was put, and with an `Outcome` for each edit.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, engine: SegmentationEngine) -> None:
         self.scene = scene
-        self.engine = engine
-        # Each editor keeps its own states for undo; what one writes, all can take back.
-        self.undo_keepers: dict[Hashable, Callable[[Any], bool]] = {}
-        self.finished: list[Callable[[Outcome], None]] = []
+        self.undo = UndoStates(scene)
+        self.waiting = Waiting()
         self.started: list[Callable[[], None]] = []
-        self._jobs: dict[Future[Any], Job] = {}
-        self._logics: dict[str, slicer.vtkSlicerSegmentEditorLogic] = {}
+        self.finished: list[Callable[[Outcome], None]] = []
+        self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
+        self._under_way: dict[Future[Any], Edit] = {}
         self._volumes: dict[VolumeIdentity, Volume] = {}
-        self._memory = MaskMemory()
-        self._generation = 0
+        self._fingerprints = Fingerprints()
+        self.engine = engine
 
-    # ---- clicks
+    @property
+    def engine(self) -> SegmentationEngine:
+        """What answers."""
+        return self._engine
 
-    def clicks(self, target: EditTarget) -> ClickHistory:
-        """Return the clicks of a segment, those included whose answer is under way."""
-        pending = [job for job in self._jobs.values() if job.target.key == target.key]
-        return pending[-1].after if pending else target.stored_clicks()
+    @engine.setter
+    def engine(self, engine: SegmentationEngine) -> None:
+        self._engine = engine
+        engine.on_queued = lambda: self.waiting.watch(engine.wait, self._go_on)
 
-    def add_click(
-        self, target: EditTarget, position_world_ras: Sequence[float], positive: bool = True
-    ) -> Click:
-        """Ask for the mask with one more click.
+    # ---- asking
+
+    def prompts(self, target: EditTarget) -> ClickHistory:
+        """Return the prompts of a segment, those included that are not answered yet."""
+        edits = self._edits.get(target.key)
+        return edits[-1].after if edits else target.stored_prompts()
+
+    def put(
+        self, target: EditTarget, prompts: ClickHistory, choice: ModelChoice, anew: bool = False
+    ) -> None:
+        """Ask for the mask of another list of prompts: with one more, or one moved or removed.
 
         Parameters
         ----------
         target : EditTarget
-            What is clicked.
-        position_world_ras : three floats
-            World RAS, mm.
-        positive : bool
-            Inside the structure.
-
-        Returns
-        -------
-        Click
-            The click in the RAS frame of the volume.
+            What is edited.
+        prompts : ClickHistory
+            The wanted list.
+        choice : ModelChoice
+            Which model answers, and how.
+        anew : bool
+            Replace the mask by what the prompts alone give.
 
         Raises
         ------
         ClickOutsideVolumeError, NodeError, VolumeError
             At once, with nothing changed.
         """
-        target.check()
-        click = click_from_world_ras(position_world_ras, target.volume_node, positive)
-        target.check_inside_roi(click)
-        before = self.clicks(target)
-        self._submit(target, before, before.added(click), click)
-        return click
+        target.check(prompts)
+        before = self.prompts(target)
+        if prompts == before and not anew:
+            return
+        edits = self._edits.setdefault(target.key, [])
+        edits.append(Edit(target, before, prompts, choice, anew))
+        if len(edits) == 1:
+            try:
+                self._ask(edits[0])
+            except Exception:
+                del self._edits[target.key]
+                raise
+        for callback in self.started:
+            callback()
 
-    def set_clicks(self, target: EditTarget, clicks: ClickHistory) -> None:
-        """Ask for the mask of another list of clicks: one was moved, or some were removed.
-
-        Raises
-        ------
-        ClickOutsideVolumeError, NodeError, VolumeError
-            At once, with nothing changed.
-        """
-        target.check()
-        geometry = self.volume(target)[1].geometry
-        for click in clicks:
-            geometry.voxel_from_ras(click.position_ras)
-        before = self.clicks(target)
-        if clicks != before:
-            self._submit(target, before, clicks, None)
-
-    def warm_up(self, target: EditTarget, position_world_ras: Sequence[float]) -> None:
-        """Prepare a click at a position in spare time; a position outside is passed over."""
+    def warm_up(
+        self, target: EditTarget, position_world_ras: Sequence[float], choice: ModelChoice
+    ) -> None:
+        """Prepare a click at a position in spare time; a position outside is ignored."""
         if self.busy:
             return
         try:
             click = click_from_world_ras(position_world_ras, target.volume_node)
-            identity, volume = self.volume(target)
+            identity, volume = self.volume(target.volume_node)
         except CTSAM3DError:
             return
         nothing = ClickHistory()
-        request = ClickRequest(volume, identity, self._structure(target), nothing, nothing)
+        request = ClickRequest(volume, identity, target.key, nothing, nothing, choice)
         self.engine.warm_up(request, click)
-        self._tell_started()
-
-    def prepare(self) -> None:
-        """Load the model in spare time."""
-        self.engine.prepare()
-        self._tell_started()
-
-    def new_session(self) -> int:
-        """Return the number of a session for a request beside the clicks of a user."""
-        return self._memory.new_session()
-
-    def forget_missing(self) -> None:
-        """Let go of volumes that have left the scene."""
-        for identity in list(self._volumes):
-            if self.scene.GetNodeByID(identity.node_id) is None:
-                del self._volumes[identity]
-                self.engine.forget(identity)
 
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
-        """Replace the mask by a function of it, as one step of undo; the clicks stay.
+        """Replace the mask by a function of it, as one step of undo; the prompts stay.
 
         Raises
         ------
@@ -158,33 +154,26 @@ class ClickController(Answering):
             Of the function, or see `write_segment`; nothing is changed.
         """
         target.check()
-        old = target.mask()
-        new = function(old)
-        box = old.bbox.union(new.bbox)
-        update = MaskUpdate(boxed(new, box), box)
-        write_segment(self._segment(target), target.limited(update), None, self._saver(target))
+        update = target.change_to(function(target.mask()))
+        self._write(target, update, None, is_step=True)
 
-    # ---- answers
+    def volume(self, volume_node: Any) -> tuple[VolumeIdentity, Volume]:
+        """Return a volume as the engine takes it; the last ones are kept."""
+        identity = volume_identity(volume_node)
+        volume = self._volumes.pop(identity, None)
+        if volume is None:
+            volume = volume_from_node(volume_node)
+        self._volumes[identity] = volume
+        while len(self._volumes) > KEPT_VOLUMES:
+            self._forget(next(iter(self._volumes)))
+        return identity, volume
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether its engine has ended and will answer no more."""
-        return self.engine.is_closed
+    # ---- waiting
 
     @property
     def busy(self) -> bool:
         """Whether answers are awaited."""
-        return bool(self._jobs)
-
-    def linger(self, seconds: float) -> None:
-        """Wait a moment for an answer, so that the engine's thread gets to run Python.
-
-        In Slicer the main thread holds Python's lock while it waits for events.
-        """
-        if self._jobs:
-            wait(list(self._jobs), seconds, FIRST_COMPLETED)
-        elif self.engine.idling:
-            time.sleep(seconds)
+        return bool(self._edits)
 
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
@@ -194,90 +183,166 @@ class ClickController(Answering):
         TimeoutError
             If they have not come in time.
         """
-        while self._jobs:
-            if wait(list(self._jobs), seconds).not_done:
+        while self.busy:
+            if wait(list(self._under_way), seconds).not_done:
                 message = f"expected an answer within {seconds:g} s, got none"
                 raise TimeoutError(message)
             self.drain()
 
+    def drain(self) -> None:
+        """Write the answers that have come."""
+        for item in self.engine.drain():
+            if isinstance(item, ClickProgress):
+                self._show_part(item)
+            elif item in self._under_way:
+                edit = self._under_way.pop(item)
+                try:
+                    self._finish(edit, item)
+                except Exception as error:  # one answer must not take the others with it
+                    self._give_up(edit, error)
+
+    def _go_on(self) -> bool:
+        with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
+            self.drain()
+        return self.engine.is_working
+
+    # ---- ending
+
     def cancel(self) -> None:
         """Take back what is under way; the segments stay as they are."""
         self.engine.cancel()
-        jobs, self._jobs = self._jobs, {}
-        for job in jobs.values():
-            self._memory.distrust(job.target)
-            clicks = self._clicks_now(job.target)
-            self._tell(Outcome(job.target, clicks, partial=job.parts > 0))
+        ended = [edit for edits in self._edits.values() for edit in edits]
+        self._edits, self._under_way = {}, {}
+        for edit in ended:
+            self._fingerprints.distrust(edit.target.key)
+            self._tell(edit, partial=edit.parts > 0)
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
-        self._jobs.clear()
+        self._edits, self._under_way = {}, {}
         self.engine.cancel()
-        for identity in self._volumes:
-            self.engine.forget(identity)
-        for memory in (self._volumes, self._logics, self._memory):
-            memory.clear()
-        self._generation += 1
+        for identity in list(self._volumes):
+            self._forget(identity)
+        self.undo.clear()
+        self._fingerprints.clear()
 
-    # ---- undo of a panel, which has no segment editor of its own
+    def forget_missing(self) -> None:
+        """Release volumes that have left the scene."""
+        for identity in list(self._volumes):
+            if self.scene.GetNodeByID(identity.node_id) is None:
+                self._forget(identity)
 
-    def editor_logic(self, editor_node: Any) -> slicer.vtkSlicerSegmentEditorLogic:
-        """Return the editor that writes with the settings of a node; its undo steps are ours."""
-        logic = self._logics.get(editor_node.GetID())
-        if logic is None or logic.GetSegmentEditorNode() is not editor_node:
-            logic = slicer.vtkSlicerSegmentEditorLogic()
-            logic.SetMRMLScene(self.scene)
-            logic.SetSegmentEditorNode(editor_node)
-            self._logics[editor_node.GetID()] = logic
-        return logic
+    def _forget(self, identity: VolumeIdentity) -> None:
+        del self._volumes[identity]
+        self._fingerprints.forget_volume(identity)
+        self.engine.forget(identity)
 
-    # ---- inside
+    # ---- one edit after the other
 
-    def _submit(
-        self,
-        target: EditTarget,
-        before: ClickHistory,
-        after: ClickHistory,
-        added: Click | None,
-        tries: int = 1,
-        choice: ModelChoice | None = None,
-    ) -> None:
-        identity, volume = self.volume(target)
-        chosen = choice or self.engine.choice
-        place = Place(target.key, identity, chosen, before)
-        chained = any(job.target.key == target.key for job in self._jobs.values())
-        start = self._memory.chained(place) if chained else self._memory.start(target, place)
-        request = ClickRequest(
-            volume,
-            identity,
-            self._structure(target),
-            before,
-            after,
-            start.present,
-            start.session,
-            start.continued,
+    def _ask(self, edit: Edit) -> bool:
+        """Ask from what is there now; False if the edit has lost its list."""
+        target = edit.target
+        if not edit.moved_to(target.stored_prompts()):
+            return False
+        before = edit.after
+        for later in self._edits[target.key][1:]:
+            if later.moved_to(before):
+                before = later.after
+        identity, volume = self.volume(target.volume_node)
+        edit.series = Series(identity, edit.choice, self.engine.generation(edit.choice))
+        start = ClickHistory() if edit.anew else edit.before
+        present = self._fingerprints.present_mask(target, edit.series, start, edit.anew)
+        edit.request = ClickRequest(
+            volume, identity, target.key, start, edit.after, edit.choice, present
         )
-        future = self.engine.request(request, chosen)
-        place = Place(target.key, identity, chosen, after)
-        self._jobs[future] = Job(target, before, after, added, place, request, tries)
-        self._tell_started()
+        self._under_way[self.engine.request(edit.request)] = edit
+        return True
 
-    def _tell_started(self) -> None:
-        for callback in self.started:
-            callback()
+    def _ask_first(self, key: Hashable) -> None:
+        """Ask for the first edit of a structure that has not lost its list."""
+        edits = self._edits[key]
+        while edits:
+            try:
+                if self._ask(edits[0]):
+                    return
+            except Exception as error:
+                self._give_up(edits[0], error)
+                return
+            self._tell(edits.pop(0))
+        self._edits.pop(key, None)
 
-    def _structure(self, target: EditTarget) -> Hashable:
-        return (self._generation, *target.key)
+    def _finish(self, edit: Edit, future: Future[ClickAnswer]) -> None:
+        key = edit.target.key
+        if not edit.still_applies(self.scene):
+            self._drop(edit)
+            self._tell(edit)
+        elif future.cancelled() or future.exception() is not None:
+            self._give_up(edit, None if future.cancelled() else future.exception())
+        elif not self._changed_meanwhile(edit):
+            self._write_answer(edit, future.result().update)
+            self._edits[key].pop(0)
+            self._ask_first(key)
+            self._tell(edit, answer=future.result())
+        else:
+            self._fingerprints.distrust(key)
+            if edit.parts:  # undone while they came
+                self._tell(self._edits[key].pop(0))
+            self._ask_first(key)
 
-    def volume(self, target: EditTarget) -> tuple[VolumeIdentity, Volume]:
-        """Return a volume as the engine takes it; the last ones are kept."""
-        identity = volume_identity(target.volume_node)
-        volume = self._volumes.pop(identity, None)
-        if volume is None:
-            volume = volume_from_node(target.volume_node)
-        self._volumes[identity] = volume
-        while len(self._volumes) > KEPT_VOLUMES:
-            oldest = next(iter(self._volumes))
-            del self._volumes[oldest]
-            self.engine.forget(oldest)
-        return identity, volume
+    def _give_up(self, edit: Edit, error: BaseException | None) -> None:
+        """Tell that an edit has failed, and drop those that wait for it."""
+        if isinstance(error, MemoryError):
+            error = memory_error(error)
+        if error is not None:
+            logging.getLogger(__name__).debug("a request failed", exc_info=error)
+        self._drop(edit)
+        self._tell(edit, error=error, partial=edit.parts > 0)
+
+    def _drop(self, edit: Edit) -> None:
+        """Drop all edits of a structure, and tell of those that waited."""
+        self._fingerprints.distrust(edit.target.key)
+        for later in self._edits.pop(edit.target.key, [edit])[1:]:
+            self._tell(later)
+
+    def _changed_meanwhile(self, edit: Edit) -> bool:
+        """Tell whether somebody drew, undid or loaded since the request."""
+        if edit.target.stored_prompts() != edit.stored:
+            return True
+        return not edit.anew and self._fingerprints.has_changed(edit.target)
+
+    def _show_part(self, progress: ClickProgress) -> None:
+        """Write a part of an answer; all parts and the rest are one step of undo."""
+        for future, edit in list(self._under_way.items()):
+            if edit.request is not progress.request or edit.anew:
+                continue
+            try:
+                if edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
+                    self._write_answer(edit, progress.update)
+                    edit.parts += 1
+            except Exception as error:
+                del self._under_way[future]
+                self._give_up(edit, error)
+
+    # ---- writing and telling
+
+    def _write_answer(self, edit: Edit, update: MaskUpdate) -> None:
+        target = edit.target
+        if edit.anew:
+            update = target.change_to(update)
+        self._write(target, update, edit.after, is_step=not edit.parts)
+        self._fingerprints.remember(target, edit.series, edit.after)
+
+    def _write(
+        self, target: EditTarget, update: MaskUpdate, prompts: ClickHistory | None, is_step: bool
+    ) -> None:
+        def save() -> None:
+            if is_step:
+                self.undo.save(target.segmentation_node, target.editor_node)
+
+        target.write(update, prompts, self.undo.editor_logic(target.editor_node), save)
+
+    def _tell(self, edit: Edit, **how: Any) -> None:
+        target = edit.target
+        prompts = target.stored_prompts() if target.exists(self.scene) else ClickHistory()
+        for callback in list(self.finished):
+            callback(Outcome(target, prompts, anew=edit.anew, **how))

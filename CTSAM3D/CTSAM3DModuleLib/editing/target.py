@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import slicer
@@ -10,11 +11,13 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import (
+    SegmentTarget,
     clicks_text,
     mask_digest,
     read_segment,
     volume_identity,
     voxels_inside_roi,
+    write_segment,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
 from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
@@ -59,11 +62,13 @@ class EditTarget:
             return False
         return self.segmentation_node.GetSegmentation().GetSegment(self.segment_id) is not None
 
-    def check(self) -> None:
-        """Raise what writing would raise, before any time is spent.
+    def check(self, prompts: Iterable[Click] = ()) -> None:
+        """Raise what asking and writing would raise, before any time is spent.
 
         Raises
         ------
+        ClickOutsideVolumeError
+            A prompt lies outside the volume.
         NodeError
             No such segment, not stored as a binary labelmap, or a non-linear transform between
             segmentation and volume.
@@ -72,11 +77,13 @@ class EditTarget:
         """
         segment_of(self.segmentation_node, self.segment_id)
         check_binary_labelmap(self.segmentation_node)
-        geometry_from_node(self.volume_node)
+        geometry = geometry_from_node(self.volume_node)
+        for click in prompts:
+            geometry.voxel_from_ras(click.position_ras)
         linear_matrix_between(self.volume_node, self.segmentation_node)
 
-    def stored_clicks(self) -> ClickHistory:
-        """Return the clicks in the tag of the segment; none if they belong to another volume."""
+    def stored_prompts(self) -> ClickHistory:
+        """Return the prompts in the tag of the segment; none if they belong to another volume."""
         text = clicks_text(self.segmentation_node, self.segment_id)
         if not text:
             return ClickHistory()
@@ -105,6 +112,11 @@ class EditTarget:
         """Return the segment on the voxels of the volume."""
         return read_segment(self.segmentation_node, self.segment_id, self.volume_node)
 
+    def change_to(self, mask: MaskUpdate) -> MaskUpdate:
+        """Return a whole mask as a change of the present one."""
+        box = self.mask().bbox.union(mask.bbox)
+        return MaskUpdate(boxed(mask, box), box)
+
     def check_inside_roi(self, click: Click) -> None:
         """Raise ClickOutsideVolumeError for a click outside the box."""
         if self.roi_node is None:
@@ -117,7 +129,20 @@ class EditTarget:
             )
             raise ClickOutsideVolumeError(message)
 
-    def limited(self, update: MaskUpdate) -> MaskUpdate:
+    def write(
+        self,
+        update: MaskUpdate,
+        prompts: ClickHistory | None,
+        editor_logic: slicer.vtkSlicerSegmentEditorLogic,
+        save_state: Callable[[], object],
+    ) -> None:
+        """Write a change of the mask, but not outside the box; see `write_segment`."""
+        segment = SegmentTarget(
+            self.segmentation_node, self.segment_id, self.volume_node, editor_logic
+        )
+        write_segment(segment, self._limited(update), prompts, save_state)
+
+    def _limited(self, update: MaskUpdate) -> MaskUpdate:
         """Return a change with the segment's own voxels outside the box."""
         if self.roi_node is None or update.bbox.is_empty:
             return update

@@ -80,20 +80,20 @@ def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> N
     markups_node : vtkMRMLMarkupsNode
         The list; it stays as it is.
     """
-    if work.volume is None or work.editor is None:
+    if work.nodes.volume is None or work.editor is None:
         return
     controller = work.logic.controller
-    controller.engine.choose(work.editor.choice)
     try:
-        found = clicks_by_name(markups_node, work.volume)
-        if "" in found and not work.segment_id:
+        found = clicks_by_name(markups_node, work.nodes.volume)
+        if "" in found and not work.nodes.segment_id:
             work.tell(Status(_("The list names no structure: add one first."), "error"))
             return
         for name, clicks in found.items():
             segment_id = _segment_for(work, name)
-            present = work.clicks(segment_id)
+            present = work.nodes.clicks(segment_id)
             new = [click for click in clicks if click not in present]
-            controller.set_clicks(work.target(segment_id), ClickHistory([*present, *new]))
+            wanted = ClickHistory([*present, *new])
+            controller.put(work.nodes.target(segment_id), wanted, work.editor.choice)
     except CTSAM3DError as error:
         work.tell(Status(str(error), "error"))
     work.refresh()
@@ -101,9 +101,9 @@ def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> N
 
 def _segment_for(work: Workplace, name: str) -> str:
     """Return the structure for a name in a list of points, added if it must be."""
-    if find(name) is not None or not work.segment_id:
-        present = work.segment_id
-        segment_id = work.segment_named(name) or work.new_segment(name)
+    if find(name) is not None or not work.nodes.segment_id:
+        present = work.nodes.segment_id
+        segment_id = work.nodes.segment_named(name) or work.nodes.new_segment(name)
         work.select(present or segment_id)
         return segment_id
-    return work.segment_named(name) or work.segment_id
+    return work.nodes.segment_named(name) or work.nodes.segment_id

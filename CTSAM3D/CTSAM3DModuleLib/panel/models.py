@@ -1,9 +1,8 @@
-"""Adding the authors' model from a file that the user has downloaded, and removing it again."""
+"""Model and device: chosen in combo boxes, models added and removed by buttons."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +13,89 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import CTSAM3DError, ModelExistsError
 from CTSAM3DLib.models.folder import remove_model
 from CTSAM3DLib.models.store import ModelStore
-from CTSAM3DModuleLib.panel.choice import ChoiceSection
-from CTSAM3DModuleLib.widgets import Guarded
-
-POLL_MS = 100
-JOIN_S = 0.05
-STOP_S = 60.0
-ERROR_STYLE = "color: #c03000"
-
-
-class ImportStopped(Exception):  # noqa: N818 - asked for, no error
-    """The user or the panel's end has stopped it: nothing is written."""
+from CTSAM3DModuleLib.panel.model_import import (
+    ImportStopped,
+    ModelImport,
+    import_official,
+    report_of,
+)
+from CTSAM3DModuleLib.torch_setup import TorchDevice, device_choices
+from CTSAM3DModuleLib.waiting import Waiting
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
 
-class ModelImport:
-    """One import on a thread of its own, which touches neither Slicer nor Qt.
+def models(store: ModelStore | None = None) -> list[tuple[str, str]]:
+    """Return title and id of each model; the default comes first and has an empty id."""
+    try:
+        store = store or ModelStore.standard()
+        default = store.default().model_id
+        others = [name for name in store.entries() if name != default]
+    except CTSAM3DError:
+        return [(_("none found"), "")]
+    return [(default, ""), *((name, name) for name in others)]
+
+
+class ChoiceSection:
+    """Model and device.
 
     Parameters
     ----------
-    run : callable
-        Called on the thread with path, whether to replace, and a function that takes progress in
-        words; returns what was imported.
-    path : Path
-        The checkpoint.
-    replace : bool
-        Replace a model of the same name.
+    ui : namespace
+        With `modelBox` and `deviceBox`.
     """
 
-    def __init__(self, run: Callable[..., Any], path: Path, replace: bool) -> None:
-        self.path = path
-        self.progress = ""
-        self.imported: Any = None
-        self.error: BaseException | None = None
-        self._run, self._replace = run, replace
-        self._stop = threading.Event()
-        # Slicer waits for no thread that is a daemon; `stop` does.
-        self._thread = threading.Thread(target=self._work, name="CTSAM3D import", daemon=True)
-        self._thread.start()
+    def __init__(self, ui: Any) -> None:
+        self.parameters: Any = None
+        self._model, self._device = ui.modelBox, ui.deviceBox
+        self.list_models()
+        self.offer(device_choices()[:1])
+        self._model.connect("currentIndexChanged(int)", self._on_model)
+        self._device.connect("currentIndexChanged(int)", self._on_device)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait a moment, so that the thread gets to run Python; True when it has ended."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+    def list_models(self) -> None:
+        """List the models that are installed now; what is chosen stays chosen."""
+        blocker = qt.QSignalBlocker(self._model)
+        self._model.clear()
+        for title, identifier in models():
+            self._model.addItem(title, identifier)
+        del blocker
+        self.show()
 
-    @property
-    def stopping(self) -> bool:
-        """Whether it was asked to end before its next step."""
-        return self._stop.is_set()
+    def offer(self, devices: Sequence[TorchDevice]) -> None:
+        """List the devices of this computer."""
+        blocker = qt.QSignalBlocker(self._device)
+        self._device.clear()
+        for device in devices:
+            self._device.addItem(device.label, device.value)
+        del blocker
+        self.show()
 
-    def ask_to_stop(self) -> None:
-        """End it before its next step."""
-        self._stop.set()
+    def show(self) -> None:
+        """Show the parameters; one that is not here is listed, too, and never replaced."""
+        if self.parameters is not None:
+            _choose(self._model, self.parameters.model)
+            _choose(self._device, self.parameters.device)
 
-    def stop(self) -> None:
-        """End it before its next step, and wait for that."""
-        self.ask_to_stop()
-        self.wait(STOP_S)
+    def release(self) -> None:
+        """Disconnect."""
+        self._model.disconnect("currentIndexChanged(int)", self._on_model)
+        self._device.disconnect("currentIndexChanged(int)", self._on_device)
 
-    def _work(self) -> None:
-        try:
-            self.imported = self._run(self.path, self._replace, self._report)
-        except BaseException as error:  # told on the main thread
-            self.error = error
+    def _on_model(self, index: int) -> None:
+        if self.parameters is not None:
+            self.parameters.model = self._model.itemData(index)
 
-    def _report(self, text: str) -> None:
-        self.progress = text
-        if self._stop.is_set():
-            raise ImportStopped
+    def _on_device(self, index: int) -> None:
+        if self.parameters is not None:
+            self.parameters.device = self._device.itemData(index)
+
+
+def _choose(box: Any, value: str) -> None:
+    blocker = qt.QSignalBlocker(box)
+    if box.findData(value) < 0:
+        box.addItem(value, value)
+    box.currentIndex = box.findData(value)
+    del blocker
 
 
 class ModelSection:
@@ -92,14 +107,22 @@ class ModelSection:
         With `addModelButton`, `removeModelButton`, `modelStatusLabel` and `modelBox`.
     choice : ChoiceSection
         Lists the models.
+    waiting : Waiting
+        Waits for the import.
     on_changed : callable
         Called without arguments when models were added or removed: loaded ones may be stale.
     """
 
-    def __init__(self, ui: Any, choice: ChoiceSection, on_changed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        ui: Any,
+        choice: ChoiceSection,
+        waiting: Waiting,
+        on_changed: Callable[[], object],
+    ) -> None:
         self.torch_reason = ""
         self.choose_file: Callable[[], str] = _choose_file
-        self.run_import: Callable[..., Any] = _import_official
+        self.run_import: Callable[..., Any] = import_official
         self._label, self._box = ui.modelStatusLabel, ui.modelBox
         self._choice, self._on_changed = choice, on_changed
         self._job: ModelImport | None = None
@@ -107,9 +130,7 @@ class ModelSection:
         self._add = Guarded(ui.addModelButton, self._on_add)
         self._add_text = ui.addModelButton.text
         self._remove = Guarded(ui.removeModelButton, self._on_remove)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MS)
-        self._timer.connect("timeout()", self._poll)
+        self._waiting = waiting
         self._box.connect("currentIndexChanged(int)", self._on_choice)
         self._tell("")
         self._list()
@@ -135,7 +156,6 @@ class ModelSection:
 
     def release(self) -> None:
         """Stop an import under way, which leaves nothing, and disconnect."""
-        self._timer.stop()
         if self._job is not None:
             self._job.stop()
             self._job = None
@@ -158,20 +178,22 @@ class ModelSection:
     def _start(self, path: Path, replace: bool) -> None:
         self._job = ModelImport(self.run_import, path, replace)
         self._tell(_("Adding {name} ...").format(name=path.name))
-        self._timer.start()
+        self._waiting.watch(self._job.wait, self._poll)
         self.show()
 
-    def _poll(self) -> None:
+    def _poll(self) -> bool:
+        """Show how the import goes; True until it has ended."""
         job = self._job
         if job is None:
-            self._timer.stop()
-        elif job.wait(JOIN_S):
-            self._timer.stop()
+            return False
+        if job.wait(0):
             self._job = None
             self._finish(job)
-        elif job.progress:
+            return self._job is not None
+        if job.progress:
             text = _("Adding {name}: {step} ...")
             self._tell(text.format(name=job.path.name, step=job.progress))
+        return True
 
     def _finish(self, job: ModelImport) -> None:
         if isinstance(job.error, ModelExistsError):
@@ -192,7 +214,7 @@ class ModelSection:
             self._tell(_("Nothing was added. {problem}").format(problem=problem), True)
         else:
             self._changed()
-            self._tell(_added(job.imported))
+            self._tell(report_of(job.imported))
         self.show()
 
     # ---- removing
@@ -243,27 +265,6 @@ class ModelSection:
         self._label.styleSheet = ERROR_STYLE if is_error else ""
 
 
-def _added(imported: Any) -> str:
-    """Return what was added, in words."""
-    if imported.has_cross_patch:
-        cross_patch = _("with cross-patch predictor")
-    else:
-        cross_patch = _("without cross-patch predictor, which is not in the file")
-    text = _(
-        "{name} was added: CT-SAM3D {variant}, {keys} of {keys} weights checked, {cross_patch}, "
-        "{size:.0f} MB. Choose it under Model; the one in use stays."
-    )
-    entry = imported.entry
-    told = text.format(
-        name=entry.model_id,
-        variant=entry.variant,
-        keys=imported.keys,
-        cross_patch=cross_patch,
-        size=entry.size_bytes / 1e6,
-    )
-    return " ".join([told, *(f"({note})" for note in imported.notes)])
-
-
 def _choose_file() -> str:
     """Ask the user for a file; empty if none."""
     return qt.QFileDialog.getOpenFileName(
@@ -272,10 +273,3 @@ def _choose_file() -> str:
         "",
         _("PyTorch checkpoint") + " (*.pth *.pt)",
     )
-
-
-def _import_official(path: Path, replace: bool, report: Callable[[str], object]) -> Any:
-    """Import a checkpoint; PyTorch is imported here and not before."""
-    from CTSAM3DLib.bundles.importing import ImportRequest, import_official
-
-    return import_official(ImportRequest(path, replace=replace), report)

@@ -67,7 +67,7 @@ class PanelNodes:
         """Return the clicks on a structure; raises CTSAM3DError for a tag that is not ours."""
         if self.volume is None:
             return get_clicks(self.segmentation, segment_id)
-        return self.logic.controller.clicks(self.target(segment_id))
+        return self.logic.controller.prompts(self.target(segment_id))
 
     def count(self, segment_id: str) -> int:
         """Return how many clicks a structure has; 0 if they cannot be read."""

@@ -15,15 +15,13 @@ from CTSAM3DLib.mrml import ct_warning, volume_from_node
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
-from CTSAM3DModuleLib.panel.choice import ChoiceSection
-from CTSAM3DModuleLib.panel.models import ModelSection
+from CTSAM3DModuleLib.panel.models import ChoiceSection, ModelSection
 from CTSAM3DModuleLib.panel.points import ClickSection
 from CTSAM3DModuleLib.panel.pytorch import TorchSection
-from CTSAM3DModuleLib.panel.rows import SegmentRows
-from CTSAM3DModuleLib.panel.run import ERROR_STYLE, RunSection
-from CTSAM3DModuleLib.panel.table import TableSection
+from CTSAM3DModuleLib.panel.run import RunSection
+from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Guarded
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
 
 class Panel(VTKObservationMixin):
@@ -43,10 +41,11 @@ class Panel(VTKObservationMixin):
         self._volume: Any = None
         self._rows = SegmentRows()
         self.workplace = Workplace(logic, self.show, self._on_status)
-        self.torch = TorchSection(ui, self._on_torch)
+        waiting = logic.controller.waiting
+        self.torch = TorchSection(ui, waiting, self._on_torch)
         self.structures = StructureSection(ui, self.workplace.add_structure)
         self.choice = ChoiceSection(ui)
-        self.models = ModelSection(ui, self.choice, self._on_models)
+        self.models = ModelSection(ui, self.choice, waiting, self._on_models)
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
         self.run = RunSection(ui, self.workplace)
@@ -61,7 +60,7 @@ class Panel(VTKObservationMixin):
 
     def set_parameters(self, parameters: Any) -> None:
         """Show other parameters; None for none."""
-        self.workplace.parameters = self.choice.parameters = parameters
+        self.workplace.nodes.parameters = self.choice.parameters = parameters
         self.follow()
 
     def follow(self) -> None:
@@ -92,15 +91,15 @@ class Panel(VTKObservationMixin):
     def show(self) -> None:
         """Show what holds now."""
         work = self.workplace
-        self.structures.allow(work.volume_reason)
-        rows = self._rows.read(work.segmentation, work.clicks)
-        self.table.show(rows, work.segment_id)
-        if self._ui.show3DButton.segmentationNode() is not work.segmentation:
-            self._ui.show3DButton.setSegmentationNode(work.segmentation)
+        self.structures.allow(work.nodes.volume_reason)
+        rows = self._rows.read(work.nodes.segmentation, work.nodes.clicks)
+        self.table.show(rows, work.nodes.segment_id)
+        if self._ui.show3DButton.segmentationNode() is not work.nodes.segmentation:
+            self._ui.show3DButton.setSegmentationNode(work.nodes.segmentation)
         self.clicks.show()
         self.run.show()
         self.models.show()
-        nothing = "" if work.segmentation is not None else _("There is no segmentation yet.")
+        nothing = "" if work.nodes.segmentation is not None else _("There is no segmentation yet.")
         self._buttons[0].allow(nothing)
 
     # ---- inside
@@ -120,7 +119,7 @@ class Panel(VTKObservationMixin):
 
     def _show_volume(self) -> None:
         """Show a volume that was just chosen in the slice views, and whether it looks like CT."""
-        volume = self.workplace.volume
+        volume = self.workplace.nodes.volume
         if volume is self._volume:
             return
         self.removeObservers()
@@ -157,12 +156,14 @@ class Panel(VTKObservationMixin):
         names = [scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes())]
         text = diagnostics_text(
             self.torch.state or self.torch.setup.state(),
-            model=(work.parameters.model or None) if work.parameters is not None else None,
+            model=(work.nodes.parameters.model or None)
+            if work.nodes.parameters is not None
+            else None,
             device=work.last_device,
             latencies_ms=list(work.latencies_ms),
-            volume_node=work.volume,
+            volume_node=work.nodes.volume,
             last_error=work.last_error,
-            private_names=[*names, *map(work.segment_name, work.segment_ids())],
+            private_names=[*names, *map(work.nodes.segment_name, work.nodes.segment_ids())],
         )
         qt.QApplication.clipboard().setText(text)
         work.tell(Status(_("Diagnostics copied: paste them into your message."), "done"))

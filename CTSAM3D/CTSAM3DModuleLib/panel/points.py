@@ -50,15 +50,17 @@ class ClickSection:
         for button, hint in self._hints.items():
             button.enabled = not work.reason
             button.toolTip = work.reason or hint
-        nothing = "" if work.count(work.segment_id) else _("There are no points yet.")
+        nothing = "" if work.nodes.count(work.nodes.segment_id) else _("There are no points yet.")
         for guarded in (self._remove, self._clear):
             guarded.allow(work.reason or nothing)
         for guarded in self._refine:
-            guarded.allow(work.volume_reason or ("" if work.segment_id else work.reason))
+            guarded.allow(
+                work.nodes.volume_reason or ("" if work.nodes.segment_id else work.reason)
+            )
         self._undo.allow("" if work.can_undo() else _("There is nothing to take back."))
         self._redo.allow("" if work.can_redo() else _("Nothing was taken back."))
-        no_list = "" if work.import_node is not None else _("Choose a point list first.")
-        self._import.allow(work.volume_reason or work.torch_reason or no_list)
+        no_list = "" if work.nodes.import_node is not None else _("Choose a point list first.")
+        self._import.allow(work.nodes.volume_reason or work.torch_reason or no_list)
 
     def release(self) -> None:
         """Disconnect."""
@@ -88,7 +90,7 @@ class ClickSection:
             self._workplace.editor.clear()
 
     def _on_import(self) -> None:
-        import_points(self._workplace, self._workplace.import_node)
+        import_points(self._workplace, self._workplace.nodes.import_node)
 
     def _refine_by(self, step: str) -> Any:
         return lambda: self._workplace.refine(step)

@@ -8,14 +8,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError, TorchState, is_old
+from CTSAM3DModuleLib.waiting import Waiting
 
-POLL_MS = 100
-JOIN_S = 0.05
 UTILITIES = "PyTorchUtils"
 
 
@@ -28,19 +26,20 @@ class TorchSection:
     ----------
     ui : namespace
         With `torchLabel` and `torchButton`.
+    waiting : Waiting
+        Waits for the import of PyTorch, also after the panel was left.
     on_changed : callable
         Called without arguments when the state is known or has changed.
     """
 
-    def __init__(self, ui: Any, on_changed: Callable[[], object]) -> None:
+    def __init__(self, ui: Any, waiting: Waiting, on_changed: Callable[[], object]) -> None:
         self.setup = TorchSetup()
         self.state: TorchState | None = None
         self._ui = ui
         self._on_changed = on_changed
         self._thread: threading.Thread | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MS)
-        self._timer.connect("timeout()", self._poll)
+        self._waiting = waiting
+        self._is_open = False
         ui.torchButton.connect("clicked()", self._on_button)
 
     @property
@@ -51,22 +50,22 @@ class TorchSection:
         return _("PyTorch is not ready: see the top of this panel.")
 
     def refresh(self) -> None:
-        """Look again."""
+        """Look again, and show it until `close`."""
+        self._is_open = True
         if self._must_import():
             if self._thread is None:
                 setup = self.setup
                 self._thread = threading.Thread(target=_import_torch, args=(setup,), daemon=True)
                 self._thread.start()
-                self._timer.start()
+                self._waiting.watch(self._thread.join, self._poll)
             self._ui.torchLabel.text = _("PyTorch is being loaded ...")
             self._ui.torchButton.visible = False
         else:
             self._show(self.setup.state())
 
     def close(self) -> None:
-        """Ask no more."""
-        self._timer.stop()
-        self._thread = None
+        """Show nothing any more; an import goes on."""
+        self._is_open = False
 
     def release(self) -> None:
         """Disconnect."""
@@ -80,12 +79,14 @@ class TorchSection:
         except importlib.metadata.PackageNotFoundError:
             return True
 
-    def _poll(self) -> None:
-        if self._thread is not None:
-            self._thread.join(JOIN_S)  # lets the thread run Python: Slicer holds its lock
-        if self._thread is None or not self._thread.is_alive():
-            self.close()
+    def _poll(self) -> bool:
+        """Show the state once PyTorch is imported; True until then."""
+        if self._thread is not None and self._thread.is_alive():
+            return True
+        self._thread = None
+        if self._is_open:
             self._show(self.setup.state())
+        return False
 
     def _show(self, state: TorchState) -> None:
         self.state = state

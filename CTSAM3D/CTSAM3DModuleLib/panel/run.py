@@ -8,9 +8,7 @@ from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Guarded
-
-ERROR_STYLE = "color: #c03000"
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
 
 class RunSection:
@@ -35,11 +33,13 @@ class RunSection:
         """Show what holds now."""
         work = self._workplace
         waiting = _("Wait for the result, or cancel.") if work.busy else ""
-        here = "" if work.count(work.segment_id) else _("The structure has no points yet.")
-        anywhere = "" if work.with_clicks() else _("No structure has points yet.")
+        here = (
+            "" if work.nodes.count(work.nodes.segment_id) else _("The structure has no points yet.")
+        )
+        anywhere = "" if work.nodes.with_clicks() else _("No structure has points yet.")
         self._segment.allow(work.reason or here or waiting)
-        self._all.allow(work.volume_reason or work.torch_reason or anywhere or waiting)
-        self._remove.allow("" if work.segment_id else _("There is no structure."))
+        self._all.allow(work.nodes.volume_reason or work.torch_reason or anywhere or waiting)
+        self._remove.allow("" if work.nodes.segment_id else _("There is no structure."))
         self._cancel.allow("" if work.busy else _("Nothing is being computed."))
         self._show_progress()
         self.show_status(work.status)
@@ -58,19 +58,19 @@ class RunSection:
     # ---- inside
 
     def _hint(self) -> str:
-        name = self._workplace.segment_name(self._workplace.segment_id)
+        name = self._workplace.nodes.segment_name(self._workplace.nodes.segment_id)
         text = _('Press "Add points inside", then click inside {name} in a slice view.')
         return text.format(name=name)
 
     def _show_progress(self) -> None:
         work, bar = self._workplace, self._ui.progressBar
-        several = work.recomputer.busy and work.recomputer.total > 1
-        bar.maximum = work.recomputer.total if several else int(not work.busy)
-        bar.value = work.recomputer.done if several else 0
+        several = work.progress.busy and work.progress.total > 1
+        bar.maximum = work.progress.total if several else int(not work.busy)
+        bar.value = work.progress.done if several else 0
         bar.textVisible = several
 
     def _on_segment(self) -> None:
-        self._workplace.recompute([self._workplace.segment_id])
+        self._workplace.recompute([self._workplace.nodes.segment_id])
 
     def _on_segment_all(self) -> None:
-        self._workplace.recompute(self._workplace.with_clicks())
+        self._workplace.recompute(self._workplace.nodes.with_clicks())

@@ -6,25 +6,24 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.editor_node import keep_other_segments, segment_events
 from CTSAM3DModuleLib.editing.requests import Outcome
-from CTSAM3DModuleLib.editing.undo_limit import undo_states
+from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
-from CTSAM3DModuleLib.panel.recompute import Recomputer
+from CTSAM3DModuleLib.panel.progress import Progress
+from CTSAM3DModuleLib.widgets import timer
 
-POLL_MS = 50
 KEPT_LATENCIES = 5
 
 
-class Workplace(PanelNodes, VTKObservationMixin):
+class Workplace(VTKObservationMixin):
     """The actions of the buttons of the panel.
 
     Parameters
@@ -43,10 +42,11 @@ class Workplace(PanelNodes, VTKObservationMixin):
         on_changed: Callable[[], object],
         on_status: Callable[[Status], object],
     ) -> None:
-        PanelNodes.__init__(self, logic)
         VTKObservationMixin.__init__(self)
+        self.logic = logic
+        self.nodes = PanelNodes(logic)
         self.editor: ClickEditor | None = None
-        self.recomputer = Recomputer(logic.controller)
+        self.progress = Progress()
         self.torch_reason = ""
         self.latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self.last_device = ""
@@ -56,8 +56,7 @@ class Workplace(PanelNodes, VTKObservationMixin):
         self._on_status = on_status
         self._segmentation: Any = None
         self._updating = False
-        self._poller = _timer(POLL_MS, self._poll)
-        self._soon = _timer(0, self.refresh, single=True)
+        self._soon = timer(0, self.refresh, single=True)
 
     # ---- opening and closing
 
@@ -65,36 +64,34 @@ class Workplace(PanelNodes, VTKObservationMixin):
         """Begin: show markers, take over what the Segment Editor edits."""
         if self.editor is None:
             self.editor = ClickEditor(self.logic.controller, self.tell)
-            self.logic.controller.undo_keepers["panel"] = self._keep_state
-            self.logic.controller.started.append(self._on_started)
+            self.logic.controller.undo.keepers["panel"] = self._keep_state
+            self.logic.controller.started.append(self._on_changed)
             self.logic.controller.finished.append(self._on_finished)
         self.update()
 
     def close(self) -> None:
         """End: markers vanish, nothing is heard any more; answers under way are still written."""
-        self.recomputer.cancel()
-        self._poller.stop()
         self._soon.stop()
         self._observe(None)
+        self.progress = Progress()
         if self.editor is not None:
             self.editor.close()
             self.editor = None
-            self.logic.controller.started.remove(self._on_started)
+            self.logic.controller.started.remove(self._on_changed)
             self.logic.controller.finished.remove(self._on_finished)
         self.tell(Status())
 
     def prepare(self) -> None:
         """Load the model in spare time, so that the first click is quick."""
         if self.editor is not None:
-            self.logic.engine.choose(self.editor.choice)
-            self.logic.prepare()
+            self.logic.prepare(self.editor.choice)
 
     @property
     def reason(self) -> str:
         """Why nothing can be segmented; empty if it can."""
-        if self.volume_reason:
-            return self.volume_reason
-        if not self.segment_id:
+        if self.nodes.volume_reason:
+            return self.nodes.volume_reason
+        if not self.nodes.segment_id:
             return _("Add a structure first.")
         return self.torch_reason
 
@@ -102,23 +99,26 @@ class Workplace(PanelNodes, VTKObservationMixin):
 
     def update(self) -> None:
         """Edit what the parameters name."""
-        if self.editor is None or self.parameters is None or self._updating:
+        if self.editor is None or self.nodes.parameters is None or self._updating:
             return
         self._updating = True
         try:
-            if self.segmentation is not self._segmentation and self.busy:
+            if self.nodes.segmentation is not self._segmentation and self.busy:
                 self.cancel()  # answers could not be written any more
-            self._observe(self.segmentation)
-            if self.parameters.segmentId != self.segment_id or not self.segment_id:
-                self.parameters.segmentId = next(iter(self.segment_ids()), "")
+            self._observe(self.nodes.segmentation)
+            if (
+                self.nodes.parameters.segmentId != self.nodes.segment_id
+                or not self.nodes.segment_id
+            ):
+                self.nodes.parameters.segmentId = next(iter(self.nodes.segment_ids()), "")
             self._hand_to_segment_editor()
             self.editor.choice = ModelChoice(
-                model=self.parameters.model or None,
-                device=self.parameters.device,
-                grow=self.parameters.grow,
+                model=self.nodes.parameters.model or None,
+                device=self.nodes.parameters.device,
+                grow=self.nodes.parameters.grow,
             )
-            ready = self.volume is not None and self.segment_id
-            self.editor.edit(self.target(self.segment_id) if ready else None)
+            ready = self.nodes.volume is not None and self.nodes.segment_id
+            self.editor.edit(self.nodes.target(self.nodes.segment_id) if ready else None)
         finally:
             self._updating = False
         self._on_changed()
@@ -150,18 +150,18 @@ class Workplace(PanelNodes, VTKObservationMixin):
         """Let the settings of the Segment Editor, masks included, hold for what is edited here."""
         node = self.logic.editorNode()
         keep_other_segments(node)
-        if self.segmentation is not None and self.volume is not None:
+        if self.nodes.segmentation is not None and self.nodes.volume is not None:
             with slicer.util.NodeModify(node):
-                node.SetAndObserveSegmentationNode(self.segmentation)
-                node.SetAndObserveSourceVolumeNode(self.volume)
-                node.SetSelectedSegmentID(self.segment_id)
+                node.SetAndObserveSegmentationNode(self.nodes.segmentation)
+                node.SetAndObserveSourceVolumeNode(self.nodes.volume)
+                node.SetSelectedSegmentID(self.nodes.segment_id)
 
     # ---- structures
 
     def select(self, segment_id: str) -> None:
         """Turn to another structure."""
-        if self.parameters is not None and segment_id != self.segment_id:
-            self.parameters.segmentId = segment_id
+        if self.nodes.parameters is not None and segment_id != self.nodes.segment_id:
+            self.nodes.parameters.segmentId = segment_id
             self.update()
 
     def add_structure(self, name: str) -> str:
@@ -172,11 +172,11 @@ class Workplace(PanelNodes, VTKObservationMixin):
         str
             Its id; empty, with a status, if it cannot be added.
         """
-        if self.volume_reason or self.parameters is None:
-            self.tell(Status(self.volume_reason, "error"))
+        if self.nodes.volume_reason or self.nodes.parameters is None:
+            self.tell(Status(self.nodes.volume_reason, "error"))
             return ""
         try:
-            segment_id = self.segment_named(name) or self.new_segment(name)
+            segment_id = self.nodes.segment_named(name) or self.nodes.new_segment(name)
         except CTSAM3DError as error:
             self.tell(Status(str(error), "error"))
             return ""
@@ -185,17 +185,17 @@ class Workplace(PanelNodes, VTKObservationMixin):
 
     def remove_structure(self) -> None:
         """Remove the structure, as one step of undo."""
-        if self.segment_id:
-            self.logic.controller.save_for_undo(self.segmentation, self.logic.editorNode())
-            self.segmentation.GetSegmentation().RemoveSegment(self.segment_id)
+        if self.nodes.segment_id:
+            self.logic.controller.undo.save(self.nodes.segmentation, self.logic.editorNode())
+            self.nodes.segmentation.GetSegmentation().RemoveSegment(self.nodes.segment_id)
             self.refresh()
 
     # ---- undo
 
     def editor_logic(self) -> slicer.vtkSlicerSegmentEditorLogic:
         """Return the editor whose undo steps are ours."""
-        logic = self.logic.controller.editor_logic(self.logic.editorNode())
-        states = undo_states(self.segmentation)
+        logic = self.logic.controller.undo.editor_logic(self.logic.editorNode())
+        states = undo_states(self.nodes.segmentation)
         if logic.GetMaximumNumberOfUndoStates() != states:
             logic.SetMaximumNumberOfUndoStates(states)
         return logic
@@ -209,12 +209,16 @@ class Workplace(PanelNodes, VTKObservationMixin):
 
     def can_undo(self) -> bool:
         """Tell whether there is a step to take back; what is under way counts."""
-        return self.segmentation is not None and (self.busy or bool(self.editor_logic().CanUndo()))
+        return self.nodes.segmentation is not None and (
+            self.busy or bool(self.editor_logic().CanUndo())
+        )
 
     def can_redo(self) -> bool:
         """Tell whether a step was taken back."""
         return (
-            self.segmentation is not None and not self.busy and bool(self.editor_logic().CanRedo())
+            self.nodes.segmentation is not None
+            and not self.busy
+            and bool(self.editor_logic().CanRedo())
         )
 
     def undo(self) -> None:
@@ -237,7 +241,12 @@ class Workplace(PanelNodes, VTKObservationMixin):
     @property
     def busy(self) -> bool:
         """Whether answers are awaited."""
-        return self.logic.controller.busy or self.recomputer.busy
+        return self.logic.controller.busy
+
+    @property
+    def settled(self) -> bool:
+        """Whether no answer is awaited and every one that came is shown."""
+        return not (self.busy or self._soon.active)
 
     @property
     def settled(self) -> bool:
@@ -245,29 +254,31 @@ class Workplace(PanelNodes, VTKObservationMixin):
         return not (self.busy or self._poller.active or self._soon.active)
 
     def recompute(self, segment_ids: Iterable[str]) -> None:
-        """Compute structures again from their points alone."""
+        """Compute structures again from their points alone; each is one step of undo."""
         if self.editor is None or self.reason:
             return
-        self.logic.controller.engine.choose(self.editor.choice)
-        self.recomputer.start([self.target(segment_id) for segment_id in segment_ids])
-        self._on_started()
-        self.tell(self.recomputer.report())
+        targets = [self.nodes.target(segment_id) for segment_id in segment_ids]
+        controller, self.progress = self.logic.controller, Progress(targets)
+        for target in targets:
+            try:
+                prompts = controller.prompts(target)
+                controller.put(target, prompts, self.editor.choice, anew=True)
+            except CTSAM3DError as error:
+                self.progress.fail(target, error)
+        self.tell(self.progress.report())
 
     def refine(self, step: str) -> None:
         """Tidy up the mask."""
-        if self.editor is not None and self.editor.refine(step, self.parameters.smoothingMm):
+        smoothing_mm = self.nodes.parameters.smoothingMm
+        if self.editor is not None and self.editor.refine(step, smoothing_mm):
             self.tell(Status(_("Done. Undo takes it back."), "done"))
             self.refresh()
 
     def cancel(self) -> None:
         """Take back what is under way."""
-        self.recomputer.cancel()
+        self.progress = Progress()
         self.logic.controller.cancel()
         self.tell(Status(_("Cancelled; nothing was changed.")))
-        self._poll()
-
-    def _on_started(self) -> None:
-        self._poller.start()
         self._on_changed()
 
     def _on_finished(self, outcome: Outcome) -> None:
@@ -276,7 +287,12 @@ class Workplace(PanelNodes, VTKObservationMixin):
             self.last_device = outcome.answer.device
         if outcome.error is not None:
             self.last_error = outcome.error
+        if self.progress.note(outcome):
+            self.tell(self.progress.report())
+        elif outcome.error is not None:
             self._tell_of_other(outcome)
+        elif not self.busy and self.status.kind == "busy":
+            self.tell(Status())  # what was awaited has gone, with a node for example
         self._soon.start()
 
     def _tell_of_other(self, outcome: Outcome) -> None:
@@ -284,20 +300,3 @@ class Workplace(PanelNodes, VTKObservationMixin):
         present = self.editor.target if self.editor is not None else None
         if present is None or outcome.target.key != present.key:
             self.tell(Status(str(outcome.error), "error"))
-
-    def _poll(self) -> None:
-        if self.recomputer.poll():
-            self.tell(self.recomputer.report())
-        if not self.busy:
-            self._poller.stop()
-            if self.status.kind == "busy":  # what was awaited has gone, with a node for example
-                self.tell(Status())
-            self._on_changed()
-
-
-def _timer(milliseconds: int, action: Callable[[], object], single: bool = False) -> Any:
-    timer = qt.QTimer()
-    timer.setInterval(milliseconds)
-    timer.setSingleShot(single)
-    timer.connect("timeout()", action)
-    return timer

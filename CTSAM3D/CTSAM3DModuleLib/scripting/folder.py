@@ -11,7 +11,7 @@ from typing import Any
 from CTSAM3DLib.batch.batch import REPORT_NAME, TABLE_NAME, BatchRun
 from CTSAM3DLib.batch.case import Case, LoadedModel
 from CTSAM3DLib.batch.table import BatchCase, read_table
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import SUFFIX
@@ -157,14 +157,7 @@ class _Model:
 
     def on_engine(self, function: Any) -> Any:
         """Run a function of the predictor on the thread of the engine, and wait for it."""
-        engine = self._logic.engine
-        earlier, choice = engine.choice, self._choice
-        engine.choose(ModelChoice(choice.model, choice.device, None, choice.grow))
-        try:
-            return engine.run(function).result()
-        finally:
-            engine.choose(earlier)
-            self._logic.drainLater()
+        return self._logic.engine.run(function, self._choice).result()
 
 
 def _entry(model: str | Path | None, predictor: Predictor) -> ModelEntry | None:

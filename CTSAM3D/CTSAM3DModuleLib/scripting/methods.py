@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DModuleLib.scripting import folder as console_folder
 from CTSAM3DModuleLib.scripting import segment as console
 from CTSAM3DModuleLib.scripting import sequence as console_sequence

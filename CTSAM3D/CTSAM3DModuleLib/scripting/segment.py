@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from CTSAM3DLib.engine.engine import ClickRequest, ModelChoice
+from CTSAM3DLib.engine import ClickRequest, ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.mrml import (
@@ -149,7 +149,7 @@ def _parts(
             target = EditTarget(segmentation_node, segment_id, volume_node, None)
             present = target.mask()
             if not present.bbox.is_empty:
-                part = _Part(name, clicks, segment_id, target.stored_clicks(), present)
+                part = _Part(name, clicks, segment_id, target.stored_prompts(), present)
             else:
                 part = _Part(name, clicks, segment_id)
         if not clicks.positives() and part.present is None:
@@ -232,13 +232,13 @@ def _answers(
 ) -> list[MaskUpdate] | None:
     """Return the change of each mask; None when cancelled. The scene is not touched."""
     engine = logic.engine
-    earlier = engine.choice
     key = ("console", object())  # of its own: what a user edits meanwhile is left alone
-    engine.choose(choice)
     try:
         updates = []
         for number, part in enumerate(parts, 1):
-            request = ClickRequest(volume, key, part.name, part.before, part.clicks, part.present)
+            request = ClickRequest(
+                volume, key, part.name, part.before, part.clicks, choice, part.present
+            )
             try:
                 answer = engine.request(request).result()
             except ModuleNotFoundError as error:
@@ -250,9 +250,7 @@ def _answers(
                 return None
         return updates
     finally:
-        engine.choose(earlier)
         engine.forget(key)
-        logic.drainLater()
 
 
 # ---- the scene

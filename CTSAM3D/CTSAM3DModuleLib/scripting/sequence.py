@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 import vtk
 
-from CTSAM3DLib.engine.engine import ModelChoice
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from fake_predictor import BallPredictor
 from waiting import HANG_S
 
-from CTSAM3DLib.engine.engine import ClickRequest, ModelChoice, SegmentationEngine
+from CTSAM3DLib.engine import ClickRequest, ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import DeviceError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
@@ -48,17 +46,15 @@ def ask(engine: SegmentationEngine, volume: Volume):
 
     def ask(before, after, present=None, structure="liver", key="ct"):
         request = ClickRequest(
-            volume,
-            key,
-            structure,
-            ClickHistory(before),
-            ClickHistory(after),
-            present,
-            continued=present is None and len(before) > 0,
+            volume, key, structure, ClickHistory(before), ClickHistory(after), present=present
         )
         return engine.request(request).result(HANG_S)
 
     return ask
+
+
+def request_with(volume: Volume, choice: ModelChoice) -> ClickRequest:
+    return ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]), choice)
 
 
 def applied(mask: np.ndarray, update: MaskUpdate) -> np.ndarray:
@@ -189,29 +185,20 @@ def test_another_choice_loads_another_model_and_keeps_one(volume: Volume) -> Non
         loaded.append((model, device))
         return BallPredictor()
 
-    engine = SegmentationEngine(load, ModelChoice(device="cpu"))
-    request = ClickRequest(volume, "ct", "liver", NOTHING, ClickHistory([A]))
-    engine.request(request).result(HANG_S)
-    engine.choose(replace(engine.choice, spacing_mm=3.0))
-    engine.request(request).result(HANG_S)
+    engine = SegmentationEngine(load)
+    for choice in (ModelChoice(device="cpu"), ModelChoice(device="cpu", spacing_mm=3.0)):
+        engine.request(request_with(volume, choice)).result(HANG_S)
     assert loaded == [(None, "cpu")]
-    engine.choose(ModelChoice("other", "cpu"))
-    engine.request(request).result(HANG_S)
+    engine.request(request_with(volume, ModelChoice("other", "cpu"))).result(HANG_S)
     assert loaded == [(None, "cpu"), ("other", "cpu")]
     engine.close()
 
 
-def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume, monkeypatch) -> None:
-    encode, begun = predictor.encode, threading.Event()
-
-    def noted(patch_hu):
-        begun.set()
-        return encode(patch_hu)
-
-    monkeypatch.setattr(predictor, "encode", noted)
-    request = ClickRequest(volume, "ct", "liver", NOTHING, NOTHING)
-    engine.warm_up(request, A)
-    assert begun.wait(HANG_S)  # the click is answered after it, on the same thread
+def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume) -> None:
+    engine.warm_up(ClickRequest(volume, "ct", "liver", NOTHING, NOTHING), A)
+    while engine.is_working:
+        engine.wait(HANG_S)
+    assert predictor.encode_calls == 1
     ask((), (A,))
     assert predictor.encode_calls == 1
 

@@ -18,7 +18,7 @@ from CTSAM3DLib.bundles import predictor as torch_predictor
 from CTSAM3DLib.bundles.export import write_bundle
 from CTSAM3DLib.bundles.predictor import TorchPredictor, load_predictor
 from CTSAM3DLib.cli.demo import write_image
-from CTSAM3DLib.engine.engine import ClickRequest, SegmentationEngine
+from CTSAM3DLib.engine import ClickRequest, SegmentationEngine
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.network.build import build_lite

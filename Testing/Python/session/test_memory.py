@@ -16,7 +16,7 @@ from fake_predictor import BallPredictor, ComponentPredictor
 from waiting import HANG_S
 
 from CTSAM3DLib.api import open_session, segment
-from CTSAM3DLib.engine.engine import ClickRequest, SegmentationEngine
+from CTSAM3DLib.engine import ClickRequest, SegmentationEngine
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry

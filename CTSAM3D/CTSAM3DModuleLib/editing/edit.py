@@ -1,0 +1,83 @@
+"""One edit of a segment by prompts, and how it has ended. Main thread only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import slicer
+
+from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml import volume_identity
+from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DModuleLib.editing.fingerprints import Series
+from CTSAM3DModuleLib.editing.target import EditTarget
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How an edit has ended.
+
+    Parameters
+    ----------
+    target : EditTarget
+        What was edited.
+    prompts : ClickHistory
+        The prompts of the segment now.
+    answer : ClickAnswer, optional
+        With times; None when it failed, was cancelled, or was lost to a change by others.
+    error : Exception, optional
+        Why it failed; the segment and its prompts are as before, unless `partial`.
+    partial : bool
+        Parts of an answer without an end are kept; undo takes them back.
+    anew : bool
+        The mask was to be computed from the prompts alone.
+    """
+
+    target: EditTarget
+    prompts: ClickHistory
+    answer: ClickAnswer | None = None
+    error: BaseException | None = None
+    partial: bool = False
+    anew: bool = False
+
+
+@dataclass(eq=False)
+class Edit:
+    """From one list of prompts to another: waiting, or under way if it has a request."""
+
+    target: EditTarget
+    before: ClickHistory
+    after: ClickHistory
+    choice: ModelChoice
+    anew: bool = False
+    request: ClickRequest | None = None
+    series: Series | None = None
+    parts: int = 0
+
+    @property
+    def stored(self) -> ClickHistory:
+        """The prompts in the tag while the request is under way."""
+        return self.after if self.parts else self.before
+
+    def moved_to(self, now: ClickHistory) -> bool:
+        """Start from the prompts that there are now; False if the edit has lost its own list.
+
+        What was added can be added to any list; what was moved or removed cannot.
+        """
+        count = len(self.before)
+        if now != self.before and (self.anew or self.after[:count] != self.before):
+            return False
+        if now != self.before:
+            self.after = ClickHistory([*now, *self.after[count:]])
+        self.before = now
+        return True
+
+    def still_applies(self, scene: slicer.vtkMRMLScene) -> bool:
+        """Tell whether segment and volume are there, the volume with the voxels of the request."""
+        try:
+            return self.target.exists(scene) and (
+                volume_identity(self.target.volume_node) == self.series.identity
+            )
+        except CTSAM3DError:  # the volume has no voxels any more
+            return False

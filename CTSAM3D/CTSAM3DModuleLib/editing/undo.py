@@ -1,0 +1,73 @@
+"""Steps of undo: kept in every editor of a segmentation, so that each can take them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import slicer
+
+from CTSAM3DLib.mrml.labelmaps import voxels_of
+
+MOST, FEWEST = 24, 3  # Slicer takes one for the present state
+BUDGET_BYTES = 600_000_000
+
+
+class UndoStates:
+    """Saves the state of a segmentation before it is written.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Of the segmentations.
+
+    Attributes
+    ----------
+    keepers : dict
+        Of editors: called with a segmentation node; save its state and return True if they edit it.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene) -> None:
+        self.keepers: dict[Hashable, Callable[[Any], bool]] = {}
+        self._scene = scene
+        self._logics: dict[str, slicer.vtkSlicerSegmentEditorLogic] = {}
+
+    def editor_logic(self, editor_node: Any) -> slicer.vtkSlicerSegmentEditorLogic:
+        """Return the editor that writes with the settings of a node, with undo steps of its own.
+
+        It serves where there is no Segment Editor widget: for the panel and for scripts.
+        """
+        logic = self._logics.get(editor_node.GetID())
+        if logic is None or logic.GetSegmentEditorNode() is not editor_node:
+            logic = slicer.vtkSlicerSegmentEditorLogic()
+            logic.SetMRMLScene(self._scene)
+            logic.SetSegmentEditorNode(editor_node)
+            self._logics[editor_node.GetID()] = logic
+        return logic
+
+    def save(self, segmentation_node: Any, editor_node: Any) -> None:
+        """Save the state in every editor of a segmentation, or else in our own."""
+        kept = [keep(segmentation_node) for keep in list(self.keepers.values())]
+        if not any(kept):
+            self.editor_logic(editor_node).SaveStateForUndo()
+
+    def clear(self) -> None:
+        """Forget our own editors and their steps."""
+        self._logics.clear()
+
+
+def undo_states(segmentation_node: slicer.vtkMRMLSegmentationNode | None) -> int:
+    """Return how many states to keep of a segmentation: fewer where each takes much memory.
+
+    Slicer copies the whole labelmap that a step changes, 390 MB where it covers a CT of
+    512 x 512 x 1500 voxels.
+    """
+    if segmentation_node is None:
+        return MOST
+    segmentation = segmentation_node.GetSegmentation()
+    layers = (
+        segmentation.GetLayerDataObject(number)
+        for number in range(segmentation.GetNumberOfLayers())
+    )
+    largest = max((voxels_of(layer).nbytes for layer in layers if layer is not None), default=0)
+    return max(FEWEST, min(MOST, BUDGET_BYTES // max(1, largest)))

@@ -1,0 +1,78 @@
+"""What has come of structures that are computed again from their points. Main thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.requests import Outcome
+from CTSAM3DModuleLib.editing.target import EditTarget
+
+
+class Progress:
+    """Counts the structures of one run and reports on them.
+
+    Parameters
+    ----------
+    targets : iterable of EditTarget
+        In the order in which they are computed.
+    """
+
+    def __init__(self, targets: Iterable[EditTarget] = ()) -> None:
+        self._waiting = {target.key: _name(target) for target in targets}
+        self.total = len(self._waiting)
+        self._seconds = 0.0
+        self._device = ""
+        self._notices: list[str] = []
+        self._problems: list[str] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether structures are awaited."""
+        return bool(self._waiting)
+
+    @property
+    def done(self) -> int:
+        """How many have ended, well or not."""
+        return self.total - len(self._waiting)
+
+    def fail(self, target: EditTarget, error: BaseException) -> None:
+        """Note that a structure could not be asked for."""
+        self._problems.append(f"{self._waiting.pop(target.key)}: {error}")
+
+    def note(self, outcome: Outcome) -> bool:
+        """Note how a structure has ended; False if it is none of this run."""
+        if not outcome.anew or outcome.target.key not in self._waiting:
+            return False
+        if outcome.error is not None:
+            self.fail(outcome.target, outcome.error)
+            return True
+        name = self._waiting.pop(outcome.target.key)
+        if outcome.answer is None:
+            self._problems.append(_("{name} was changed meanwhile").format(name=name))
+        else:
+            self._notices += outcome.answer.notices
+            self._seconds += outcome.answer.seconds
+            self._device = outcome.answer.device
+        return True
+
+    def report(self) -> Status:
+        """Return a line for the user: what is under way, or what has come of it."""
+        if self._waiting:
+            text = _("Segmenting {name} ({number} of {total}) ...").format(
+                name=next(iter(self._waiting.values())), number=self.done + 1, total=self.total
+            )
+            return Status(text, "busy")
+        if self._problems:
+            return Status("\n".join([*self._notices, *self._problems]), "error")
+        text = _("Structures: {total}. Computed in {seconds:.2f} s on {device}.").format(
+            total=self.total, seconds=self._seconds, device=self._device
+        )
+        return Status(" ".join([*self._notices, text]), "done", self._seconds, self._device)
+
+
+def _name(target: EditTarget) -> Any:
+    return target.segmentation_node.GetSegmentation().GetSegment(target.segment_id).GetName()
