@@ -20,6 +20,7 @@ def set_defaults(scriptedEffect):
     scriptedEffect.setParameterDefault("Model", DEFAULT)
     scriptedEffect.setParameterDefault("Device", AUTO)
     scriptedEffect.setParameterDefault("Grow", "0")
+    scriptedEffect.setParameterDefault("Overwrite", "0")
     scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
 
 
@@ -67,6 +68,10 @@ class EffectOptions:
         """Tell whether to follow the structure beyond the patch."""
         return self.scriptedEffect.parameter("Grow") == "1"
 
+    def overwrites(self):
+        """Tell whether other segments lose voxels as the Segment Editor is set to."""
+        return self.scriptedEffect.parameter("Overwrite") == "1"
+
     def smoothingMm(self):
         """Return how strongly to smooth."""
         return self.scriptedEffect.doubleParameter("SmoothingMm")
@@ -81,6 +86,7 @@ class EffectOptions:
         self.modelBox.currentIndex = max(0, self.modelBox.findData(self.model() or DEFAULT))
         self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
         self.growBox.checked = self.grow()
+        self.overwriteBox.checked = self.overwrites()
         self.smoothingBox.value = self.smoothingMm()
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.setCurrentNode(self.roiNode())
@@ -106,6 +112,7 @@ class EffectOptions:
         self.scriptedEffect.setParameter("Model", self.modelBox.currentData)
         self.scriptedEffect.setParameter("Device", self.deviceBox.currentData)
         self.scriptedEffect.setParameter("Grow", "1" if self.growBox.checked else "0")
+        self.scriptedEffect.setParameter("Overwrite", "1" if self.overwriteBox.checked else "0")
         self.scriptedEffect.setParameter("SmoothingMm", self.smoothingBox.value)
         self.scriptedEffect.setNodeReference(ROI, self.roiBox.currentNode())
 
@@ -131,7 +138,8 @@ class EffectOptions:
         self._onChanged()
 
     def _parameterWidgets(self):
-        return (self.modelBox, self.deviceBox, self.growBox, self.smoothingBox, self.roiBox)
+        boxes = (self.modelBox, self.deviceBox, self.roiBox)
+        return (*boxes, self.growBox, self.overwriteBox, self.smoothingBox)
 
     def _clickRow(self):
         self.insideButton = self._button(_("Inside"), _("A click adds a point inside."), True)
@@ -196,12 +204,19 @@ class EffectOptions:
         self._connect(self.modelBox, "currentIndexChanged(int)", self._changed)
         self._connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
         self._connect(self.growBox, "toggled(bool)", self._changed)
+        self.overwriteBox = qt.QCheckBox(_("Overwrite other segments"))
+        self.overwriteBox.toolTip = _(
+            'Those that "Modify other segments" of the Segment Editor names lose voxels. Otherwise '
+            "all other segments stay as they are, and segments may overlap."
+        )
+        self._connect(self.overwriteBox, "toggled(bool)", self._changed)
         section = ctk.ctkCollapsibleGroupBox()
         section.title = _("Limits and model")
         section.collapsed = True
         form = qt.QFormLayout(section)
         form.addRow(_("Box:"), self.roiBox)
         form.addRow(self.growBox)
+        form.addRow(self.overwriteBox)
         form.addRow(_("Model:"), self.modelBox)
         form.addRow(_("Device:"), self.deviceBox)
         self.scriptedEffect.addOptionsWidget(section)

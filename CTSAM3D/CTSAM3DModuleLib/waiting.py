@@ -13,6 +13,8 @@ PAUSE_MS = 8
 class Waiting:
     """Waits for threads while the application goes on.
 
+    `rounds` counts how often it has waited.
+
     In Slicer the main thread holds Python's lock while Qt waits for events: a thread can run
     Python only while the main thread runs a callback that waits. So a timer waits about 22 of
     every 30 ms as long as there is a thread to wait for, and then asks what has come of it.
@@ -24,6 +26,7 @@ class Waiting:
     """
 
     def __init__(self) -> None:
+        self.rounds = 0
         self._timer = timer(PAUSE_MS, self._on_timer, single=True)
         self._watched: dict[Callable[[], bool], Callable[[float], object]] = {}
 
@@ -55,6 +58,7 @@ class Waiting:
         try:
             for wait in list(self._watched.values())[:1]:  # all threads run meanwhile
                 wait(RELEASED_S)
+                self.rounds += 1
             for go_on, wait in list(self._watched.items()):
                 del self._watched[go_on]  # also if it raises
                 if go_on():

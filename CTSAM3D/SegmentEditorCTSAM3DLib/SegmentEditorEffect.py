@@ -8,8 +8,7 @@ import qt
 import slicer
 import vtk
 from CTSAM3DModuleLib.editing.editor import ClickEditor
-from CTSAM3DModuleLib.editing.editor_node import keep_other_segments, segment_events
-from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.target import EditTarget, segment_events
 from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
@@ -85,8 +84,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         set_defaults(self.scriptedEffect)  # comes before the options in an editor that has a node
 
     def activate(self):
-        # The node tells the editor, which may activate once more.
-        keep_other_segments(self.scriptedEffect.parameterSetNode())
         self.deactivate()
         logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
@@ -212,6 +209,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
                 volume,
                 node,
                 self.options.roiNode(),
+                self.options.overwrites(),
             )
         )
 

@@ -82,7 +82,7 @@ def overwritten_segments(target: SegmentTarget) -> list[str]:
         for segment_id in segmentation_node.GetSegmentation().GetSegmentIDs()
         if segment_id != target.segment_id
     ]
-    if mode == node.OverwriteNone:
+    if mode == node.OverwriteNone or not target.overwrites:
         return []
     if mode == node.OverwriteAllSegments:
         return others
@@ -94,7 +94,9 @@ def overwritten_segments(target: SegmentTarget) -> list[str]:
 
 @contextmanager
 def editing(target: SegmentTarget) -> Iterator[None]:
-    """Select the target's segment for the block and raise what the editor logic reports.
+    """Select the target's segment and its way of overwriting, and raise what the logic reports.
+
+    Both are as before after the block.
 
     Raises
     ------
@@ -105,14 +107,18 @@ def editing(target: SegmentTarget) -> Iterator[None]:
     editor_node = logic.GetSegmentEditorNode()
     reports = _Reports()
     verbose, selected = logic.GetVerbose(), editor_node.GetSelectedSegmentID()
+    overwrite_mode = editor_node.GetOverwriteMode()
     observer = logic.AddObserver(vtk.vtkCommand.ErrorEvent, reports)
     was_modifying = editor_node.StartModify()
     try:
         logic.SetVerbose(True)
         editor_node.SetSelectedSegmentID(target.segment_id)  # masks leave out this segment
+        if not target.overwrites:
+            editor_node.SetOverwriteMode(editor_node.OverwriteNone)
         yield
     finally:
         editor_node.SetSelectedSegmentID(selected)
+        editor_node.SetOverwriteMode(overwrite_mode)
         editor_node.EndModify(was_modifying)
         logic.SetVerbose(verbose)
         logic.RemoveObserver(observer)

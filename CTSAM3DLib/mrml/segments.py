@@ -40,13 +40,17 @@ class SegmentTarget:
     volume_node : vtkMRMLScalarVolumeNode
         The clicked volume: masks come on its voxels.
     editor_logic : vtkSlicerSegmentEditorLogic
-        With a segment editor node, whose masks and overwrite mode are honoured.
+        With a segment editor node, whose masks are honoured.
+    overwrites : bool
+        Other segments lose voxels as the overwrite mode of the editor node says; else they keep
+        all of them, overlaps included, and the mode stays as it is.
     """
 
     segmentation_node: slicer.vtkMRMLSegmentationNode
     segment_id: str
     volume_node: slicer.vtkMRMLScalarVolumeNode
     editor_logic: slicer.vtkSlicerSegmentEditorLogic
+    overwrites: bool = True
 
 
 def prepare_segmentation(

@@ -20,7 +20,7 @@ class CTSAM3DCase(SegmentationCase):
         self.predictor = predictor or BallPredictor()
         self.logic = slicer.util.getModuleLogic("CTSAM3D")
         self.logic.setEngine(SegmentationEngine(lambda model, device: self.predictor))
-        # As in a new scene of Slicer: whoever wants other segments kept has to say so.
+        # As in a new scene of Slicer.
         self.node.SetOverwriteMode(self.node.OverwriteAllSegments)
         self.effect = self.activate(NAME)
 

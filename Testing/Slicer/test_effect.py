@@ -110,21 +110,20 @@ class EffectTest(unittest.TestCase):
             self.case.editor.undo()
             self.assertEqual(len(self.case.clicks()), left)
 
-    def test_other_segments_keep_their_voxels_by_default(self):
-        node = self.case.node
-        self.assertEqual(node.GetOverwriteMode(), node.OverwriteNone)
+    def test_other_segments_keep_their_voxels_and_the_users_setting_stays(self):
+        node = self.case.node  # all other effects use it, too
+        self.assertEqual(node.GetOverwriteMode(), node.OverwriteAllSegments)
         self.click(MIDDLE)
         organ = self.case.mask()
         self.case.editor.setCurrentSegmentID("other")
         self.click((54.0, 44.0, 60.0))
         np.testing.assert_array_equal(self.case.mask("organ"), organ)
         self.assertTrue((self.case.mask("other") & organ).any())
+        self.assertEqual(node.GetOverwriteMode(), node.OverwriteAllSegments)
 
     def test_the_users_choice_to_overwrite_is_honoured(self):
         self.click(MIDDLE)
-        self.case.node.SetOverwriteMode(self.case.node.OverwriteAllSegments)
-        self.case.editor.setActiveEffect(None)
-        self.case.effect = self.case.activate(NAME)
+        self.case.effect.options.overwriteBox.checked = True
         self.case.editor.setCurrentSegmentID("other")
         self.click((54.0, 44.0, 60.0))
         self.assertFalse((self.case.mask("other") & self.case.mask("organ")).any())

@@ -270,20 +270,25 @@ class ClickTest(PanelTestCase):
         self.assertEqual(self.case.rows(), [("Liver", "0 / 0", "0.0")])
         self.assertFalse(self.ui.clearButton.enabled)
 
-    def test_other_structures_keep_their_voxels(self):
+    def test_other_structures_keep_their_voxels_and_the_users_setting_stays(self):
+        node = self.case.logic.editorNode()
+        self.assertEqual(node.GetOverwriteMode(), node.OverwriteAllSegments)
         liver, _ = self.segment("liver")
         before = self.case.mask(liver)
         self.segment("spleen", BESIDE)
         self.assertTrue((self.case.mask(liver) & self.case.mask()).any())
         np.testing.assert_array_equal(self.case.mask(liver), before)
-
-    def test_overwrite_mode_is_set_once(self):
-        node = self.case.logic.editorNode()
-        self.assertEqual(node.GetOverwriteMode(), node.OverwriteNone)
-        node.SetOverwriteMode(node.OverwriteAllSegments)
-        self.case.panel.exit()
-        self.case.panel.enter()
         self.assertEqual(node.GetOverwriteMode(), node.OverwriteAllSegments)
+
+    def test_place_mode_of_the_toolbar_stays_as_it_was(self):
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        self.case.add("liver")
+        for persistence in (0, 1):
+            interaction.SetPlaceModePersistence(persistence)
+            self.case.press("insideButton")
+            self.assertEqual(interaction.GetPlaceModePersistence(), 1)
+            self.case.press("insideButton")
+            self.assertEqual(interaction.GetPlaceModePersistence(), persistence)
 
     def test_volume_of_the_table(self):
         segment_id, _ = self.segment()

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import qt
 import slicer
 from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_control_point, is_defined, world_from_click
 from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DModuleLib.widgets import timer
 
 # Blue and orange, filled and crossed: told apart without seeing colours, and without seeing shapes.
 LOOKS = {
@@ -55,6 +55,7 @@ class ClickMarkers(VTKObservationMixin):
         self._shown = ClickHistory()
         self._ids: list[str] = []  # key of the control point of each click
         self._updating = False
+        self._soon = timer(0, self._restore, single=True)
 
     def node(self, positive: bool) -> Any:
         """Return the point list for a sign, made when it is first needed."""
@@ -89,6 +90,7 @@ class ClickMarkers(VTKObservationMixin):
     def remove(self) -> None:
         """Take the lists out of the scene."""
         self._updating = True
+        self._soon.stop()
         self.removeObservers()
         for node in self._nodes.values():
             if self._scene.IsNodePresent(node):
@@ -169,8 +171,7 @@ class ClickMarkers(VTKObservationMixin):
         try:
             clicks, identifiers = self._from_points()
         except CTSAM3DError as error:
-            # Not now: the views are still busy with the point.
-            qt.QTimer.singleShot(0, self._restore)
+            self._soon.start()  # not now: the views are still busy with the point
             self._on_refused(error)
             return
         if clicks != self._shown:

@@ -25,6 +25,13 @@ from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
 from CTSAM3DLib.prompts import Click, ClickHistory, volume_id_from_json
 
+_SEGMENT_EVENTS = (
+    "SegmentAdded",
+    "SegmentRemoved",
+    "SegmentModified",
+    "SourceRepresentationModified",
+)
+
 
 @dataclass(frozen=True)
 class EditTarget:
@@ -39,9 +46,11 @@ class EditTarget:
     volume_node : vtkMRMLScalarVolumeNode
         The clicked volume.
     editor_node : vtkMRMLSegmentEditorNode
-        Its masks and its overwrite mode are honoured.
+        Its masks are honoured.
     roi_node : vtkMRMLMarkupsROINode, optional
         Voxels outside this box are left alone.
+    overwrites : bool
+        Other segments lose voxels as the overwrite mode of the editor node says.
     """
 
     segmentation_node: slicer.vtkMRMLSegmentationNode
@@ -49,6 +58,7 @@ class EditTarget:
     volume_node: slicer.vtkMRMLScalarVolumeNode
     editor_node: slicer.vtkMRMLSegmentEditorNode
     roi_node: slicer.vtkMRMLMarkupsROINode | None = None
+    overwrites: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -138,7 +148,11 @@ class EditTarget:
     ) -> None:
         """Write a change of the mask, but not outside the box; see `write_segment`."""
         segment = SegmentTarget(
-            self.segmentation_node, self.segment_id, self.volume_node, editor_logic
+            self.segmentation_node,
+            self.segment_id,
+            self.volume_node,
+            editor_logic,
+            self.overwrites,
         )
         write_segment(segment, self._limited(update), prompts, save_state)
 
@@ -150,6 +164,11 @@ class EditTarget:
         kept = boxed(self.mask(), update.bbox)
         kept[inside] = update.mask_kji[inside]
         return MaskUpdate(kept, update.bbox)
+
+
+def segment_events() -> list[int]:
+    """Return the events of a segmentation that undo, redo and other tools send."""
+    return [getattr(slicer.vtkSegmentation, name) for name in _SEGMENT_EVENTS]
 
 
 def same_volume(stored: str, present: str) -> bool:

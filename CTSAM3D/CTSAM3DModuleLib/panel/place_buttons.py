@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.util import VTKObservationMixin
+
+from CTSAM3DModuleLib.widgets import timer
 
 REST_MS = 200
 
@@ -39,11 +40,8 @@ class PlaceButtons(VTKObservationMixin):
         self._on_rest = on_rest
         self._node: Any = None
         self._positive = True
-        self._id_before = ""
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REST_MS)
-        self._timer.connect("timeout()", self._rested)
+        self._id_before, self._persistence_before = "", 0
+        self._timer = timer(REST_MS, self._rested, single=True)
         inside.connect("clicked(bool)", self._on_inside)
         outside.connect("clicked(bool)", self._on_outside)
 
@@ -65,6 +63,7 @@ class PlaceButtons(VTKObservationMixin):
             return
         if self._node is None:
             self._id_before = before
+            self._persistence_before = interaction.GetPlaceModePersistence()
         self._unobserve()
         self._node, self._positive = node, positive
         selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
@@ -86,6 +85,7 @@ class PlaceButtons(VTKObservationMixin):
                 interaction.SetCurrentInteractionMode(interaction.ViewTransform)
             # Otherwise the place button of the toolbar would go on with our points.
             selection.SetActivePlaceNodeID(self._id_before)
+        interaction.SetPlaceModePersistence(self._persistence_before)
         self._show()
 
     def release(self) -> None:

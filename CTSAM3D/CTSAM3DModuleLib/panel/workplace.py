@@ -13,8 +13,8 @@ from slicer.util import VTKObservationMixin
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
-from CTSAM3DModuleLib.editing.editor_node import keep_other_segments, segment_events
 from CTSAM3DModuleLib.editing.requests import Outcome
+from CTSAM3DModuleLib.editing.target import segment_events
 from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
 from CTSAM3DModuleLib.panel.progress import Progress
@@ -149,7 +149,6 @@ class Workplace(VTKObservationMixin):
     def _hand_to_segment_editor(self) -> None:
         """Let the settings of the Segment Editor, masks included, hold for what is edited here."""
         node = self.logic.editorNode()
-        keep_other_segments(node)
         if self.nodes.segmentation is not None and self.nodes.volume is not None:
             with slicer.util.NodeModify(node):
                 node.SetAndObserveSegmentationNode(self.nodes.segmentation)
@@ -247,11 +246,6 @@ class Workplace(VTKObservationMixin):
     def settled(self) -> bool:
         """Whether no answer is awaited and every one that came is shown."""
         return not (self.busy or self._soon.active)
-
-    @property
-    def settled(self) -> bool:
-        """Whether no answer is awaited and every one that came is shown."""
-        return not (self.busy or self._poller.active or self._soon.active)
 
     def recompute(self, segment_ids: Iterable[str]) -> None:
         """Compute structures again from their points alone; each is one step of undo."""
