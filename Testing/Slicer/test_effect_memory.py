@@ -100,6 +100,30 @@ class MemoryTest(unittest.TestCase):
         self.case.settle()
         self.assert_nothing_lost()
 
+    def test_another_structure_with_another_device_in_between(self):
+        self.import_and_click()
+        self.case.editor.setCurrentSegmentID("other")
+        self.set_device("cpu")
+        self.click(ASIDE)
+        self.case.editor.setCurrentSegmentID("organ")
+        self.set_device("auto")
+        self.click(ASIDE)
+        self.assert_nothing_lost()
+
+    def test_its_volume_released_while_an_answer_is_under_way(self):
+        write(self.case, self.imported)
+        self.case.predictor.gate.clear()
+        click("Red", MIDDLE)
+        for _ in range(3):
+            self.case.controller.volume(ball_volume())
+        slicer.util.setSliceViewerLayers(background=self.case.volume, fit=True)
+        self.case.predictor.gate.set()
+        self.case.settle()
+        self.before = self.case.mask()
+        self.assertTrue(self.before[self.imported].all())
+        self.click(ASIDE)
+        self.assert_nothing_lost()
+
     def test_a_batch_from_the_console_in_between(self):
         self.import_and_click()
         self.case.logic.segment(self.case.volume, {"x": {"positive": [MIDDLE]}}, device="cpu")

@@ -149,6 +149,46 @@ class RobustnessTest(unittest.TestCase):
         np.testing.assert_allclose(only.position_ras, ASIDE, atol=1.5)
         self.assertFalse(self.case.mask()[20, 22, 16])
 
+    def test_quick_clicks_are_answered_in_order_and_undone_one_by_one(self):
+        places = (MIDDLE, ASIDE, (30.0, 44.0, 60.0))
+        self.hold_and_click(places[0])
+        for place in places[1:]:
+            click("Red", place)
+        self.assertEqual(len(self.case.effect.editor.markers.shown), 3)
+        self.go_on()
+        for found, place in zip(self.case.clicks(), places, strict=True):
+            np.testing.assert_allclose(found.position_ras, place, atol=1.5)
+        for left in (2, 1, 0):
+            self.case.editor.undo()
+            self.assertEqual(len(self.case.clicks()), left)
+
+    def test_clicks_that_wait_outlast_an_undo(self):
+        self.click(MIDDLE)
+        self.hold_and_click(ASIDE)
+        click("Red", (30.0, 44.0, 60.0))
+        self.case.editor.undo()
+        self.go_on()
+        first, second = self.case.clicks()
+        np.testing.assert_allclose(first.position_ras, ASIDE, atol=1.5)
+        np.testing.assert_allclose(second.position_ras, (30.0, 44.0, 60.0), atol=1.5)
+        mask = self.case.mask()
+        self.assertTrue(mask[20, 22, 35])
+        self.assertTrue(mask[20, 22, 15])
+
+    def test_a_removed_click_outlasts_what_was_drawn_meanwhile(self):
+        self.click(MIDDLE)
+        self.click(ASIDE)
+        self.case.predictor.gate.clear()
+        self.case.effect.editor.remove_last()
+        drawn = self.case.mask()
+        drawn[2:4, 2:4, 2:4] = True
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            drawn.astype(np.uint8), self.case.segmentation, "organ", self.case.volume
+        )
+        self.go_on()
+        self.assertEqual(len(self.case.clicks()), 1)
+        self.assertTrue(self.case.mask().any())
+
     def test_segment_removed_while_an_answer_is_under_way(self):
         self.hold_and_click()
         self.case.segmentation.RemoveSegment("organ")

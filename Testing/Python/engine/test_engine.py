@@ -194,6 +194,50 @@ def test_another_choice_loads_another_model_and_keeps_one(volume: Volume) -> Non
     engine.close()
 
 
+def test_another_model_for_one_structure_drops_the_sessions_of_all(volume: Volume) -> None:
+    engine = SegmentationEngine(lambda model, device: BallPredictor())
+    plain, grown, other = ModelChoice(), ModelChoice(grow=True), ModelChoice("other")
+    engine.request(request_with(volume, plain)).result(HANG_S)
+    kept = engine.generation(plain)
+    engine.run(lambda predictor: None, grown).result(HANG_S)
+    assert engine.generation(plain) == kept
+    assert engine.generation(other) != kept
+    engine.prepare(other)
+    assert engine.generation(plain) == kept  # refused: an answer is not drained yet
+    engine.drain()
+    engine.prepare(other)
+    changed = engine.generation(plain)
+    assert changed != kept
+    engine.request(request_with(volume, plain)).result(HANG_S)
+    assert engine.generation(plain) == changed
+    engine.forget_models()
+    assert engine.generation(plain) != changed
+    engine.close()
+
+
+def test_a_structure_without_prompts_and_mask_begins_empty(ask) -> None:
+    drawn = box_mask(slice(2, 6), slice(2, 6), slice(2, 6))
+    ask((), (B,), as_update(drawn))
+    mask = applied(np.zeros(SHAPE, bool), ask((), (A,)).update)
+    assert mask[20, 22, 15]
+    assert not mask[drawn].any()
+
+
+def test_the_owner_is_told_of_all_that_is_queued(engine, volume: Volume) -> None:
+    queued: list[bool] = []
+    engine.on_queued = lambda: queued.append(engine.is_working)
+    request = request_with(volume, ModelChoice())
+    engine.warm_up(request, A)
+    engine.prepare()
+    engine.request(request)
+    engine.run(lambda predictor: None)
+    assert len(queued) == 4
+    while engine.is_working:
+        engine.wait(HANG_S)
+        engine.drain()
+    assert not engine.busy
+
+
 def test_warm_up_saves_the_click_its_encoding(engine, ask, predictor, volume) -> None:
     engine.warm_up(ClickRequest(volume, "ct", "liver", NOTHING, NOTHING), A)
     while engine.is_working:

@@ -107,6 +107,28 @@ def test_idle_tasks_give_way(worker: SessionWorker) -> None:
     assert worker.drain() != []
 
 
+def test_waiting_ends_when_something_can_be_drained_or_nothing_is_left(worker) -> None:
+    worker.wait(HANG_S)  # nothing to wait for
+    gate = threading.Event()
+
+    def work() -> None:
+        worker.post("half")
+        gate.wait(HANG_S)
+
+    future = worker.submit(work)
+    worker.wait(HANG_S)
+    assert worker.drain() == ["half"]
+    gate.set()
+    while worker.is_working:
+        worker.wait(HANG_S)
+        if worker.drain() == [future]:
+            break
+    worker.submit_idle(int, "no number")
+    while worker.is_working:
+        worker.wait(HANG_S)
+    assert worker.drain() == []
+
+
 def test_idle_failures_trouble_nobody(worker: SessionWorker) -> None:
     assert worker.submit_idle(int, "no number")
     assert worker.submit(int, "7").result(HANG_S) == 7
