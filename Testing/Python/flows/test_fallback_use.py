@@ -31,9 +31,7 @@ def ask(engine: SegmentationEngine, before: int, after: int):
     clicks = InteractiveSession.for_volume(volume(), BallPredictor())
     clicks = [clicks.add_click(*one) and clicks.clicks for one in CLICKS]
     histories = [ClickHistory(), *clicks]
-    request = ClickRequest(
-        VOLUME, "ct", "liver", histories[before], histories[after], continued=before > 0
-    )
+    request = ClickRequest(VOLUME, "ct", "liver", histories[before], histories[after])
     return engine.request(request).result(HANG_S)
 
 
