@@ -188,6 +188,23 @@ class FolderTest(ConsoleCase):
         report = self.logic.segmentFolder(self.folder, self.output)
         self.assertEqual(self.states(report), {"a": "skipped", "b": "done"})
 
+    def test_result_that_was_corrected_is_kept_until_it_shall_be_overwritten(self):
+        self.ct("a.nrrd")
+        self.clicks("a.json", INSIDE)
+        self.logic.segmentFolder(self.folder, self.output)
+        result = self.output / "a.seg.nrrd"
+        segmentation = slicer.util.loadSegmentation(str(result))
+        self.assertTrue(slicer.util.saveNode(segmentation, str(result)))
+        corrected = result.read_bytes()
+        with self.assertLogs("CTSAM3DModuleLib", "WARNING") as logs:
+            report = self.logic.segmentFolder(self.folder, self.output)
+        self.assertEqual(self.states(report), {"a": "kept"})
+        self.assertIn("a.seg.nrrd", logs.output[0])
+        self.assertEqual(result.read_bytes(), corrected)
+        report = self.logic.segmentFolder(self.folder, self.output, overwrite=True)
+        self.assertEqual(self.states(report), {"a": "done"})
+        self.assertNotEqual(result.read_bytes(), corrected)
+
     def test_table_with_a_column_that_is_ignored(self):
         self.ct("a.nrrd")
         self.clicks("a.json", INSIDE)
