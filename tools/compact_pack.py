@@ -1,4 +1,4 @@
-"""Make a packed training file small enough to carry to a machine with a card, and large again.
+"""Make a packed training file small enough to carry to a machine with a GPU, and large again.
 
 HU are cut at -1024 and 1700 and rounded to 5 in soft tissue, to 16 or 20 elsewhere; fewer voxels of
 each target are kept as places to click, and all is compressed: a twentieth of the size.

@@ -1,8 +1,8 @@
 """PyTorch files from elsewhere: their tensors are read, and nothing in them is run.
 
 ``torch.load(weights_only=True)`` does the reading. Before it, kinds of files are sorted out for
-which older versions of PyTorch leave that mode, and what is damaged or no checkpoint at all is told
-in plain words.
+which older versions of PyTorch leave that mode, and what is damaged or no checkpoint at all raises
+a plain error.
 """
 
 from __future__ import annotations

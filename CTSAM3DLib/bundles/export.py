@@ -48,7 +48,7 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
         try:
             if str(whole).isascii():
                 torch.jit.save(scripted, str(whole), _extra_files=extra)
-            else:  # a path that PyTorch may not be able to open; costs twice the size in memory
+            else:  # a path that PyTorch may not be able to open; takes twice the size in memory
                 with whole.open("wb") as stream:
                     torch.jit.save(scripted, stream, _extra_files=extra)
         except RuntimeError as error:
@@ -101,13 +101,13 @@ def check_id(model_id: str) -> None:
     >>> check_id("default")
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.BundleError: expected another id than 'default', which stands for the ...
+    CTSAM3DLib.errors.BundleError: expected another id than 'default', which means the default model
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_id) or model_id.endswith(".pt"):
         message = f"expected an id of letters, digits, '.', '_' and '-', got {model_id!r}"
         raise BundleError(message)
     if model_id.casefold() == _NO_ID:
-        message = f"expected another id than {model_id!r}, which stands for the default model"
+        message = f"expected another id than {model_id!r}, which means the default model"
         raise BundleError(message)
 
 

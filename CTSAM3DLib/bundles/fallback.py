@@ -53,14 +53,8 @@ class FallbackPredictor:
     """A `Predictor` that answers the call during which its device fails on the next device.
 
     It stays there until the model is loaded again. Embeddings of an earlier device are computed
-    again, once, when they are decoded. Wrong arguments raise as they do in the model.
-
-    Parameters
-    ----------
-    stages : sequence of str
-        Devices in the order in which they are tried, such as ``("cuda:0", "cpu")``.
-    load : callable
-        From a device to the model on it.
+    again, once, when they are decoded. Wrong arguments raise as they do in the model. `stages` are
+    the devices in the order in which they are tried; `load` makes the model on one.
 
     Raises
     ------

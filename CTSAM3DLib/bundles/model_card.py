@@ -1,4 +1,4 @@
-"""The card of a model: licence, training data and quality, as JSON beside a training run."""
+"""The card of a model: licence, training data and quality, as JSON next to a training run."""
 
 from __future__ import annotations
 

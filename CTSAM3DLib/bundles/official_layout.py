@@ -94,7 +94,7 @@ def _faults(shapes: Mapping[str, Shape], wanted: Layout) -> dict[str, list[str]]
 
 
 def _told(faults: Mapping[str, list[str]]) -> str:
-    """Return the faults in words."""
+    """Return the faults as text."""
     told = [f"{len(found)} {kind}: {first_names(found)}" for kind, found in faults.items() if found]
     if any(key.startswith(CROSS_PATCH_PREFIX) for key in faults["missing"]):
         told.append(

@@ -25,15 +25,7 @@ SETTINGS_FILE = "settings.json"
 def resolve_device(device: str = "auto") -> torch.device:
     """Turn a device name into a device that can be used.
 
-    Parameters
-    ----------
-    device : str
-        ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Returns
-    -------
-    torch.device
-        The device.
+    ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises
     ------
@@ -93,15 +85,9 @@ def exact_float32() -> Iterator[None]:
 
 
 class TorchPredictor:
-    """Run a TorchScript bundle.
+    """Run a TorchScript bundle of `write_bundle` on a device, see `resolve_device`.
 
-    Parameters
-    ----------
-    path : Path
-        A bundle written by `CTSAM3DLib.bundles.export.write_bundle`; its checksum is verified by
-        the model store, not here.
-    device : str
-        See `resolve_device`.
+    The checksum of the file is verified by the model store, not here.
 
     Raises
     ------
@@ -240,17 +226,8 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
 def load_predictor(model: str | Path | None = None, device: str = "auto") -> FallbackPredictor:
     """Find, verify and load a model that continues on the processor when its GPU fails.
 
-    Parameters
-    ----------
-    model : str, Path or None
-        Id, path of a bundle, or None for the default model.
-    device : str
-        See `resolve_device`.
-
-    Returns
-    -------
-    FallbackPredictor
-        Ready to use.
+    `model` is an id, the path of a bundle, or None for the default model; `device` see
+    `resolve_device`.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods",
         default=_DEFAULT_METHODS,
-        help="with commas: model, model:FILE or model:ID for others beside it, "
+        help="with commas: model, model:FILE or model:ID for further ones, "
         "confidence_connected, grow_from_seeds, random_walker; options "
         f"as in grow_from_seeds[margin_mm=40,locality=0.1]; default: {_DEFAULT_METHODS}",
     )

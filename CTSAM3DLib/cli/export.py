@@ -12,7 +12,7 @@ from CTSAM3DLib.bundles.model_card import read_card
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the bundle beside a manifest and update the manifest; returns the exit code."""
+    """Write the bundle next to a manifest and update the manifest; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
     parser.add_argument("manifest", type=Path, help="models.json to update")

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         "--output",
         type=Path,
         metavar="FILE.pt",
-        help="write the model there, and FILE.pt.json beside it (default: the user's folder)",
+        help="write the model there, and FILE.pt.json next to it (default: the user's folder)",
     )
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     options = parser.parse_args(argv)

@@ -110,7 +110,7 @@ class GrowFromSeeds(Baseline):
     name: ClassVar[str] = "grow_from_seeds"
     margin_mm: float = 40.0
     seed_radius_mm: float = 5.0  # Radius of the ball that each click paints
-    # The effect's "seed locality": cost of distance beside the cost of intensity
+    # The effect's "seed locality": cost of distance against that of intensity
     locality: float = 2.0
 
     def prepare(self) -> None:

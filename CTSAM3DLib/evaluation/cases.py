@@ -144,18 +144,9 @@ def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
 def structures_of(
     case: LabelledCase, volume: Volume, labels_kji: NDArray[Any], min_voxels: int = 300
 ) -> list[Structure]:
-    """Return the labelled anatomies that are large enough to be scored, by label value.
+    """Return the labelled anatomies of at least `min_voxels` voxels, by label value.
 
-    Parameters
-    ----------
-    case : LabelledCase
-        Names of the labels.
-    volume : Volume
-        For the voxel size.
-    labels_kji : integer array
-        From `load_case`.
-    min_voxels : int
-        Smaller structures are left out.
+    Volume and labels are those of `load_case`.
     """
     values = labels_kji.astype(np.int64)
     counts = np.bincount(values.ravel())

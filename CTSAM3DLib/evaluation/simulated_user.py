@@ -38,33 +38,20 @@ def next_click(
     rng: np.random.Generator,
     strategy: str = "largest_error",
 ) -> tuple[tuple[int, int, int], bool] | None:
-    """Choose the voxel that a user would click next.
+    """Choose the voxel that a user would click next, and whether the user means the structure.
 
-    Parameters
-    ----------
-    truth_kji : 3D array
-        Non-zero is inside the wanted structure.
-    prediction_kji : 3D array of the same shape, or None
-        The present mask; None or all zero before the first click, which then falls inside the
-        structure.
-    spacing_mm : 3 floats
-        Voxel spacing along i, j, k (the reverse of the array axes).
-    rng : numpy.random.Generator
-        The only source of chance: the same state gives the same click.
-    strategy : {'largest_error', 'uniform_error', 'hurried'}
-        'largest_error': in the connected component of the missed or of the wrongly added voxels
-        that has most voxels, one of the voxels at least 0.75 times as deep as the deepest.
-        'uniform_error': missed or wrongly added voxels, chosen in proportion to their number, then
-        one voxel with a probability proportional to its depth. 'hurried': in the component that
-        'largest_error' takes, a voxel at most 0.35 times as deep as the deepest; 15 % of the clicks
-        land on a voxel that touches the component from outside, and keep their sign.
-        Depth is the distance in mm to the border of the region; the edge of the array is a border.
+    'largest_error': in the connected component of the missed or of the wrongly added voxels that
+    has most voxels, one of the voxels at least 0.75 times as deep as the deepest. 'uniform_error':
+    missed or wrongly added voxels, chosen in proportion to their number, then one voxel with a
+    probability proportional to its depth. 'hurried': in the component that 'largest_error' takes, a
+    voxel at most 0.35 times as deep as the deepest; 15 % of the clicks land on a voxel that touches
+    the component from outside, and keep their sign. Depth is the distance in mm to the border of
+    the region; the edge of the array is a border.
 
-    Returns
-    -------
-    (i, j, k), positive
-        A voxel of `truth_kji` as IJK, and True when the user means the structure: the voxel then
-        lies inside it, unless a hurried click slipped. None when the mask is right everywhere.
+    `truth_kji` and `prediction_kji` are 3D arrays of one shape, non-zero inside; no prediction
+    means an empty one. `spacing_mm` is along i, j, k. `rng` is the only source of chance. Returns
+    (i, j, k) and the sign, which is that of the voxel unless a hurried click slipped; None when the
+    mask is right everywhere.
 
     Raises
     ------

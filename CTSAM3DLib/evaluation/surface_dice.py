@@ -47,19 +47,11 @@ def nsd(
     spacing_mm: Sequence[float],
     tolerance_mm: float = 2.0,
 ) -> float:
-    """Normalised surface Dice: share of both surfaces that lies within a tolerance of the other.
+    """Normalised surface Dice: share of both surfaces within a tolerance of the other.
 
     The definition of Nikolov et al. (arXiv 1809.04430, section "Performance metrics"), with the
-    surface elements of this module.
-
-    Parameters
-    ----------
-    a_kji, b_kji : 3D arrays of one shape
-        Non-zero is inside.
-    spacing_mm : 3 floats
-        Voxel spacing along i, j, k (the reverse of the array axes).
-    tolerance_mm : float
-        Distance up to which a surface element agrees, inclusive.
+    surface elements of this module. The masks are 3D and of one shape; `spacing_mm` is along i, j,
+    k; the tolerance is inclusive.
 
     Returns
     -------

@@ -155,7 +155,7 @@ def isotropic_grid(
     axes, signs = nearest_axes(ijk_to_world[:3, :3] / spacing)
     order = list(axes)
     size = np.asarray(size_ijk)
-    # A millionth of a voxel less, lest rounding adds a layer of voxels.
+    # A millionth of a voxel less, so that rounding adds no layer of voxels.
     cells = np.ceil((size * spacing)[order] / spacing_mm - 1e-6).clip(min=1)
     matrix = np.eye(4)
     matrix[:3, :3] = (ijk_to_world[:3, :3] / spacing)[:, order] * signs * spacing_mm

@@ -105,7 +105,7 @@ def block_mean(array: NDArray[Any], axis: int, blocks: Blocks) -> NDArray[np.flo
     shape = list(array.shape)
     shape[axis] = sizes.size
     means = np.empty(shape, dtype=np.float32)
-    # Strided adds of whole slices: 13 ms for 256^3 int16, np.add.reduceat takes 65 ms.
+    # Strided adds of whole slices are five times as fast as np.add.reduceat.
     source, target = np.moveaxis(array, axis, 0), np.moveaxis(means, axis, 0)
     full = np.flatnonzero(sizes == blocks.length)
     if full.size:
@@ -162,7 +162,7 @@ def interpolate_axes(
     """Fill `out` with a 3D array read at one set of taps per axis.
 
     The axis that shrinks most comes first and the one that grows most last, so that the work is
-    done on the smallest arrays. Ties are ordered so that the largest array is passed through along
+    done on the smallest arrays. Ties are ordered so that the largest array is read along
     the slowest axis.
     """
     growth = [one.lower.size / size for one, size in zip(taps, array.shape, strict=True)]

@@ -1,8 +1,8 @@
 """Persistent sparse arrays: every write gives a new array that shares all untouched blocks.
 
 A session keeps one array of logits and one mask per undo step. With blocks that are shared
-between steps, a step costs the memory of the blocks that it changed, whatever the size of the
-volume; a region that was never written costs nothing.
+between steps, a step takes the memory of the blocks that it changed, whatever the size of the
+volume; a region that was never written takes no memory.
 """
 
 from __future__ import annotations
@@ -25,16 +25,7 @@ BlockIndex = tuple[int, int, int]
 class BlockArray:
     """Immutable 3D array made of cubic blocks; a missing block holds the fill value.
 
-    Parameters
-    ----------
-    shape_kji : tuple of int
-        Shape of the whole array (slowest axis K first).
-    dtype : dtype
-        Type of the elements. Blocks of bool are stored as bits.
-    fill : scalar
-        Value of everything that was never written; may be NaN.
-    block_size : int
-        Edge of a block in voxels.
+    Blocks of bool are stored as bits. The fill may be NaN. `block_size` is the edge in voxels.
 
     Raises
     ------
@@ -95,7 +86,7 @@ class BlockArray:
     def read(self, bbox: BoundingBox) -> NDArray[Any]:
         """Return a box as a new dense array of `bbox.shape_kji`.
 
-        The box may reach over the border of the array; the fill value stands there.
+        The box may reach over the border of the array; the fill value is there.
 
         Examples
         --------
@@ -157,7 +148,7 @@ class BlockArray:
     def changed_box(self, other: BlockArray) -> BoundingBox:
         """Return the tight box of all voxels in which two arrays differ; empty when they are equal.
 
-        Shared blocks are not looked at, so that the cost follows the size of the change.
+        Shared blocks are not compared, so that the time follows the size of the change.
 
         Raises
         ------
@@ -186,7 +177,7 @@ class BlockArray:
     def occupied_box(self, bbox: BoundingBox) -> BoundingBox:
         """Return the tight box of what differs from the fill value inside a box.
 
-        One block after the other is looked at, and only those that were written.
+        Only blocks that were written are read, one after the other.
 
         Examples
         --------

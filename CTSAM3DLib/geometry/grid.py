@@ -273,7 +273,7 @@ class Geometry:
 
 
 def model_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
-    """Return the isotropic grid on which a model looks at a volume.
+    """Return the isotropic grid on which a model reads a volume.
 
     Its axes are the axes of the volume, reordered and flipped so that i, j, k run nearest to
     R, A, S; it is always right-handed. It covers the voxels of the volume edge to edge and has

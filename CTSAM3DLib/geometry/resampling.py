@@ -46,19 +46,9 @@ def extract_patch(
 
     Linear interpolation. Along an axis where the grid is coarser than the volume by 2 or more,
     blocks of floor(ratio) voxels are averaged first and interpolation runs between the block
-    centres, against aliasing. Between the last voxel (or block) centre and the edge of the
-    volume the outermost value holds; outside the voxel edges, `fill_hu`.
-
-    Parameters
-    ----------
-    volume : Volume
-        Voxels in HU, any integer or real dtype.
-    grid : Geometry
-        With axes parallel to those of the volume, as `geometry.model_grid` gives it.
-    bbox_on_grid : BoundingBox
-        Voxels of the grid; may reach outside grid and volume.
-    fill_hu : float
-        Value outside the volume.
+    centres, against aliasing. Between the last voxel (or block) centre and the edge of the volume
+    the outermost value holds; outside the voxel edges, `fill_hu`. The box may reach outside grid
+    and volume.
 
     Returns
     -------
@@ -110,23 +100,11 @@ def sample_on_volume(
     volume_bbox: BoundingBox,
     fill: float = BACKGROUND_LOGIT,
 ) -> NDArray[np.float32]:
-    """Return a crop of the model grid, such as logits, at the voxel centres of the volume.
+    """Return a crop of the model grid, such as logits, at voxel centres of the volume.
 
     Linear interpolation; between the last centre and the edge of the crop the outermost value
-    holds.
-
-    Parameters
-    ----------
-    values_kji : (D, H, W) array
-        Values on the grid, read as float32.
-    values_bbox_on_grid : BoundingBox
-        Where they lie on the grid; may reach outside it.
-    grid, volume_geometry : Geometry
-        With parallel axes.
-    volume_bbox : BoundingBox
-        Voxels of the volume to compute.
-    fill : float
-        Value at voxels whose centre lies outside the voxel edges of the crop.
+    holds, outside the voxel edges of the crop `fill`. `values_bbox_on_grid` is the place of the
+    values, which may reach outside the grid; `volume_bbox` the voxels of the volume to compute.
 
     Returns
     -------

@@ -120,7 +120,7 @@ def _checked_voxels(array: object) -> NDArray[Any]:
 def _check_finite(array: NDArray[Any]) -> None:
     """Raise VolumeError if a voxel is NaN or infinite."""
     # A sum carries every NaN and infinity and needs no temporary mask; it may overflow by
-    # itself, so only then are the voxels looked at one by one.
+    # itself, so only then are the voxels checked one by one.
     with np.errstate(invalid="ignore", over="ignore"):
         total = array.sum(dtype=np.result_type(array.dtype, np.float32))
     if np.isfinite(total):

@@ -228,7 +228,7 @@ class Predictor(Protocol):
         ndarray, float32, (D, H, W)
             Expectation of a positive click in the neighbour, 0 to 1. For a model with
             `cross_patch_aligned` it is 0 where something is known, and its peak is the
-            probability that the object goes on where nothing is.
+            probability that the object continues where nothing is.
         """
         ...
 

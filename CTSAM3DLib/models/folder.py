@@ -124,21 +124,10 @@ def listing_with(manifest: Path, entry: dict[str, Any]) -> str:
 def remove_model(
     model_id: str, user: ModelStore | None = None, all_models: ModelStore | None = None
 ) -> Path:
-    """Remove a model that the user has added: its file and its entry in the manifest, or neither.
+    """Remove a model of the user, its file and its entry in the manifest, or neither.
 
-    Parameters
-    ----------
-    model_id : str
-        As in the manifest.
-    user : ModelStore, optional
-        The one folder from which may be removed; default: the user's.
-    all_models : ModelStore, optional
-        Default: the models of this installation; only for the text of errors.
-
-    Returns
-    -------
-    Path
-        The file that was removed.
+    `user` is the one folder from which may be removed, `all_models` serves the text of errors; by
+    default those of this installation. Returns the file that was removed.
 
     Raises
     ------

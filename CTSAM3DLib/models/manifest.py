@@ -10,7 +10,7 @@ A folder of models holds the bundle files and one manifest ``models.json``::
                  "training_data": [{"name": "...", "licence": "...", "url": "..."}],
                  "quality": {"...": 0.9}}]}
 
-A single bundle elsewhere carries the entry of its own in a file beside it with ``.json`` added
+A single bundle elsewhere carries the entry of its own in a file next to it with ``.json`` added
 to the whole name (``mine.pt`` and ``mine.pt.json``).
 """
 
@@ -161,8 +161,8 @@ def entry_beside(path: Path) -> ModelEntry:
             if entry.path.name == path.name:
                 return entry
     message = (
-        f"nothing vouches for the model file {path}: expected its entry (id, sha256, bytes, "
-        f"licence, settings) in {sidecar.name} or {MANIFEST_NAME} beside it"
+        f"the model file {path} has no entry: expected one (id, sha256, bytes, licence, "
+        f"settings) in {sidecar.name} or {MANIFEST_NAME} next to it"
     )
     raise BundleError(message)
 

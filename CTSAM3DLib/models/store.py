@@ -117,20 +117,10 @@ class ModelStore:
 
 
 def resolve_model(model: str | Path | None = None, store: ModelStore | None = None) -> ModelEntry:
-    """Find a model by id or path and verify its file.
+    """Find a model by id or path in `store`, by default this installation, and verify its file.
 
-    Parameters
-    ----------
-    model : str or Path, optional
-        None: the default model. An id of the store, or the path of a bundle file that has its
-        entry in a ``models.json`` in the same folder or in ``<file>.json``.
-    store : ModelStore, optional
-        The models to choose from; default: those of this installation.
-
-    Returns
-    -------
-    ModelEntry
-        Its file exists and has the expected size and checksum.
+    None is the default model. A path is that of a bundle file that has its entry in a
+    ``models.json`` in the same folder or in ``<file>.json``.
 
     Raises
     ------

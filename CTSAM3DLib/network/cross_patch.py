@@ -161,18 +161,10 @@ class CrossPatchPredictor(nn.Module):
         self.model = _level(channels, 1, widths, top=True)
 
     def forward(self, pair: Tensor) -> Tensor:
-        """Predict heat maps.
+        """Predict (B, 1, D, H, W) click heat maps on the neighbour's grid, linear (unbounded).
 
-        Parameters
-        ----------
-        pair : Tensor
-            (B, channels, D, H, W): by default normalised image, binary mask of the object in it,
-            normalised image of the neighbouring patch.
-
-        Returns
-        -------
-        Tensor
-            (B, 1, D, H, W) expected click heat map on the neighbour's grid, linear (unbounded).
+        `pair` is (B, channels, D, H, W): by default normalised image, binary mask of the object in
+        it, normalised image of the neighbouring patch.
         """
         heat: Tensor = self.model(pair)
         return heat
@@ -216,7 +208,7 @@ class ContinuationPredictor(nn.Module):
         return torch.cat([torch.log(unknown.float()), flat], 1)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """Heat map (B, 1, D, H, W): its peak is the probability that the structure goes on."""
+        """Heat map (B, 1, D, H, W): its peak is the probability that the structure continues."""
         chance = torch.softmax(self.scores(seen), 1)
         goes_on = (1.0 - chance[:, :1]).clamp(0.0, 1.0)
         voxels = chance[:, 1:]

@@ -1,7 +1,7 @@
 """The lite segmenter: convolutional encoder once a patch, PSAP decoder once a click.
 
 Image and prompt meet only in sums, never in concatenations, so that everything that depends on the
-image alone (the lateral maps) belongs to the embedding and costs nothing at a click.
+image alone (the lateral maps) belongs to the embedding and is not computed at a click.
 """
 
 from __future__ import annotations

@@ -16,18 +16,10 @@ from CTSAM3DLib.network.prompt_maps import render_clicks
 class PromptableModel(nn.Module):
     """Encode a patch, decode clicks, predict a click in a neighbour; scriptable as written.
 
-    Parameters
-    ----------
-    segmenter : Module
-        With ``encode(image) -> list of Tensor`` and ``decode(embedding, prompt) -> logits``.
-    cross_patch : Module
-        Maps (B, 3, D, H, W) - image, mask, neighbour image - to a (B, 1, D, H, W) heat map.
-    settings : ModelSettings
-        Windows and flags.
-    finest_map : int
-        Which tensor of the embedding has the finest grid.
-    finest_step : int
-        Patch voxels along the edge of one of its voxels.
+    `segmenter` has ``encode(image) -> list of Tensor`` and ``decode(embedding, prompt) -> logits``.
+    `cross_patch` maps (B, 3, D, H, W) - image, mask, neighbour image - to a (B, 1, D, H, W) heat
+    map. `finest_map` is the tensor of the embedding with the finest grid, `finest_step` the patch
+    voxels along the edge of one of its voxels.
 
     Examples
     --------
@@ -59,18 +51,7 @@ class PromptableModel(nn.Module):
         self.windows_hu = [(float(a), float(b)) for a, b in settings.windows_hu]
 
     def normalise(self, patch_hu: Tensor) -> Tensor:
-        """Scale the HU windows to [0, 1].
-
-        Parameters
-        ----------
-        patch_hu : Tensor
-            (B, D, H, W) HU.
-
-        Returns
-        -------
-        Tensor
-            (B, windows, D, H, W).
-        """
+        """Scale the HU windows of (B, D, H, W) HU to [0, 1]: (B, windows, D, H, W)."""
         channels: list[Tensor] = []
         for low, high in self.windows_hu:
             channels.append(((patch_hu - low) / (high - low)).clamp(0.0, 1.0))
@@ -92,23 +73,11 @@ class PromptableModel(nn.Module):
         labels: Tensor,
         previous_logits: Tensor | None,
     ) -> Tensor:
-        """Decode clicks.
+        """Decode clicks into (D, H, W) logits.
 
-        Parameters
-        ----------
-        embedding : list of Tensor
-            What `encode` returned.
-        points_kji : Tensor
-            (N, 3) float32 patch voxels, KJI.
-        labels : Tensor
-            (N,) int64, 1 positive, 0 negative.
-        previous_logits : Tensor or None
-            (D, H, W) logits of the previous result. The sigmoid is applied here.
-
-        Returns
-        -------
-        Tensor
-            (D, H, W) logits.
+        `points_kji` are (N, 3) float32 patch voxels, `labels` (N,) int64, 1 positive, 0 negative.
+        `previous_logits` are the (D, H, W) logits of the previous result; the sigmoid is applied
+        here.
         """
         finest = embedding[self.finest_map]
         step = self.finest_step
@@ -124,20 +93,12 @@ class PromptableModel(nn.Module):
 
     @torch.jit.export
     def cross_patch(self, patch_hu: Tensor, mask: Tensor, neighbour_hu: Tensor) -> Tensor:
-        """Predict where a user would click in neighbouring patches.
+        """Predict where a user would click in neighbouring patches: a (B, D, H, W) heat map.
 
-        Parameters
-        ----------
-        patch_hu, neighbour_hu : Tensor
-            (B, D, H, W) HU of the segmented patch and of its neighbour. For an aligned predictor
-            the former lies on the neighbour's grid and is NaN where nothing is known.
-        mask : Tensor
-            (B, D, H, W) in {0, 1}, the object in the patch.
-
-        Returns
-        -------
-        Tensor
-            (B, D, H, W) heat map, about 1 at the expected click, about 0 where the object ends.
+        It is about 1 at the expected click, about 0 where the object ends. `patch_hu` and
+        `neighbour_hu` are (B, D, H, W) HU of the segmented patch and of its neighbour, `mask` in
+        {0, 1} is the object in the patch. For an aligned predictor the patch lies on the
+        neighbour's grid and is NaN where nothing is known.
         """
         if self.cross_patch_aligned:
             known = (~torch.isnan(patch_hu)).to(neighbour_hu.dtype)

@@ -45,29 +45,13 @@ def render_clicks(
     sigma: float = 2.0,
     radius: int = 8,
 ) -> Tensor:
-    """Render clicks into a positive and a negative map.
+    """Render clicks into a positive and a negative map: (2, D, H, W) float32 in [0, 1].
 
-    Parameters
-    ----------
-    points_kji : Tensor
-        (N, 3) float32, voxel coordinates in the patch, axis order K, J, I.
-    labels : Tensor
-        (N,) int64, 1 positive, 0 negative; other labels are left out.
-    depth, height, width : int
-        Size of the patch in voxels.
-    overwrite : bool
-        True: the official quirk, a click replaces its whole box and coordinates are truncated.
-        False: the maximum over clicks, coordinates go to the nearest voxel.
-    sigma : float
-        Standard deviation of a click in voxels.
-    radius : int
-        Half the edge of a click's box in voxels.
-
-    Returns
-    -------
-    Tensor
-        (2, D, H, W) float32 in [0, 1]: positive map, negative map. Clicks whose voxel lies outside
-        the patch still add the part of their box that lies inside.
+    `points_kji` are (N, 3) float32 voxels of the patch; `labels` (N,) int64, 1 positive, 0
+    negative, others are left out. `sigma` and `radius` (half the edge of a click's box) are in
+    voxels. With `overwrite` (the official quirk) a click replaces its whole box and coordinates are
+    truncated; else the maximum over clicks counts and coordinates go to the nearest voxel. Clicks
+    outside the patch still add the part of their box that lies inside.
 
     Examples
     --------

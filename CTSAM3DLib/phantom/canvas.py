@@ -24,16 +24,10 @@ _SIZE_RAS_MM = (384.0, 288.0, 320.0)
 
 
 class Canvas:
-    """A grid of labels; shapes are given in mm, RAS, with the origin in the middle of the grid.
+    """A grid of labels; shapes are in mm, RAS, with the origin in the middle of the grid.
 
-    The coordinates are bent by a few long sine waves, so no organ is an exact ellipsoid.
-
-    Parameters
-    ----------
-    spacing_mm : float
-        Isotropic voxel size.
-    rng : numpy.random.Generator
-        Chooses the phases of the waves.
+    The coordinates are bent by a few long sine waves, whose phases `rng` draws, so no organ is an
+    exact ellipsoid. `spacing_mm` is the isotropic voxel size.
 
     Raises
     ------

@@ -27,16 +27,8 @@ from CTSAM3DLib.training.stream import random_sources
 class CrossPatchTrainer:
     """Trains the predictor; resumes exactly from ``last.pt`` of its folder.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        Patch size, batch size, rates, windows and seed are used.
-    data : PackedData
-        Training cases.
-    run_dir : Path
-        Folder of checkpoint and log.
-    segmenter : Segmenter, optional
-        Trained, stays as it is: its masks are what the predictor learns from.
+    Patch size, batch size, rates, windows and seed of `config` are used. `run_dir` has checkpoint
+    and log. The predictor learns from the masks of `segmenter`, which stays as it is.
     """
 
     def __init__(

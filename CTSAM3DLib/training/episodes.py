@@ -53,7 +53,7 @@ class Samples:
     labels: Tensor  # (B,) int64: 1, or -1 for a sample that begins with its previous mask alone
 
     def pin_memory(self) -> Samples:
-        """Move into memory that a card reads without a copy."""
+        """Move into memory that a GPU reads without a copy."""
         return Samples(*(value.pin_memory() for value in self._values()))
 
     def episode(self, config: TrainConfig, device: torch.device) -> Episode:
@@ -165,7 +165,7 @@ def run_episode(
     Tensor
         The loss.
     list of Tensor
-        Mean Dice after the first and, if there was one, the last decode; not read from a card.
+        Mean Dice after the first and, if there was one, the last decode; not read from a GPU.
     """
     with mixed_precision(episode.image):
         embedding = net.encode(episode.image)

@@ -39,16 +39,8 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum with orthogonalised updates.
 
-    Parameters
-    ----------
-    params : list of Parameter
-        Kernels of at least two axes.
-    lr : float
-        Step; the update has root mean square ``0.2 * lr``, like an AdamW step of 0.2 * lr.
-    momentum : float
-        Decay of the momentum.
-    weight_decay : float
-        Decoupled decay, times ``lr``.
+    `params` are kernels of at least two axes. The update has root mean square ``0.2 * lr``, like an
+    AdamW step of 0.2 * lr. The weight decay is decoupled, times ``lr``.
     """
 
     def __init__(
@@ -73,7 +65,7 @@ class Muon(torch.optim.Optimizer):
                 self._update(alike, group)
 
     def _update(self, alike: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Update kernels of one shape together, which a card does in a fraction of the time."""
+        """Update kernels of one shape together, which is faster on a GPU."""
         momenta = []
         for parameter in alike:
             state = self.state[parameter]

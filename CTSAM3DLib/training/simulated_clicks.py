@@ -135,7 +135,7 @@ def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
 def partial_mask(target: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a partly right previous mask: a half space of the target, eroded or grown.
 
-    This is what a neighbouring patch or an edited segment hands over.
+    A neighbouring patch or an edited segment gives such a mask.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def batches_from(
     """Yield the batches of the iterations `first` to `last`, the latter left out, in order.
 
     With `workers` processes the data lies in main memory and is shared; 0 draws each batch when it
-    is asked for. `pin` hands over memory that a GPU reads without a copy.
+    is asked for. `pin` gives memory that a GPU reads without a copy.
     """
     # Elsewhere processes start anew, and the volumes are handed to them.
     context = "fork" if workers and sys.platform == "linux" else None

@@ -32,27 +32,12 @@ MEASURED = ("loss", "first", "last")
 class Trainer:
     """Trains the lite segmenter on packed data.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        Settings.
-    data : PackedData
-        Training cases.
-    run_dir : Path
-        Checkpoints (``last.pt``) and the log (``log.jsonl``) go here; an existing checkpoint is
-        resumed.
-    validation : PackedData or None
-        Cases for the curve.
-    start_from : Path or None
-        Bundle whose weights a new run starts from; of no effect on a run that is resumed.
-    device : torch.device or None
-        Of the network; None for that of the data.
-    workers : int
-        Processes that draw the batches, the data lying in main memory; 0 draws them in between, on
-        the device of the data. From main memory an iteration gets the same batch either way; a card
-        has other random numbers.
-    clock : callable
-        Seconds of the wall, for the budget of `run` and the log.
+    Checkpoints (``last.pt``) and the log (``log.jsonl``) go to `run_dir`; an existing checkpoint is
+    resumed. `validation` has the cases for the curve. `start_from` is a bundle whose weights a new
+    run starts from. `device` is that of the network, by default that of the data. `workers`
+    processes draw the batches, the data lying in main memory; 0 draws them in between, on the
+    device of the data. From main memory an iteration gets the same batch either way; a GPU has
+    other random numbers. `clock` gives seconds for the budget of `run` and the log.
 
     Raises
     ------
@@ -157,20 +142,10 @@ class Trainer:
     ) -> None:
         """Train up to a total number of iterations, saving and logging on the way.
 
-        Parameters
-        ----------
-        iterations : int
-            Where to end, counted from the start of the run and not from where it is resumed.
-        log_every, save_every : int
-            Iterations between lines of the log and between checkpoints.
-        most_cpu_seconds : float
-            Ends earlier once the steps have cost this much processor time, to compare networks
-            at equal compute; counted over all resumptions, without processes that draw batches.
-        most_seconds : float
-            Ends earlier after this time of this call; what it resumes from does not count.
-        cooldown_share : float
-            With `most_seconds`: the rates fall linearly to 0 over this last share of it, whatever
-            number of iterations that will be.
+        `iterations` counts from the start of the run and not from where it is resumed.
+        `most_cpu_seconds` ends it once the steps have taken this much processor time, over all
+        resumptions, without processes that draw batches. `most_seconds` ends it after this time of
+        this call. With it, the rates fall linearly to 0 over its last `cooldown_share`.
         """
         self.time_share = 1.0
         batches = SampleBatches(self.data, self.config)

@@ -1,9 +1,7 @@
 """Voxel rows: feature volumes as (D, H, W, C), for decoding one prompt on a CPU without gradients.
 
 With the channels of a voxel side by side, instance norms, scales and shifts run along memory,
-transposed convolutions become products with a matrix, and a box of voxels is a slice. Measured on
-two AVX-512 cores, an instance norm of 128 channels at 32³ takes 0.7 ms instead of 2.6 ms, and a 3³
-convolution of 16 channels at 64³ takes 8 ms instead of 18 ms.
+transposed convolutions become products with a matrix, and a box of voxels is a slice.
 
 Everything here scripts, and calls operators only that PyTorch 2.2 has.
 """
