@@ -15,6 +15,10 @@ class VolumeError(CTSAM3DError, ValueError):
     """An image cannot be read or is not a finite, scalar, non-empty 3D volume."""
 
 
+class VolumeWarning(UserWarning):
+    """An image was read, and its user must know how."""
+
+
 class ClickOutsideVolumeError(CTSAM3DError, ValueError):
     """A click lies outside the voxels of the volume."""
 

@@ -21,7 +21,6 @@ LONG_FILES = {
     "Testing/Python/geometry/test_resampling.py": _BY_TOPIC,
     "Testing/Python/session/test_session.py": _BY_TOPIC,
     "Testing/Python/flows/test_session_base.py": _BY_TOPIC,
-    "Testing/Python/io/test_image.py": "image files and DICOM; the second half is to be split off",
     "Testing/Slicer/test_panel.py": _BY_TOPIC,
 }
 

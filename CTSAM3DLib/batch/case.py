@@ -10,11 +10,9 @@ from typing import Any
 
 from CTSAM3DLib.api import Progress, SegmentationResult, segment
 from CTSAM3DLib.batch.report import report_of, write_report
-from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import read_clicks
-from CTSAM3DLib.io.dicom import series_note
-from CTSAM3DLib.io.hounsfield import hu_warning
-from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
+from CTSAM3DLib.io.image import Scan, read_scan, size_warning
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
@@ -148,8 +146,10 @@ def run_case(
     """
     start = perf_counter()
     clicks = read_clicks(case.clicks)
-    volume = read_volume(case.ct, case.series)
-    warnings = _warnings(case, volume, model, spacing_mm)
+    scan = read_scan(case.ct, case.series)
+    volume = scan.volume
+    check_hu(volume)
+    warnings = _warnings(scan, model, spacing_mm)
     _tell(warn, warnings)
     memory = memory_warning(volume, model.predictor, spacing_mm, grow)
     if memory is not None:  # which `segment` logs
@@ -204,12 +204,10 @@ def picture_title(ct: Path) -> str:
     return f"{folder}/{ct.name}" if plain and folder else ct.name
 
 
-def _warnings(
-    case: Case, volume: Volume, model: LoadedModel, spacing_mm: float | None
-) -> list[str]:
+def _warnings(scan: Scan, model: LoadedModel, spacing_mm: float | None) -> list[str]:
     """Return why the result may not be what the user expects."""
     low, high = model.predictor.settings.spacing_range_mm
-    found = [series_note(case.ct, case.series), hu_warning(volume)]
+    found = [*scan.notes, hu_warning(scan.volume), size_warning(scan.volume)]
     if spacing_mm is not None and not low <= spacing_mm <= high:
         found.append(
             f"expected a voxel size of {low:g} to {high:g} mm, for which the model was trained, "

@@ -1,227 +1,180 @@
-"""One CT series out of a DICOM folder, with the geometry taken from every slice's position."""
+"""One CT series out of a folder of DICOM files, and what was left out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.geometry.affine import ORTHOGONALITY_TOLERANCE
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.dicom_frames import BrokenSliceError, Frame, is_dicom, read_frames
+from CTSAM3DLib.io.dicom_stack import slices_of, stacked
+from CTSAM3DLib.io.simpleitk import printable
 
-# A slice this fraction of the spacing away from its even place is missing, doubled or uneven.
-SLICE_TOLERANCE = 0.1
-
-
-def import_simpleitk() -> Any:
-    """Return the SimpleITK module, which is needed only to read files.
-
-    Raises
-    ------
-    ImportError
-        SimpleITK is not installed; the message says how to get it.
-    """
-    try:
-        return import_module("SimpleITK")
-    except ImportError as error:
-        message = "reading images needs SimpleITK: pip install SimpleITK"
-        raise ImportError(message) from error
+_SUFFIXES = {".dcm", ".dicom", ".ima"}
+_FOLDERS_DEEPER = 2
+_NAMES = 4  # in a message
 
 
-def series_in(folder: Path) -> dict[str, list[str]]:
-    """Return UID and files, in slice order, of the image series in a folder, the longest first.
+@dataclass
+class _Study:
+    """Series of a folder, and the files that look like DICOM but cannot be read."""
 
-    Subfolders are not searched. Series of equal length stand in the text order of their UIDs.
+    series: dict[str, list[Frame]] = field(default_factory=dict)
+    broken: dict[Path, BrokenSliceError] = field(default_factory=dict)
 
-    Raises
-    ------
-    VolumeError
-        The folder holds no DICOM image series.
-    """
-    sitk = import_simpleitk()
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> _Study:
+        """Read the headers of files of any kind."""
+        study = cls()
+        for file in sorted(files):
+            try:
+                if not is_dicom(file):
+                    if file.suffix.lower() in _SUFFIXES:
+                        message = f"{printable(file.name)} is empty or no DICOM file; copy it again"
+                        raise BrokenSliceError(message)
+                    continue
+                for frame in read_frames(file):
+                    study.series.setdefault(frame.series, []).append(frame)
+            except BrokenSliceError as error:
+                study.broken[file] = error
+        return study
 
-    uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    files = {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in uids}
-    files = {uid: list(names) for uid, names in files.items() if names}
-    if not files:
-        message = f"expected a folder with a DICOM image series, found none in {folder}"
-        raise VolumeError(message)
-    return {uid: files[uid] for uid in sorted(files, key=lambda one: (-len(files[one]), one))}
+    @property
+    def ranked(self) -> list[str]:
+        """UIDs, the one to take first: a volume of CT with most slices, then in text order."""
+        return sorted(self.series, key=self._rank)
 
-
-def chosen_series(folder: Path, series: str = "") -> tuple[str, list[str]]:
-    """Return UID and files, in slice order, of one image series in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of DICOM slices.
-    series : str
-        Its Series Instance UID; by default the series with most slices, of equally long ones the
-        first UID in text order.
-
-    Raises
-    ------
-    VolumeError
-        The folder holds no DICOM image series, or not that one.
-    """
-    found = series_in(folder)
-    uid = series or next(iter(found))
-    if uid not in found:
-        message = f"expected the series {uid} in {folder}, got {', '.join(found)}"
-        raise VolumeError(message)
-    return uid, found[uid]
+    def _rank(self, uid: str) -> tuple[bool, bool, int, str]:
+        frames = slices_of(self.series[uid])
+        return frames[0].is_localizer, frames[0].modality != "CT", -len(frames), uid
 
 
-def series_note(folder: Path, series: str = "") -> str | None:
-    """Return which of several series in a folder is read; None when there is no choice.
+def read_dicom_folder(
+    folder: Path, series: str = ""
+) -> tuple[NDArray[Any], Geometry, str, list[str]]:
+    """Read one series of a folder.
 
     Parameters
     ----------
     folder : Path
-        Any path; a file holds no choice.
+        Where the slices lie; when it holds none, its subfolders are searched, two levels deep.
     series : str
-        The wish, as for `chosen_series`.
-
-    Raises
-    ------
-    VolumeError
-        See `chosen_series`.
-    """
-    if not folder.is_dir():
-        return None
-    found = series_in(folder)
-    if len(found) == 1:
-        return None
-    taken = chosen_series(folder, series)[0]
-    others = [f"{uid} ({len(files)} slices)" for uid, files in found.items() if uid != taken]
-    return (
-        f"took series {taken} ({len(found[taken])} slices) of {folder}; the option series takes "
-        f"another: {', '.join(others)}"
-    )
-
-
-def read_series(files: list[str], name: str) -> tuple[NDArray[Any], Geometry]:
-    """Return the voxels of a series, slope and intercept applied, and where they lie.
-
-    Parameters
-    ----------
-    files : list of str
-        Two or more, one slice each, in the order of their positions.
-    name : str
-        For messages.
+        Series Instance UID; by default the CT with most slices.
 
     Returns
     -------
     array_kji : (K, J, I) array
-        HU, in the dtype that SimpleITK chooses.
+        HU.
     geometry : Geometry
-        From position, orientation and pixel spacing of the slices; the slice step is the mean.
+        From position, orientation and pixel spacing of every slice; the slice step is the mean.
+    name : str
+        Of folder and series.
+    notes : list of str
+        What the user must know.
 
     Raises
     ------
     VolumeError
-        Not scalar, slices of different orientation or size, positions that are doubled, missing
-        or unevenly spaced, or a tilted gantry.
+        No DICOM image, no such series, several studies in subfolders, a slice that cannot be read,
+        or slices that do not form an even, straight stack.
     """
-    sitk = import_simpleitk()
-
-    headers = [_SliceHeader.read(file) for file in files]
-    first = headers[0]
-    if first.components != 1:
-        message = f"expected one value per voxel in {name}, got {first.components}"
+    study = _study_in(folder)
+    uid = series or study.ranked[0]
+    if uid not in study.series:
+        message = f"expected the series {uid} in {printable(folder)}, got {', '.join(study.ranked)}"
         raise VolumeError(message)
-    for number, header in enumerate(headers, start=1):
-        if header.size != first.size or not np.allclose(header.plane, first.plane, atol=1e-3):
-            message = (
-                f"expected slices of one size, spacing and orientation in {name}, got "
-                f"{first.text} in slice 1 and {header.text} in slice {number}"
-            )
-            raise VolumeError(message)
-    step = _slice_step(np.array([header.origin_lps for header in headers]), first.direction, name)
-    columns, rows, _ = first.size
-    geometry = Geometry.from_lps(
-        first.origin_lps, (*first.spacing_mm, step), first.direction, (len(files), rows, columns)
+    for error in study.broken.values():
+        if error.series == uid:
+            message = f"expected whole slices in series {uid}, got {error}, or move it away"
+            raise VolumeError(message) from error
+    frames = study.series[uid]
+    places = sorted({frame.file.parent for frame in frames} - {folder})
+    notes = [f"found the slices in {', '.join(map(printable, places))}"] if places else []
+    notes += _choice_note(study, uid, folder) + [
+        f"left out a file: {error}" for error in study.broken.values()
+    ]
+    try:
+        array, geometry, found = stacked(frames, f"series {uid}")
+    except VolumeError as error:
+        left_out = "; ".join(notes[-len(study.broken) :]) if study.broken else ""
+        raise VolumeError(f"{error}; {left_out}" if left_out else str(error)) from error
+    count = len({frame.file for frame in slices_of(frames)})
+    name = f"{printable(folder.resolve().name)} (series {uid}, {count} files)"
+    return array, geometry, name, notes + found
+
+
+def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
+    """Read the frames of one DICOM file; see `read_dicom_folder`."""
+    frames = read_frames(file)
+    if not frames:
+        message = "expected a DICOM image, got a DICOM file without one; give a slice of the CT"
+        raise VolumeError(message)
+    array, geometry, notes = stacked(frames, f"series {frames[0].series}")
+    if len(array) == 1 and any(other != file and is_dicom(other) for other in _files(file.parent)):
+        notes.append("read one slice alone; give its folder to read the whole series")
+    return array, geometry, notes
+
+
+def _study_in(folder: Path) -> _Study:
+    """Return what a folder holds, or the first level of its subfolders with images."""
+    level = [folder]
+    broken: dict[Path, BrokenSliceError] = {}
+    for _ in range(_FOLDERS_DEEPER + 1):
+        study = _Study.of(file for one in level for file in _files(one))
+        broken |= study.broken
+        if study.series:
+            study.broken = broken
+            _check_one_study(study, folder)
+            return study
+        level = [path for one in level for path in sorted(one.iterdir()) if path.is_dir()]
+    reasons = "; ".join(str(error) for error in list(broken.values())[:_NAMES])
+    message = (
+        f"expected a folder with a DICOM image series, found none in {printable(folder)}, nor in "
+        f"its subfolders; give the folder of the slices{'; ' if reasons else ''}{reasons}"
     )
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(files)
-    return sitk.GetArrayFromImage(reader.Execute()), geometry
+    raise VolumeError(message)
 
 
-@dataclass(frozen=True, eq=False)
-class _SliceHeader:
-    """Place and kind of the image in one file of a series."""
-
-    origin_lps: tuple[float, ...]
-    direction: NDArray[np.float64]  # (3, 3), columns, LPS
-    spacing_mm: tuple[float, float]
-    size: tuple[int, ...]
-    components: int
-
-    @classmethod
-    def read(cls, file: str) -> _SliceHeader:
-        """Read the header of a file, not its pixels."""
-        sitk = import_simpleitk()
-
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(file)
-        reader.ReadImageInformation()
-        size, spacing = reader.GetSize(), reader.GetSpacing()
-        if len(size) != 3 or size[2] != 1:
-            message = f"expected one slice per file, got size {size} in {Path(file).name}"
-            raise VolumeError(message)
-        direction = np.array(reader.GetDirection()).reshape(3, 3)
-        components = reader.GetNumberOfComponents()
-        return cls(reader.GetOrigin(), direction, (spacing[0], spacing[1]), size, components)
-
-    @property
-    def plane(self) -> NDArray[np.float64]:
-        """Directions and pixel spacing, which all slices must share."""
-        return np.concatenate([self.direction.ravel(), self.spacing_mm])
-
-    @property
-    def text(self) -> str:
-        """Size, pixel spacing and directions for a message."""
-        spacing = f"{self.spacing_mm[0]:.4g} x {self.spacing_mm[1]:.4g} mm"
-        axes = np.round(self.direction[:, :2].T, 3).tolist()
-        return f"{self.size[0]} x {self.size[1]} pixels of {spacing} along LPS {axes}"
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_file()]
 
 
-def _slice_step(origins: NDArray[np.float64], direction: NDArray[np.float64], name: str) -> float:
-    """Return the distance of evenly stacked slices; VolumeError if they are not.
-
-    Parameters
-    ----------
-    origins : (N, 3) float64
-        Positions of the slices, LPS mm, N >= 2.
-    direction : (3, 3) float64
-        Columns; the last one is the normal of the slices.
-    name : str
-        For messages.
-    """
-    mean = (origins[-1] - origins[0]) / (len(origins) - 1)
-    step = float(mean @ direction[:, 2])
-    even = origins[0] + np.arange(len(origins))[:, None] * mean
-    deviation = np.linalg.norm(origins - even, axis=1)
-    worst = int(deviation.argmax())
-    if step <= 0 or deviation[worst] > SLICE_TOLERANCE * step:
+def _check_one_study(study: _Study, folder: Path) -> None:
+    """Raise VolumeError when subfolders hold several studies: a choice might be another patient."""
+    places: dict[str, Path] = {}
+    for frames in study.series.values():
+        places.setdefault(frames[0].study, frames[0].file.parent)
+    if len(places) > 1 and folder not in places.values():
+        shown = ", ".join(printable(place) for place in list(places.values())[:_NAMES])
         message = (
-            f"expected evenly spaced slices in {name}, got slice {worst + 1} of {len(origins)} "
-            f"{deviation[worst]:.2f} mm away from a step of {step:.2f} mm; slices are missing, "
-            "doubled or of mixed spacing"
+            f"expected one study below {printable(folder)}, got {len(places)}; give the folder of "
+            f"one of them: {shown}"
         )
         raise VolumeError(message)
-    sideways = float(np.linalg.norm(mean - step * direction[:, 2]))
-    if sideways > ORTHOGONALITY_TOLERANCE * step:
-        angle = np.degrees(np.arctan2(sideways, step))
-        message = (
-            f"expected slices stacked at right angles in {name}, got a gantry tilt of "
-            f"{angle:.2f} degrees; resample the series to a regular grid first"
-        )
-        raise VolumeError(message)
-    return step
+
+
+def _choice_note(study: _Study, taken: str, folder: Path) -> list[str]:
+    """Return which of several series was taken."""
+    if len(study.series) == 1:
+        return []
+
+    def shown(uid: str) -> str:
+        frames = slices_of(study.series[uid])
+        kinds = [f"{len(frames)} slices"]
+        if frames[0].modality != "CT":
+            kinds.append(frames[0].modality or "no modality")
+        if frames[0].is_localizer:
+            kinds.append("localizer")
+        return f"{uid} ({', '.join(kinds)})"
+
+    others = ", ".join(shown(uid) for uid in study.ranked if uid != taken)
+    text = (
+        f"took series {shown(taken)} of {printable(folder)}; the option series takes another: "
+        f"{others}"
+    )
+    return [text]

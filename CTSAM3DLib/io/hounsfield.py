@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.volume import Volume
 
 _LOWEST_HU, _HIGHEST_HU = -4096.0, 32767.0  # padding of scanners below, metal above
@@ -14,7 +15,9 @@ _BELOW_WATER_HU = -20.0  # fat and air; hardly a CT is without
 _AIR_HU = -1100.0  # lower values are padding round the image, not a measurement
 _LEAST_SHARE = 0.001  # of fat and air
 _OFFSET_LOOKS_FROM = 1000.0
-_LABELS = 256
+_FAR_OUT_HU = 1000.0  # values so far out of range come from a wrong type or scale
+_GREYS = 256  # of one byte
+_ALIKE = 0.5  # of neighbours between the extremes: labels are alike, grey values are not
 _SAMPLES_PER_AXIS = 64
 
 
@@ -42,10 +45,7 @@ def hu_warning(volume: Volume) -> str | None:
     >>> hu_warning(Volume.from_array((ct + 1000) / 2000, (1, 1, 1)))
     'no voxel below -20: expected HU with fat or air, got 0 to 0.9995; HU scaled to a small range?'
     """
-    steps = tuple(
-        slice(None, None, max(1, size // _SAMPLES_PER_AXIS)) for size in volume.array_kji.shape
-    )
-    sample = volume.array_kji[steps]
+    sample = _sample(volume)
     low, high = float(sample.min()), float(sample.max())
     found = f"{low:g} to {high:g}"
     if low == high:
@@ -54,22 +54,74 @@ def hu_warning(volume: Volume) -> str | None:
         return f"values out of range: expected HU, about -1024 to 3071, got {found}"
     if low > _BELOW_WATER_HU:
         problem = f"no voxel below {_BELOW_WATER_HU:g}: expected HU with fat or air"
-        return f"{problem}, got {found}{_guess(sample, high)}"
+        return f"{problem}, got {found}{_guess(volume, sample)}"
     light = (sample >= _AIR_HU) & (sample < _BELOW_WATER_HU)
     if light.mean() < _LEAST_SHARE:
         problem = f"hardly a voxel between {_AIR_HU:g} and {_BELOW_WATER_HU:g}: expected HU with"
-        return f"{problem} fat or air, got {found}{_guess(sample, high)}"
+        return f"{problem} fat or air, got {found}{_guess(volume, sample)}"
     if high - low < -_BELOW_WATER_HU:
         return f"hardly any contrast: expected HU, got {found}"
     return None
 
 
-def _guess(sample: NDArray[Any], high: float) -> str:
+def check_hu(volume: Volume) -> None:
+    """Raise VolumeError when voxels are out of the range of HU by thousands.
+
+    Padding, one low value round the image, is let pass: it is not measured.
+
+    Parameters
+    ----------
+    volume : Volume
+        Looked at as `hu_warning` does.
+
+    Raises
+    ------
+    VolumeError
+        Values of a wrong type or scale, such as 64536 for -1000.
+
+    Examples
+    --------
+    >>> check_hu(Volume.from_array(np.linspace(-1000, 64536, 60).reshape(3, 4, 5), (1, 1, 1)))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: values out of range: expected HU, ... got -1000 to 64536...
+    """
+    sample = _sample(volume)
+    low = sample < _LOWEST_HU - _FAR_OUT_HU
+    padding = bool(low.any()) and sample[low].min() == sample[low].max()
+    if (low.any() and not padding) or sample.max() > _HIGHEST_HU + _FAR_OUT_HU:
+        message = (
+            f"values out of range: expected HU, about -1024 to 3071, got {sample.min():g} to "
+            f"{sample.max():g}; slope and intercept or the type of the voxels are wrong: export "
+            "the CT again"
+        )
+        raise VolumeError(message)
+
+
+def _sample(volume: Volume) -> NDArray[Any]:
+    """Return up to 128 voxels along each axis."""
+    array = volume.array_kji
+    return array[tuple(slice(None, None, max(1, n // _SAMPLES_PER_AXIS)) for n in array.shape)]
+
+
+def _guess(volume: Volume, sample: NDArray[Any]) -> str:
     """Return what numbers without fat and air may be, as the end of a sentence."""
-    if sample.dtype.kind in "iub" or bool((sample == np.rint(sample)).all()):
-        values = np.unique(sample)
-        if len(values) <= min(_LABELS, sample.size // 4) and high < _LABELS:
+    values, high = np.unique(sample), float(sample.max())
+    whole = sample.dtype.kind in "iu" or bool((values == np.rint(values)).all())
+    if whole and len(values) <= sample.size // 4 and high < _GREYS:
+        if _is_label_map(volume):
             return f"; a label map of {len(values)} values?"
+        return "; an image windowed to 8 bits?"
     if high < -_BELOW_WATER_HU:
         return "; HU scaled to a small range?"
     return "; HU with an offset, such as +1024, or no CT?" if high > _OFFSET_LOOKS_FROM else ""
+
+
+def _is_label_map(volume: Volume) -> bool:
+    """Whether neighbours are mostly alike, the lowest and the highest value apart."""
+    array = volume.array_kji
+    k, j = (max(1, n // _SAMPLES_PER_AXIS) for n in array.shape[:2])
+    rows = array[::k, ::j]
+    first, second = rows[..., :-1], rows[..., 1:]
+    inner = (first > rows.min()) & (first < rows.max())
+    return not inner.any() or float((first == second)[inner].mean()) > _ALIKE

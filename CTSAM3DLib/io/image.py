@@ -1,51 +1,75 @@
-"""Read a CT from any image file that SimpleITK knows, or from a folder of DICOM slices."""
+"""Read a CT from an image file or from DICOM slices, as Slicer does or not at all."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.errors import GeometryError, VolumeError
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import GeometryError, VolumeError, VolumeWarning
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.dicom import chosen_series, import_simpleitk, read_series
-from CTSAM3DLib.io.nifti import check_nifti, without_namesake
+from CTSAM3DLib.io.dicom import read_dicom_file, read_dicom_folder
+from CTSAM3DLib.io.dicom_frames import is_dicom
+from CTSAM3DLib.io.header_numbers import (
+    GZIP_RATIO,
+    checked_origin,
+    checked_size,
+    checked_spacing,
+    squared_directions,
+)
+from CTSAM3DLib.io.metaimage import check_metaimage
+from CTSAM3DLib.io.nifti import is_nifti, read_nifti
+from CTSAM3DLib.io.nrrd_image import nrrd_place
+from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, silent_simpleitk
+
+_FEW_SLICES = 8
+_SMALL_MM = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A CT as it was read, and what its reader must tell.
+
+    Parameters
+    ----------
+    volume : Volume
+        Voxels and place.
+    notes : tuple of str
+        Sentences: which of several placements or series was taken, what was left out.
+    """
+
+    volume: Volume
+    notes: tuple[str, ...] = ()
 
 
 def read_volume(path: str | os.PathLike[str], series: str = "") -> Volume:
-    """Read a CT volume.
+    """Read a CT volume; what `read_scan` notes is given as Python warnings.
 
     Parameters
     ----------
     path : path
-        An image file (NIfTI, NRRD, MetaImage, DICOM and what else SimpleITK reads; a fourth
-        dimension of size one is dropped), or a folder of DICOM slices.
+        See `read_scan`.
     series : str
-        Series Instance UID in a DICOM folder; by default the series with most slices is taken.
-        Of no effect for a file.
+        See `read_scan`.
 
     Returns
     -------
     Volume
-        Voxels in the dtype of the file, scaled where the file says so (DICOM: HU). Its name is
-        that of the file or folder; for a folder, the UID of the chosen series follows.
-
-    Notes
-    -----
-    Files that GDCM cannot read are not part of a DICOM series: one inside the stack leaves a gap,
-    which is refused; one at its end shortens the volume.
+        Voxels and place.
 
     Raises
     ------
     VolumeError
-        No such file, not an image, a truncated or damaged one, several frames or values per
-        voxel, not 3D, NaN or infinite voxels, sheared axes, uneven DICOM slices, a tilted gantry,
-        no such series.
+        See `read_scan`.
     ImportError
-        SimpleITK is not installed.
+        SimpleITK or pydicom is needed and not installed.
 
     Examples
     --------
@@ -54,55 +78,136 @@ def read_volume(path: str | os.PathLike[str], series: str = "") -> Volume:
     ...
     CTSAM3DLib.errors.VolumeError: expected an image file or a DICOM folder, found nothing at ...
     """
+    scan = read_scan(path, series)
+    for note in scan.notes:
+        warnings.warn(note, VolumeWarning, stacklevel=2)
+    return scan.volume
+
+
+def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
+    """Read a CT volume, with what must be told about it.
+
+    Voxels lie where Slicer 5.12 places them, within 0.01 mm, or the difference is noted.
+
+    Parameters
+    ----------
+    path : path
+        An image file (NIfTI, NRRD, MetaImage, DICOM and what else SimpleITK reads; a fourth
+        dimension of size one is dropped), or a folder of DICOM files.
+    series : str
+        Series Instance UID in a DICOM folder; by default the CT series with most slices is taken.
+        Of no effect for a file.
+
+    Returns
+    -------
+    Scan
+        Voxels in the dtype of the file, scaled where the file says so (DICOM: HU), and notes. The
+        name of the volume is that of the file or folder; for a folder, the UID of the chosen
+        series follows.
+
+    Raises
+    ------
+    VolumeError
+        No such file, not an image, a truncated or damaged one, several frames or values per
+        voxel, not 3D, NaN or infinite voxels, impossible numbers in the header, sheared axes, a
+        header that contradicts itself, uneven DICOM slices, a tilted gantry, no such series.
+    ImportError
+        SimpleITK or pydicom is needed and not installed.
+
+    Examples
+    --------
+    >>> read_scan("no-such-folder")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected an image file or a DICOM folder, found nothing at ...
+    """
     place = Path(path)
+    shown = printable(place)
     if not place.exists():
-        message = f"expected an image file or a DICOM folder, found nothing at {place}"
+        message = f"expected an image file or a DICOM folder, found nothing at {shown}"
         raise VolumeError(message)
     try:
-        with _silent_itk():
-            array, geometry, name = (
-                _read_folder(place, series) if place.is_dir() else _read_file(place)
-            )
-        return Volume(array, geometry, name)
-    except (VolumeError, GeometryError) as error:
-        message = f"cannot use {place}: {error}"
+        array, geometry, name, notes = _read(place, series)
+        return Scan(Volume(array, geometry, name), tuple(notes))
+    except (VolumeError, GeometryError, OSError, MemoryError) as error:
+        reason = str(error) or "the voxels do not fit into the main memory"
+        message = f"cannot use {shown}: {reason}"
         raise VolumeError(message) from error
 
 
-def _read_folder(folder: Path, series: str) -> tuple[Any, Geometry, str]:
-    """Return voxels, geometry and name of a DICOM series in a folder."""
-    uid, files = chosen_series(folder, series)
-    name = f"{folder.resolve().name} (series {uid}, {len(files)} files)"
-    if len(files) == 1:  # one slice, or all frames in one file
-        return (*_read_file(Path(files[0]))[:2], name)
+def size_warning(volume: Volume) -> str | None:
+    """Return why a volume is too small for a good result; None when it is not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> size_warning(Volume.from_array(np.zeros((3, 200, 200)), (1, 1, 3)))
+    '3 slices: the model needs about 8 to see an organ; expect a poor result'
+    """
+    geometry = volume.geometry
+    fewest = min(geometry.size_ijk)
+    if fewest < _FEW_SLICES:
+        slices = "1 slice" if fewest == 1 else f"{fewest} slices"
+        return (
+            f"{slices}: the model needs about {_FEW_SLICES} to see an organ; expect a poor result"
+        )
+    side = min(n * mm for n, mm in zip(geometry.size_ijk, geometry.spacing_mm, strict=True))
+    if side < _SMALL_MM:
+        return (
+            f"a field of view of {side:.3g} mm: the model needs about {_SMALL_MM:g} mm along every "
+            "axis to see an organ; expect a poor result"
+        )
+    return None
+
+
+def _read(place: Path, series: str) -> tuple[NDArray[Any], Geometry, str, list[str]]:
+    """Return voxels, geometry, name and notes of a file or folder."""
+    if place.is_dir():
+        return read_dicom_folder(place, series)
+    name = printable(place.name)
+    if is_nifti(place):
+        array, geometry, notes = read_nifti(place)
+    elif is_dicom(place):
+        array, geometry, notes = read_dicom_file(place)
+    else:
+        array, geometry, notes = _read_with_itk(place)
+    return array, geometry, name, notes
+
+
+def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
+    """Return voxels, geometry and notes of a file that ITK reads."""
+    geometry: Geometry | None = None
+    notes: list[str] = []
+    most = math.inf
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    if start == b"NRRD":
+        geometry, notes = nrrd_place(file)
+    elif file.suffix.lower() in (".mha", ".mhd"):
+        notes = check_metaimage(file)
+    else:
+        most = file.stat().st_size * GZIP_RATIO
     try:
-        return (*read_series(files, f"series {uid}"), name)
-    except RuntimeError as error:  # what SimpleITK raises
-        message = f"expected readable DICOM slices, got: {_itk_reason(error)}"
-        raise VolumeError(message) from error
-
-
-def _read_file(file: Path) -> tuple[Any, Geometry, str]:
-    """Return voxels, geometry and name of an image file."""
-    sitk = import_simpleitk()
-
-    reader = sitk.ImageFileReader()
-    try:
-        with without_namesake(file) as readable:
+        with readable_by_itk(file) as readable, silent_simpleitk() as sitk:
+            reader = sitk.ImageFileReader()
             reader.SetFileName(str(readable))
             # The header first: a wrong kind of image is refused before its voxels are read.
             reader.ReadImageInformation()
             _check_header(reader.GetSize(), reader.GetNumberOfComponents())
-            check_nifti(readable)
-            image = _without_single_frame(reader.Execute())
+            checked_size(reader.GetSize(), 1, most)
+            image = reader.Execute()
+            image = image[:, :, :, 0] if image.GetDimension() == 4 else image
+            array = sitk.GetArrayFromImage(image)
     except RuntimeError as error:  # what SimpleITK raises
-        message = f"expected a readable image, got: {_itk_reason(error)}"
+        message = f"expected a readable image, got: {itk_reason(error)}; export the CT again"
         raise VolumeError(message) from error
-    array = sitk.GetArrayFromImage(image)
-    geometry = Geometry.from_lps(
-        image.GetOrigin(), image.GetSpacing(), image.GetDirection(), array.shape
-    )
-    return array, geometry, file.name
+    if geometry is None:
+        spacing = checked_spacing(image.GetSpacing(), image.GetSize())
+        axes = np.array(image.GetDirection()).reshape(3, 3)
+        squared_directions(axes, spacing.tolist())
+        origin = checked_origin(image.GetOrigin())
+        geometry = Geometry.from_lps(origin.tolist(), spacing.tolist(), axes, array.shape)
+    return array, geometry, notes
 
 
 def _check_header(size: tuple[int, ...], components: int) -> None:
@@ -114,26 +219,3 @@ def _check_header(size: tuple[int, ...], components: int) -> None:
         kind = f"{len(size)}D image" if len(size) < 3 else "series of frames"
         message = f"expected a 3D image, got a {kind} of size {size}"
         raise VolumeError(message)
-
-
-def _without_single_frame(image: Any) -> Any:
-    """Return a 3D image, dropping the fourth axis if there is one."""
-    return image[:, :, :, 0] if image.GetDimension() == 4 else image
-
-
-def _itk_reason(error: Exception) -> str:
-    """Return the part of an ITK message that says what is wrong."""
-    return " ".join(str(error).rpartition("ERROR:")[2].split())
-
-
-@contextmanager
-def _silent_itk() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal; what matters in them is raised as an error here."""
-    sitk = import_simpleitk()
-
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)

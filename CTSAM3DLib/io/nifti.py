@@ -1,167 +1,269 @@
-"""Traps of reading NIfTI with ITK: files that end early, NaN as 0, neighbours of the same name."""
+"""NIfTI images: one of two placements in the header, chosen as Slicer does, and whole voxels.
+
+Own code and no library: ITK reads no NIfTI-2, fills missing bytes with zeros, takes NaN as 0 and
+believes a header that contradicts itself.
+Format: https://nifti.nimh.nih.gov/nifti-1 and https://nifti.nimh.nih.gov/nifti-2
+"""
 
 from __future__ import annotations
 
 import glob
 import gzip
 import math
-import shutil
 import struct
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.header_numbers import (
+    GZIP_RATIO,
+    TOLD_MM,
+    checked_origin,
+    checked_size,
+    checked_spacing,
+    largest_distance,
+    squared_directions,
+    squared_note,
+)
+from CTSAM3DLib.io.nifti_header import NiftiHeader
 
-_CHUNK = 1 << 20  # bytes, a multiple of the size of every voxel
-_HEADER = 348  # bytes; ITK reads no NIfTI-2
-_FLOAT_TYPES = {16: "f4", 64: "f8"}  # NIfTI's datatype: numpy's, without the byte order
+_CHUNK = 1 << 24  # bytes, a multiple of the size of every voxel
+_SINGLE_FILE = (".nii", ".nii.gz")
+_PAIR = (".hdr", ".img", ".hdr.gz", ".img.gz")
+_LARGEST_CODE = 5
+_SLICER_SQUARE = 1e-4  # the largest error of R R^T with which ITK takes an sform
+_SAME_SIZE = 1e-3  # of the voxels in pixdim and sform
+_GZIP = b"\x1f\x8b"
 
 
-def check_nifti(file: Path) -> None:
-    """Raise VolumeError if a NIfTI file is not whole, or if some of its voxels are no numbers.
+def is_nifti(file: Path) -> bool:
+    """Whether a file is NIfTI by its name, or a header or voxels of a pair by its content."""
+    name = file.name.lower()
+    return name.endswith(_SINGLE_FILE) or (name.endswith(_PAIR) and _pair(file)[0] is not None)
 
-    ITK fills what is missing with zeros: a broken download becomes slices of water. It also takes
-    NaN and infinite voxels as 0, before slope and intercept; what these make infinite, it keeps.
-    The file is read through once, which also verifies the checksum of a compressed one and costs
-    about as much as reading the image.
+
+def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
+    """Read a NIfTI-1 or NIfTI-2 image.
+
+    Content decides whether a file is compressed, its name does not.
 
     Parameters
     ----------
-    file : path
-        Any file; other suffixes than .nii, .nii.gz, .hdr and .img are not looked at.
+    file : Path
+        ``.nii``, ``.nii.gz``, or one of a pair ``.hdr`` and ``.img``.
+
+    Returns
+    -------
+    array_kji : (K, J, I) array
+        Slope and intercept applied.
+    geometry : Geometry
+        From the sform or the qform, whichever Slicer takes.
+    notes : list of str
+        What the user must know: forms that are apart, axes that were made square.
 
     Raises
     ------
     VolumeError
-        The file ends early, its compressed stream is damaged, or a voxel is NaN or infinite.
+        Not NIfTI, not a 3D image of one value a voxel, cut off, damaged, NaN, impossible numbers,
+        sheared axes, or forms that differ in left and right.
     """
-    header_file, voxel_file = _parts(file)
+    header_file, voxel_file = (
+        (file, file) if file.name.lower().endswith(_SINGLE_FILE) else _pair(file)
+    )
     if header_file is None or voxel_file is None:
-        return
+        message = f"expected a pair of .hdr and .img, found only {file.name}; copy both files"
+        raise VolumeError(message)
     try:
         with _opened(header_file) as stream:
-            header = _Header.from_bytes(stream.read(_HEADER))
+            header = NiftiHeader.from_bytes(stream.read(540))
+        geometry, notes = _placed(header)
         with _opened(voxel_file) as stream:
-            found, bad, first = _scan(stream, header)
+            stored = _voxels(stream, header, _bytes_there(voxel_file))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         message = f"expected a whole compressed file, got a truncated or damaged one ({error})"
         raise VolumeError(message) from error
-    if found < header.size_bytes:
-        message = f"expected {header.size_bytes} bytes of image, got {found}: the file is truncated"
-        raise VolumeError(message)
-    if bad:
-        place = header.index_ijk(first)
+    return _scaled(stored, header), geometry, notes
+
+
+def _placed(header: NiftiHeader) -> tuple[Geometry, list[str]]:
+    """Return where the voxels lie, as Slicer places them, and what to tell about it."""
+    header.voxel_type  # noqa: B018  a wrong kind of image is refused first
+    checked_size(header.size, 1)
+    stated = checked_spacing(np.array(header.pixdim[1:4]) * header.mm, header.size, "pixdim")
+    for name, code in (("qform", header.qform_code), ("sform", header.sform_code)):
+        if not 0 <= code <= _LARGEST_CODE:
+            message = f"expected a {name} code of 0 to {_LARGEST_CODE}, got {code}; save it again"
+            raise VolumeError(message)
+    lengths = stated * (np.array(header.size) - 1)
+    qform = _qform(header) if header.qform_code else None
+    if not header.sform_code:
+        if qform is None:  # as ITK: the axes of the file are those of LPS
+            note = "the header does not place the image; took the voxel axes as L, P, S at 0, 0, 0"
+            return _geometry(np.diag([-1.0, -1, 1]), np.zeros(3), stated, header), [note]
+        return _geometry(*qform, stated, header), []
+    axes, moved = squared_directions(header.sform[:, :3], lengths, "axes in the sform")
+    origin = checked_origin(header.sform[:, 3] * header.mm, "offset in the sform")
+    _check_sizes(stated, np.linalg.norm(header.sform[:, :3], axis=0) * header.mm)
+    if qform is None:
+        return _geometry(axes, origin, stated, header), squared_note(moved, "axes in the sform")
+    apart = largest_distance((axes - qform[0]) * lengths, origin - qform[1])
+    if np.linalg.det(axes) * np.linalg.det(qform[0]) < 0:
         message = (
-            f"expected finite voxels, got {bad} NaN or infinite, the first at IJK {place}; "
-            "ITK would take them as 0"
+            "expected one side for left in the header, got opposite ones in qform and sform, "
+            f"{apart:.3g} mm apart; find out which is right and save the CT with that one"
+        )
+        raise VolumeError(message)
+    taken = "sform" if _slicer_takes_sform(header) or apart <= TOLD_MM else "qform"
+    notes = []
+    if apart > TOLD_MM:
+        notes.append(
+            f"qform (code {header.qform_code}) and sform (code {header.sform_code}) place voxels "
+            f"up to {apart:.3g} mm apart; took the {taken}, as Slicer does"
+        )
+    place = (axes, origin) if taken == "sform" else qform
+    return _geometry(*place, stated, header), notes
+
+
+def _slicer_takes_sform(header: NiftiHeader) -> bool:
+    """Whether ITK takes the sform of a header with both forms that are apart."""
+    units = header.sform[:, :3] / np.linalg.norm(header.sform[:, :3], axis=0)
+    square = bool(np.abs(units @ units.T - np.eye(3)).max() <= _SLICER_SQUARE)
+    return square and header.sform_code == 1
+
+
+def _check_sizes(stated: NDArray[np.float64], sform: NDArray[np.float64]) -> None:
+    """Raise VolumeError when the sform has voxels of another size than pixdim."""
+    if (np.abs(sform - stated) > _SAME_SIZE * stated).any():
+        shown = [" x ".join(f"{value:.4g}" for value in sizes) for sizes in (stated, sform)]
+        message = (
+            f"expected voxels of one size in the header, got {shown[0]} mm in pixdim and "
+            f"{shown[1]} mm in the sform; find out which is right and save the CT again"
         )
         raise VolumeError(message)
 
 
-@contextmanager
-def without_namesake(file: Path) -> Iterator[Path]:
-    """Give a path under which ITK reads the voxels of this very file.
-
-    Asked for ct.nii.gz, ITK takes the voxels of ct.nii if there is one in the same folder, even
-    if its image has another size. Such a file is copied to a folder of its own for the time of
-    reading; any other file stays where it is.
-
-    Parameters
-    ----------
-    file : path
-        An image file of any kind.
-    """
-    stem = file.name[: -len(".nii.gz")]
-    is_compressed = file.name.lower().endswith(".nii.gz")
-    namesakes = (file.with_name(stem + suffix) for suffix in (".nii", ".NII"))
-    if not (is_compressed and any(namesake.exists() for namesake in namesakes)):
-        yield file
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(shutil.copy(file, folder))
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What a NIfTI-1 header says about the voxels; nothing when the file is not NIfTI-1.
-
-    Parameters
-    ----------
-    offset : int
-        First byte of the voxels in their file.
-    size_bytes : int
-        Where they end; 0 when unknown.
-    voxel_type : dtype, optional
-        Of voxels that may be NaN.
-    size : tuple of int
-        Voxels along i, j, k and further axes.
-    """
-
-    offset: int = 0
-    size_bytes: int = 0
-    voxel_type: np.dtype[Any] | None = None
-    size: tuple[int, ...] = ()
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> _Header:
-        """Understand the first bytes of a file."""
-        if len(content) < _HEADER or content[344:347] not in (b"n+1", b"ni1"):
-            return cls()
-        order = "<" if struct.unpack_from("<i", content)[0] == _HEADER else ">"
-        sizes: tuple[int, ...] = struct.unpack_from(order + "8h", content, 40)
-        datatype, bits = struct.unpack_from(order + "2h", content, 70)
-        start: float = struct.unpack_from(order + "f", content, 108)[0]
-        size = tuple(max(1, count) for count in sizes[1 : sizes[0] + 1])
-        kind = _FLOAT_TYPES.get(datatype)
-        return cls(
-            offset=int(start),
-            size_bytes=int(start) + math.prod(size) * bits // 8,
-            voxel_type=None if kind is None else np.dtype(order + kind),
-            size=size,
-        )
-
-    def index_ijk(self, number: int) -> tuple[int, ...]:
-        """Return the index of the voxel with a number in the order of the file."""
-        return tuple(int(index) for index in np.unravel_index(number, self.size, order="F"))[:3]
+def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return directions and origin of the qform, mm."""
+    b, c, d = header.quaternion
+    rest = 1.0 - (b * b + c * c + d * d)
+    if not rest >= -1e-3:  # also NaN
+        message = f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}"
+        raise VolumeError(message)
+    a = math.sqrt(max(rest, 0.0))
+    norm = math.sqrt(a * a + b * b + c * c + d * d)
+    a, b, c, d = a / norm, b / norm, c / norm, d / norm
+    axes = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    if header.pixdim[0] < 0:
+        axes[:, 2] = -axes[:, 2]
+    return axes, checked_origin(np.array(header.qoffset) * header.mm, "offset in the qform")
 
 
-def _parts(file: Path) -> tuple[Path | None, Path | None]:
-    """Return the files with header and voxels of a NIfTI image; None for what is not there."""
-    if file.name.lower().endswith((".nii", ".nii.gz")):
-        return file, file
-    if file.suffix.lower() not in (".hdr", ".img"):
+def _geometry(
+    axes: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+    header: NiftiHeader,
+) -> Geometry:
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes * spacing
+    matrix[:3, 3] = origin
+    i, j, k = header.size
+    return Geometry(matrix, (k, j, i))
+
+
+def _pair(file: Path) -> tuple[Path | None, Path | None]:
+    """Return the files with header and voxels of a pair; None for what is not there."""
+    stem = file.name[: -len(".gz")] if file.suffix.lower() == ".gz" else file.name
+    stem = stem.rpartition(".")[0]
+    found: dict[str, Path] = {}
+    for path in sorted(file.parent.glob(f"{glob.escape(stem)}.*"), reverse=True):
+        suffix = path.name[len(stem) :].lower()
+        if suffix in _PAIR:
+            found[suffix[:4]] = path
+    header_file = found.get(".hdr")
+    if header_file is None:
         return None, None
-    pair = {path.suffix.lower(): path for path in file.parent.glob(f"{glob.escape(file.stem)}.*")}
-    header_file = pair.get(".hdr")
-    is_nifti = header_file is not None and header_file.read_bytes()[344:347] == b"ni1"
-    return (header_file, pair.get(".img")) if is_nifti else (None, None)
+    try:
+        with _opened(header_file) as stream:
+            start = stream.read(348)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return None, None
+    known = (
+        struct.pack("<i", 348),
+        struct.pack(">i", 348),
+        struct.pack("<i", 540),
+        struct.pack(">i", 540),
+    )
+    return (header_file, found.get(".img")) if start[:4] in known else (None, None)
+
+
+def _is_compressed(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(2) == _GZIP
 
 
 def _opened(file: Path) -> IO[bytes]:
     """Return a stream of the content of a file."""
-    if file.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(file))
-    return file.open("rb")
+    return cast("IO[bytes]", gzip.open(file)) if _is_compressed(file) else file.open("rb")
 
 
-def _scan(stream: IO[bytes], header: _Header) -> tuple[int, int, int]:
-    """Return bytes in a stream, voxels that are NaN or infinite, and the number of their first."""
-    found, bad, first = len(stream.read(header.offset)), 0, 0
-    while chunk := stream.read(_CHUNK):
-        wanted = chunk[: max(0, header.size_bytes - found)]
-        if header.voxel_type is not None and found >= header.offset:
-            count = len(wanted) // header.voxel_type.itemsize
-            wrong = ~np.isfinite(np.frombuffer(wanted, header.voxel_type, count))
-            if not bad and wrong.any():
-                begun = (found - header.offset) // header.voxel_type.itemsize
-                first = begun + int(wrong.argmax())
-            bad += int(wrong.sum())
-        found += len(chunk)
-    return found, bad, first
+def _bytes_there(file: Path) -> int:
+    """Return the most bytes that the content of a file can have."""
+    return file.stat().st_size * (GZIP_RATIO if _is_compressed(file) else 1)
+
+
+def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> NDArray[Any]:
+    """Return the stored numbers (K, J, I); the stream is read to its end, where its checksum is."""
+    kind = header.voxel_type
+    total = math.prod(header.size) * kind.itemsize
+    checked_size(header.size, kind.itemsize, there)
+    found = len(stream.read(header.offset))
+    content = np.empty(total, np.uint8)  # pages that are never filled cost no memory
+    filled = 0
+    while filled < total and (piece := stream.read(min(_CHUNK, total - filled))):
+        content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    if filled < total:
+        wanted, got = header.offset + total, found + filled
+        message = f"expected {wanted} bytes of image, got {got}: the file is truncated"
+        raise VolumeError(message)
+    while stream.read(_CHUNK):
+        pass
+    array = content.view(kind).reshape(header.size[::-1])
+    if kind.isnative:
+        return array
+    array.byteswap(inplace=True)
+    return array.view(kind.newbyteorder("="))
+
+
+def _scaled(stored: NDArray[Any], header: NiftiHeader) -> NDArray[Any]:
+    """Return slope and intercept applied; the stored numbers when there is nothing to apply."""
+    slope, intercept = header.slope, header.intercept
+    unscaled = slope == 0 or not math.isfinite(slope)
+    if unscaled and (intercept == 0 or not math.isfinite(intercept)):
+        return stored
+    if unscaled or not math.isfinite(intercept):
+        message = (
+            f"expected slope and intercept, or neither, got {slope:g} and {intercept:g}; "
+            "correct the header or export the CT again"
+        )
+        raise VolumeError(message)
+    if (slope, intercept) == (1.0, 0.0):
+        return stored
+    kind = np.result_type(stored.dtype, np.float32)
+    with np.errstate(over="ignore"):
+        array = stored.astype(kind)
+        array *= kind.type(slope)
+        array += kind.type(intercept)
+    return array

@@ -136,6 +136,19 @@ def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
         raise SegmentationFileError(f"{path}: {error}") from error
 
 
+def read_nrrd_header(path: str | Path) -> tuple[NrrdHeader, int]:
+    """Return the header of an NRRD file of any kind, and how many bytes follow it.
+
+    Raises
+    ------
+    SegmentationFileError
+        No NRRD file, or one that cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        header = _read_header(file)
+        return header, Path(path).stat().st_size - file.tell()
+
+
 def _read_header(file: BinaryIO) -> NrrdHeader:
     """Return the header and leave the file at the first byte of the voxels."""
     magic = file.readline(64)
@@ -147,9 +160,11 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
     keys: dict[str, str] = {}
     while True:
         line = file.readline(_HEADER_LIMIT)
+        if not line and ("data file" in fields or "datafile" in fields):
+            return NrrdHeader(fields, keys)
         if not line.endswith(b"\n"):
             raise SegmentationFileError("expected an empty line after the header, got none")
-        text = line.decode("utf-8").rstrip("\r\n")
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
         if not text:
             return NrrdHeader(fields, keys)
         if text.startswith("#"):

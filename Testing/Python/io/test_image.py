@@ -10,18 +10,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from CTSAM3DLib.errors import CTSAM3DError, VolumeError
-from CTSAM3DLib.io.dicom import series_note
 from CTSAM3DLib.io.image import read_volume
 
-SERIES = "1.2.826.0.1.3680043.8.498.1"
 OBLIQUE = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 
 
@@ -36,10 +31,7 @@ def _nothing_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Reading, and refusing to read, writes nothing to the terminal."""
     capfd.readouterr()
     yield
-    out, err = capfd.readouterr()
-    assert out == ""
-    # MetaImage and NRRD libraries print by themselves when a file is cut short.
-    assert "WARNING" not in err
+    assert capfd.readouterr() == ("", "")
 
 
 def _write(array: NDArray[np.generic], path: Path, direction: NDArray[np.float64]) -> Path:
@@ -224,17 +216,36 @@ def test_a_header_that_says_unscaled_with_nan_is_read(tmp_path: Path) -> None:
     assert np.array_equal(read_volume(tmp_path / "a.nii").array_kji, array.transpose())
 
 
-def test_nifti_2_is_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    nib.save(nib.Nifti2Image(hu.transpose(), np.eye(4)), tmp_path / "two.nii.gz")
-    with pytest.raises(VolumeError, match="expected a readable image"):
-        read_volume(tmp_path / "two.nii.gz")
+@pytest.mark.parametrize("endianness", ["<", ">"])
+@pytest.mark.parametrize("pair", [False, True])
+def test_nifti_2_is_read(
+    tmp_path: Path, hu: NDArray[np.int16], endianness: str, pair: bool
+) -> None:
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = OBLIQUE @ np.diag([-0.7, 0.7, 1.5]), (12.5, -340, 1020.25)
+    kind = nib.Nifti2Pair if pair else nib.Nifti2Image
+    header = kind.header_class(endianness=endianness)
+    path = tmp_path / ("two.img" if pair else "two.nii.gz")
+    nib.save(kind(hu.transpose(), affine, header), path)
+    volume = read_volume(path)
+    assert np.array_equal(volume.array_kji, hu)
+    assert volume.geometry.ijk_to_ras == pytest.approx(affine, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["packed.nii", "plain.nii.gz"])
+def test_content_says_whether_a_nifti_is_compressed(
+    tmp_path: Path, hu: NDArray[np.int16], name: str
+) -> None:
+    plain = _write(hu, tmp_path / "ct.nii", np.eye(3)).read_bytes()
+    (tmp_path / name).write_bytes(plain if name.endswith(".gz") else gzip.compress(plain))
+    assert np.array_equal(read_volume(tmp_path / name).array_kji, hu)
 
 
 def test_a_sheared_nifti_is_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     affine = np.eye(4)
     affine[0, 1] = 0.3
     nib.save(nib.Nifti1Image(hu.transpose(), affine), tmp_path / "sheared.nii")
-    with pytest.raises(VolumeError, match="orthonormal"):
+    with pytest.raises(VolumeError, match=r"i and j 16\.699 degrees off square .* resample the CT"):
         read_volume(tmp_path / "sheared.nii")
 
 
@@ -298,17 +309,19 @@ def test_without_simpleitk_the_message_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    (tmp_path / "ct.vtk").write_bytes(b"an image")
     with pytest.raises(ImportError, match="pip install SimpleITK"):
-        read_volume(tmp_path)
+        read_volume(tmp_path / "ct.vtk")
 
 
 def test_warnings_of_itk_are_silent_only_while_reading(tmp_path: Path) -> None:
+    (tmp_path / "ct.vtk").write_bytes(b"no image")
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     try:
         for before in (True, False):
             sitk.ProcessObject.SetGlobalWarningDisplay(before)
-            with pytest.raises(VolumeError, match="found none in"):
-                read_volume(tmp_path)
+            with pytest.raises(VolumeError, match="expected a readable image"):
+                read_volume(tmp_path / "ct.vtk")
             assert sitk.ProcessObject.GetGlobalWarningDisplay() == before
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
@@ -317,225 +330,6 @@ def test_warnings_of_itk_are_silent_only_while_reading(tmp_path: Path) -> None:
 def test_importing_the_reader_does_not_import_simpleitk(repository: Path) -> None:
     code = "import sys, CTSAM3DLib.io.image; sys.exit('SimpleITK' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
-
-
-# --- DICOM ---------------------------------------------------------------------------------------
-
-
-def _write_slice(path: Path, pixels: NDArray[np.int16], position: tuple, **tags: object) -> None:
-    """One CT slice with pydicom; `position` is LPS mm."""
-    dataset = pydicom.Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = pydicom.uid.generate_uid()
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.Modality, dataset.PatientID = "CT", "phantom"
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = SERIES + ".1", SERIES + ".2"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    dataset.PixelRepresentation = 1
-    dataset.PixelSpacing = [0.8, 0.75]  # between rows, then between columns
-    dataset.SliceThickness = 2.5
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.ImagePositionPatient = [round(float(value), 6) for value in position]
-    dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
-    dataset.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path, enforce_file_format=True)
-
-
-def _write_series(
-    folder: Path, stored: NDArray[np.int16], positions: list[tuple], **tags: object
-) -> None:
-    """A series whose file names are not in the order of the slices."""
-    folder.mkdir(exist_ok=True)
-    prefix = str(tags.get("SeriesInstanceUID", "ct"))
-    for index, (pixels, position) in enumerate(zip(stored, positions, strict=True)):
-        name = f"{prefix}-{(index * 7) % len(stored)}-{index}.dcm"
-        _write_slice(folder / name, pixels, position, InstanceNumber=index + 1, **tags)
-
-
-def _stack(count: int, step: tuple[float, ...] = (0, 0, 2.5)) -> list[tuple]:
-    return [tuple(np.array([-110.5, 20.25, 300.0]) + n * np.array(step)) for n in range(count)]
-
-
-def test_a_dicom_folder_gives_hu_at_their_places(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    _write_series(tmp_path / "study", hu, _stack(4))
-    volume = read_volume(tmp_path / "study")
-    assert np.array_equal(volume.array_kji, hu.astype(int) - 1024)
-    assert volume.geometry.spacing_mm == pytest.approx((0.75, 0.8, 2.5))
-    # Every slice where pydicom says it is.
-    for file in (tmp_path / "study").iterdir():
-        dataset = pydicom.dcmread(file)
-        r, a, s = np.array(dataset.ImagePositionPatient, float) * (-1, -1, 1)
-        k = round(volume.geometry.ijk_from_ras((r, a, s))[2])
-        assert volume.geometry.ras_from_ijk((0, 0, k)) == pytest.approx((r, a, s))
-        assert np.array_equal(volume.array_kji[k], dataset.pixel_array.astype(int) - 1024)
-    assert volume.name == f"study (series {SERIES}.2, 4 files)"
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_an_oblique_series_follows_its_slice_positions(
-    tmp_path: Path, hu: NDArray[np.int16], reverse: bool
-) -> None:
-    row, column, normal = OBLIQUE.T
-    positions = _stack(4, tuple(normal * 1.7))
-    pixels = hu
-    if reverse:
-        positions, pixels = positions[::-1], hu[::-1]
-    # DICOM writes six decimals.
-    orientation = [round(float(value), 6) for value in (*row, *column)]
-    _write_series(tmp_path / "ct", pixels, positions, ImageOrientationPatient=orientation)
-    volume = read_volume(tmp_path / "ct")
-    assert np.array_equal(volume.array_kji, hu.astype(int) - 1024)
-    lps = np.array([-110.5, 20.25, 300.0]) + 4 * 0.75 * row + 3 * 0.8 * column + 2 * 1.7 * normal
-    expected = lps * (-1, -1, 1)
-    assert volume.geometry.ras_from_ijk((4, 3, 2)) == pytest.approx(expected, abs=1e-4)
-
-
-def test_slice_distance_comes_from_positions_not_from_thickness(
-    tmp_path: Path, hu: NDArray[np.int16]
-) -> None:
-    _write_series(tmp_path / "ct", hu, _stack(4, (0, 0, 1.25)), SliceThickness=5)
-    assert read_volume(tmp_path / "ct").geometry.spacing_mm == pytest.approx((0.75, 0.8, 1.25))
-
-
-def test_the_series_with_most_slices_is_taken_and_named(
-    tmp_path: Path, hu: NDArray[np.int16]
-) -> None:
-    localizer = SERIES + ".1"
-    _write_series(tmp_path / "ct", hu[:2], _stack(2), SeriesInstanceUID=localizer)
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    (tmp_path / "ct" / "readme.txt").write_text("not DICOM")
-    volume = read_volume(tmp_path / "ct")
-    assert volume.geometry.size_ijk == (6, 5, 4)
-    assert f"series {SERIES}.2, 4 files" in volume.name
-
-
-def test_a_series_is_chosen_by_its_uid(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    _write_series(tmp_path / "ct", hu + 7, _stack(4), SeriesInstanceUID=SERIES + ".1")
-    assert series_note(tmp_path / "ct") is None
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    first, second = f"{SERIES}.1", f"{SERIES}.2"
-    assert f"series {first}, 4 files" in read_volume(tmp_path / "ct").name
-    volume = read_volume(tmp_path / "ct", second)
-    assert f"series {second}, 4 files" in volume.name
-    assert np.array_equal(volume.array_kji, hu.astype(int) - 1024)
-    note = series_note(tmp_path / "ct") or ""
-    assert note.startswith(f"took series {first} (4 slices)")
-    assert note.endswith(f": {second} (4 slices)")
-    with pytest.raises(VolumeError, match=f"expected the series 9 in .*, got {first}, {second}"):
-        read_volume(tmp_path / "ct", "9")
-
-
-def test_one_slice_is_read_from_its_folder_and_from_its_file(
-    tmp_path: Path, hu: NDArray[np.int16]
-) -> None:
-    _write_series(tmp_path / "ct", hu[:1], _stack(1))
-    (file,) = (tmp_path / "ct").iterdir()
-    for path in (tmp_path / "ct", file):
-        volume = read_volume(path)
-        assert np.array_equal(volume.array_kji, hu[:1].astype(int) - 1024)
-        assert volume.geometry.origin_ras == pytest.approx((110.5, -20.25, 300.0))
-
-
-def test_rounded_positions_are_even_enough(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    positions = [(x, y, round(z, 2)) for x, y, z in _stack(4, (0, 0, 0.625))]
-    _write_series(tmp_path / "ct", hu, positions)
-    assert read_volume(tmp_path / "ct").geometry.spacing_mm[2] == pytest.approx(1.88 / 3)
-
-
-@pytest.mark.parametrize(
-    ("positions", "text"),
-    [
-        (_stack(5)[:2] + _stack(5)[3:], "evenly spaced slices .* missing, doubled or of mixed"),
-        (_stack(3) + _stack(1), "evenly spaced slices"),
-        ([_stack(1)[0]] * 4, r"evenly spaced slices .* a step of 0\.00 mm"),
-        ([*_stack(3), (-110.5, 20.25, 306.5)], "evenly spaced slices"),
-        ([*_stack(3), (-100.5, 20.25, 307.5)], "evenly spaced slices"),
-        (_stack(4, (0, 0.5, 2.5)), r"slices stacked .* a gantry tilt of 11\.31 degrees"),
-    ],
-    ids=["missing", "doubled", "same place", "mixed spacing", "one moved", "gantry tilt"],
-)
-def test_irregular_series_are_refused(
-    tmp_path: Path, hu: NDArray[np.int16], positions: list[tuple], text: str
-) -> None:
-    _write_series(tmp_path / "ct", hu, positions)
-    with pytest.raises(VolumeError, match=rf"cannot use .*: expected {text}"):
-        read_volume(tmp_path / "ct")
-
-
-@pytest.mark.parametrize(
-    "tags",
-    [
-        {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
-        {"PixelSpacing": [0.8, 0.9]},
-    ],
-    ids=["orientation", "pixel spacing"],
-)
-def test_series_with_one_slice_of_another_kind_are_refused(
-    tmp_path: Path, hu: NDArray[np.int16], tags: dict[str, object]
-) -> None:
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    _write_slice(tmp_path / "ct" / "other.dcm", hu[0], _stack(5)[4], **tags)
-    with pytest.raises(VolumeError, match="slices of one size, spacing and orientation"):
-        read_volume(tmp_path / "ct")
-
-
-def test_series_with_slices_of_another_size_are_refused(
-    tmp_path: Path, hu: NDArray[np.int16]
-) -> None:
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    _write_slice(tmp_path / "ct" / "other.dcm", hu[0, :4].copy(), _stack(5)[4])
-    with pytest.raises(VolumeError, match=r"6 x 5 pixels .* in slice 1 and 6 x 4 pixels"):
-        read_volume(tmp_path / "ct")
-
-
-def test_a_series_of_colour_pictures_is_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    colour = np.repeat(hu[..., None] % 256, 3, axis=-1).astype(np.uint8)
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    for file in (tmp_path / "ct").iterdir():
-        dataset = pydicom.dcmread(file)
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-        dataset.PlanarConfiguration, dataset.PixelRepresentation = 0, 0
-        dataset.PixelData = colour[0].tobytes()
-        dataset.save_as(file)
-    with pytest.raises(VolumeError, match=r"one value per voxel in series .*, got 3"):
-        read_volume(tmp_path / "ct")
-
-
-def test_slices_that_cannot_be_decoded_are_refused(tmp_path: Path, hu: NDArray[np.int16]) -> None:
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    for file in (tmp_path / "ct").iterdir():
-        dataset = pydicom.dcmread(file)
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
-        dataset.PixelData = pydicom.encaps.encapsulate([b"not a JPEG 2000 stream"])
-        dataset["PixelData"].VR = "OB"
-        dataset.save_as(file)
-    with pytest.raises(VolumeError, match="expected readable DICOM slices, got"):
-        read_volume(tmp_path / "ct")
-
-
-def test_a_slice_that_ends_early_leaves_a_gap_that_is_refused(
-    tmp_path: Path, hu: NDArray[np.int16]
-) -> None:
-    _write_series(tmp_path / "ct", hu, _stack(4))
-    (file,) = (tmp_path / "ct").glob("*-1.dcm")
-    file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(VolumeError, match="expected evenly spaced slices"):
-        read_volume(tmp_path / "ct")
-
-
-@pytest.mark.parametrize("content", [None, "notes"])
-def test_a_folder_without_dicom_is_refused(tmp_path: Path, content: str | None) -> None:
-    if content:
-        (tmp_path / "notes.txt").write_text(content)
-    with pytest.raises(VolumeError, match="a folder with a DICOM image series, found none in"):
-        read_volume(tmp_path)
 
 
 def test_every_refusal_is_an_error_of_the_library() -> None:

@@ -1,0 +1,248 @@
+"""Frames of DICOM files: place and rescale of each one, of a slice a file or of many in one."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.simpleitk import printable
+
+_LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "TOPO"}  # values of Image Type
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+_CHECKED_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+    "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
+    "PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SliceThickness", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One slice: where it is stored, where it lies and how its numbers become HU.
+
+    Parameters
+    ----------
+    file : Path
+        Where it is stored.
+    number, count : int
+        Which frame of how many in the file.
+    study, series, modality, stack : str
+        Of the file, the last one of the frame.
+    is_localizer : bool
+        Whether the file calls it an overview picture.
+    size : (int, int)
+        Columns and rows.
+    samples : int
+        Values a pixel.
+    position, row, column : tuple of float
+        LPS mm and directions; empty when the file has none.
+    spacing : tuple of float
+        Between rows, between columns, mm; empty when the file has none.
+    thickness : float, optional
+        mm.
+    slope, intercept : float
+        From stored numbers to HU.
+    unit : str
+        Of the rescaled numbers, when the file names one.
+    is_inverted : bool
+        Whether small numbers are shown white (MONOCHROME1).
+    """
+
+    file: Path
+    number: int
+    count: int
+    study: str
+    series: str
+    modality: str
+    stack: str
+    is_localizer: bool
+    size: tuple[int, int]
+    samples: int
+    position: tuple[float, ...]
+    row: tuple[float, ...]
+    column: tuple[float, ...]
+    spacing: tuple[float, ...]
+    thickness: float | None
+    slope: float
+    intercept: float
+    unit: str
+    is_inverted: bool
+
+    @property
+    def name(self) -> str:
+        """File name, with the number of the frame where there are many."""
+        name = printable(self.file.name)
+        return name if self.count == 1 else f"frame {self.number + 1} of {name}"
+
+    @property
+    def text(self) -> str:
+        """Size, pixel spacing and directions for a message."""
+        between_rows, between_columns = self.spacing
+        axes = [[round(value, 3) for value in axis] for axis in (self.row, self.column)]
+        spacing = f"{between_columns:.4g} x {between_rows:.4g} mm"
+        return f"{self.size[0]} x {self.size[1]} pixels of {spacing} along LPS {axes}"
+
+
+def import_pydicom() -> Any:
+    """Return the pydicom module, which is needed only to read DICOM files.
+
+    Raises
+    ------
+    ImportError
+        pydicom is not installed; the message says how to get it.
+    """
+    try:
+        return import_module("pydicom")
+    except ImportError as error:
+        message = "reading DICOM needs pydicom: pip install pydicom"
+        raise ImportError(message) from error
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether a file begins as DICOM files do, with or without the preamble of 128 bytes."""
+    with file.open("rb") as stream:
+        start = stream.read(132)
+    return start[128:] == b"DICM" or (start[:2] in _FIRST_GROUPS and start[3:4] == b"\0")
+
+
+class BrokenSliceError(VolumeError):
+    """A DICOM file cannot be read; its series is told when it is known."""
+
+    def __init__(self, message: str, series: str = "") -> None:
+        super().__init__(message)
+        self.series = series
+
+
+def read_frames(file: Path) -> list[Frame]:
+    """Return the frames of a DICOM file, without their pixels; none when it holds no image.
+
+    Raises
+    ------
+    BrokenSliceError
+        The file is cut off in its header, or a number in it cannot be read.
+    """
+    pydicom = import_pydicom()
+
+    dataset = None
+    try:
+        with quiet_pydicom():
+            dataset = pydicom.dcmread(
+                file, stop_before_pixels=True, force=True, specific_tags=_CHECKED_TAGS
+            )
+            if "Rows" not in dataset:
+                if _should_be_image(dataset):
+                    raise ValueError("the file ends before its image")
+                return []
+            return [_frame(file, dataset, number) for number in range(frame_count(dataset))]
+    except Exception as error:  # pydicom raises what it meets
+        series = str(dataset.get("SeriesInstanceUID", "")) if dataset is not None else ""
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        message = f"{printable(file.name)} cannot be read ({reason}); copy the file again"
+        raise BrokenSliceError(message, series) from error
+
+
+def _should_be_image(dataset: Any) -> bool:
+    """Whether the class of a file is one of images, or is not known."""
+    meta = getattr(dataset, "file_meta", {})
+    uid = dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    return uid is None or "Image Storage" in getattr(uid, "name", "")
+
+
+def frame_count(dataset: Any) -> int:
+    """Return the number of frames, checked against the frames that have a place."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    frames = dataset.get("PerFrameFunctionalGroupsSequence")
+    if count < 1 or (frames is not None and len(frames) != count):
+        message = f"{count} frames by their number, {len(frames or ())} by their places"
+        raise ValueError(message)
+    return count
+
+
+def _frame(file: Path, dataset: Any, number: int) -> Frame:
+    """Return one frame of a file."""
+
+    def group(name: str) -> Any:
+        """Return the functional group of this frame, else of all frames, else the file."""
+        for sequence, index in (
+            ("PerFrameFunctionalGroupsSequence", number),
+            ("SharedFunctionalGroupsSequence", 0),
+        ):
+            items = dataset.get(sequence)
+            if items and items[index].get(name):
+                return items[index].get(name)[0]
+        return dataset
+
+    orientation = _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    measures, rescale = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
+    count = int(dataset.get("NumberOfFrames") or 1)
+    places = group("PlanePositionSequence")
+    # One position of a whole file says nothing about its other frames.
+    position = (
+        () if places is dataset and count > 1 else _numbers(places, "ImagePositionPatient", 3)
+    )
+    types = [
+        *(dataset.get("ImageType") or ()),
+        *(group("CTImageFrameTypeSequence").get("FrameType") or ()),
+    ]
+    if dataset.get("ModalityLUTSequence"):
+        raise ValueError("a table in place of slope and intercept (Modality LUT)")
+    return Frame(
+        file=file,
+        number=number,
+        count=count,
+        study=str(dataset.get("StudyInstanceUID", "")),
+        series=str(dataset.get("SeriesInstanceUID", "")),
+        modality=str(dataset.get("Modality") or ""),
+        stack=str(group("FrameContentSequence").get("StackID") or ""),
+        is_localizer=not _LOCALIZER.isdisjoint(str(value).upper() for value in types),
+        size=(int(dataset.Columns), int(dataset.Rows)),
+        samples=int(dataset.get("SamplesPerPixel") or 1),
+        position=position,
+        row=orientation[:3],
+        column=orientation[3:],
+        spacing=_numbers(measures, "PixelSpacing", 2),
+        thickness=next(iter(_numbers(measures, "SliceThickness", 1)), None),
+        slope=_number(rescale, "RescaleSlope", 1.0),
+        intercept=_number(rescale, "RescaleIntercept", 0.0),
+        unit=str(rescale.get("RescaleType") or ""),
+        is_inverted=dataset.get("PhotometricInterpretation") == "MONOCHROME1",
+    )
+
+
+def _number(item: Any, name: str, default: float) -> float:
+    """Return a number of a data set, or what holds when it is not there; 0 is no slope."""
+    found = _numbers(item, name, 1)
+    value = found[0] if found else default
+    if not math.isfinite(value) or (value == 0 and default == 1):
+        message = f"{name} of {value:g}"
+        raise ValueError(message)
+    return value
+
+
+def _numbers(item: Any, name: str, count: int) -> tuple[float, ...]:
+    """Return the numbers of an element; none when it is missing or empty."""
+    value = item.get(name)
+    if value is None or value == "":
+        return ()
+    values = tuple(float(one) for one in (value if count > 1 else (value,)))
+    if len(values) != count:
+        message = f"{name} of {len(values)} numbers instead of {count}"
+        raise ValueError(message)
+    return values
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's warnings about odd but readable values off the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,137 @@
+"""Pixels of DICOM frames as HU.
+
+Own code for stored numbers that are not compressed; ITK, which reads compressed ones, rescales all
+frames of a file as the first, and turns the numbers of MONOCHROME1 round.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.dicom_frames import Frame, frame_count, import_pydicom, quiet_pydicom
+from CTSAM3DLib.io.header_numbers import checked_size
+from CTSAM3DLib.io.simpleitk import itk_reason, printable, silent_simpleitk
+
+_RATIO = 10_000  # no codec packs better
+_UNCOMPRESSED = {
+    "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.1.98",
+}  # fmt: skip
+_FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without places
+_FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
+
+
+def read_pixels(frames: Sequence[Frame]) -> list[NDArray[Any]]:
+    """Return the HU of frames, each (rows, columns), in the order given.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Of any files; a file is opened once.
+
+    Returns
+    -------
+    list of array
+        int16 or int32 where slope and intercept are whole numbers, float32 otherwise.
+
+    Raises
+    ------
+    VolumeError
+        A file is cut off, cannot be decoded or is stored in a way that is not understood; its name
+        is told.
+    """
+    found: dict[int, NDArray[Any]] = {}
+    for file in dict.fromkeys(frame.file for frame in frames):
+        wanted = {id(frame): frame for frame in frames if frame.file == file}
+        stored = _stored(file)
+        for key, frame in wanted.items():
+            found[key] = _rescaled(stored(frame.number), frame)
+    return [found[id(frame)] for frame in frames]
+
+
+def _stored(file: Path) -> Callable[[int], NDArray[Any]]:
+    """Return what gives the stored numbers of a frame of a file."""
+    pydicom = import_pydicom()
+
+    try:
+        with quiet_pydicom():
+            dataset = pydicom.dcmread(file, force=True)
+            if "PixelData" not in dataset or not len(dataset.PixelData):
+                raise ValueError("it holds no pixels")
+            meta = getattr(dataset, "file_meta", {})
+            syntax = str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+            images = _native(dataset, syntax) if syntax in _UNCOMPRESSED else _decoded(dataset)
+    except ImportError:
+        raise
+    except Exception as error:  # pydicom raises what it meets
+        reason = itk_reason(error) or type(error).__name__
+        message = (
+            f"expected readable DICOM slices, got: {printable(file.name)} is cut off or damaged "
+            f"({reason}); copy the file again"
+        )
+        raise VolumeError(message) from error
+    return lambda number: images[number]
+
+
+def _native(dataset: Any, syntax: str) -> NDArray[Any]:
+    """Return the numbers (frames, rows, columns) of pixels that are not compressed."""
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
+        raise ValueError(f"{stored} of {allocated} bits")
+    if int(dataset.get("HighBit", stored - 1)) != stored - 1:
+        raise ValueError(f"a highest bit {dataset.HighBit} of {stored} bits")
+    is_signed = bool(dataset.PixelRepresentation)
+    order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
+    kind = np.dtype(f"{order}{'i' if is_signed else 'u'}{allocated // 8}")
+    shape = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+    wanted = math.prod(shape) * kind.itemsize
+    if len(dataset.PixelData) < wanted:
+        raise ValueError(f"{len(dataset.PixelData)} of {wanted} bytes of pixels")
+    numbers = np.frombuffer(dataset.PixelData, kind, math.prod(shape)).reshape(shape)
+    if stored == allocated:
+        return numbers
+    # What stands above the stored bits belongs to no number.
+    spare = allocated - stored
+    native = numbers.astype(kind.newbyteorder("="))
+    return (native << spare) >> spare
+
+
+def _decoded(dataset: Any) -> NDArray[Any]:
+    """Return the numbers (frames, rows, columns) of compressed pixels, as they were stored."""
+    # A copy without rescale and place: ITK would apply those of the first frame to all.
+    for name in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence",
+                 "RescaleSlope", "RescaleIntercept"):  # fmt: skip
+        if name in dataset:
+            delattr(dataset, name)
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    expected = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
+    checked_size(expected, 1, len(dataset.PixelData) * _RATIO)
+    if frame_count(dataset) > 1:
+        one_byte = int(dataset.BitsAllocated) == 8
+        dataset.SOPClassUID = _FRAMES_OF_BYTES if one_byte else _FRAMES_OF_WORDS
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    with tempfile.TemporaryDirectory() as folder, silent_simpleitk() as sitk:
+        copy = str(Path(folder) / "image.dcm")
+        dataset.save_as(copy)
+        array: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(copy))
+    if array.shape != expected:
+        raise ValueError(f"{array.shape} pixels in place of {expected}")
+    return array
+
+
+def _rescaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    """Return HU, as whole numbers where they are."""
+    if not (frame.slope.is_integer() and frame.intercept.is_integer()):
+        return (stored * frame.slope + frame.intercept).astype(np.float32)
+    numbers = stored.astype(np.int64) * int(frame.slope) + int(frame.intercept)
+    short = np.iinfo(np.int16)
+    fits = short.min <= numbers.min() and numbers.max() <= short.max
+    return numbers.astype(np.int16 if fits else np.int32)

@@ -1,0 +1,248 @@
+"""The frames of one DICOM series as one grid: sorted, and even and straight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry.affine import ORTHOGONALITY_TOLERANCE
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.dicom_frames import Frame
+from CTSAM3DLib.io.dicom_pixels import read_pixels
+from CTSAM3DLib.io.header_numbers import (
+    TOLD_MM,
+    checked_origin,
+    checked_spacing,
+    squared_directions,
+    squared_note,
+)
+
+# A slice this fraction of the spacing away from its even place is missing, doubled or uneven.
+SLICE_TOLERANCE = 0.1
+_NAMES = 4  # in a message
+
+
+def slices_of(frames: list[Frame]) -> list[Frame]:
+    """Return the frames of a series that are no overview pictures; all when it has no others."""
+    return [frame for frame in frames if not frame.is_localizer] or frames
+
+
+def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, list[str]]:
+    """Put the frames of one series into one grid.
+
+    Parameters
+    ----------
+    frames : list of Frame
+        In any order; overview pictures beside slices are left out.
+    name : str
+        Of the series, for messages.
+
+    Returns
+    -------
+    array_kji : (K, J, I) array
+        HU.
+    geometry : Geometry
+        From position, orientation and pixel spacing of every slice; the slice step is the mean.
+    notes : list of str
+        What the user must know.
+
+    Raises
+    ------
+    VolumeError
+        Slices without a place, of different size, spacing or orientation, of several stacks,
+        doubled, missing, uneven or tilted, or one that cannot be decoded.
+    """
+    slices = slices_of(frames)
+    _check_alike(slices, name)
+    first = slices[0]
+    axes, squared = _axes(first)
+    origins = np.array([frame.position for frame in slices], np.float64)
+    order = np.argsort(origins @ axes[:, 2], kind="stable")
+    slices, origins = [slices[index] for index in order], origins[order]
+    notes = _kind_notes(frames, slices) + squared
+    checked_origin(origins[0], f"Image Position (Patient) in {slices[0].name}")
+    checked_origin(origins[-1], f"Image Position (Patient) in {slices[-1].name}")
+    if len(slices) == 1:
+        step, told = _thickness(first)
+        notes += told
+    else:
+        step = _slice_step(slices, origins, axes, name)
+    columns, rows = first.size
+    spacing = checked_spacing(
+        (first.spacing[1], first.spacing[0], step), (columns, rows, len(slices)), "voxel spacing"
+    )
+    even = origins[0] + np.arange(len(slices))[:, None] * step * axes[:, 2]
+    apart = float(np.linalg.norm(origins - even, axis=1).max())
+    if apart > TOLD_MM:
+        notes.append(
+            f"slices lie up to {apart:.2g} mm from even steps of {step:.4g} mm; took these"
+        )
+    array = np.stack(read_pixels(slices))
+    geometry = Geometry.from_lps(
+        origins[0].tolist(), spacing.tolist(), axes, (len(slices), rows, columns)
+    )
+    return array, geometry, notes
+
+
+def _axes(frame: Frame) -> tuple[NDArray[np.float64], list[str]]:
+    """Return directions as columns, LPS, and what to tell; made square as Slicer does it."""
+    row, column = (np.array(axis, np.float64) for axis in (frame.row, frame.column))
+    what = f"Image Orientation (Patient) in {frame.name}"
+    for axis in (row, column):
+        length = float(np.linalg.norm(axis))
+        if not 0.99 < length < 1.01:
+            shown = ", ".join(f"{value:g}" for value in (*frame.row, *frame.column))
+            message = f"expected directions of length 1 as {what}, got {shown}; export it again"
+            raise VolumeError(message)
+    row, column = row / np.linalg.norm(row), column / np.linalg.norm(column)
+    normal = np.cross(row, column)
+    squared_directions(np.stack([row, column, normal], axis=1), (1, 1, 1), what)
+    normal = normal / np.linalg.norm(normal)
+    square = np.cross(normal, row)
+    moved = float(np.linalg.norm(square - column)) * frame.spacing[0] * frame.size[1]
+    return np.stack([row, square, normal], axis=1), squared_note(moved, "rows and columns")
+
+
+def _check_alike(slices: list[Frame], name: str) -> None:
+    """Raise VolumeError unless frames have a place and share size, spacing and orientation."""
+    first = slices[0]
+    if first.samples != 1:
+        message = f"expected one value per voxel in {name}, got {first.samples} (a colour image)"
+        raise VolumeError(message)
+    for what, tag in (
+        ("position", "Image Position (Patient)"),
+        ("row", "Image Orientation (Patient)"),
+        ("spacing", "Pixel Spacing"),
+    ):
+        without = [frame for frame in slices if not getattr(frame, what)]
+        if without:
+            message = (
+                f"expected {tag} in every slice of {name}, got none in {_names(without)}; export "
+                "the CT again with it"
+            )
+            raise VolumeError(message)
+    for frame in slices:
+        checked_spacing(frame.spacing, frame.size[::-1], f"Pixel Spacing in {frame.name}")
+        checked_origin(frame.position, f"Image Position (Patient) in {frame.name}")
+        same = np.allclose(_plane(frame), _plane(first), rtol=0, atol=1e-3)
+        if (frame.size, frame.samples) != (first.size, first.samples) or not same:
+            message = (
+                f"expected slices of one size, spacing and orientation in {name}, got "
+                f"{first.text} in slice {1 + slices.index(first)} and {frame.text} in slice "
+                f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
+            )
+            raise VolumeError(message)
+    stacks = sorted({frame.stack for frame in slices})
+    if len(stacks) > 1:
+        message = (
+            f"expected one stack in {name}, got stacks {', '.join(stacks)}; export one of them"
+        )
+        raise VolumeError(message)
+
+
+def _plane(frame: Frame) -> NDArray[np.float64]:
+    """Directions and pixel spacing, which all slices must share."""
+    return np.array([*frame.row, *frame.column, *frame.spacing])
+
+
+def _kind_notes(frames: list[Frame], slices: list[Frame]) -> list[str]:
+    """Return what to tell about slices that are read or left out for what they are."""
+    notes = []
+    left_out = [frame for frame in frames if frame.is_localizer]
+    if slices[0].is_localizer:
+        notes.append("the series is a localizer, an overview picture and no CT volume")
+    elif left_out:
+        notes.append(f"left out {len(left_out)} localizer pictures: {_names(left_out)}")
+    kinds = sorted({frame.modality or "none" for frame in slices} - {"CT"})
+    if kinds:
+        notes.append(f"expected the modality CT, got {', '.join(kinds)}; the model knows CT alone")
+    units = sorted({frame.unit for frame in slices} - {"", "HU", "US"})
+    if units:
+        notes.append(f"expected values in HU, got {', '.join(units)}")
+    inverted = [frame for frame in slices if frame.is_inverted]
+    if inverted:
+        notes.append(
+            f"took HU by slope and intercept in {_names(inverted)} (MONOCHROME1); Slicer shows "
+            "such slices inverted"
+        )
+    return notes
+
+
+def _thickness(frame: Frame) -> tuple[float, list[str]]:
+    """Return the thickness of a single slice, mm, and what to tell."""
+    if frame.thickness is None:
+        return 1.0, ["one slice without Slice Thickness; took 1 mm as its voxel size"]
+    thickness = checked_spacing([frame.thickness], [1], f"Slice Thickness in {frame.name}")
+    return float(thickness[0]), [
+        f"one slice; took its Slice Thickness of {thickness[0]:g} mm as voxel size"
+    ]
+
+
+def _names(frames: Sequence[Frame]) -> str:
+    """Return the names of frames, the first few."""
+    names = [frame.name for frame in frames[:_NAMES]]
+    more = len(frames) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _slice_step(
+    slices: list[Frame], origins: NDArray[np.float64], axes: NDArray[np.float64], name: str
+) -> float:
+    """Return the distance of evenly stacked slices; VolumeError if they are not.
+
+    Parameters
+    ----------
+    slices : list of Frame
+        Two or more, in the order of their places along the normal.
+    origins : (N, 3) float64
+        Their positions, LPS mm.
+    axes : (3, 3) float64
+        Columns; the last one is the normal of the slices.
+    name : str
+        For messages.
+    """
+    mean = (origins[-1] - origins[0]) / (len(origins) - 1)
+    step = float(mean @ axes[:, 2])
+    even = origins[0] + np.arange(len(origins))[:, None] * mean
+    deviation = np.linalg.norm(origins - even, axis=1)
+    worst = int(deviation.argmax())
+    if step <= TOLD_MM or deviation[worst] > SLICE_TOLERANCE * step:
+        message = (
+            f"expected evenly spaced slices in {name}, got slice {worst + 1} of {len(origins)} "
+            f"({slices[worst].name}) {deviation[worst]:.2f} mm away from a step of {step:.2f} mm; "
+            f"slices are missing, doubled or of mixed spacing{_gaps(slices, origins, axes)}"
+        )
+        raise VolumeError(message)
+    sideways = float(np.linalg.norm(mean - step * axes[:, 2]))
+    if sideways > ORTHOGONALITY_TOLERANCE * step:
+        angle = np.degrees(np.arctan2(sideways, step))
+        message = (
+            f"expected slices stacked at right angles in {name}, got a gantry tilt of "
+            f"{angle:.2f} degrees; resample the series to a regular grid first, in Slicer with "
+            "Resample Scalar/Vector/DWI Volume"
+        )
+        raise VolumeError(message)
+    return step
+
+
+def _gaps(slices: list[Frame], origins: NDArray[np.float64], axes: NDArray[np.float64]) -> str:
+    """Return between which files the steps are odd, as the end of a sentence."""
+    steps = np.diff(origins @ axes[:, 2])
+    usual = float(np.median(steps))
+    if (steps <= TOLD_MM).any():
+        places = Counter(np.round(origins @ axes[:, 2], 2).tolist()).values()
+        often = min(places)
+        if often > 1:
+            return f": every place occurs {often} times, as in several phases; export one of them"
+        at = int(np.argmax(steps <= TOLD_MM))
+        return f": {slices[at].name} and {slices[at + 1].name} lie at one place"
+    at = int(np.abs(steps - usual).argmax())
+    return (
+        f": {steps[at]:.2f} mm between {slices[at].name} and {slices[at + 1].name}, usual are "
+        f"{usual:.2f} mm; copy the missing files or remove what does not belong"
+    )

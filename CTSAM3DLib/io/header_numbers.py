@@ -1,0 +1,217 @@
+"""Numbers of an image header: what no CT can have is refused, what is nearly right is told."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.geometry.affine import ORTHOGONALITY_TOLERANCE
+
+TOLD_MM = 0.01  # smaller differences of place are not worth a word
+MOST_VOXELS = 2**33
+GZIP_RATIO = 1032  # deflate cannot pack better
+_ROUNDED = 1e-4  # the largest error of R R^T that Slicer lets pass
+_SPACING_MM = (0.01, 100.0)
+_LENGTH_MM = 5_000.0
+_DISTANCE_MM = 20_000.0  # single precision is 0.002 mm there
+
+
+def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float = math.inf) -> None:
+    """Raise VolumeError unless a grid has voxels, and no more than its file can hold.
+
+    Parameters
+    ----------
+    size : sequence of int
+        Voxels along each axis.
+    bytes_per_voxel : int
+        Of what is stored.
+    bytes_there : float
+        The most that the file can hold.
+
+    Raises
+    ------
+    VolumeError
+        A size below 1, too many voxels for a CT, or more than fit into the file.
+
+    Examples
+    --------
+    >>> checked_size((512, 512, 1000), 2)
+    >>> checked_size((10_000, 10_000, 10_000), 2)
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected at most 8589934592 voxels, got 10000 x 10000 x 10000 ...
+    """
+    shown = " x ".join(str(count) for count in size)
+    if any(count < 1 for count in size):
+        message = f"expected at least one voxel along every axis, got {shown}; export the CT again"
+        raise VolumeError(message)
+    voxels = math.prod(size)
+    if voxels > MOST_VOXELS:
+        message = f"expected at most {MOST_VOXELS} voxels, got {shown} in the header"
+        raise VolumeError(message)
+    if voxels * bytes_per_voxel > bytes_there:
+        message = (
+            f"expected {voxels * bytes_per_voxel} bytes of image for {shown} voxels, got at most "
+            f"{int(bytes_there)}: the file is truncated or its header is wrong; copy it again"
+        )
+        raise VolumeError(message)
+
+
+def checked_spacing(
+    spacing_mm: ArrayLike, size: Sequence[int], what: str = "voxel spacing"
+) -> NDArray[np.float64]:
+    """Return spacings as float64 after checking that a CT can have them.
+
+    Parameters
+    ----------
+    spacing_mm : array_like
+        mm, one an axis.
+    size : sequence of int
+        Voxels along the same axes.
+    what : str
+        Name in the header, for the message.
+
+    Raises
+    ------
+    VolumeError
+        Not finite, zero, negative, below 0.01 or above 100 mm, or a side longer than 5 m.
+
+    Examples
+    --------
+    >>> checked_spacing((0.7, 0.7, 2.0), (512, 512, 300)).tolist()
+    [0.7, 0.7, 2.0]
+    >>> checked_spacing((0.7, 0.7, 0.0), (512, 512, 300))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected voxel spacing of 0.01 to 100 mm, got 0.7, 0.7, 0...
+    """
+    spacing = np.asarray(spacing_mm, dtype=np.float64)
+    low, high = _SPACING_MM
+    shown = ", ".join(f"{value:g}" for value in spacing)
+    # Written so that NaN fails.
+    if not ((spacing >= low) & (spacing <= high)).all():
+        message = (
+            f"expected {what} of {low:g} to {high:g} mm, got {shown}; correct the header or "
+            "export the CT again"
+        )
+        raise VolumeError(message)
+    lengths = spacing * np.asarray(size)
+    if lengths.max() > _LENGTH_MM:
+        message = (
+            f"expected an image of at most {_LENGTH_MM:g} mm, got {lengths.max():g} mm by {what} "
+            f"of {shown}; correct the header or export the CT again"
+        )
+        raise VolumeError(message)
+    return spacing
+
+
+def checked_origin(
+    origin_mm: ArrayLike, what: str = "position of the first voxel"
+) -> NDArray[np.float64]:
+    """Return a position as float64; VolumeError when it is not finite or beyond 20 m.
+
+    Examples
+    --------
+    >>> checked_origin((0, 0, float("nan")), "offset")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected offset within 20000 mm, got 0, 0, nan...
+    """
+    origin = np.asarray(origin_mm, dtype=np.float64)
+    if not (np.abs(origin) <= _DISTANCE_MM).all():
+        shown = ", ".join(f"{value:g}" for value in origin)
+        message = (
+            f"expected {what} within {_DISTANCE_MM:g} mm, got {shown}; correct the header or "
+            "export the CT again"
+        )
+        raise VolumeError(message)
+    return origin
+
+
+def squared_directions(
+    directions: ArrayLike, lengths_mm: Sequence[float], what: str = "directions of the axes"
+) -> tuple[NDArray[np.float64], float]:
+    """Return the rotation or reflection nearest to three directions.
+
+    Parameters
+    ----------
+    directions : (3, 3) array_like
+        Columns, of any length.
+    lengths_mm : three floats
+        Sides of the image.
+    what : str
+        Name in the header, for the message.
+
+    Returns
+    -------
+    directions : (3, 3) float64
+        Columns of length 1: as they are where they are square but for rounding, which Slicer takes
+        too, orthonormal otherwise.
+    moved_mm : float
+        How far a corner of the image is moved at most.
+
+    Raises
+    ------
+    VolumeError
+        Not finite, a direction of length 0, or axes off square by more than 0.057 degrees.
+
+    Examples
+    --------
+    >>> squared_directions(np.diag([1, 2, -1]), (100, 100, 100))[0].tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]]
+    """
+    matrix = np.asarray(directions, dtype=np.float64)
+    norms = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(matrix).all() and (norms > 0).all()):
+        message = f"expected finite {what}, got {matrix.T.tolist()}; export the CT again"
+        raise VolumeError(message)
+    units = matrix / norms
+    cosines = units.T @ units - np.eye(3)
+    if np.abs(cosines).max() > ORTHOGONALITY_TOLERANCE:
+        first, second = np.unravel_index(np.abs(cosines).argmax(), (3, 3))
+        angle = float(np.degrees(np.arcsin(min(1.0, np.abs(cosines).max()))))
+        message = (
+            f"expected {what} at right angles, got {'ijk'[first]} and {'ijk'[second]} "
+            f"{angle:.3f} degrees off square (a sheared image or a gantry tilt); resample the CT "
+            "to a regular grid first, for example in Slicer with Resample Scalar/Vector/DWI Volume"
+        )
+        raise VolumeError(message)
+    if np.abs(units @ units.T - np.eye(3)).max() <= _ROUNDED:
+        return units, 0.0
+    left, _, right = np.linalg.svd(units)
+    square: NDArray[np.float64] = left @ right
+    moved = largest_distance((square - units) * np.asarray(lengths_mm), np.zeros(3))
+    return square, moved
+
+
+def largest_distance(matrix: NDArray[np.float64], shift: NDArray[np.float64]) -> float:
+    """Return the largest length of ``matrix @ corner + shift`` over the corners of a unit cube.
+
+    Examples
+    --------
+    >>> largest_distance(np.diag([3.0, 0, 0]), np.array([0.0, 4, 0]))
+    5.0
+    """
+    corners = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
+    return float(np.linalg.norm(corners @ matrix.T + shift, axis=1).max())
+
+
+def squared_note(moved_mm: float, what: str = "axes of the image") -> list[str]:
+    """Return what to tell about axes that were made square: nothing, or one sentence.
+
+    Examples
+    --------
+    >>> squared_note(0.31)
+    ['the axes of the image are not quite square; took the nearest rotation, up to 0.31 mm away']
+    """
+    if moved_mm <= TOLD_MM:
+        return []
+    text = (
+        f"the {what} are not quite square; took the nearest rotation, up to {moved_mm:.2g} mm away"
+    )
+    return [text]

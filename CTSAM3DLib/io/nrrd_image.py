@@ -1,0 +1,172 @@
+"""NRRD images: where Slicer 5.12 places them, and which headers it places against their word."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import SegmentationFileError, VolumeError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.header_numbers import (
+    GZIP_RATIO,
+    checked_origin,
+    checked_size,
+    checked_spacing,
+    squared_directions,
+)
+from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd_header
+
+_TO_RAS = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+    "left-posterior-superior-time": (-1, -1, 1),
+    "lpst": (-1, -1, 1),
+}
+# These name no side of the patient; Slicer takes them as LPS.
+_NAMELESS = ("", "scanner-xyz", "scanner-xyz-time", "3d-right-handed", "3d-right-handed-time")
+_BYTES = {
+    "8": 1,
+    "16": 2,
+    "32": 4,
+    "64": 8,
+    "char": 1,
+    "short": 2,
+    "long": 8,
+    "int": 4,
+    "float": 4,
+    "double": 8,
+}
+
+
+def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
+    """Return where an NRRD image lies, from its header.
+
+    ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none.
+
+    Parameters
+    ----------
+    file : Path
+        ``.nrrd`` or ``.nhdr``.
+
+    Returns
+    -------
+    geometry : Geometry, optional
+        None when the header has no directions; then ITK and Slicer agree.
+    notes : list of str
+        What the user must know.
+
+    Raises
+    ------
+    VolumeError
+        Not NRRD, impossible numbers, a space that is unknown or that Slicer takes for another,
+        sheared axes, or more voxels than the file can hold.
+    """
+    try:
+        header, bytes_left = read_nrrd_header(file)
+        sizes = header.numbers("sizes")
+    except SegmentationFileError as error:
+        raise VolumeError(str(error)) from error
+    _check_bytes(header, sizes, bytes_left)
+    space = header.fields.get("space", "").lower()
+    if space not in _TO_RAS and space not in _NAMELESS:
+        message = (
+            "expected the space RAS, LAS or LPS of three axes, got "
+            f"{header.fields['space']!r}, which Slicer takes as LPS or not at all; save the CT "
+            "again as left-posterior-superior"
+        )
+        raise VolumeError(message)
+    if "space directions" not in header.fields:
+        return None, _spacing_notes(header, sizes)
+    notes = []
+    if space in _NAMELESS:
+        notes.append(
+            f"the header names no sides of the patient (space {space or 'not given'}); took LPS, "
+            "as Slicer does"
+        )
+    return _geometry(header, sizes, space), notes
+
+
+def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:
+    """Return the direction of each axis; None for an axis that has none."""
+    words = re.findall(r"none|\([^)]*\)", header.fields["space directions"].lower())
+    if len(words) != len(header.numbers("sizes")):
+        message = f"expected a direction for every axis, got {header.fields['space directions']!r}"
+        raise VolumeError(message)
+    return [None if word == "none" else _vector(word) for word in words]
+
+
+def _vector(text: str) -> NDArray[np.float64]:
+    """Return the numbers of a vector in brackets."""
+    try:
+        return np.array([float(word) for word in text.strip(" ()").split(",")])
+    except ValueError:
+        message = f"expected a vector of numbers in the header, got {text!r}"
+        raise VolumeError(message) from None
+
+
+def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
+    """Return the place from directions and origin."""
+    found = [
+        (size, way) for size, way in zip(sizes, _vectors(header), strict=True) if way is not None
+    ]
+    if len(found) == 4 and found[3][0] == 1:  # time
+        found = found[:3]
+    ways = [way[:3] for _, way in found]
+    if len(ways) != 3 or any(len(way) != 3 for way in ways):
+        message = f"expected a 3D image, got space directions {header.fields['space directions']}"
+        raise VolumeError(message)
+    size = [count for count, _ in found]
+    directions = np.stack(ways, axis=1)
+    checked_spacing(np.linalg.norm(directions, axis=0), size)
+    squared_directions(directions, (1, 1, 1), "space directions")
+    origin = _vector(header.fields.get("space origin", "(0,0,0)"))[:3]
+    if len(origin) != 3:
+        message = f"expected three numbers in the space origin, got {header.fields['space origin']}"
+        raise VolumeError(message)
+    signs = np.array(_TO_RAS.get(space, (-1, -1, 1)), np.float64)
+    matrix = np.eye(4)
+    matrix[:3, :3] = signs[:, None] * directions
+    matrix[:3, 3] = signs * checked_origin(origin, "space origin")
+    return Geometry(matrix, (size[2], size[1], size[0]))
+
+
+def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
+    """Return what to tell about a header without directions, after a look at its numbers."""
+    for name, check in (("spacings", checked_spacing), ("axis mins", None)):
+        if name not in header.fields:
+            continue
+        words = header.fields[name].split()
+        try:
+            numbers = np.array([float(word) for word in words])
+        except ValueError:
+            message = f"expected numbers as {name}, got {header.fields[name]!r}; correct the header"
+            raise VolumeError(message) from None
+        spatial = [index for index, size in enumerate(sizes) if size > 1 or len(sizes) <= 3]
+        if len(numbers) != len(sizes):
+            message = f"expected {len(sizes)} numbers as {name}, got {header.fields[name]!r}"
+            raise VolumeError(message)
+        if check is not None:
+            check(numbers[spatial], [sizes[index] for index in spatial], name)
+        else:
+            checked_origin(numbers[spatial], name)
+    if "spacings" not in header.fields:
+        return ["the header has neither voxel size nor place; took 1 mm and LPS, as Slicer does"]
+    return ["the header names no sides of the patient; took its axes as L, P, S, as Slicer does"]
+
+
+def _check_bytes(header: NrrdHeader, sizes: list[int], bytes_left: int) -> None:
+    """Raise VolumeError when a file cannot hold the voxels that its header claims."""
+    kind = header.fields.get("type", "").lower()
+    each = next((count for word, count in _BYTES.items() if word in kind), 1)
+    encoding = header.fields.get("encoding", "").lower()
+    ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
+    detached = "data file" in header.fields or "datafile" in header.fields
+    checked_size(sizes, each, math.inf if detached else bytes_left * ratio)
