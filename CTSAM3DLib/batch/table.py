@@ -204,4 +204,6 @@ def _check_distinct(cases: Sequence[BatchCase], table: Path) -> None:
     for path in files:
         count = counts[str(path.resolve()).casefold()]
         if count > 1:
-            raise ClicksFileError(f"{table}: expected distinct outputs, got {path} {count} times")
+            raise ClicksFileError(
+                f"{table}: {count} rows write {path}. Give each row an output of its own"
+            )

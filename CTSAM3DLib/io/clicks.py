@@ -168,7 +168,7 @@ def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
     """Return the clicks in our own JSON."""
     if isinstance(content, dict) and set(content) == {"structures"}:
         raise ClicksFileError(
-            'expected "coordinate_system": "RAS" or "LPS" beside "structures", got none'
+            'expected "coordinate_system": "RAS" or "LPS" next to "structures", got none'
         )
     if not isinstance(content, dict) or set(content) != {"coordinate_system", "structures"}:
         got = sorted(content) if isinstance(content, dict) else _kind(content)

@@ -37,7 +37,7 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
     >>> check_outputs([{"picture": Path("ct.nii")}], [Path("ct.nii")])
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.OutputFileError: expected a picture that ends with .png, got ct.nii
+    CTSAM3DLib.errors.OutputFileError: ct.nii cannot hold a picture. Choose a name that ...
     """
     given = list(inputs)
     sources = {_identity(path): path for path in given}
@@ -48,15 +48,15 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
         _check_suffix(kind, path)
         identity = _identity(path)
         if identity in sources or _file_number(path) in files:
-            message = f"expected a {kind} apart from what is read, got the input {path}"
+            message = f"{path} is an input. Write the {kind} to another file"
             raise OutputFileError(message)
         above = {_file_number(folder) for folder in path.absolute().parents}
         for key, folder in folders.items():
             if identity.startswith(key + os.sep) or _file_number(folder) in above:
-                message = f"expected a {kind} outside the DICOM folder {folder}, got {path}"
+                message = f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
                 raise OutputFileError(message)
         if identity in seen:
-            message = f"expected different files to write, got {seen[identity]} and {path}"
+            message = f"{seen[identity]} and {path} are one file. Give each output its own name"
             raise OutputFileError(message)
         seen[identity] = path
     for path in seen.values():
@@ -97,7 +97,7 @@ def _check_suffix(kind: str, path: Path) -> None:
     """Raise for a file that other programs would take for something else."""
     suffix = SUFFIXES.get(kind, "")
     if not path.name.lower().endswith(suffix):
-        message = f"expected a {kind} that ends with {suffix}, got {path}"
+        message = f"{path} cannot hold a {kind}. Choose a name that ends with {suffix}"
         raise OutputFileError(message)
 
 

@@ -7,15 +7,16 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from CTSAM3DLib.errors import OutputFileError
 
-_WINDOWS = sys.platform == "win32"
+_DAY_S = 86400.0
 _PREFIX = ".ctsam3d-"
-_LEFTOVER = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}-.+", re.DOTALL)
+_LEFTOVER = re.compile(re.escape(_PREFIX) + "([0-9]{1,9})-[a-z0-9_]{8}-.+", re.DOTALL)
 _KEPT_LETTERS = 48  # of the name, so that the temporary one is never too long; suffixes are shorter
 
 
@@ -53,14 +54,13 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     """
     final = Path(path)
     try:
-        temporary, handle = _temporary_beside(final)
+        temporary, lock = _temporary_beside(final)
         try:
             yield temporary
-            if _WINDOWS:  # which does not rename an open file
-                handle = _closed(handle)
             temporary.replace(final)
         finally:
-            _closed(handle)
+            if lock is not None:
+                os.close(lock)
             temporary.unlink(missing_ok=True)
     except OutputFileError:
         raise
@@ -84,7 +84,7 @@ def check_writable(path: str | Path) -> None:
     >>> check_writable("/")
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.OutputFileError: cannot write /: expected a writable folder, got a folder ...
+    CTSAM3DLib.errors.OutputFileError: cannot write /: a folder has this name. Choose another ...
     """
     final = Path(path)
     try:
@@ -111,63 +111,44 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _temporary_beside(final: Path) -> tuple[Path, int]:
-    """Make an empty, locked file in the folder of another, and that folder when it is missing."""
+def _temporary_beside(final: Path) -> tuple[Path, int | None]:
+    """Make an empty file in the folder of another, and that folder; return its lock as well."""
     final.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(final.parent)
-    suffix = f"-{final.name[-_KEPT_LETTERS:]}"
-    while True:
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=suffix, dir=final.parent)
-        _lock(handle, wait=True)
-        if Path(name).exists():  # else another process took it for a leftover before it was locked
-            break
-        os.close(handle)
+    prefix, suffix = f"{_PREFIX}{os.getpid()}-", f"-{final.name[-_KEPT_LETTERS:]}"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=final.parent)
     # mkstemp keeps the file private; give it the permissions of an ordinary new file.
     Path(name).chmod(0o666 & ~_umask())
-    return Path(name), handle
+    if _lock(handle):
+        return Path(name), handle
+    os.close(handle)
+    return Path(name), None
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of processes that have ended."""
     try:
-        paths = [path for path in folder.iterdir() if _LEFTOVER.fullmatch(path.name)]
+        found = [(path, _LEFTOVER.fullmatch(path.name)) for path in folder.iterdir()]
     except OSError:  # a folder that can be written need not be readable
         return
-    for path in paths:
-        if path.is_file() and not path.is_symlink():
-            with suppress(OSError):  # in use, or not ours to remove
-                _remove_unless_locked(path)
-
-
-def _remove_unless_locked(path: Path) -> None:
-    """Remove a file that no process holds."""
-    handle = os.open(path, os.O_RDWR)
-    try:
-        if _WINDOWS:  # which does not remove a file that somebody has open
-            handle = _closed(handle)
-            path.unlink()
-        elif _lock(handle, wait=False):
-            path.unlink()
-    finally:
-        _closed(handle)
-
-
-def _closed(handle: int) -> int:
-    """Close a handle that is open; return the one that stands for none."""
-    if handle >= 0:
-        os.close(handle)
-    return -1
+    for path, match in found:
+        with suppress(OSError):  # removed by another process, or not ours to remove
+            if match and path.is_file() and not path.is_symlink() and _is_left(path, int(match[1])):
+                path.unlink()
 
 
 def _cannot_write(final: Path, error: OSError) -> OutputFileError:
     """Return the error for the user, which does not name the temporary file."""
     in_the_way = [place for place in final.parents if place.exists() and not place.is_dir()]
-    got = error.strerror or type(error).__name__
+    reason = error.strerror or type(error).__name__
+    remedy = "Choose another folder or name"
     if in_the_way:
-        got = f"the file {in_the_way[0]}"
+        reason = f"{in_the_way[0]} is a file, not a folder"
     elif final.is_dir():
-        got = "a folder of that name"
-    return OutputFileError(f"cannot write {final}: expected a writable folder, got {got}")
+        reason = "a folder has this name"
+    elif error.errno == errno.ENOSPC:
+        remedy = "Free some space, or choose another folder"
+    return OutputFileError(f"cannot write {final}: {reason}. {remedy}")
 
 
 def _umask() -> int:
@@ -179,17 +160,33 @@ def _umask() -> int:
 
 if sys.platform == "win32":
 
-    def _lock(handle: int, wait: bool) -> bool:  # noqa: ARG001 - as below
-        """Do nothing: an open file cannot be removed there."""
-        return True
+    def _lock(handle: int) -> bool:  # noqa: ARG001 - as below
+        """Lock nothing: a file that is open cannot be renamed there."""
+        return False
+
+    def _is_left(path: Path, pid: int) -> bool:  # noqa: ARG001 - as below
+        """Tell whether a temporary file is so old that nobody still writes it."""
+        return time.time() - path.stat().st_mtime > _DAY_S
 
 else:
     import fcntl
 
-    def _lock(handle: int, wait: bool) -> bool:
+    def _lock(handle: int) -> bool:
         """Lock a file until it is closed or the process ends; tell whether that succeeded."""
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # held by another, or a file system without locks
             return False
         return True
+
+    def _is_left(path: Path, pid: int) -> bool:
+        """Tell whether the process that made a temporary file has ended.
+
+        The lock tells it of processes in other containers, whose numbers are their own; the
+        number tells it of files that a writer has replaced by new ones, which have no lock.
+        """
+        with suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            return False
+        with path.open("r+b") as file:
+            return _lock(file.fileno())

@@ -262,9 +262,9 @@ class FolderTest(ConsoleCase):
         )
 
     def test_folders_that_cannot_be_used(self):
-        with self.assertRaisesRegex(ClicksFileError, "CTs with clicks files beside them"):
+        with self.assertRaisesRegex(ClicksFileError, "no CT in .* has clicks"):
             self.logic.segmentFolder(self.folder, self.output)
-        with self.assertRaisesRegex(ClicksFileError, "other than that of the CTs"):
+        with self.assertRaisesRegex(ClicksFileError, "Choose another folder for the results"):
             self.logic.segmentFolder(self.folder, self.folder)
         with self.assertRaisesRegex(ClicksFileError, "expected a readable CSV table"):
             self.logic.segmentFolder(self.folder / "no.csv", self.output)

@@ -102,7 +102,7 @@ def segment_folder(
 
 
 def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
-    """Return the CTs of a folder that have clicks beside them, sorted by name.
+    """Return the CTs of a folder that have clicks next to them, sorted by name.
 
     ``patient.nii.gz`` (or ``.nrrd``, ``.mha``, or a folder ``patient`` of DICOM slices) goes with
     ``patient.json``, ``patient_clicks.json``, ``patient liver.mrk.json`` and all other ``.json``
@@ -115,7 +115,7 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
         No CT with clicks, two CTs of one name, or the output folder is the folder itself.
     """
     if folder.resolve() == output_dir.resolve():
-        message = f"expected an output folder other than that of the CTs, got {folder}"
+        message = f"the CTs are in {folder}. Choose another folder for the results"
         raise ClicksFileError(message)
     cts: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -134,7 +134,7 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
         if owner is not None:
             clicks.setdefault(owner, []).append(path)
     if not clicks:
-        message = f"expected CTs with clicks files beside them in {folder}, got none"
+        message = f"no CT in {folder} has clicks. Name them as the CT: a.nii.gz, a.json"
         raise ClicksFileError(message)
     return [_case(name, cts[name], clicks[name], output_dir) for name in cts if name in clicks]
 

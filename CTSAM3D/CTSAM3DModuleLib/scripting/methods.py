@@ -104,7 +104,7 @@ class ConsoleMethods:
         grow: bool = False,
         overwrite: bool = False,
     ) -> dict[str, Any]:
-        """Segment CT files that have clicks files beside them into ``.seg.nrrd`` files.
+        """Segment CT files that have clicks files next to them into ``.seg.nrrd`` files.
 
         A case that fails does not stop the others. The next run skips finished cases and keeps
         results that were changed since.

@@ -308,10 +308,22 @@ def test_relative_tables_name_cases_by_their_folders(
         ("ct,clicks\na.nrrd,c.json,d\n", r"line 2: expected a value for each of ct, clicks"),
         ("ct,clicks\na.nrrd\n", r"line 2: expected a value for each of ct, clicks"),
         ("ct,clicks,output\na,b,c.nii\n", r"line 2: expected an output ending with \.seg\.nrrd"),
-        ("ct,clicks,output\na,b,c.seg.nrrd\nd,b,c.seg.nrrd\n", "expected distinct outputs"),
-        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,X.seg.nrrd\n", "expected distinct outputs"),
-        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,x.SEG.NRRD\n", "expected distinct outputs"),
-        ("ct,clicks,output\na,b,x.seg.nrrd\nd,b,k/../x.seg.nrrd\n", "expected distinct outputs"),
+        (
+            "ct,clicks,output\na,b,c.seg.nrrd\nd,b,c.seg.nrrd\n",
+            "2 rows write",
+        ),
+        (
+            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,X.seg.nrrd\n",
+            "2 rows write",
+        ),
+        (
+            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,x.SEG.NRRD\n",
+            "2 rows write",
+        ),
+        (
+            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,k/../x.seg.nrrd\n",
+            "2 rows write",
+        ),
         ("ct,clicks,output\na,b,../c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
         ("ct,clicks,output\na,b,/c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
         (b"\xff\xfe\x00", 'expected a readable CSV table, got zero bytes.*"CSV UTF-8"'),

@@ -31,14 +31,14 @@ SEGMENT = ("--clicks", "clicks.json", "--output", "x.seg.nrrd")
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--report", "ct.nrrd"), r"expected a report that ends with \.json, got ct\.nrrd"),
-        (("--picture", "ct.nrrd"), r"expected a picture that ends with \.png, got ct\.nrrd"),
-        (("--report", "clicks.json"), "expected a report apart from what is read, got the input"),
-        (("--report", "folder/../CLICKS.json"), "expected a report apart from what is read"),
-        (("--output", "ct.seg.nrrd"), "expected a segmentation apart from what is read"),
-        (("--output", "folder/x.seg.nrrd"), "expected a segmentation outside the DICOM folder"),
-        (("--picture", "x.seg.nrrd"), r"expected a picture that ends with \.png"),
-        (("--report", "ct.nrrd/x.json"), "cannot write ct.nrrd/x.json: expected a writable"),
+        (("--report", "ct.nrrd"), r"ct\.nrrd cannot hold a report"),
+        (("--picture", "ct.nrrd"), r"ct\.nrrd cannot hold a picture"),
+        (("--report", "clicks.json"), r"clicks\.json is an input. Write the report"),
+        (("--report", "folder/../CLICKS.json"), r"folder/\.\./CLICKS\.json is an input"),
+        (("--output", "ct.seg.nrrd"), r"ct\.seg\.nrrd is an input"),
+        (("--output", "folder/x.seg.nrrd"), r"folder/x\.seg\.nrrd lies in the DICOM folder"),
+        (("--picture", "x.seg.nrrd"), r"x\.seg\.nrrd cannot hold a picture"),
+        (("--report", "ct.nrrd/x.json"), "cannot write ct.nrrd/x.json: ct.nrrd is a file"),
     ],
 )
 def test_outputs_that_would_destroy_something_are_refused_before_any_work(
@@ -66,14 +66,14 @@ def test_a_batch_that_would_destroy_something_is_refused_before_any_work(
     table = case / "batch_report.csv"
     table.write_text("ct,clicks\nct.nrrd,clicks.json\n")
     assert run("batch", table, "--output-dir", case) == 2
-    assert "expected a table apart from what is read, got the input" in capsys.readouterr().err
+    assert "batch_report.csv is an input. Write the table" in capsys.readouterr().err
     table = case / "t.csv"
     table.write_text("ct,clicks,output\nct.nrrd,clicks.json,clicks.seg.nrrd\n")
     assert run("batch", table, "--output-dir", case) == 2
-    assert "expected a report apart from what is read, got the input" in capsys.readouterr().err
+    assert "clicks.json is an input. Write the report" in capsys.readouterr().err
     table.write_text("ct,clicks,output\nct.nrrd,clicks.json,batch_report.seg.nrrd\n")
     assert run("batch", table, "--output-dir", case / "out") == 2
-    assert "expected different files to write" in capsys.readouterr().err
+    assert "are one file. Give each output its own name" in capsys.readouterr().err
     assert not (case / "out").exists()
 
 

@@ -146,7 +146,7 @@ def test_outputs_that_would_do_harm_are_refused(
     before = content_of(tmp_path)
     for output, said in (
         (tmp_path / "x.pth", "expected an output file that ends with .pt, got"),
-        (source, "expected a model apart from what is read, got the input"),
+        (source, "is an input. Write the model to another file"),
         (imported.entry.path, r"expected an output file of its own, got .* which .* lists"),
     ):
         with pytest.raises((BundleError, OutputFileError), match=said):

@@ -72,7 +72,7 @@ POSITIVE = {"positive": [[1, 2, 3]]}
         ("", "expected JSON"),
         ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
         ("{}", r"got \[\]"),
-        ({"structures": {}}, 'expected "coordinate_system": "RAS" or "LPS" beside .*got none'),
+        ({"structures": {}}, 'expected "coordinate_system": "RAS" or "LPS" next to .*got none'),
         ({**ours({"liver": POSITIVE}), "frame": 1}, "got .*'frame'"),
         (ours({"liver": POSITIVE}, "IJK"), "\"coordinate_system\" RAS or LPS, got 'IJK'"),
         (ours({"liver": POSITIVE}, ["RAS"]), '"coordinate_system" RAS or LPS'),

@@ -16,6 +16,8 @@ from CTSAM3DLib.errors import CTSAM3DError, OutputFileError
 from CTSAM3DLib.io import safe_write as atomic_file
 from CTSAM3DLib.io.safe_write import check_writable, write_text_atomically, written_atomically
 
+CHOOSE = "Choose another folder or name"
+
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
@@ -35,7 +37,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "ct").write_text("")
     path = tmp_path / "ct" / "deeper" / "a.txt"
-    text = f"cannot write {path}: expected a writable folder, got the file {tmp_path / 'ct'}"
+    text = f"cannot write {path}: {tmp_path / 'ct'} is a file, not a folder. {CHOOSE}"
     for write in (check_writable, lambda at: write_text_atomically(at, "")):
         with pytest.raises(OutputFileError) as caught:
             write(path)
@@ -47,7 +49,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.mkdir()
-    text = f"cannot write {path}: expected a writable folder, got a folder of that name"
+    text = f"cannot write {path}: a folder has this name. {CHOOSE}"
     for write in (check_writable, lambda at: write_text_atomically(at, "")):
         with pytest.raises(OutputFileError) as caught:
             write(path)
@@ -70,7 +72,7 @@ def test_the_temporary_name_is_never_shown(
         monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(OutputFileError) as caught:
         write_text_atomically(tmp_path / "a.txt", "text")
-    said = f"cannot write {tmp_path / 'a.txt'}: expected a writable folder, got Permission denied"
+    said = f"cannot write {tmp_path / 'a.txt'}: Permission denied. {CHOOSE}"
     assert str(caught.value) == said
     assert list(tmp_path.iterdir()) == []
 
@@ -90,7 +92,7 @@ def test_the_check_names_a_folder_that_cannot_be_written(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(atomic_file.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(OutputFileError, match=r"a\.txt: .*got Read-only file system"):
+    with pytest.raises(OutputFileError, match=r"a\.txt: .*Read-only file system"):
         check_writable(tmp_path / "a.txt")
 
 
@@ -112,10 +114,11 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert done.returncode == -signal.SIGKILL
     (leftover,) = tmp_path.iterdir()
     assert leftover.read_text() == "half"
-    others = {".ctsam3d-notes", ".x1y2z3a4-a.txt", "ctsam3d-abcdefgh-a.txt"}
+    others = {".ctsam3d-notes", ".x1y2z3a4-a.txt", "ctsam3d-99-abcdefgh-a.txt"}
     for name in others:
         (tmp_path / name).write_text("of somebody else")
-    (tmp_path / ".ctsam3d-abcdefgh-a.txt").mkdir()
+    folder = Path(f"{leftover}-folder")
+    folder.mkdir()
     with written_atomically(tmp_path / "a.txt") as first:
         assert not leftover.exists()
         with written_atomically(tmp_path / "b.txt") as second:
@@ -123,7 +126,15 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
             second.write_text("b")
         first.write_text("a")
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"a.txt", "b.txt", ".ctsam3d-abcdefgh-a.txt", *others}
+    assert left == {"a.txt", "b.txt", folder.name, *others}
+
+
+def test_a_temporary_file_that_its_writer_replaces_is_no_leftover(tmp_path: Path) -> None:
+    with written_atomically(tmp_path / "a.txt") as outer:
+        with written_atomically(outer) as inner:
+            inner.write_text("a")
+        write_text_atomically(tmp_path / "b.txt", "b")
+    assert (tmp_path / "a.txt").read_text() == "a"
 
 
 @pytest.mark.parametrize("letter", ["x", "肝"])
@@ -155,7 +166,7 @@ except OSError as error:
         text=True,
         check=True,
     )
-    said = f"cannot write {path}: expected a writable folder, got File too large\n"
+    said = f"cannot write {path}: File too large. {CHOOSE}\n"
     assert done.stdout == said
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
