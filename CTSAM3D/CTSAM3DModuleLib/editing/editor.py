@@ -184,10 +184,10 @@ class ClickEditor:
             self._refused(outcome.error)
         elif outcome.partial:
             self._say(Status(_("Stopped; what was found so far is kept. Undo takes it back.")))
-        elif outcome.answer is None:
-            self._say(Status(_("Cancelled; nothing was changed.")))
         elif self.controller.busy:
             self._say(Status(_("Segmenting ..."), "busy"))
+        elif outcome.answer is None:
+            self._say(Status(_("Cancelled; nothing was changed.")))
         else:
             self._say(self._done(outcome))
 
