@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from CTSAM3DLib.cli import demo
 from CTSAM3DLib.cli.demo import write_image
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.segmentation import read_segmentation
 from CTSAM3DLib.phantom import torso_phantom
+from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.resources import resource_path
 
 
-def test_demo_writes_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(params=["part", pytest.param("whole", marks=pytest.mark.slow)])
+def clicks(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, ClickHistory]:
+    """The stored clicks of the demo; its part has fewer of them, on larger voxels."""
+    stored = resource_path("SampleData/torso_phantom_clicks.json")
+    if request.param == "part":
+        content = json.loads(stored.read_text())
+        structures = content["structures"]
+        content["structures"] = {name: structures[name] for name in ("liver", "gallbladder")}
+        stored = tmp_path / "clicks.json"
+        stored.write_text(json.dumps(content))
+        monkeypatch.setattr(demo, "resource_path", lambda _: stored)
+        monkeypatch.setattr(demo, "torso_phantom", partial(torso_phantom, spacing_mm=4.0))
+    return read_clicks([stored])
+
+
+def test_demo_writes_what_it_names(
+    clicks: dict[str, ClickHistory], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("torch")
     assert main(["demo", "--output-dir", str(tmp_path / "out"), "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
@@ -25,7 +47,6 @@ def test_demo_writes_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixture
     assert len(wrote) == 4
     assert all(path.stat().st_size > 1000 for path in wrote)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    clicks = read_clicks([resource_path("SampleData/torso_phantom_clicks.json")])
     assert {s["name"] for s in report["structures"]} == set(clicks)
     stored = read_segmentation(tmp_path / "out" / "segmentation.seg.nrrd")
     assert {s.name for s in stored.segments} == set(clicks)
