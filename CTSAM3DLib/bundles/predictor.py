@@ -114,7 +114,7 @@ class TorchPredictor:
         module = module.to(torch.float32).eval().to(self._device)
         # Rows are convolved on a processor only.
         on_processor = self._device.type == "cpu"
-        self._module: Any = arrange_weights(module) if on_processor else module
+        self.module: Any = arrange_weights(module) if on_processor else module
 
     @property
     def settings(self) -> ModelSettings:
@@ -130,7 +130,7 @@ class TorchPredictor:
         """Embed a (D, H, W) patch of HU; see `Predictor.encode`."""
         embedding: list[Tensor]
         with self._as_written():
-            embedding = self._module.encode(self._tensor(patch_hu))
+            embedding = self.module.encode(self._tensor(patch_hu))
         return embedding
 
     def decode(
@@ -143,7 +143,7 @@ class TorchPredictor:
         """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
         previous = None if previous_logits is None else self._tensor(previous_logits)
         with self._as_written():
-            logits = self._module.decode(
+            logits = self.module.decode(
                 embedding,
                 self._tensor(np.asarray(points_kji, np.float32).reshape(-1, 3)),
                 torch.tensor(np.asarray(labels, np.int64).tolist(), dtype=torch.int64),
@@ -159,7 +159,7 @@ class TorchPredictor:
     ) -> NDArray[np.float32]:
         """Heat map of the expected click in the neighbour; see `Predictor.cross_patch`."""
         with self._as_written():
-            heat = self._module.cross_patch(
+            heat = self.module.cross_patch(
                 self._batch(patch_hu),
                 self._batch(mask.astype(np.float32)),
                 self._batch(neighbour_hu),

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases)
         protocol = ClickProtocol(strategy=args.strategy, seed=args.seed, max_clicks=args.clicks)
-        _use_threads(args.threads)
+        use_threads(args.threads)
         methods, setting = _methods(args)
         return _run(args, cases, methods, protocol, setting)
     except CTSAM3DError as error:
@@ -92,7 +92,7 @@ def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
     for name in names:
         kind, _, other = name.partition(":")
         if kind == MODEL:
-            method, about = _model_method(args, name, other or args.model)
+            method, about = model_method(args, name, other or args.model)
             methods.append(method)
             setting.update(about)
         else:
@@ -102,9 +102,10 @@ def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
     return methods, setting
 
 
-def _model_method(
+def model_method(
     args: argparse.Namespace, name: str, model: str | None
 ) -> tuple[ModelMethod, dict[str, Any]]:
+    """Return a model as a method, and what the report says about it."""
     from CTSAM3DLib.bundles.predictor import TorchPredictor
     from CTSAM3DLib.models.store import resolve_model
 
@@ -187,7 +188,7 @@ def _line(
     return f"{place} {case.name} {found[0].anatomy}: {scores} ({done} done, {seconds:.0f} s)"
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
     """Keep all libraries to a number of threads; only a command line may do this."""
     os.environ.setdefault("OMP_NUM_THREADS", str(count))
     try:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _main(argv)
         sys.stdout.flush()  # else the interpreter finds a closed pipe when it ends, and complains
     except BrokenPipeError:
-        _forget_output()
+        forget_output()
         return BROKEN_PIPE
     return code
 
@@ -136,7 +136,7 @@ def _print_any_name() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def _forget_output() -> None:
+def forget_output() -> None:
     """Let what is still to be printed go nowhere."""
     with suppress(OSError, ValueError):  # a stream without a file behind it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -54,7 +54,7 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     """
     final = Path(path)
     try:
-        temporary, lock = _temporary_beside(final)
+        temporary, lock = temporary_beside(final)
         try:
             yield temporary
             temporary.replace(final)
@@ -111,7 +111,7 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _temporary_beside(final: Path) -> tuple[Path, int | None]:
+def temporary_beside(final: Path) -> tuple[Path, int | None]:
     """Make an empty file in the folder of another, and that folder; return its lock as well."""
     final.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(final.parent)

@@ -25,7 +25,7 @@ SAME_VOXELS_TOLERANCE = 1e-2
 """Two lattices are the same if no voxel of a box lies further off, in voxels."""
 
 _OUTSIDE = 2
-_SLAB = 32  # slices
+SLAB = 32  # slices
 _KJI = [2, 1, 0]
 
 
@@ -178,8 +178,8 @@ def stored_box(
         return None, found
     label = segmentation_node.GetSegmentation().GetSegment(segment_id).GetLabelValue()
     voxels, start_ijk = voxels_of(layer), box_of(layer).start_ijk
-    for k in range(0, voxels.shape[0], _SLAB):
-        slab = BoundingBox.from_mask(voxels[k : k + _SLAB] == label)
+    for k in range(0, voxels.shape[0], SLAB):
+        slab = BoundingBox.from_mask(voxels[k : k + SLAB] == label)
         found = found.union(slab.shifted((0, 0, k)))
     return (None, found) if found.is_empty else (lattice_of(layer), found.shifted(start_ijk))
 

@@ -78,7 +78,7 @@ def write_segment(
     grid the old voxels would stay, with a smaller box protected ones would vanish.
     """
     geometry = _checked(target, mask)
-    plan = _Plan(target, geometry, mask)
+    plan = Plan(target, geometry, mask)
     text = clicks_text(target.segmentation_node, target.segment_id)
     (save_state or target.editor_logic.SaveStateForUndo)()
     if clicks is not None:
@@ -121,7 +121,7 @@ def _restore_tag(target: SegmentTarget, text: str | None) -> None:
         segment.SetTag(CLICKS_TAG, text)
 
 
-class _Plan:
+class Plan:
     """One write: old and new voxels on the lattice of the segment, and the way to change them.
 
     A changed box of a segment that has voxels is compared and written in that box alone, so that
@@ -218,7 +218,7 @@ class _Plan:
         """Replace the segment in one call, masks and overwriting left to Slicer."""
         bbox = self._old_box.union(self._new.bbox)
         image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
-        self._modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
+        self.modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:
         """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
@@ -239,7 +239,7 @@ class _Plan:
             added = tight(MaskUpdate(after & ~before, bbox))
             if not added.bbox.is_empty:
                 image = oriented_image(self._lattice, added)
-                self._modify(target.segment_id, image, _Editor.ModificationModeAdd, True)
+                self.modify(target.segment_id, image, _Editor.ModificationModeAdd, True)
 
     def _touch(self) -> None:
         """Have Slicer's undo take back a step without a change, and not the one before."""
@@ -266,9 +266,9 @@ class _Plan:
         lost = tight(mask)
         if not lost.bbox.is_empty:
             image = oriented_image(lattice, lost)
-            self._modify(segment_id, image, _Editor.ModificationModeRemove, True)
+            self.modify(segment_id, image, _Editor.ModificationModeRemove, True)
 
-    def _modify(
+    def modify(
         self, segment_id: str, image: slicer.vtkOrientedImageData, mode: int, bypass_masks: bool
     ) -> None:
         """Call Slicer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,10 @@ class PatchEncoder:
     def __contains__(self, patch: BoundingBox) -> bool:
         """Tell whether the embedding of a patch is in the cache."""
         return patch in self._kept
+
+    def __iter__(self) -> Iterator[BoundingBox]:
+        """Iterate over the patches in the cache."""
+        return iter(self._kept)
 
     def coarser(self, spacing_mm: float) -> PatchEncoder:
         """Return the encoder of the same volume and model on a grid of larger voxels.

@@ -56,7 +56,7 @@ def _linux() -> FreeMemory:
     return FreeMemory(available, available + values["SwapFree"])
 
 
-class _MemoryStatus(ctypes.Structure):
+class MemoryStatus(ctypes.Structure):
     """MEMORYSTATUSEX of the Windows API."""
 
     _fields_ = (
@@ -74,7 +74,7 @@ class _MemoryStatus(ctypes.Structure):
 
 def _windows() -> FreeMemory:
     """Ask GlobalMemoryStatusEx; the page file counts physical memory in."""
-    status = _MemoryStatus()
+    status = MemoryStatus()
     status.length = ctypes.sizeof(status)
     library: Any = getattr(ctypes, "windll")  # noqa: B009 - exists on Windows only
     if not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):

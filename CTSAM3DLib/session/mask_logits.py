@@ -19,7 +19,7 @@ REACH_VOXELS = 2
 """Up to this far from a given mask the grid is known to be background; further out, unknown."""
 
 # 128^3 grid voxels at once: few blocks to join, and at most some 100 MB in a fine volume.
-_CHUNK = 128
+CHUNK = 128
 
 
 def logits_of_mask(
@@ -63,7 +63,7 @@ def logits_of_mask(
     # One voxel more on each side: up to its centre the share of the mask falls.
     reached = grid_bbox_of_volume_bbox(mask_bbox.padded(1), grid, volume_geometry)
     logits = unknown
-    for chunk in reached.padded(REACH_VOXELS).clipped(grid.shape_kji).parts(_CHUNK):
+    for chunk in reached.padded(REACH_VOXELS).clipped(grid.shape_kji).parts(CHUNK):
         padded = chunk.padded(REACH_VOXELS)
         share = _share_inside(mask, volume_geometry, grid, padded)
         # Not above 0: rounding would decide.

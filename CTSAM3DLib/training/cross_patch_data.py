@@ -112,7 +112,7 @@ def _known_mask(
 ) -> Tensor:
     """Return what a patch says of its structure, (D, H, W) in {0, 1}."""
     if segmenter is None or rng.random() >= PREDICTED_SHARE:
-        return _disturbed(truth, rng).float()
+        return disturbed(truth, rng).float()
     d, h, w = truth.shape
     clicks = [(first_click(truth, generator), 1)]
     with torch.no_grad(), mixed_precision(image):
@@ -131,7 +131,8 @@ def _known_mask(
     return (probability[0, 0] > 0.5).float()
 
 
-def _disturbed(mask: Tensor, rng: np.random.Generator) -> Tensor:
+def disturbed(mask: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return a mask with mistakes as a model makes them."""
     choice = rng.random()
     values = mask.float()[None, None]
     if choice < 0.2:

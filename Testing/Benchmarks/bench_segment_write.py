@@ -66,9 +66,9 @@ class Clock:
 
         from CTSAM3DLib.mrml import writing
 
-        plan, known, undo = writing._Plan, Fingerprints, controller.undo
+        plan, known, undo = writing.Plan, Fingerprints, controller.undo
         with (
-            mock.patch.object(plan, "_modify", self.timed("modify", plan._modify)),
+            mock.patch.object(plan, "modify", self.timed("modify", plan.modify)),
             mock.patch.object(known, "remember", self.timed("remember", known.remember)),
             mock.patch.object(undo, "save", self.timed("undo", undo.save)),
             mock.patch.object(targets, "mask_digest", self.timed("digest", targets.mask_digest)),

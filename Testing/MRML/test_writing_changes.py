@@ -16,7 +16,7 @@ from CTSAM3DLib.mrml.labelmaps import (  # noqa: E402
     stored_part,
 )
 from CTSAM3DLib.mrml.segments import mask_digest  # noqa: E402
-from CTSAM3DLib.mrml.writing import _Plan, write_segment  # noqa: E402
+from CTSAM3DLib.mrml.writing import Plan, write_segment  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     EDITOR,
     OLD,
@@ -31,13 +31,13 @@ from Testing.MRML.cases import (  # noqa: E402
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, BoundingBox]]:
     """What is handed to Slicer: segment and box of each call."""
     calls = []
-    modify = _Plan._modify
+    modify = Plan.modify
 
     def watched(self, segment_id, image, mode, bypass_masks):
         calls.append((segment_id, box_of(image)))
         modify(self, segment_id, image, mode, bypass_masks)
 
-    monkeypatch.setattr(_Plan, "_modify", watched)
+    monkeypatch.setattr(Plan, "modify", watched)
     return calls
 
 
@@ -119,5 +119,5 @@ def test_the_digest_sees_every_voxel(mrml, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(seen) == 4
     write_segment(case.target, OLD)
     assert mask_digest(case.segmentation, "organ") in seen
-    monkeypatch.setattr("CTSAM3DLib.mrml.labelmaps._SLAB", 3)
+    monkeypatch.setattr("CTSAM3DLib.mrml.labelmaps.SLAB", 3)
     assert stored_box(case.segmentation, "organ")[1] == bounds(OLD)

@@ -129,7 +129,7 @@ class SelfTestTest(unittest.TestCase):
         with (
             mock.patch.object(importlib.util, "find_spec", find_spec),
             mock.patch.object(
-                self_test, "_similar_voxels", mock.Mock(wraps=self_test._similar_voxels)
+                self_test, "similar_voxels", mock.Mock(wraps=self_test.similar_voxels)
             ) as made,
         ):
             self.run_self_test()

@@ -309,6 +309,6 @@ def test_a_pipe_that_closes_during_a_command_is_no_error(
 
     module = SimpleNamespace(main=closed)
     monkeypatch.setattr(cli, "import_module", lambda _: module)
-    monkeypatch.setattr(cli, "_forget_output", lambda: None)
+    monkeypatch.setattr(cli, "forget_output", lambda: None)
     assert run("models") == 141
     assert capsys.readouterr().err == ""

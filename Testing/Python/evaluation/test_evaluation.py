@@ -539,9 +539,9 @@ def test_patch_extent_follows_the_model(ball):
 
 def test_command_writes_table_json_and_plot(data_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        command, "_model_method", lambda *_: (ModelMethod(BallPredictor()), {"model": "fake"})
+        command, "model_method", lambda *_: (ModelMethod(BallPredictor()), {"model": "fake"})
     )
-    monkeypatch.setattr(command, "_use_threads", lambda _: None)
+    monkeypatch.setattr(command, "use_threads", lambda _: None)
     names = {kind: tmp_path / f"out.{kind}" for kind in ("json", "md", "png")}
     inputs = ["--data", str(data_folder), "--split", "all", "--clicks", "2"]
     outputs = ["--output", str(names["json"]), "--table", str(names["md"])]
@@ -561,7 +561,7 @@ def test_command_writes_table_json_and_plot(data_folder, tmp_path, capsys, monke
 
 
 def test_command_stops_at_the_limit(data_folder, capsys, monkeypatch):
-    monkeypatch.setattr(command, "_use_threads", lambda _: None)
+    monkeypatch.setattr(command, "use_threads", lambda _: None)
     arguments = ["--data", str(data_folder), "--split", "all", "--clicks", "1"]
     assert command.main([*arguments, "--methods", "confidence_connected", "--limit", "1"]) == 0
     output = capsys.readouterr().out
@@ -579,6 +579,6 @@ def test_command_stops_at_the_limit(data_folder, capsys, monkeypatch):
     ],
 )
 def test_command_names_what_is_wrong(data_folder, capsys, monkeypatch, extra, message):
-    monkeypatch.setattr(command, "_use_threads", lambda _: None)
+    monkeypatch.setattr(command, "use_threads", lambda _: None)
     assert command.main(["--data", str(data_folder), *extra]) == 1
     assert message in capsys.readouterr().err

@@ -112,11 +112,11 @@ def test_float32_on_a_card_is_float32(on_card: Load, rounding: tuple[object, ...
     assert rounding == ("tf32", "tf32")
     seen: list[object] = []
     predictor = on_card()
-    predictor._module = recorder(seen)
+    predictor.module = recorder(seen)
     predictor.encode(HU)
     assert seen == [("ieee", "ieee")]
     assert settings() == rounding
-    predictor._module = recorder(seen, RuntimeError("CUDA error"))
+    predictor.module = recorder(seen, RuntimeError("CUDA error"))
     with pytest.raises(RuntimeError, match="CUDA error"):
         predictor.encode(HU)
     assert settings() == rounding

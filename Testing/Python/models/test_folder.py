@@ -100,7 +100,7 @@ def test_a_failure_leaves_file_and_entry(
 
     with monkeypatch.context() as patch:
         if step == "manifest":
-            patch.setattr("CTSAM3DLib.io.safe_write._temporary_beside", fail)
+            patch.setattr("CTSAM3DLib.io.safe_write.temporary_beside", fail)
         else:
             patch.setattr(Path, "replace", fail)
         with pytest.raises(OutputFileError, match=r"cannot (write|remove) .*user"):

@@ -65,7 +65,7 @@ def test_the_coarse_answer_lies_where_simpleitk_puts_it(name) -> None:
     look = look_from_afar(encoder, state, click, (4.0,), 10**6)
     coarse = model_grid(geometry, 4.0)
     (call,) = encoder.predictor.decoded
-    (patch,) = encoder.coarser(4.0)._kept
+    (patch,) = encoder.coarser(4.0)
     image = sitk_image(look.answer.logits, part_of(coarse, patch))
     target = part_of(encoder.grid, look.bbox)
     reference = sitk.Image([*target.size_ijk], sitk.sitkFloat64)

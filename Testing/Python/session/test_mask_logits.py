@@ -96,7 +96,7 @@ def test_it_does_not_matter_how_the_work_is_divided(spacing, monkeypatch) -> Non
     values = np.random.default_rng(6).random(geometry.shape_kji) < 0.3
     truth = Phantom(Volume(values.astype(np.int16), geometry), values, 0.0)
     whole = block_logits(truth, grid).dense()
-    monkeypatch.setattr(mask_logits, "_CHUNK", 16)
+    monkeypatch.setattr(mask_logits, "CHUNK", 16)
     np.testing.assert_array_equal(block_logits(truth, grid).dense(), whole)
 
 

@@ -284,7 +284,7 @@ def test_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     def status(pointer: object) -> int:
-        found = ctypes.cast(pointer, ctypes.POINTER(free_memory_module._MemoryStatus)).contents
+        found = ctypes.cast(pointer, ctypes.POINTER(free_memory_module.MemoryStatus)).contents
         assert found.length == 64
         found.available_physical, found.available_page_file = 3 * GB, 5 * GB
         return 1

@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PackedData:
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intensities and masks as they are."""
     monkeypatch.setattr(pairs, "vary_intensity", lambda hu, rng, generator: hu)
-    monkeypatch.setattr(pairs, "_disturbed", lambda mask, rng: mask)
+    monkeypatch.setattr(pairs, "disturbed", lambda mask, rng: mask)
 
 
 def _drawn(data: PackedData, number: int, segmenter: torch.nn.Module | None = None) -> pairs.Pair:
