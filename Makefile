@@ -19,13 +19,13 @@ CLICKS ?=
 OUT ?= demo-output
 # make unit PYTEST_ARGS="-k geometry"
 PYTEST_ARGS ?=
-# Processes that share the tests, file by file; one for each core is best.
+# Processes that share the tests, file by file; one for each core is best. One that dies ends the run and names its test.
 WORKERS ?= 2
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python
 PYTEST := $(RUN) -X faulthandler -m pytest
-IN_WORKERS = -n $(WORKERS) --dist loadfile
+IN_WORKERS = -n $(WORKERS) --dist loadfile --max-worker-restart 0
 RUNTIME := $(VENV)/.runtime-ready
 DEVELOP := $(VENV)/.develop-ready
 

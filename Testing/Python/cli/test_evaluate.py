@@ -1,0 +1,68 @@
+"""The command: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from evaluation_case import write_cases
+from fake_predictor import BallPredictor
+
+from CTSAM3DLib.cli import evaluate as command
+from CTSAM3DLib.evaluation.methods import ModelMethod
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    """Give two labelled cases (train and validation) and folders that are no cases."""
+    return write_cases(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch):
+    """The command leaves the threads of this process alone."""
+    monkeypatch.setattr(command, "use_threads", lambda _: None)
+
+
+def test_command_writes_table_json_and_plot(data_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        command, "model_method", lambda *_: (ModelMethod(BallPredictor()), {"model": "fake"})
+    )
+    names = {kind: tmp_path / f"out.{kind}" for kind in ("json", "md", "png")}
+    inputs = ["--data", str(data_folder), "--split", "all", "--clicks", "2"]
+    outputs = ["--output", str(names["json"]), "--table", str(names["md"])]
+    outputs += ["--plot", str(names["png"])]
+    code = command.main([*inputs, *outputs, "--methods", "model,confidence_connected"])
+    output = capsys.readouterr().out
+    assert code == 0
+    assert "[1/2] a__two liver: model" in output
+    assert "[2/2] b__one liver: model" in output
+    assert f"wrote {names['md']}" in output
+    content = json.loads(names["json"].read_text())
+    assert content["complete"] is True
+    assert content["setting"]["model"] == "fake"
+    assert {s["case"] for s in content["structures"]} == {"a__two", "b__one"}
+    assert "torso, machine labels | model" in names["md"].read_text()
+    assert names["png"].stat().st_size > 1000
+
+
+def test_command_stops_at_the_limit(data_folder, capsys, monkeypatch):
+    arguments = ["--data", str(data_folder), "--split", "all", "--clicks", "1"]
+    assert command.main([*arguments, "--methods", "confidence_connected", "--limit", "1"]) == 0
+    output = capsys.readouterr().out
+    assert "a__two" in output
+    assert "b__one" not in output
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--split", "nowhere"], "expected cases of split 'nowhere'"),
+        (["--methods", "magic"], "expected a method of model"),
+        (["--methods", "random_walker,random_walker"], "expected different methods"),
+        (["--methods", "confidence_connected", "--min-voxels", "99999"], "no labelled structure"),
+    ],
+)
+def test_command_names_what_is_wrong(data_folder, capsys, monkeypatch, extra, message):
+    assert command.main(["--data", str(data_folder), *extra]) == 1
+    assert message in capsys.readouterr().err
