@@ -13,7 +13,26 @@ from Testing.HeadlessSlicer.qmrml_widget import observe
 NONE_TEXT = "None"
 
 
+# Of each class the places of its nodes in the scene, as long as the list of nodes is this old:
+# a scene fills many lists again for each node that comes or goes.
+_places: tuple[Any, dict[str, list[int]]] = (None, {})
+
+
+def _places_by_class(scene: Any) -> dict[str, list[int]]:
+    """Return the places of the nodes of each class."""
+    global _places  # noqa: PLW0603
+    nodes = scene.GetNodes()
+    age = (scene.GetAddressAsString(""), nodes.GetMTime())
+    if _places[0] != age:
+        places: dict[str, list[int]] = {}
+        for place, node in enumerate(nodes):
+            places.setdefault(node.GetClassName(), []).append(place)
+        _places = (age, places)
+    return _places[1]
+
+
 def _refill(self: Any) -> None:
+    self._fitting.clear()
     self._refill()
 
 
@@ -54,6 +73,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._id = ""
         self._attributes: dict[tuple[str, str], Any] = {}
         self._entries: list[str] = []
+        self._fitting: dict[str, bool] = {}  # by the name of the class
         self._list = QtWidgets.QComboBox()
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -83,6 +103,14 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         observe(self, "scene", scene, followers)
         self._refill(choose_first=True)
 
+    def _fits(self, node: Any) -> bool:
+        """Tell whether nodes of this class are listed."""
+        kinds = self.nodeTypes
+        fits = node.GetClassName() in kinds or (
+            self.showChildNodeTypes and any(map(node.IsA, kinds))
+        )
+        return fits and not any(map(node.IsA, self.hideChildNodeTypes))
+
     def _has_attributes(self, node: Any) -> bool:
         for (kind, attribute), value in self._attributes.items():
             if node.IsA(kind):
@@ -94,19 +122,18 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _nodes(self) -> list[Any]:
         if self._scene is None or self._scene.IsClosing():
             return []
-        # Read once: the list is made again for each node that is added or removed.
-        kinds, unwanted = self.nodeTypes, self.hideChildNodeTypes
-        children, hidden = self.showChildNodeTypes, self.showHidden
-        suits: dict[str, bool] = {}
-        nodes = []
-        for node in self._scene.GetNodes():
-            name = node.GetClassName()
-            if name not in suits:
-                fits = name in kinds or (children and any(map(node.IsA, kinds)))
-                suits[name] = fits and not any(map(node.IsA, unwanted))
-            if suits[name] and (hidden or not node.GetHideFromEditors()):
-                nodes.append(node)
-        return [node for node in nodes if self._has_attributes(node)]
+        hidden, found = self.showHidden, []
+        for name, places in _places_by_class(self._scene).items():
+            if name not in self._fitting:
+                self._fitting[name] = self._fits(self._scene.GetNthNode(places[0]))
+            if self._fitting[name]:
+                found += places
+        nodes = [self._scene.GetNthNode(place) for place in sorted(found)]
+        return [
+            node
+            for node in nodes
+            if (hidden or not node.GetHideFromEditors()) and self._has_attributes(node)
+        ]
 
     def _refill(self, choose_first: bool = False) -> None:
         """Make the entries again.
