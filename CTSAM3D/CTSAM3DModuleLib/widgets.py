@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 import qt
 
@@ -13,12 +14,21 @@ ERROR_STYLE = "color: #c03000"
 def timer(milliseconds: int, action: Callable[[], object], single: bool = False) -> Any:
     """Return a timer that is to be started; keep it and start it again, one for each purpose.
 
-    `QTimer.singleShot` is no alternative: Slicer replaces it by one whose timers are never freed.
+    The timer does not keep the object of the method `action` alive: a connection of Qt to Python
+    would, since no collector of cycles sees it. `QTimer.singleShot` is no alternative: Slicer
+    replaces it by one whose timers are never freed.
     """
+    method = WeakMethod(action)
+
+    def call() -> None:
+        alive = method()
+        if alive is not None:
+            alive()
+
     made = qt.QTimer()
     made.setInterval(milliseconds)
     made.setSingleShot(single)
-    made.connect("timeout()", action)
+    made.connect("timeout()", call)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,21 @@ def test_overwriting_all_takes_from_every_other_segment(mrml, shared):
     np.testing.assert_array_equal(case.read(), NEW)
     np.testing.assert_array_equal(case.read("neighbour"), NEIGHBOUR & ~NEW)
     np.testing.assert_array_equal(case.read("container"), CONTAINER & ~NEW)
+
+
+@pytest.mark.parametrize("part", ["full", "cropped"])
+def test_a_target_may_spare_others_whatever_the_editor_is_set_to(mrml, part):
+    case = Case(mrml)
+    case.share_labelmaps()
+    case.node.SetOverwriteMode(EDITOR.OverwriteAllSegments)
+
+    target = replace(case.target, overwrites=False)
+    write_segment(target, NEW if part == "full" else changed_box(OLD, NEW))
+
+    np.testing.assert_array_equal(case.read(), NEW)
+    np.testing.assert_array_equal(case.read("container"), CONTAINER)
+    np.testing.assert_array_equal(case.read("neighbour"), NEIGHBOUR)
+    assert case.node.GetOverwriteMode() == EDITOR.OverwriteAllSegments
 
 
 def test_overwriting_visible_spares_hidden_segments(mrml):

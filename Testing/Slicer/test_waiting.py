@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import threading
 import unittest
+import weakref
 from dataclasses import replace
 from unittest import mock
 
 import qt
 import slicer
 from ball_predictor import BallPredictor
+from ctsam3d_case import CTSAM3DCase
 from event_loop import HANG_S
 from models_case import ModelsCase, imported
 from panel_case import MIDDLE, StateTestCase, ready_torch
@@ -138,6 +141,20 @@ class LockTest(StateTestCase):
             slicer.app.processEvents()
             position = markers.GetNthControlPointPositionWorld(0)
             self.assertGreater(position[0], 0)
+
+
+class LifetimeTest(unittest.TestCase):
+    def test_an_editor_ends_with_its_effect(self):
+        slicer.mrmlScene.Clear()
+        case = CTSAM3DCase()
+        self.addCleanup(case.close)
+        editor = weakref.ref(case.effect.editor)
+        markers = weakref.ref(case.effect.editor.markers)
+        case.effect.editor.refresh_later()
+        case.editor.setActiveEffect(None)
+        gc.collect()
+        self.assertIsNone(editor())
+        self.assertIsNone(markers())
 
 
 class ModelImportLockTest(ModelsCase):
