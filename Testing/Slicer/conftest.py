@@ -41,6 +41,14 @@ else:
     HeadlessSlicer.load_modules(MODULE_FILES)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that say `slow = True`: they also run in Slicer, where there is no pytest."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "slow", False):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def _no_errors_in_callbacks() -> Iterator[None]:
     """Fails a test during which an observer or a slot raised: Qt and VTK only print that."""

@@ -210,6 +210,8 @@ class AddModelTest(ModelsCase):
             self.case.press("removeModelButton")
         self.assertEqual([file.name for file in self.folder.iterdir()], ["models.json"])
 
+    test_a_real_file_and_a_damaged_one.slow = True  # writes 592 MB
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import qt
 import slicer
+from event_loop import HANG_S
 from panel_case import MIDDLE, StateTestCase, ready_torch
 from segmentation_case import ball_volume
 from view_mouse import click
@@ -103,7 +104,7 @@ class VanishingTest(StateTestCase):
         segmentation, segment_id = self.case.segmentation, self.case.segment_id
         self.case.panel.exit()
         self.case.predictor.gate.set()
-        self.case.logic.controller.wait(10)
+        self.case.logic.controller.wait(HANG_S)
         self.case.panel.enter()
         self.case.settle()
         self.assertIs(self.case.segmentation, segmentation)

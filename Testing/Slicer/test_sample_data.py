@@ -120,6 +120,8 @@ class SelfTestTest(unittest.TestCase):
     def test_with_what_is_there(self):
         self.run_self_test()
 
+    test_with_what_is_there.slow = True
+
     def test_without_torch(self):
         real = importlib.util.find_spec
 

@@ -83,8 +83,13 @@ CASES = [
 ]
 
 
+SLOW = (("official", (64, 96, 64)), ("lite", (48, 48, 48)))
+
+
 @pytest.fixture(
-    scope="module", params=CASES, ids=[f"{k}-{'x'.join(map(str, s))}" for k, s in CASES]
+    scope="module",
+    params=[pytest.param(case, marks=pytest.mark.slow if case in SLOW else ()) for case in CASES],
+    ids=[f"{k}-{'x'.join(map(str, s))}" for k, s in CASES],
 )
 def case(request):
     return Case(*request.param)
