@@ -74,8 +74,8 @@ class ModelsCase(FolderCase):
     def again(self):
         """Show the models that are really installed."""
         self.case.widget.panel.choice.list_models()
-        self.section._list()
-        self.section._tell("")
+        self.section.show_models()
+        self.section.tell("")
 
     def wait(self):
         """Let the application go on until the import has ended."""

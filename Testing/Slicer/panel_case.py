@@ -28,7 +28,7 @@ class PanelCase:
         self.panel = slicer.modules.ctsam3d.widgetRepresentation()
         self.widget.panel.torch.setup = torch or ready_torch()
         self.widget.panel.torch.state = None
-        self.logic.setEngine(SegmentationEngine(self._load))
+        self.logic.setEngine(SegmentationEngine(self.load))
         self.volume = (volume or ball_volume()) if with_volume else None
         self.panel.enter()
         self.wait_for_torch()
@@ -36,7 +36,7 @@ class PanelCase:
     def renew(self):
         """Go on with the panel after the module was reloaded."""
         self.widget.panel.torch.setup = ready_torch()
-        self.logic.setEngine(SegmentationEngine(self._load))
+        self.logic.setEngine(SegmentationEngine(self.load))
         self.panel.enter()
         slicer.app.processEvents()
 
@@ -44,7 +44,7 @@ class PanelCase:
         """Let the application go on until the state of PyTorch is shown."""
         until(lambda: self.widget.panel.torch.state is not None, "the state of PyTorch")
 
-    def _load(self, model, device):
+    def load(self, model, device):
         self.loaded.append((model, device))
         return self.predictor
 

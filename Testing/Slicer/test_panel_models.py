@@ -159,10 +159,10 @@ class AddModelTest(ModelsCase):
         panel = self.case.widget.panel
         reason = mock.PropertyMock(return_value="PyTorch is not ready: see the top of this panel.")
         with mock.patch.object(type(panel.torch), "reason", reason):
-            panel._on_torch()
+            panel.on_torch()
             self.assertFalse(self.ui.addModelButton.enabled)
             self.assertIn("PyTorch is not ready", self.ui.addModelButton.toolTip)
-        panel._on_torch()
+        panel.on_torch()
         self.assertTrue(self.ui.addModelButton.enabled)
 
     def test_an_import_can_be_stopped_before_it_writes(self):
@@ -177,7 +177,7 @@ class AddModelTest(ModelsCase):
         job = ModelImport(run, Path("params.pth"), False)
         self.assertTrue(begun.wait(HANG_S))
         self.assertFalse(job.wait(0))
-        job._stop.set()
+        job.ask_to_stop()
         gate.set()
         job.stop()
         self.assertTrue(job.wait(0))

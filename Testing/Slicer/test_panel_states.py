@@ -86,7 +86,7 @@ class GuardTest(StateTestCase):
 
     def test_model_of_a_scene_that_is_not_here(self):
         self.start()
-        self.case._load = self.case.loaded.append
+        self.case.load = self.case.loaded.append
         self.case.parameters.model = "other-model"
         self.assertEqual(self.ui.modelBox.currentText, "other-model")
         self.segment()

@@ -132,8 +132,8 @@ class ModelSection:
         self._remove = Guarded(ui.removeModelButton, self._on_remove)
         self._waiting = waiting
         self._box.connect("currentIndexChanged(int)", self._on_choice)
-        self._tell("")
-        self._list()
+        self.tell("")
+        self.show_models()
 
     @property
     def busy(self) -> bool:
@@ -177,7 +177,7 @@ class ModelSection:
 
     def _start(self, path: Path, replace: bool) -> None:
         self._job = ModelImport(self.run_import, path, replace)
-        self._tell(_("Adding {name} ...").format(name=path.name))
+        self.tell(_("Adding {name} ...").format(name=path.name))
         self._waiting.watch(self._job.wait, self._poll)
         self.show()
 
@@ -192,7 +192,7 @@ class ModelSection:
             return self._job is not None
         if job.progress:
             text = _("Adding {name}: {step} ...")
-            self._tell(text.format(name=job.path.name, step=job.progress))
+            self.tell(text.format(name=job.path.name, step=job.progress))
         return True
 
     def _finish(self, job: ModelImport) -> None:
@@ -201,20 +201,20 @@ class ModelSection:
             if slicer.util.confirmYesNoDisplay(question):
                 self._start(job.path, replace=True)
                 return
-            self._tell(_("Nothing was changed."))
+            self.tell(_("Nothing was changed."))
         elif isinstance(job.error, ImportStopped):
             text = _("Adding {name} was cancelled; nothing was changed.")
-            self._tell(text.format(name=job.path.name))
+            self.tell(text.format(name=job.path.name))
         elif isinstance(job.error, ImportError):
-            self._tell(_("PyTorch is needed to read the file: see the top of this panel."), True)
+            self.tell(_("PyTorch is needed to read the file: see the top of this panel."), True)
         elif isinstance(job.error, MemoryError):
-            self._tell(_("There is not enough memory to read the file."), True)
+            self.tell(_("There is not enough memory to read the file."), True)
         elif job.error is not None:
             problem = str(job.error) or type(job.error).__name__
-            self._tell(_("Nothing was added. {problem}").format(problem=problem), True)
+            self.tell(_("Nothing was added. {problem}").format(problem=problem), True)
         else:
             self._changed()
-            self._tell(report_of(job.imported))
+            self.tell(report_of(job.imported))
         self.show()
 
     # ---- removing
@@ -230,13 +230,13 @@ class ModelSection:
         try:
             remove_model(name)
         except CTSAM3DError as error:
-            self._tell(str(error), True)
+            self.tell(str(error), True)
             return
         parameters = self._choice.parameters
         if parameters is not None and parameters.model == name:
             parameters.model = ""
         self._changed()
-        self._tell(_("{name} was removed.").format(name=name))
+        self.tell(_("{name} was removed.").format(name=name))
 
     # ---- inside
 
@@ -249,9 +249,9 @@ class ModelSection:
     def _changed(self) -> None:
         self._choice.list_models()
         self._on_changed()
-        self._list()
+        self.show_models()
 
-    def _list(self) -> None:
+    def show_models(self) -> None:
         """Look which models can be removed."""
         try:
             self._own = set(ModelStore.user().entries())
@@ -259,7 +259,8 @@ class ModelSection:
             self._own = set()
         self.show()
 
-    def _tell(self, text: str, is_error: bool = False) -> None:
+    def tell(self, text: str, is_error: bool = False) -> None:
+        """Show a text below the buttons, or nothing."""
         self._label.text = text
         self._label.visible = bool(text)
         self._label.styleSheet = ERROR_STYLE if is_error else ""

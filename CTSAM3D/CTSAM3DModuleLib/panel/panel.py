@@ -42,7 +42,7 @@ class Panel(VTKObservationMixin):
         self._rows = SegmentRows()
         self.workplace = Workplace(logic, self.show, self._on_status)
         waiting = logic.controller.waiting
-        self.torch = TorchSection(ui, waiting, self._on_torch)
+        self.torch = TorchSection(ui, waiting, self.on_torch)
         self.structures = StructureSection(ui, self.workplace.add_structure)
         self.choice = ChoiceSection(ui)
         self.models = ModelSection(ui, self.choice, waiting, self._on_models)
@@ -107,7 +107,8 @@ class Panel(VTKObservationMixin):
     def _on_status(self, status: Status) -> None:
         self.run.show_status(status)
 
-    def _on_torch(self) -> None:
+    def on_torch(self) -> None:
+        """Follow the state of PyTorch."""
         self.workplace.torch_reason = self.models.torch_reason = self.torch.reason
         if self.torch.state is not None and self.torch.state.can_compute:
             self.choice.offer(self.torch.setup.devices())
