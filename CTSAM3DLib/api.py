@@ -62,7 +62,7 @@ def open_session(
     grow : bool or str
         Follow a structure beyond the patch of a positive click, some 10 cm wide, to its end;
         one such click takes as many times longer as there are patches. True for the way that
-        measured best, or the name of a `GrowMode`: off, frontier, coarse, both.
+        measured best, or the name of a `GrowMode`: off, frontier, coarse.
 
     Returns
     -------
@@ -276,17 +276,18 @@ def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory
     """Return the clicks of one structure, at least one of them positive."""
     what = f"structure {name!r}"
     history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
-    if not history.positives():
+    if not history.has_positive:
         raise ClicksFileError(f"{what}: expected a positive click, got none")
     return history
 
 
 def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
     """Raise for a click outside the volume before any time is spent."""
+    step_mm = min(volume.geometry.spacing_mm)
     for name, history in histories.items():
         for number, click in enumerate(history, start=1):
             try:
-                volume.geometry.voxel_from_ras(click.position_ras)
+                volume.geometry.voxels_from_ras(click.points_ras(step_mm))
             except ClickOutsideVolumeError as error:
                 text = f"structure {name!r}, click {number}: {error}. {_WRONG_PLACE}"
                 raise ClickOutsideVolumeError(text) from error
@@ -309,7 +310,7 @@ def _mask(
     """Return the mask of one structure; the sessions share their image embeddings."""
     session = shared.for_another_structure()
     for click in history:
-        session.add_click(click.position_ras, click.positive)
+        session.add(click)
         answered()
     update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume
     return RegionMask(update.mask_kji, update.bbox)

@@ -77,7 +77,7 @@ class _BaselineAttempt:
 
     def add_click(self, click: Click) -> NDArray[np.bool_]:
         self.clicks = self.clicks.added(click)
-        return self.baseline.mask(self.volume, self.clicks)
+        return self.baseline.mask(self.volume, self.clicks.clicks)
 
 
 @dataclass(frozen=True)

@@ -225,23 +225,34 @@ class Geometry:
         ClickOutsideVolumeError
             The position lies outside [-0.5, size - 0.5) along an axis, or is not finite.
         """
-        position = _points(position_ras).reshape(3)
-        if not np.isfinite(position).all():
-            message = f"expected a position inside the volume, got RAS {position.tolist()} mm"
+        i, j, k = self.voxels_from_ras(_points(position_ras).reshape(1, 3))[0].tolist()
+        return i, j, k
+
+    def voxels_from_ras(self, positions_ras: ArrayLike) -> NDArray[np.intp]:
+        """Return the voxels (N, 3), IJK, that hold RAS mm positions (N, 3).
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            See `voxel_from_ras`; the message names the first such position.
+        """
+        positions = _points(positions_ras)
+        if not np.isfinite(positions).all():
+            message = f"expected a position inside the volume, got RAS {positions[0].tolist()} mm"
             raise ClickOutsideVolumeError(message)
-        at_ijk = self.ijk_from_ras(position)
+        at_ijk = self.ijk_from_ras(positions)
         # floor(x + 0.5), not round: rint goes half to even and would move every second border.
-        voxel = np.floor(at_ijk + 0.5)
-        if (voxel < 0).any() or (voxel >= self.size_ijk).any():
+        voxels = np.floor(at_ijk + 0.5)
+        outside = ((voxels < 0) | (voxels >= self.size_ijk)).any(axis=1)
+        if outside.any():
             lower, upper = np.round(self.extent_ras, 2).tolist()
             message = (
                 f"expected a position inside the volume, RAS {lower} to {upper} mm; got RAS "
-                f"{np.round(position, 2).tolist()} mm at IJK {np.round(at_ijk, 2).tolist()}, "
-                f"size {self.size_ijk}"
+                f"{np.round(positions[outside][0], 2).tolist()} mm at IJK "
+                f"{np.round(at_ijk[outside][0], 2).tolist()}, size {self.size_ijk}"
             )
             raise ClickOutsideVolumeError(message)
-        i, j, k = voxel.astype(int).tolist()
-        return i, j, k
+        return voxels.astype(np.intp)
 
     def cropped(self, bbox: BoundingBox) -> Geometry:
         """Return the geometry of the voxels in a non-empty `bbox`, which may reach outside."""

@@ -13,7 +13,7 @@ from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.text import decoded
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory, Prompt
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}
@@ -54,14 +54,14 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not several:
         raise ClicksFileError("expected at least one clicks file, got none")
-    joined: dict[str, list[Click]] = {}
+    joined: dict[str, list[Prompt]] = {}
     for path in several:
         for name, clicks in _read_file(Path(path)).items():
             joined.setdefault(name, []).extend(clicks)
     where = ", ".join(Path(path).name for path in several)
     histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
     for name, history in histories.items():
-        if not history.positives():
+        if not history.has_positive:
             raise ClicksFileError(
                 f"{where}: structure {name!r}: expected a positive click, got only negative ones"
             )
@@ -212,7 +212,8 @@ def _structure_text(history: ClickHistory) -> str:
     """Return the JSON of one structure, in the plain form when that keeps the order."""
     in_order = [*history.positives(), *history.negatives()]
     if list(history) != in_order:
-        return json.dumps({"clicks": [[*c.position_ras, int(c.positive)] for c in history]})
+        rows = [[*click.position_ras, int(click.positive)] for click in history.clicks]
+        return json.dumps({"clicks": rows})
     points = {"positive": [list(click.position_ras) for click in history.positives()]}
     if history.negatives():
         points["negative"] = [list(click.position_ras) for click in history.negatives()]

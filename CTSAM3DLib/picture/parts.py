@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from CTSAM3DLib.io.segment import Segment
 from CTSAM3DLib.picture.names import elided, width_of
-from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.prompts import Prompt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,7 +165,7 @@ def picture_colours(rgbs: Sequence[tuple[int, int, int]]) -> list[tuple[float, f
 
 
 def draw_clicks(
-    axes: Axes, clicks: Sequence[Click], places: NDArray[np.float64], scale: float = 1.0
+    axes: Axes, clicks: Sequence[Prompt], places: NDArray[np.float64], scale: float = 1.0
 ) -> None:
     """Draw clicks at places (N, 2) in mm: a round mark inside, a cross outside."""
     for click, (x, y) in zip(clicks, places, strict=True):

@@ -294,7 +294,7 @@ class _Picture:
             np.clip(view.rgb, 0, 1), extent=view.extent_mm, origin="lower", interpolation="bilinear"
         )
         for segment in self._segments:
-            points = [click.position_ras for click in segment.clicks]
+            points = [prompt.anchor_ras for prompt in segment.clicks]
             if points:
                 draw_clicks(axes, list(segment.clicks), view.project(points), scale=0.6)
         left, right, bottom, top = view.extent_mm
@@ -337,5 +337,5 @@ class _Picture:
 
     def _indices(self, segment: Segment) -> NDArray[np.float64]:
         """Return the clicks of a structure as indices (N, 3) along R, A, S."""
-        points = np.array([click.position_ras for click in segment.clicks]).reshape(-1, 3)
+        points = np.array([prompt.anchor_ras for prompt in segment.clicks]).reshape(-1, 3)
         return self._grid.indices(self._volume.geometry.ijk_from_ras(points))

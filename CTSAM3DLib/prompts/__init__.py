@@ -1,5 +1,17 @@
 """What a user says about a structure, as frozen values in RAS. Knows no image, model or file."""
 
-from CTSAM3DLib.prompts.click import CLICKS_TAG, Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts.prompt import CLICKS_TAG, KINDS, Prompt, Prompts, volume_id_from_json
 
-__all__ = ["CLICKS_TAG", "Click", "ClickHistory", "volume_id_from_json"]
+ClickHistory = Prompts
+"""The public name of the list of prompts, from when clicks were the only ones."""
+
+__all__ = [
+    "CLICKS_TAG",
+    "KINDS",
+    "Click",
+    "ClickHistory",
+    "Prompt",
+    "Prompts",
+    "volume_id_from_json",
+]

@@ -1,19 +1,19 @@
-"""Clicks as frozen values, and their one-line JSON form for segment tags."""
+"""A click: one point inside or outside the wanted structure."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, ClassVar
 
-from CTSAM3DLib.errors import ClicksFileError, GeometryError
+import numpy as np
+from numpy.typing import NDArray
 
-CLICKS_TAG = "CTSAM3D.Clicks"
-"""Name of the segment tag that holds ``ClickHistory.to_json``."""
+from CTSAM3DLib.errors import GeometryError
 
-_JSON_VERSION = 1
+Position = tuple[float, float, float]
+"""R, A, S in mm."""
 
 
 @dataclass(frozen=True)
@@ -36,185 +36,74 @@ class Click:
     --------
     >>> Click((1, 2.5, -3)).position_ras
     (1.0, 2.5, -3.0)
-    >>> Click((0, 0, 0), positive=False).positive
-    False
+    >>> Click((0, 0, 0), positive=False).to_json()
+    {'position': [0.0, 0.0, 0.0], 'positive': False}
     """
 
-    position_ras: tuple[float, float, float]
+    kind: ClassVar[str] = "click"
+
+    position_ras: Position
     positive: bool = True
 
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types."""
-        object.__setattr__(self, "position_ras", _finite_position(self.position_ras))
+        object.__setattr__(self, "position_ras", finite_position(self.position_ras, "a click"))
         object.__setattr__(self, "positive", bool(self.positive))
 
+    @property
+    def anchor_ras(self) -> Position:
+        """The point round which a model looks: the click."""
+        return self.position_ras
 
-@dataclass(frozen=True)
-class ClickHistory(Sequence[Click]):
-    """The ordered clicks on one structure; every change gives a new history.
+    def points_ras(self, step_mm: float) -> NDArray[np.float64]:  # noqa: ARG002 - one point
+        """Return the one point, (1, 3) mm RAS, whatever the step."""
+        return np.array([self.position_ras])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return position and sign as plain values, exact."""
+        return {"position": list(self.position_ras), "positive": self.positive}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Click:
+        """Return the click of what `to_json` gave.
+
+        Raises
+        ------
+        GeometryError
+            The position does not consist of three finite numbers.
+        KeyError
+            A key is missing.
+        """
+        return cls(row["position"], row["positive"])
+
+
+def finite_position(values: Any, owner: str) -> Position:
+    """Return a position as three floats.
 
     Parameters
     ----------
-    clicks : iterable of Click
-        In the order in which they were made.
-
-    Examples
-    --------
-    >>> history = ClickHistory().added(Click((1, 2, 3))).added(Click((4, 5, 6), False))
-    >>> len(history), len(history.positives()), len(history.negatives())
-    (2, 1, 1)
-    >>> history.removed(0)[0].position_ras
-    (4.0, 5.0, 6.0)
-    >>> ClickHistory.from_json(history.to_json("CT")) == history
-    True
-    """
-
-    clicks: tuple[Click, ...] = ()
-
-    def __init__(self, clicks: Iterable[Click] = ()) -> None:
-        values = tuple(clicks)
-        for number, click in enumerate(values):
-            if not isinstance(click, Click):
-                raise TypeError(f"item {number}: expected a Click, got {type(click).__name__}")
-        object.__setattr__(self, "clicks", values)
-
-    def __len__(self) -> int:
-        """Return the number of clicks."""
-        return len(self.clicks)
-
-    def __iter__(self) -> Iterator[Click]:
-        """Iterate in click order."""
-        return iter(self.clicks)
-
-    @overload
-    def __getitem__(self, index: int) -> Click: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> ClickHistory: ...
-
-    def __getitem__(self, index: int | slice) -> Click | ClickHistory:
-        """Return one click, or the history of a slice of clicks."""
-        if isinstance(index, slice):
-            return ClickHistory(self.clicks[index])
-        return self.clicks[index]
-
-    def added(self, click: Click) -> ClickHistory:
-        """Return the history with ``click`` at its end."""
-        return ClickHistory((*self.clicks, click))
-
-    def removed(self, index: int) -> ClickHistory:
-        """Return the history without the click at ``index`` (negative: from the end).
-
-        Raises
-        ------
-        IndexError
-            There is no such click.
-        """
-        count = len(self.clicks)
-        if not -count <= index < count:
-            raise IndexError(f"no click {index}: the history holds {count} click(s)")
-        place = index % count
-        return ClickHistory(self.clicks[:place] + self.clicks[place + 1 :])
-
-    def positives(self) -> tuple[Click, ...]:
-        """Return the clicks inside the structure, in order."""
-        return tuple(click for click in self.clicks if click.positive)
-
-    def negatives(self) -> tuple[Click, ...]:
-        """Return the clicks outside the structure, in order."""
-        return tuple(click for click in self.clicks if not click.positive)
-
-    def to_json(self, volume_id: str | None = None) -> str:
-        """Return one line of JSON without any ``|``, fit for a Slicer segment tag.
-
-        Parameters
-        ----------
-        volume_id : str, optional
-            Whatever names the clicked volume; kept, never interpreted.
-
-        Returns
-        -------
-        str
-            ``{"version":1,"volume":...,"clicks":[[r,a,s,1|0],...]}``, positions in mm, exact.
-
-        Notes
-        -----
-        Slicer separates the tags of a segment by ``|``, so a bar inside a value would cut it off;
-        JSON allows to write it as an escape.
-        """
-        content = {
-            "version": _JSON_VERSION,
-            "volume": volume_id,
-            "clicks": [[*click.position_ras, int(click.positive)] for click in self.clicks],
-        }
-        return json.dumps(content, separators=(",", ":")).replace("|", "\\u007c")
-
-    @classmethod
-    def from_json(cls, text: str) -> ClickHistory:
-        """Read what ``to_json`` wrote.
-
-        Raises
-        ------
-        ClicksFileError
-            The text is not JSON of this form and version.
-        """
-        rows = _parsed_tag(text).get("clicks")
-        if not isinstance(rows, list):
-            raise ClicksFileError(f'expected a list under "clicks", got {type(rows).__name__}')
-        return cls(_click_from_row(row, number) for number, row in enumerate(rows))
-
-
-def volume_id_from_json(text: str) -> str | None:
-    """Return the volume named in a clicks tag, None when it names none.
+    values : sequence of 3 numbers
+        R, A, S in mm.
+    owner : str
+        What has the position, for the message.
 
     Raises
     ------
-    ClicksFileError
-        The text is not JSON of the form that ``ClickHistory.to_json`` writes.
+    GeometryError
+        Not three finite numbers.
 
     Examples
     --------
-    >>> volume_id_from_json(ClickHistory().to_json("a|b"))
-    'a|b'
+    >>> finite_position([1, 2, 3], "a click")
+    (1.0, 2.0, 3.0)
     """
-    volume = _parsed_tag(text).get("volume")
-    if volume is not None and not isinstance(volume, str):
-        raise ClicksFileError(f'expected text or null under "volume", got {volume!r}')
-    return volume
-
-
-def _finite_position(values: Any) -> tuple[float, float, float]:
-    """Return three finite floats or raise GeometryError."""
     try:
         given = tuple(values)
         numbers = tuple(float(value) for value in given)
     except (TypeError, ValueError):
-        raise GeometryError(f"a click needs 3 numbers (R, A, S in mm), got {values!r}") from None
+        raise GeometryError(f"{owner} needs 3 numbers (R, A, S in mm), got {values!r}") from None
     if any(isinstance(value, (str, bytes, bool)) for value in given):
-        raise GeometryError(f"a click needs 3 numbers (R, A, S in mm), got {values!r}")
+        raise GeometryError(f"{owner} needs 3 numbers (R, A, S in mm), got {values!r}")
     if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
-        raise GeometryError(f"a click needs 3 finite numbers (R, A, S in mm), got {values!r}")
+        raise GeometryError(f"{owner} needs 3 finite numbers (R, A, S in mm), got {values!r}")
     return numbers
-
-
-def _parsed_tag(text: str) -> dict[str, Any]:
-    """Return the object in a clicks tag after a check of its version."""
-    try:
-        content = json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise ClicksFileError(f"expected the clicks as JSON, got {text!r:.80}") from error
-    if not isinstance(content, dict) or content.get("version") != _JSON_VERSION:
-        raise ClicksFileError(
-            f'expected a JSON object with "version": {_JSON_VERSION}, got {text!r:.80}'
-        )
-    return content
-
-
-def _click_from_row(row: Any, number: int) -> Click:
-    """Return the click of one [r, a, s, 1|0] row."""
-    if not isinstance(row, list) or len(row) != 4 or row[3] not in (0, 1):
-        raise ClicksFileError(f"click {number}: expected [r, a, s, 1 or 0], got {row!r}")
-    try:
-        return Click(tuple(row[:3]), bool(row[3]))
-    except GeometryError as error:
-        raise ClicksFileError(f"click {number}: {error}") from error

@@ -1,7 +1,7 @@
-"""One look at a structure from further away: the same patch of the model with larger voxels.
+"""One answer for a structure with larger voxels: the same patch of the model shows more of it.
 
 A patch of 64 voxels of 1.5 mm shows 96 mm, of 3 mm 192 mm. What the model says there is brought
-to the usual grid as logits, by linear interpolation, and stands wherever no finer patch has been.
+to the usual grid as logits, by linear interpolation, and holds wherever no finer patch has been.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +18,20 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.resampling import extract_patch, sample_on_volume, volume_bbox_of_grid_bbox
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import faces_of, leads_out
-from CTSAM3DLib.session.mask import grid_voxel, mask_after
-from CTSAM3DLib.session.patches import MARGIN_FRACTION, centred_patch
-from CTSAM3DLib.session.rules import CLICK_LOGIT, LOGIT_LIMIT, obeying, taper_weights
-from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import PatchAnswer, PatchView, ask, clicks_in, heeding
+from CTSAM3DLib.session.patches import centred_patch
+from CTSAM3DLib.session.points import anchor_voxel, points_in
+from CTSAM3DLib.session.rules import LOGIT_LIMIT, PROMPT_LOGIT, allowed_change
+from CTSAM3DLib.session.state import SessionState, added_times
+from CTSAM3DLib.session.step import PatchAnswer, PatchView, asked, taper_weights
 
 _KNOWN_SHARE = 0.01  # of a coarse voxel; rounding alone leaves less
 
 
 @dataclass(frozen=True, eq=False)
-class CoarseLook:
+class CoarseAnswer:
     """What the model has said of a patch with larger voxels.
 
     Parameters
@@ -42,18 +41,18 @@ class CoarseLook:
     logits : ndarray, float32, (D, H, W)
         The answer on those voxels.
     answer : PatchAnswer
-        The answer as it was given, and its times: of all looks, where it took several.
-    looks : int
+        The answer as it was given; its times are those of all answers, where it took several.
+    count : int
         How many times the model was asked.
     """
 
     bbox: BoundingBox
     logits: NDArray[np.float32]
     answer: PatchAnswer
-    looks: int
+    count: int
 
     def agreement(self, patch: BoundingBox, logits: NDArray[np.float32]) -> float:
-        """Return the Dice of this look with an answer for a patch of the usual grid, in it."""
+        """Return the Dice of this answer with one for a patch of the usual grid, in it."""
         shared = patch.intersection(self.bbox)
         if shared.is_empty:
             return 0.0
@@ -61,43 +60,43 @@ class CoarseLook:
         return dice(own, logits[shared.relative_to(patch).slices_kji] > 0)
 
 
-def look_from_afar(
+def coarse_answer(
     encoder: PatchEncoder,
     state: SessionState,
-    click: Click,
+    prompt: Prompt,
     spacings_mm: Sequence[float],
     face_voxels: int,
-) -> CoarseLook:
-    """Look at a structure with larger voxels, the larger the further it extends.
+) -> CoarseAnswer:
+    """Ask the model for a structure with larger voxels, the larger the further it extends.
 
     Parameters
     ----------
     encoder : PatchEncoder
         Of the usual grid; keeps the coarser ones.
     state : SessionState
-        With all clicks. The model sees those in the coarse patch, and the logits that are known
+        With all prompts. The model sees those in the coarse patch, and the logits that are known
         there, averaged as probabilities, as the earlier result.
-    click : Click
-        In the middle of the patch, as far as the grid allows.
+    prompt : Prompt
+        Its anchor is in the middle of the patch, as far as the grid allows.
     spacings_mm : sequence of float
-        Voxel sizes to look with, smallest first. The next one is used where more than
-        `face_voxels` voxels of a face of the coarse patch belong to the structure.
+        Voxel sizes, smallest first. The next one is used where more than `face_voxels` voxels of
+        a face of the coarse patch belong to the structure.
     face_voxels : int
         See above.
 
     Returns
     -------
-    CoarseLook
+    CoarseAnswer
         The last one.
     """
-    encode_ms = decode_ms = 0.0
-    looks = 0
+    times: dict[str, float] = {}
+    count = 0
     for spacing_mm in spacings_mm:
         coarse = encoder.coarser(spacing_mm)
-        view = _view(encoder, coarse, state, click)
-        answer = ask(coarse, view)
-        looks += 1
-        encode_ms, decode_ms = encode_ms + answer.encode_ms, decode_ms + answer.decode_ms
+        view = _view(coarse, state, prompt)
+        answer = asked(coarse, view)
+        count += 1
+        times = added_times(times, answer.timings_ms)
         if not _leaves(coarse.grid, view.patch, answer, face_voxels):
             break
     bbox = volume_bbox_of_grid_bbox(view.patch, coarse.grid, encoder.grid)
@@ -105,82 +104,69 @@ def look_from_afar(
     logits = sample_on_volume(
         limited, view.patch, coarse.grid, encoder.grid, bbox, fill=-LOGIT_LIMIT
     )
-    return CoarseLook(bbox, logits, PatchAnswer(answer.logits, encode_ms, decode_ms), looks)
+    return CoarseAnswer(bbox, logits, replace(answer, timings_ms=times), count)
 
 
-def with_look(
-    encoder: PatchEncoder,
+def with_coarse_answer(
     state: SessionState,
-    look: CoarseLook,
+    coarse: CoarseAnswer,
     shrink: bool = False,
     before: SessionState | None = None,
 ) -> SessionState:
-    """Return a state with a coarse look wherever no patch of the usual grid has been.
+    """Return a state with a coarse answer wherever no patch of the usual grid has been.
 
     Near the faces of such patches both are blended as patches are among themselves. Nothing of
-    a mask that was given is taken away, and every click is obeyed.
+    a mask that was given is taken away, and every prompt is obeyed.
 
     Parameters
     ----------
-    encoder : PatchEncoder
-        Of the usual grid.
     state : SessionState
-        The state that was looked at.
-    look : CoarseLook
-        What was seen.
+        The state that the answer is for.
+    coarse : CoarseAnswer
+        The answer.
     shrink : bool
-        Keep nothing of the look that is not in the mask already.
+        Keep nothing of the answer that is not in the mask already.
     before : SessionState, optional
-        The state before a positive click, of which nothing is taken away.
+        The state before a positive prompt, of which nothing is taken away.
 
     Returns
     -------
     SessionState
-        With the same clicks, patches and parent; the times are added up.
+        With the same prompts, patches and parent; the times are added up.
     """
-    started = perf_counter()
-    bbox = look.bbox
-    new = look.logits
+    bbox, new = coarse.bbox, coarse.logits
     if shrink:
         old = state.logits.read(bbox).astype(np.float32)
-        new = np.minimum(new, np.where(np.isnan(old), -CLICK_LOGIT, old))
+        new = np.minimum(new, np.where(np.isnan(old), -PROMPT_LOGIT, old))
     new = np.fmax(new, state.given.logits.read(bbox))
-    _keep_finer(encoder, state, bbox, new)
-    clicks = clicks_in(encoder.grid, state.clicks, bbox)
-    fused = obeying(new, clicks)
+    _keep_finer(state, bbox, new)
+    points_kji, labels = points_in(state.prompts, state.grid, bbox)
+    logits = allowed_change(np.full_like(new, np.nan), new, points_kji, labels, True)
     if before is not None:
-        fused = heeding(before.logits.read(bbox), fused, clicks, True)
-    seen = state.coarse if bbox in state.coarse else (*state.coarse, bbox)
-    state = replace(state, coarse=seen)
-    logits = state.logits.written(bbox, fused)
-    mask = mask_after(encoder, state, logits, state.patches, bbox)
-    times = {"encode_ms": look.answer.encode_ms, "decode_ms": look.answer.decode_ms}
-    times["resample_ms"] = 1000.0 * (perf_counter() - started)
-    timings = {name: time + state.timings_ms.get(name, 0.0) for name, time in times.items()}
-    return replace(state, logits=logits, mask=mask, timings_ms=timings)
+        known = before.logits.read(bbox)
+        logits = allowed_change(known, logits, points_kji, labels, True)
+    return state.with_logits(bbox, logits, coarse=True, timings_ms=coarse.answer.timings_ms)
 
 
-def _view(
-    encoder: PatchEncoder, coarse: PatchEncoder, state: SessionState, click: Click
-) -> PatchView:
-    """Return what the model is shown of the coarse patch round a click."""
+def _view(coarse: PatchEncoder, state: SessionState, prompt: Prompt) -> PatchView:
+    """Return what the model is shown of the coarse patch round a prompt."""
     size = coarse.predictor.settings.patch_size
-    patch = centred_patch(grid_voxel(click, coarse.grid), coarse.grid.shape_kji, size)
-    clicks = clicks_in(coarse.grid, state.clicks, patch)
-    return PatchView(patch, clicks, coarse_logits(encoder.grid, coarse.grid, state, patch))
+    patch = centred_patch(anchor_voxel(prompt, coarse.grid), coarse.grid.shape_kji, size)
+    points_kji, labels = points_in(state.prompts, coarse.grid, patch)
+    return PatchView(state, patch, points_kji, labels, coarse_logits(coarse.grid, state, patch))
 
 
 def coarse_logits(
-    grid: Geometry, coarse_grid: Geometry, state: SessionState, patch: BoundingBox
+    coarse_grid: Geometry, state: SessionState, patch: BoundingBox
 ) -> NDArray[np.float16]:
     """Return the known logits at the voxels of a coarser grid.
 
     Parameters
     ----------
-    grid, coarse_grid : Geometry
-        The usual model grid and one of larger voxels over the same volume.
+    coarse_grid : Geometry
+        Of larger voxels than the grid of the state, over the same volume.
     state : SessionState
-        Its logits lie on `grid`.
+        With logits on the usual grid.
     patch : BoundingBox
         On the coarse grid; may reach over its border.
 
@@ -190,6 +176,7 @@ def coarse_logits(
         Logits of the mean probability in the surroundings of each voxel, where unknown voxels
         count as background; NaN where nothing is known.
     """
+    grid = state.grid
     # More by two coarse voxels: what averaging and interpolation reach.
     reach = 2 * math.ceil(coarse_grid.spacing_mm[0] / grid.spacing_mm[0])
     box = volume_bbox_of_grid_bbox(patch, coarse_grid, grid).padded(reach).clipped(grid.shape_kji)
@@ -215,11 +202,8 @@ def _leaves(grid: Geometry, patch: BoundingBox, answer: PatchAnswer, face_voxels
     )
 
 
-def _keep_finer(
-    encoder: PatchEncoder, state: SessionState, bbox: BoundingBox, logits: NDArray[np.float32]
-) -> None:
+def _keep_finer(state: SessionState, bbox: BoundingBox, logits: NDArray[np.float32]) -> None:
     """Blend what the patches of the usual grid have found into the logits of a box, in place."""
-    ramp = max(encoder.predictor.settings.patch_size // MARGIN_FRACTION, 1)
     known = [patch.intersection(bbox) for patch in state.patches]
     region = BoundingBox.empty()
     for shared in known:
@@ -227,7 +211,7 @@ def _keep_finer(
     weights = np.zeros(region.shape_kji, np.float32)
     for patch, shared in zip(state.patches, known, strict=True):
         if not shared.is_empty:
-            own = taper_weights(patch, encoder.grid.shape_kji, ramp)
+            own = taper_weights(patch, state.grid.shape_kji)
             part = weights[shared.relative_to(region).slices_kji]
             np.maximum(part, own[shared.relative_to(patch).slices_kji], out=part)
     if not region.is_empty:

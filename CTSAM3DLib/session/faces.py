@@ -80,7 +80,7 @@ def faces_of(
     >>> logits = np.full((4, 4, 4), -1.0, np.float32)
     >>> logits[:, 1, 1] = 1.0
     >>> box = BoundingBox((0, 0, 0), (4, 4, 4))
-    >>> faces = faces_of(box, PatchAnswer(logits, 0.0, 0.0), np.full((4, 4, 4), np.nan))
+    >>> faces = faces_of(box, PatchAnswer(logits), np.full((4, 4, 4), np.nan))
     >>> [int(face.reached.sum()) for face in faces]
     [0, 0, 0, 0, 1, 1]
     """

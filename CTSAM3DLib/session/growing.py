@@ -1,8 +1,8 @@
-"""Following a structure beyond the patch of its click.
+"""Following a structure beyond the patch of its prompt.
 
 A patch shows some 10 cm; lungs, aorta or spine are longer. Where the structure leaves the patch
-of a positive click, it is looked at once with larger voxels, or the patches beyond the open faces
-are decoded, with what is known of it as the earlier mask; or both.
+of a positive prompt, the model is asked once with larger voxels and its answer refined in patches,
+or the patches beyond the open faces are decoded, with the known logits as the earlier mask.
 """
 
 from __future__ import annotations
@@ -18,24 +18,16 @@ from scipy import ndimage
 from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.overlap import dice
-from CTSAM3DLib.prompts import Click
-from CTSAM3DLib.session.coarse import CoarseLook, look_from_afar, with_look
+from CTSAM3DLib.prompts import Prompt
+from CTSAM3DLib.session.coarse import CoarseAnswer, coarse_answer, with_coarse_answer
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import Face, faces_of, leads_out, slab_layers
 from CTSAM3DLib.session.growing_rules import GrowMode
-from CTSAM3DLib.session.mask import grid_voxel
 from CTSAM3DLib.session.patches import coarse_spacings_mm, patch_beyond
-from CTSAM3DLib.session.rules import LOGIT_LIMIT
+from CTSAM3DLib.session.points import anchor_voxel
+from CTSAM3DLib.session.rules import LOGIT_LIMIT, allowed_change
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import (
-    PatchAnswer,
-    PatchView,
-    ask,
-    ask_for_click,
-    heeding,
-    with_answer,
-    with_click,
-)
+from CTSAM3DLib.session.step import PatchAnswer, PatchView, allowed, asked, joined, planned_patch
 
 
 @dataclass(frozen=True)
@@ -45,17 +37,17 @@ class GrowingRules:
     Parameters
     ----------
     max_patches : int
-        Most times that the model is asked for one click, its own patch and refused ones included.
+        Most times that the model is asked for one prompt, its own patch and refused ones included.
     face_voxels : int
         A face is open when more voxels of it than this belong to the structure, or come after
         it within `faces.SLAB_FRACTION`, and lead out of all patches.
     overlap_dice : float
         An answer counts when its Dice with what was known before is above this.
     coarse_dice : float
-        A coarse look counts when its Dice with the answer for the click's own patch, in that, is
-        above this.
+        A coarse answer counts when its Dice with the answer for the prompt's own patch, in that,
+        is above this.
     band_voxels : int
-        In mode ``coarse``, finer patches move the surface of the coarse look by at most so much.
+        In mode ``coarse``, finer patches move the surface of the coarse answer by at most so much.
     heat_peak : float
         With a trained cross-patch predictor: the structure goes on where the peak of its heat
         map is at least this high.
@@ -75,15 +67,17 @@ class GrowingRules:
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
-    """How a click is followed: what stays the same from patch to patch.
+class _Growth:
+    """How a prompt is followed: what stays the same from patch to patch.
 
     Parameters
     ----------
     encoder : PatchEncoder
         Volume, model grid and model.
     before : SessionState
-        Before the click.
+        Before the prompt.
+    prompt : Prompt
+        The prompt.
     mode : GrowMode
         How it is followed.
     rules : GrowingRules
@@ -94,6 +88,7 @@ class _Way:
 
     encoder: PatchEncoder
     before: SessionState
+    prompt: Prompt
     mode: GrowMode
     rules: GrowingRules
     cancelled: Callable[[], bool] | None
@@ -101,74 +96,72 @@ class _Way:
 
     @property
     def spacings_mm(self) -> tuple[float, ...]:
-        """Voxel sizes of coarse looks; none without them."""
-        if not self.mode.looks_coarse:
+        """Voxel sizes of coarse answers; none without them."""
+        if self.mode is not GrowMode.COARSE:
             return ()
         settings = self.encoder.predictor.settings
         spacing_mm = self.encoder.grid.spacing_mm[0]
-        return coarse_spacings_mm(spacing_mm, settings.spacing_range_mm)[
-            : self.rules.max_patches - 1
-        ]
+        possible = coarse_spacings_mm(spacing_mm, settings.spacing_range_mm)
+        return possible[: self.rules.max_patches - 1]
 
     @property
     def stopped(self) -> bool:
         """Whether the user wants no more."""
         return self.cancelled is not None and self.cancelled()
 
-    def tell(self, state: SessionState) -> None:
-        """Show a state on the way."""
+    def report(self, state: SessionState) -> None:
+        """Show a state that more patches may follow."""
         if self.on_patch is not None:
             self.on_patch(state)
 
-    def look(self, state: SessionState, click: Click) -> CoarseLook:
-        """Look at the structure with larger voxels."""
+    def coarse_answer(self, state: SessionState) -> CoarseAnswer:
+        """Ask for the structure with larger voxels."""
         face_voxels = self.rules.face_voxels
-        return look_from_afar(self.encoder, state, click, self.spacings_mm, face_voxels)
+        return coarse_answer(self.encoder, state, self.prompt, self.spacings_mm, face_voxels)
 
     def is_open(self, face: Face, patches: Sequence[BoundingBox], goal: BlockArray | None) -> bool:
         """Tell whether the structure goes on beyond a face, where no patch has been.
 
-        With a goal, only where that shows the structure; in mode ``coarse``, wherever it does.
+        With a goal, wherever that shows the structure.
         """
-        way_out = leads_out(face, patches, self.encoder.grid.shape_kji)
-        if goal is None or self.mode is not GrowMode.COARSE:
-            way_out &= face.reached
-        if goal is not None:
+        leading = leads_out(face, patches, self.encoder.grid.shape_kji)
+        if goal is None:
+            leading &= face.reached
+        else:
             layers = face.beyond(slab_layers(face.patch, face.axis))
-            way_out &= np.any(goal.read(layers) > 0, axis=2 - face.axis, keepdims=True)
-        return int(way_out.sum()) > self.rules.face_voxels
+            leading &= np.any(goal.read(layers) > 0, axis=2 - face.axis, keepdims=True)
+        return int(leading.sum()) > self.rules.face_voxels
 
 
 def grown_state(
     encoder: PatchEncoder,
     state: SessionState,
-    click: Click,
+    prompt: Prompt,
     rules: GrowingRules | None = None,
     cancelled: Callable[[], bool] | None = None,
     on_patch: Callable[[SessionState], None] | None = None,
     mode: GrowMode = GrowMode.FRONTIER,
 ) -> SessionState:
-    """Return the state after one more click, followed beyond its patch.
+    """Return the state after one more prompt, followed beyond its patch.
 
-    As `click_step.next_state`, and after a positive click on through open faces: those where
-    the click has made more than `face_voxels` new voxels of the structure which lead out of all
-    patches. So a correction inside patches that were decoded grows only where it opens a face,
-    and a negative click never does.
+    As `step.answered`, and after a positive prompt on through open faces: those where the prompt
+    has made more than `face_voxels` new voxels of the structure which lead out of all patches.
+    So a correction inside patches that were decoded grows only where it opens a face, and a
+    negative prompt never does.
 
-    In modes ``coarse`` and ``both`` an open face leads to a look with larger voxels first
-    (`coarse.look_from_afar`), which counts where it agrees with the answer for the click's own
-    patch (`coarse_dice`); if it does not, the model does not know the structure from afar, and
-    the click is not followed. A model without larger voxels is followed as in ``frontier`` in
-    mode ``both`` and not at all in mode ``coarse``. A negative click where only a coarse look has
-    been looks again, and takes away what the new look does not show.
+    In mode ``coarse`` an open face leads to an answer with larger voxels first
+    (`coarse.coarse_answer`), which counts where it agrees with the answer for the prompt's own
+    patch (`coarse_dice`). If it does not, the model does not know the structure in larger voxels,
+    and the prompt is not followed; nor is it by a model without larger voxels. A negative prompt
+    where only a coarse answer has been asks for another one, and takes away what that lacks.
 
-    The patch beyond a face sees all clicks in it and the known logits as the earlier mask; its
+    The patch beyond a face sees all points in it and the known logits as the earlier mask; its
     answer is refused, and nothing of it kept, when it does not agree with what was known
     (`overlap_dice`): the model has lost the structure or leaked. With a trained cross-patch
-    predictor the peak of the heat map is one more positive click, and a low peak is the end of
-    the structure; after a coarse look it is not asked.
+    predictor the peak of the heat map is one more positive point, and a low peak is the end of
+    the structure; after a coarse answer it is not asked.
 
-    The result depends on volume, model, rules, mode, `state` and click alone, unless it is
+    The result depends on volume, model, rules, mode, `state` and prompt alone, unless it is
     cancelled.
 
     Parameters
@@ -176,17 +169,17 @@ def grown_state(
     encoder : PatchEncoder
         Volume, model grid and model.
     state : SessionState
-        Before the click.
-    click : Click
+        Before the prompt.
+    prompt : Prompt
         In the RAS frame of the volume.
     rules : GrowingRules, optional
         Limits; default: `GrowingRules()`.
     cancelled : callable, optional
-        Asked before each patch but the click's own; True ends with what is there.
+        Asked before each patch but the prompt's own; True ends with what is there.
     on_patch : callable, optional
-        Told the state after each patch that counts, the click's own first.
+        Told the state after each patch that counts, the prompt's own first.
     mode : GrowMode
-        How the click is followed.
+        How the prompt is followed.
 
     Returns
     -------
@@ -196,102 +189,124 @@ def grown_state(
     Raises
     ------
     ClickOutsideVolumeError
-        If the click is not inside the volume.
+        If a point of the prompt is not inside the volume.
     """
     rules = GrowingRules() if rules is None else rules
-    way = _Way(encoder, state, mode, rules, cancelled, on_patch)
-    asked, view = with_click(encoder, state, click)
-    if view is None:
-        return asked
-    if not click.positive:
-        return _corrected(way, asked, view, click)
-    answer = ask_for_click(encoder, view, click)
-    grown = with_answer(encoder, asked, view, answer)
-    way.tell(grown)
-    faces = [*faces_of(view.patch, answer, state.logits.read(view.patch))]
-    if not mode or not any(way.is_open(face, grown.patches, None) for face in faces):
+    growth = _Growth(encoder, state, prompt, mode, rules, cancelled, on_patch)
+    patch = planned_patch(encoder, state, prompt)
+    view = PatchView.of(state.with_prompt(prompt), patch)
+    if view.has_nothing_to_correct:
+        return view.state
+    if not prompt.positive:
+        return _corrected(growth, view)
+    answer = allowed(view, asked(encoder, view), prompt)
+    grown = joined(view, answer)
+    growth.report(grown)
+    faces = [*faces_of(patch, answer, view.known)]
+    if not mode or not any(growth.is_open(face, grown.patches, None) for face in faces):
         return grown
-    if way.spacings_mm:
-        return _seen_from_afar(way, asked, grown, view, faces)
-    return grown if mode is GrowMode.COARSE else _followed(way, grown, faces, None, 1)
+    if mode is GrowMode.COARSE:
+        return _followed_coarsely(growth, view, grown, faces) if growth.spacings_mm else grown
+    return _followed(growth, grown, faces, None, 1)
 
 
-def _seen_from_afar(
-    way: _Way, asked: SessionState, grown: SessionState, view: PatchView, faces: Sequence[Face]
+def _followed_coarsely(
+    growth: _Growth, view: PatchView, grown: SessionState, faces: Sequence[Face]
 ) -> SessionState:
-    """Return a state with a coarse look, and what follows from it.
+    """Return a state with a coarse answer, and what follows from it.
 
-    `asked` is the state before the answer for the click's own patch, `grown` the one with it.
+    `view` is of the state before the answer for the prompt's own patch, `grown` is after it.
     """
-    if way.stopped:
+    if growth.stopped:
         return grown
-    look = way.look(grown, asked.clicks[-1])
+    coarse = growth.coarse_answer(grown)
     answer = faces[0].answer
-    if look.agreement(view.patch, answer.logits) <= way.rules.coarse_dice:
+    if coarse.agreement(view.patch, answer.logits) <= growth.rules.coarse_dice:
         return grown
-    seen = with_look(way.encoder, asked, look, before=way.before)
-    own = replace(view, previous=seen.logits.read(view.patch))
-    grown = with_answer(way.encoder, seen, own, answer)
-    way.tell(grown)
-    return _followed(way, grown, faces, seen.logits, 1 + look.looks)
+    seen = with_coarse_answer(view.state, coarse, before=growth.before)
+    grown = joined(PatchView.of(seen, view.patch), answer)
+    growth.report(grown)
+    return _followed(growth, grown, faces, seen.logits, 1 + coarse.count)
 
 
-def _corrected(way: _Way, state: SessionState, view: PatchView, click: Click) -> SessionState:
-    """Return a state with a negative click answered."""
-    at = grid_voxel(click, way.encoder.grid)
+def _corrected(growth: _Growth, view: PatchView) -> SessionState:
+    """Return a state with a negative prompt answered."""
+    state = view.state
+    at = anchor_voxel(growth.prompt, state.grid)
     only_coarse = any(box.contains(at) for box in state.coarse) and not any(
         patch.contains(at) for patch in state.patches
     )
-    if only_coarse and way.spacings_mm and not way.stopped:
-        state = with_look(way.encoder, state, way.look(state, click), shrink=True)
-        view = PatchView.of(way.encoder, state, view.patch)
-    return with_answer(way.encoder, state, view, ask_for_click(way.encoder, view, click))
+    if only_coarse and growth.spacings_mm and not growth.stopped:
+        state = with_coarse_answer(state, growth.coarse_answer(state), shrink=True)
+        view = PatchView.of(state, view.patch)
+    return joined(view, allowed(view, asked(growth.encoder, view), growth.prompt))
 
 
 def _followed(
-    way: _Way, grown: SessionState, faces: Sequence[Face], goal: BlockArray | None, asked: int
+    growth: _Growth,
+    grown: SessionState,
+    faces: Sequence[Face],
+    goal: BlockArray | None,
+    count: int,
 ) -> SessionState:
     """Return a state with the patches beyond open faces decoded, and so on.
 
-    `goal` are the logits of a coarse look, if there is one, and `asked` counts the model's
-    answers so far.
+    `goal` are the logits with a coarse answer, if there is one, and `count` is the number of the
+    model's answers so far.
     """
-    encoder, waiting, tried = way.encoder, deque(faces), {faces[0].patch}
-    while waiting and asked < way.rules.max_patches:
+    waiting, tried = deque(faces), {faces[0].patch}
+    while waiting and count < growth.rules.max_patches:
         face = waiting.popleft()
-        beyond = patch_beyond(face.patch, face.axis, face.side, encoder.grid.shape_kji)
-        if beyond in tried or not way.is_open(face, grown.patches, goal):
+        beyond = patch_beyond(face.patch, face.axis, face.side, grown.grid.shape_kji)
+        if beyond in tried or not growth.is_open(face, grown.patches, goal):
             continue
-        if way.stopped:
+        if growth.stopped:
             break
         tried.add(beyond)
-        asked += 1
-        view = PatchView.of(encoder, grown, beyond)
+        count += 1
+        view = PatchView.of(grown, beyond)
         if goal is None:
-            found = _answer_beyond(way, grown, face, _unfaded(view, face, way.before))
+            found = _answer_beyond(growth, face, view)
         else:
-            found = _answer_towards(way, view)
+            found = _refined_answer(growth, view)
         if found is not None:
-            known = way.before.logits.read(beyond)
-            found = replace(found, logits=heeding(known, found.logits, view.clicks, True))
-            grown = with_answer(encoder, grown, view, found)
-            way.tell(grown)
+            known = growth.before.logits.read(beyond)
+            logits = allowed_change(known, found.logits, view.points_kji, view.labels, True)
+            found = replace(found, logits=logits)
+            grown = joined(view, found)
+            growth.report(grown)
             waiting.extend(faces_of(beyond, found, known))
     return grown
 
 
-def _answer_towards(way: _Way, view: PatchView) -> PatchAnswer | None:
-    """Return the answer for a patch that a coarse look shows already; None if it is refused."""
-    answer = ask(way.encoder, view)
-    if dice(answer.logits > 0, view.previous > 0) <= way.rules.overlap_dice:
+def _refined_answer(growth: _Growth, view: PatchView) -> PatchAnswer | None:
+    """Return the answer for a patch with a coarse answer, near whose surface it counts.
+
+    None if it is refused.
+    """
+    answer = asked(growth.encoder, view)
+    if dice(answer.logits > 0, view.known > 0) <= growth.rules.overlap_dice:
         return None
-    if way.mode is not GrowMode.COARSE:
-        return answer
-    known = np.nan_to_num(view.previous.astype(np.float32), nan=-LOGIT_LIMIT)
+    known = np.nan_to_num(view.known.astype(np.float32), nan=-LOGIT_LIMIT)
     inside = (known > 0).view(np.uint8)
-    size = 2 * way.rules.band_voxels + 1
+    size = 2 * growth.rules.band_voxels + 1
     near = ndimage.maximum_filter(inside, size) != ndimage.minimum_filter(inside, size)
     return replace(answer, logits=np.where(near, answer.logits, known))
+
+
+def _answer_beyond(growth: _Growth, face: Face, view: PatchView) -> PatchAnswer | None:
+    """Return the answer for the patch beyond a face; None if it is refused."""
+    view = _unfaded(view, face, growth.before)
+    hints: NDArray[np.intp] | None = None
+    if growth.encoder.predictor.settings.cross_patch_trained:
+        heat, voxel_kji = _peak(growth.encoder, face.patch, view)
+        if heat < growth.rules.heat_peak:
+            return None
+        hints = np.array([voxel_kji])
+    answer = asked(growth.encoder, view, hints)
+    known = ~np.isnan(view.known)
+    agreement = dice((answer.logits > 0) & known, view.known > 0)
+    return answer if agreement > growth.rules.overlap_dice else None
 
 
 def _unfaded(view: PatchView, face: Face, before: SessionState) -> PatchView:
@@ -300,45 +315,27 @@ def _unfaded(view: PatchView, face: Face, before: SessionState) -> PatchView:
     older = ~np.isnan(before.logits.read(shared))
     answer = face.answer.logits[shared.relative_to(face.patch).slices_kji]
     limited = np.clip(answer, -LOGIT_LIMIT, LOGIT_LIMIT)
-    previous = view.previous.copy()
-    previous[shared.relative_to(view.patch).slices_kji][older] = limited[older]
-    return replace(view, previous=previous)
+    known = view.known.copy()
+    known[shared.relative_to(view.patch).slices_kji][older] = limited[older]
+    return replace(view, known=known)
 
 
-def _answer_beyond(
-    way: _Way, state: SessionState, face: Face, view: PatchView
-) -> PatchAnswer | None:
-    """Return the answer for the patch beyond a face; None if it is refused."""
-    hints: list[IJK] = []
-    if way.encoder.predictor.settings.cross_patch_trained:
-        heat, voxel = _peak(way.encoder, state, face.patch, view)
-        if heat < way.rules.heat_peak:
-            return None
-        hints.append(voxel)
-    answer = ask(way.encoder, view, hints)
-    known = ~np.isnan(view.previous)
-    agreement = dice((answer.logits > 0) & known, view.previous > 0)
-    return answer if agreement > way.rules.overlap_dice else None
-
-
-def _peak(
-    encoder: PatchEncoder, state: SessionState, source: BoundingBox, view: PatchView
-) -> tuple[float, IJK]:
-    """Return height and voxel (i, j, k) of the peak of the heat map in a patch.
+def _peak(encoder: PatchEncoder, source: BoundingBox, view: PatchView) -> tuple[float, IJK]:
+    """Return height and voxel (k, j, i) of the peak of the heat map in a patch.
 
     Not where the patch is known to be background or reaches over the border of the grid.
     """
     predictor, image = encoder.predictor, encoder.image(view.patch)
     if predictor.settings.cross_patch_aligned:
-        known = np.where(np.isnan(view.previous), np.float32(np.nan), image)
-        heat: NDArray[np.float32] = predictor.cross_patch(known, view.previous > 0, image)
+        known = np.where(np.isnan(view.known), np.float32(np.nan), image)
+        heat: NDArray[np.float32] = predictor.cross_patch(known, view.known > 0, image)
     else:
-        mask = state.logits.read(source) > 0
+        mask = view.state.logits.read(source) > 0
         heat = predictor.cross_patch(encoder.image(source), mask, image)
     possible = np.zeros(heat.shape, bool)
     in_grid = view.patch.clipped(encoder.grid.shape_kji)
     possible[in_grid.relative_to(view.patch).slices_kji] = True
-    possible &= ~(view.previous <= 0)
+    possible &= ~(view.known <= 0)
     heat = np.where(possible, heat, -np.inf)
     k, j, i = (int(at) for at in np.unravel_index(int(heat.argmax()), heat.shape))
-    return float(heat[k, j, i]), (i, j, k)
+    return float(heat[k, j, i]), (k, j, i)

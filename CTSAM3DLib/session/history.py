@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator
 
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.state import SessionState
 
 
-class SessionSteps:
+class StepHistory:
     """A line of states of one structure, of which one is the present one.
 
     Parameters
     ----------
     start : SessionState
-        The first state.
+        The first state, without prompts.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from CTSAM3DLib.geometry.grid import Geometry
     >>> geometry = Geometry(np.eye(4), (4, 5, 6))
-    >>> steps = SessionSteps(SessionState.empty(geometry, geometry))
-    >>> steps.can_undo, steps.mask.shape
-    (False, (4, 5, 6))
+    >>> steps = StepHistory(SessionState.empty(geometry, geometry))
+    >>> steps.can_undo, steps.longest_known(steps.state.prompts) is steps.state
+    (False, True)
     """
 
     def __init__(self, start: SessionState) -> None:
         """Start with one state."""
         self._steps = [start]
         self._at = 0
-        self._dense: tuple[SessionState, NDArray[np.bool_]] | None = None
-
-    @property
-    def clicks(self) -> ClickHistory:
-        """The clicks that made the present mask, oldest first."""
-        return self.state.clicks
 
     @property
     def state(self) -> SessionState:
-        """The present state: clicks, logits, mask, patches used and timings; immutable."""
+        """The present state."""
         return self._steps[self._at]
-
-    @property
-    def timings_ms(self) -> Mapping[str, float]:
-        """Times of the last click of the present state; empty when the model was not asked."""
-        return self.state.timings_ms
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """The structure on the volume's own voxels: bool, KJI, read-only.
-
-        Made when asked for and kept until the next step; a large volume costs one byte a voxel.
-        """
-        if self._dense is None or self._dense[0] is not self.state:
-            dense = self.state.mask.dense()
-            dense.setflags(write=False)
-            self._dense = (self.state, dense)
-        return self._dense[1]
 
     @property
     def can_undo(self) -> bool:
@@ -80,21 +55,47 @@ class SessionSteps:
         """Repeat the step that was undone last; without one the update is empty."""
         return self._move_to(min(self._at + 1, len(self._steps) - 1))
 
-    @property
-    def _known(self) -> Sequence[SessionState]:
-        """All states at hand, the present one last."""
-        return [*self._steps, self.state]
-
-    def _step_to(self, state: SessionState) -> MaskUpdate:
-        """Append a step, dropping undone ones; the present state again is no step."""
+    def add(self, state: SessionState) -> MaskUpdate:
+        """Make a state the present one, dropping undone steps; the present one is no step."""
         if state is self.state:
             return self._move_to(self._at)
-        update = state.changes_since(self.state)
-        self._steps, self._at = [*self._steps[: self._at + 1], state], self._at + 1
-        return update
+        self._steps = [*self._steps[: self._at + 1], state]
+        return self._move_to(self._at + 1)
+
+    def longest_known(self, prompts: Prompts) -> SessionState:
+        """Return the known state of as many of the first prompts of a list as possible.
+
+        The states that steps came from count too. Of states with equal prompts the present one
+        is taken, else the latest. A state that came from other states than the present one, by
+        equal prompts, is not: an edit by hand lies between them.
+
+        Parameters
+        ----------
+        prompts : Prompts
+            The wanted list.
+        """
+        present = {state.prompts: state for state in _line(self.state)}
+        known: dict[Prompts, SessionState] = {}
+        for latest in [*self._steps, self.state]:
+            for state in reversed(list(_line(latest))):
+                if present.get(state.prompts, state) is not state:
+                    break
+                known[state.prompts] = state
+        length = len(prompts)
+        while prompts[:length] not in known:
+            length -= 1
+        return known[prompts[:length]]
 
     def _move_to(self, index: int) -> MaskUpdate:
-        """Make another step the present one and tell what changes in the mask."""
+        """Make another step the present one and return what changes in the mask."""
         update = self._steps[index].changes_since(self.state)
         self._at = index
         return update
+
+
+def _line(state: SessionState) -> Iterator[SessionState]:
+    """Yield a state and those that it came from, the latest first."""
+    ancestor: SessionState | None = state
+    while ancestor is not None:
+        yield ancestor
+        ancestor = ancestor.parent

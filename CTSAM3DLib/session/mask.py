@@ -1,48 +1,27 @@
-"""From logits on the model grid to the mask on the volume's own voxels."""
+"""Between logits on the model grid and a mask on the volume's own voxels, both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from CTSAM3DLib.geometry.block_array import BlockArray
-from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.resampling import (
+    extract_patch,
     grid_bbox_of_volume_bbox,
     sample_on_volume,
-    volume_bbox_of_grid_bbox,
 )
-from CTSAM3DLib.prompts import Click
-from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.session.rules import LOGIT_LIMIT
-from CTSAM3DLib.session.state import MASK_BLOCK, SessionState
 
-_PART = 2 * MASK_BLOCK
-"""Voxels along the edge of what is resampled at once: 20 MB; 64 take 1.3 times as long."""
+MASK_LOGIT = 4.0
+"""Logit deep inside a given mask (its negative outside): a probability of 0.98."""
 
-
-def grid_voxel(click: Click, grid: Geometry) -> IJK:
-    """Return the voxel of the model grid that holds a click of the volume.
-
-    Parameters
-    ----------
-    click : Click
-        Inside the volume.
-    grid : Geometry
-        Model grid, which covers the volume.
-
-    Examples
-    --------
-    >>> grid_voxel(Click((3.2, 0.0, 1.0)), Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (9, 9, 9)))
-    (2, 0, 1)
-    """
-    # Rounding may push a click on the volume's very edge past the grid by 1e-16: hence the clip.
-    nearest = np.floor(grid.ijk_from_ras(click.position_ras) + 0.5).astype(int)
-    i, j, k = np.clip(nearest, 0, np.array(grid.size_ijk) - 1).tolist()
-    return i, j, k
+REACH_VOXELS = 2
+"""Up to this far from a given mask the grid is known to be background; further out, unknown."""
 
 
 def logits_on_volume(
@@ -67,122 +46,119 @@ def logits_on_volume(
     Examples
     --------
     >>> geometry = Geometry(np.eye(4), (4, 4, 4))
-    >>> state = SessionState.empty(geometry, geometry)
+    >>> unknown = BlockArray((4, 4, 4), np.float16, np.nan)
     >>> box = BoundingBox((0, 0, 0), (1, 1, 1))
-    >>> float(logits_on_volume(state.logits, geometry, geometry, box)[0, 0, 0])
+    >>> float(logits_on_volume(unknown, geometry, geometry, box)[0, 0, 0])
     -20.0
     """
-    crop = grid_bbox_of_volume_bbox(bbox, grid, geometry).padded(1).clipped(grid.shape_kji)
-    values = np.nan_to_num(logits.read(crop), nan=-LOGIT_LIMIT)
+    values, crop = _known(logits, grid, geometry, bbox)
     return sample_on_volume(values, crop, grid, geometry, bbox, fill=-LOGIT_LIMIT)
 
 
-def mask_after(
-    encoder: PatchEncoder,
-    state: SessionState,
-    logits: BlockArray,
-    patches: Sequence[BoundingBox],
-    patch: BoundingBox,
-) -> BlockArray:
-    """Return the mask on the volume's voxels after the logits in a patch have changed.
-
-    Voxels whose centre lies in no patch that was decoded, and in no box that was looked at with
-    larger voxels, stay as they are: nothing is there, or a mask that was given. A look with
-    larger voxels adds to a given mask and takes nothing away.
+def positive_on_volume(
+    logits: BlockArray, grid: Geometry, geometry: Geometry, bbox: BoundingBox
+) -> NDArray[np.bool_] | bool:
+    """Return where a field of logits is above 0 at voxels of the volume.
 
     Parameters
     ----------
-    encoder : PatchEncoder
-        For volume and model grid.
-    state : SessionState
-        Before the change, yet with all clicks and coarse boxes.
-    logits : BlockArray
-        After the change, on the model grid.
-    patches : sequence of BoundingBox
-        All that were decoded, this one included.
-    patch : BoundingBox
-        The patch, or other box of the grid, whose logits have changed.
+    logits, grid, geometry, bbox
+        See `logits_on_volume`.
 
     Returns
     -------
-    BlockArray
-        bool on the volume's own grid; each click is obeyed by its own voxel.
+    ndarray, bool, (K, J, I), or bool
+        One value where all have the same: there nothing has to be resampled. In a volume of
+        0.4 mm voxels on a grid of 4 mm that is nearly everywhere.
+
+    Examples
+    --------
+    >>> geometry = Geometry(np.eye(4), (4, 4, 4))
+    >>> unknown = BlockArray((4, 4, 4), np.float16, np.nan)
+    >>> positive_on_volume(unknown, geometry, geometry, BoundingBox((0, 0, 0), (1, 1, 1)))
+    False
     """
-    box = _box_to_resample(encoder, state, logits, patch)
-    decoded_boxes, coarse_boxes = (
-        [volume_bbox_of_grid_bbox(one, encoder.grid, encoder.volume.geometry) for one in boxes]
-        for boxes in (patches, state.coarse)
-    )
-    mask = state.mask
-    for part in box.parts(_PART):
-        positive = _positive(logits, encoder, part)
-        if positive is False and state.mask.occupied_box(part).is_empty:
-            continue
-        decoded = _inside_any(decoded_boxes, part)
-        seen = decoded | _inside_any(coarse_boxes, part)
-        kept = state.given.mask.read(part) & ~decoded
-        mask = mask.written(part, np.where(seen, positive | kept, state.mask.read(part)))
-    for click, (i, j, k) in _with_voxels(encoder, state):
-        voxel = BoundingBox((i, j, k), (i + 1, j + 1, k + 1))
-        at = grid_voxel(click, encoder.grid)
-        inside = [one.contains((i, j, k)) for one in (*decoded_boxes, *coarse_boxes)]
-        inside += [one.contains(at) for one in (*patches, *state.coarse)]
-        if box.contains((i, j, k)) and any(inside):
-            mask = mask.written(voxel, np.full((1, 1, 1), click.positive))
-    return mask
-
-
-def _positive(
-    logits: BlockArray, encoder: PatchEncoder, part: BoundingBox
-) -> NDArray[np.bool_] | bool:
-    """Return where the logits are positive, resampled only where they change their sign.
-
-    In a volume of 0.4 mm voxels on a grid of 4 mm that is a small share of all voxels.
-    """
-    grid, geometry = encoder.grid, encoder.volume.geometry
-    crop = grid_bbox_of_volume_bbox(part, grid, geometry).padded(1).clipped(grid.shape_kji)
-    values = np.nan_to_num(logits.read(crop), nan=-LOGIT_LIMIT)
+    values, crop = _known(logits, grid, geometry, bbox)
     inside = values > 0
     if inside.all() or not inside.any():
         return bool(inside.all())
-    fine = sample_on_volume(values, crop, grid, geometry, part, fill=-LOGIT_LIMIT)
+    fine = sample_on_volume(values, crop, grid, geometry, bbox, fill=-LOGIT_LIMIT)
     positive: NDArray[np.bool_] = fine > 0
     return positive
 
 
-def _box_to_resample(
-    encoder: PatchEncoder, state: SessionState, logits: BlockArray, patch: BoundingBox
-) -> BoundingBox:
-    """Return the voxels of the volume whose mask a change of the logits in a patch may change.
+def logits_of_mask(
+    mask: BlockArray,
+    mask_bbox: BoundingBox,
+    volume_geometry: Geometry,
+    grid: Geometry,
+    unknown: BlockArray,
+    chunk_voxels: int = 128,
+) -> BlockArray:
+    """Return logits on the model grid whose zero level is the surface of a mask.
 
-    A voxel is positive only where a grid voxel next to it is; so only the surroundings of grid
-    voxels that are or were positive count, most often a small part of the patch. So do voxels
-    of a given mask, which may be smaller than a grid voxel, and the clicks.
+    Each grid voxel gets the share of mask in its surroundings, 0 to 1, as a logit from
+    -`MASK_LOGIT` to `MASK_LOGIT`; so the border is as soft as resampling makes it. Details
+    smaller than a grid voxel are lost. Only the surroundings of the mask are looked at.
+
+    Parameters
+    ----------
+    mask : BlockArray
+        bool on the volume's own grid.
+    mask_bbox : BoundingBox
+        Box of the volume that holds all of the mask.
+    volume_geometry, grid : Geometry
+        The volume and its model grid.
+    unknown : BlockArray
+        NaN everywhere, on the model grid.
+
+    chunk_voxels : int
+        Edge of what is computed at once. 128^3 grid voxels: few blocks to join, and at most some
+        100 MB in a fine volume.
+
+    Returns
+    -------
+    BlockArray
+        `unknown` with logits in and up to `REACH_VOXELS` around the mask.
+
+    Examples
+    --------
+    >>> geometry = Geometry(np.eye(4), (1, 1, 9))
+    >>> box = BoundingBox((0, 0, 0), (3, 1, 1))
+    >>> mask = BlockArray(geometry.shape_kji, bool).written(box, np.ones((1, 1, 3), bool))
+    >>> unknown = BlockArray(geometry.shape_kji, np.float16, np.nan)
+    >>> logits_of_mask(mask, box, geometry, geometry, unknown).dense().tolist()
+    [[[4.0, 4.0, 4.0, -4.0, -4.0, nan, nan, nan, nan]]]
     """
-    geometry = encoder.volume.geometry
-    region = patch.padded(1)
-    positive = (state.logits.read(region) > 0) | (logits.read(region) > 0)
-    changed = BoundingBox.from_mask(positive).shifted(region.start_ijk)
-    box = volume_bbox_of_grid_bbox(changed.padded(1), encoder.grid, geometry)
-    whole = volume_bbox_of_grid_bbox(patch, encoder.grid, geometry)
-    box = box.union(state.mask.occupied_box(whole))
-    for click, (i, j, k) in _with_voxels(encoder, state):
-        if patch.contains(grid_voxel(click, encoder.grid)):
-            box = box.union(BoundingBox((i, j, k), (i + 1, j + 1, k + 1)))
-    return box
+    # One voxel more on each side: up to its centre the share of the mask falls.
+    reached = grid_bbox_of_volume_bbox(mask_bbox.padded(1), grid, volume_geometry)
+    logits = unknown
+    for chunk in reached.padded(REACH_VOXELS).clipped(grid.shape_kji).parts(chunk_voxels):
+        padded = chunk.padded(REACH_VOXELS)
+        share = _share_inside(mask, volume_geometry, grid, padded)
+        # Not above 0: rounding would decide.
+        near = ndimage.maximum_filter((share > 1e-3).view(np.uint8), 2 * REACH_VOXELS + 1) > 0
+        values = np.where(near, MASK_LOGIT * (2.0 * share - 1.0), np.nan)
+        logits = logits.written(chunk, values[chunk.relative_to(padded).slices_kji])
+    return logits
 
 
-def _inside_any(boxes: Sequence[BoundingBox], part: BoundingBox) -> NDArray[np.bool_]:
-    """Return which voxels of a part of the volume lie in one of the boxes."""
-    inside = np.zeros(part.shape_kji, bool)
-    for box in boxes:
-        common = box.intersection(part)
-        if not common.is_empty:
-            inside[common.relative_to(part).slices_kji] = True
-    return inside
+def _known(
+    logits: BlockArray, grid: Geometry, geometry: Geometry, bbox: BoundingBox
+) -> tuple[NDArray[np.floating], BoundingBox]:
+    """Return the logits that a box of the volume depends on, and their box of the grid."""
+    crop = grid_bbox_of_volume_bbox(bbox, grid, geometry).padded(1).clipped(grid.shape_kji)
+    return np.nan_to_num(logits.read(crop), nan=-LOGIT_LIMIT), crop
 
 
-def _with_voxels(encoder: PatchEncoder, state: SessionState) -> Iterator[tuple[Click, IJK]]:
-    """Yield the clicks and the voxels of the volume that hold them, oldest first."""
-    for click in state.clicks:
-        yield click, encoder.volume.geometry.voxel_from_ras(click.position_ras)
+def _share_inside(
+    mask: BlockArray, volume_geometry: Geometry, grid: Geometry, bbox_on_grid: BoundingBox
+) -> NDArray[np.float32]:
+    """Return how much of a mask lies at each voxel of a box of the grid, 0 to 1."""
+    # The voxels that hold the grid's, and their neighbours, towards whose centres values change.
+    box = grid_bbox_of_volume_bbox(bbox_on_grid, volume_geometry, grid).padded(1)
+    box = box.clipped(volume_geometry.shape_kji)
+    if box.is_empty:
+        return np.zeros(bbox_on_grid.shape_kji, np.float32)
+    voxels = Volume(mask.read(box).view(np.uint8), volume_geometry.cropped(box))
+    return extract_patch(voxels, grid, bbox_on_grid, fill_hu=0.0)

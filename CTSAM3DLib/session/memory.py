@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import ModelSettings, Predictor
 from CTSAM3DLib.session.encoder import COARSER_SHARE
-from CTSAM3DLib.session.free_memory import FreeMemory, free_memory
 from CTSAM3DLib.session.growing import GrowingRules
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
@@ -20,8 +23,8 @@ from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
 EMBEDDING_BYTES_PER_VOXEL = 90
 NETWORK_BYTES_PER_VOXEL = 1500
 
-_PART_BYTES = 40_000_000  # what is resampled at once, see volume_mask
-_LOOK_BYTES_PER_VOXEL = 32  # of the usual grid in a coarse look, see coarse
+_PART_BYTES = 40_000_000  # what is resampled at once, see state
+_LOOK_BYTES_PER_VOXEL = 32  # of the usual grid in a coarse answer, see coarse
 _LOGITS_BLOCK_BYTES = 2 * 32**3
 _LOGITS_BLOCKS_PER_EDGE = 3  # of 32 voxels that a patch of 64 touches
 _TORCH_BYTES = re.compile(r"allocate (\d+) bytes")
@@ -31,6 +34,25 @@ ADVICE = (
     "close other volumes or programs, or crop the CT or make its voxels coarser (module Crop "
     "Volume does both)"
 )
+
+
+MEMINFO = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True)
+class FreeMemory:
+    """Main memory that a program can still get.
+
+    Parameters
+    ----------
+    available : int
+        Bytes without swapping.
+    with_swap : int
+        Bytes at the very most; beyond them allocation fails.
+    """
+
+    available: int
+    with_swap: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +111,7 @@ def session_memory(
     settings : ModelSettings
         Of the model.
     spacing_mm : float, optional
-        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
     patches_per_click : int
         More than 1 where structures are followed beyond the patch of the click.
     max_patches : int
@@ -118,7 +140,7 @@ def session_memory(
     reached = _reached(geometry, settings.patch_size * spacing)
     click = _click_bytes(geometry, reached, spacing)
     kept = max_patches
-    if patches_per_click > 1:  # a look with larger voxels may come first
+    if patches_per_click > 1:  # a coarse answer may come first
         far = max(spacing, settings.spacing_range_mm[1])
         look = round(patch * (far / spacing) ** 3)
         reached_far = _reached(geometry, settings.patch_size * far)
@@ -166,7 +188,7 @@ def memory_warning(
     predictor : Predictor
         The model. On a graphics card, embeddings and network are in the memory of that.
     spacing_mm : float, optional
-        Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
     grow : bool or str
         See `GrowMode`: whether structures are followed beyond the patch of the click.
     free : FreeMemory, optional
@@ -238,3 +260,75 @@ def memory_error(error: BaseException) -> NotEnoughMemoryError:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
+
+
+def free_memory() -> FreeMemory | None:
+    """Return how much main memory is free; None where the system does not tell.
+
+    Examples
+    --------
+    >>> free = free_memory()
+    >>> free is None or 0 < free.available <= free.with_swap
+    True
+    """
+    readers = {"linux": _linux, "win32": _windows, "darwin": _macos}
+    reader = readers.get(sys.platform)
+    if reader is None:
+        return None
+    try:
+        return reader()
+    except (OSError, AttributeError, KeyError, ValueError):  # a system of another kind
+        return None
+
+
+def _linux() -> FreeMemory:
+    """Read /proc/meminfo, whose numbers are in units of 1024 bytes."""
+    values = {}
+    for line in MEMINFO.read_text(encoding="ascii").splitlines():
+        name, _, rest = line.partition(":")
+        values[name] = 1024 * int(rest.split()[0])
+    available = values["MemAvailable"]
+    return FreeMemory(available, available + values["SwapFree"])
+
+
+class MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("memory_load", ctypes.c_uint32),
+        ("total_physical", ctypes.c_uint64),
+        ("available_physical", ctypes.c_uint64),
+        ("total_page_file", ctypes.c_uint64),
+        ("available_page_file", ctypes.c_uint64),
+        ("total_virtual", ctypes.c_uint64),
+        ("available_virtual", ctypes.c_uint64),
+        ("available_extended_virtual", ctypes.c_uint64),
+    )
+
+
+def _windows() -> FreeMemory:
+    """Ask GlobalMemoryStatusEx; the page file counts physical memory in."""
+    status = MemoryStatus()
+    status.length = ctypes.sizeof(status)
+    library: Any = getattr(ctypes, "windll")  # noqa: B009 - exists on Windows only
+    if not library.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        raise OSError("GlobalMemoryStatusEx failed")
+    available = int(status.available_physical)
+    return FreeMemory(available, max(available, int(status.available_page_file)))
+
+
+def _macos() -> FreeMemory:
+    """Ask sysctl for the size of the memory and the share of it that is free, in percent."""
+    library = ctypes.CDLL(None)
+    total = _sysctl(library, b"hw.memsize", ctypes.c_uint64())
+    percent = _sysctl(library, b"kern.memorystatus_level", ctypes.c_uint32())
+    # Swap files grow as needed: at most what the disk holds, which nobody knows beforehand.
+    return FreeMemory(total * percent // 100, 2 * total)
+
+
+def _sysctl(library: Any, name: bytes, value: Any) -> int:
+    size = ctypes.c_size_t(ctypes.sizeof(value))
+    if library.sysctlbyname(name, ctypes.byref(value), ctypes.byref(size), None, 0):
+        raise OSError(f"sysctl knows no {name.decode()}")
+    return int(value.value)

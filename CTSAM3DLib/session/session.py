@@ -1,8 +1,8 @@
-"""Interactive segmentation of one structure: clicks in, changes of a mask out."""
+"""Interactive segmentation of one structure: prompts in, changes of a mask out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -13,23 +13,22 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.contract import Predictor
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, Prompt, Prompts
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
-from CTSAM3DLib.session.history import SessionSteps
+from CTSAM3DLib.session.history import StepHistory
 from CTSAM3DLib.session.mask import logits_on_volume
 from CTSAM3DLib.session.patches import choose_spacing_mm
-from CTSAM3DLib.session.replay import replayed
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import next_state, patch_for
+from CTSAM3DLib.session.step import answered, planned_patch
 
 
-class InteractiveSession(SessionSteps):
-    """One structure in one volume, segmented click by click.
+class InteractiveSession:
+    """One structure in one volume, segmented prompt by prompt.
 
-    The mask is a function of volume, model, mask at the start and list of clicks alone: by
-    whatever way the list came about (undo, redo, removal, `set_clicks`), the same list gives the
+    The mask is a function of volume, model, mask at the start and list of prompts alone: by
+    whatever way the list came about (undo, redo, removal, `set_prompts`), the same list gives the
     same mask, unless the mask was edited by hand in between (`rebase`). A step is one immutable
     state; a step that fails leaves the session as it was. Steps share what they have in common,
     so that one costs the memory of what it changed.
@@ -41,7 +40,7 @@ class InteractiveSession(SessionSteps):
     encoder : PatchEncoder
         Volume, model grid and model. Use `open_session` or `for_volume` to have it made.
     base : MaskUpdate, optional
-        The mask without clicks, on the volume's own grid; default: empty. A click changes
+        The mask without prompts, on the volume's own grid; default: empty. A prompt changes
         nothing of it outside the patches that answer it.
     grow : bool or str
         Whether and how to follow the structure beyond the patch of a positive click: True, False
@@ -95,7 +94,8 @@ class InteractiveSession(SessionSteps):
         self.on_patch: Callable[[SessionState], None] | None = None
         self._encoder = encoder
         self._grow = GrowMode.of(grow)
-        super().__init__(self._given(base, ClickHistory()))
+        self._history = StepHistory(self._given(base, Prompts()))
+        self._dense: tuple[SessionState, NDArray[np.bool_]] | None = None
 
     @classmethod
     def for_volume(
@@ -116,7 +116,7 @@ class InteractiveSession(SessionSteps):
         predictor : Predictor
             The model.
         spacing_mm : float, optional
-            Voxel size of the model grid; default: see `roi.choose_spacing_mm`.
+            Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
         max_patches : int
             Number of image embeddings to keep.
         base : MaskUpdate, optional
@@ -146,14 +146,14 @@ class InteractiveSession(SessionSteps):
         return cls(PatchEncoder(volume, grid, predictor, max_patches), base, grow)
 
     def for_another_structure(
-        self, clicks: Sequence[Click] = (), base: MaskUpdate | None = None
+        self, clicks: Sequence[Prompt] = (), base: MaskUpdate | None = None
     ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
         Parameters
         ----------
-        clicks : sequence of Click
-            Clicks to start with; each may run the model. See `set_clicks` for errors.
+        clicks : sequence of Prompt
+            Prompts to start with; each may run the model. See `set_prompts` for errors.
         base : MaskUpdate, optional
             The mask before the first click; default: empty.
 
@@ -169,7 +169,7 @@ class InteractiveSession(SessionSteps):
             If `base` is not inside the volume.
         """
         other = InteractiveSession(self._encoder, base, self._grow)
-        other.set_clicks(clicks)
+        other.set_prompts(clicks)
         return other
 
     @property
@@ -194,8 +194,58 @@ class InteractiveSession(SessionSteps):
 
     @property
     def grow(self) -> GrowMode:
-        """Whether and how positive clicks are followed beyond their patch."""
+        """Whether and how positive prompts are followed beyond their patch."""
         return self._grow
+
+    @property
+    def state(self) -> SessionState:
+        """The present state: prompts, logits, mask, patches used and timings; immutable."""
+        return self._history.state
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts that made the present mask, oldest first."""
+        return self.state.prompts
+
+    @property
+    def clicks(self) -> Prompts:
+        """The same as `prompts`, from when clicks were the only ones."""
+        return self.state.prompts
+
+    @property
+    def timings_ms(self) -> Mapping[str, float]:
+        """Times of the last prompt of the present state; empty when the model was not asked."""
+        return self.state.timings_ms
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The structure on the volume's own voxels: bool, KJI, read-only.
+
+        Made when asked for and kept until the next step; a large volume costs one byte a voxel.
+        """
+        if self._dense is None or self._dense[0] is not self.state:
+            dense = self.state.mask.dense()
+            dense.setflags(write=False)
+            self._dense = (self.state, dense)
+        return self._dense[1]
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step before the present one."""
+        return self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was undone and nothing else was done since."""
+        return self._history.can_redo
+
+    def undo(self) -> MaskUpdate:
+        """Go back one step; without an earlier step nothing changes and the update is empty."""
+        return self._history.undo()
+
+    def redo(self) -> MaskUpdate:
+        """Repeat the step that was undone last; without one the update is empty."""
+        return self._history.redo()
 
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
         """Add a click and segment again.
@@ -210,28 +260,47 @@ class InteractiveSession(SessionSteps):
         Returns
         -------
         MaskUpdate
+            See `add`.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If the position is not inside the volume.
+        GeometryError
+            If the position is not three finite numbers.
+        """
+        return self.add(_click(position_ras, positive))
+
+    def add(self, prompt: Prompt) -> MaskUpdate:
+        """Add a prompt and segment again.
+
+        Parameters
+        ----------
+        prompt : Prompt
+            In the RAS frame of the volume.
+
+        Returns
+        -------
+        MaskUpdate
             The changed box of the mask with its new content; an empty box if nothing changed,
             as for a negative click far from the structure.
 
         Raises
         ------
         ClickOutsideVolumeError
-            If the position is not inside the volume. The session stays as it was, as after any
+            If a point of it is not inside the volume. The session stays as it was, as after any
             error.
-        GeometryError
-            If the position is not three finite numbers.
         """
-        click = _click(position_ras, positive)
-        return self._step_to(self._next(self.state, click))
+        return self._history.add(self._next(self.state, prompt))
 
-    def set_clicks(self, clicks: Sequence[Click]) -> MaskUpdate:
-        """Go to another list of clicks, computing only what no earlier step has computed.
+    def set_prompts(self, prompts: Sequence[Prompt]) -> MaskUpdate:
+        """Go to another list of prompts, computing only what no earlier step has computed.
 
         Parameters
         ----------
-        clicks : sequence of Click
+        prompts : sequence of Prompt
             The new list, for example one that an outside undo has restored. The longest known
-            list that it starts with is taken over, the rest is replayed.
+            list that it starts with is taken over, the rest is answered one by one.
 
         Returns
         -------
@@ -241,21 +310,28 @@ class InteractiveSession(SessionSteps):
         Raises
         ------
         ClickOutsideVolumeError
-            If a click is not inside the volume. The session stays as it was.
+            If a point of a prompt is not inside the volume. The session stays as it was.
         """
-        # The present state last: of equal lists it is the one that is kept.
-        return self._step_to(replayed(self._known, ClickHistory(clicks), self._next))
+        wanted = Prompts(prompts)
+        state = self._history.longest_known(wanted)
+        for prompt in wanted[len(state.prompts) :]:
+            state = self._next(state, prompt)
+        return self._history.add(state)
 
-    def rebase(self, clicks: Sequence[Click], mask: MaskUpdate) -> MaskUpdate:
-        """Go to a list of clicks with a given mask, as after an edit by hand.
+    def set_clicks(self, clicks: Sequence[Prompt]) -> MaskUpdate:
+        """Do the same as `set_prompts`, from when clicks were the only prompts."""
+        return self.set_prompts(clicks)
 
-        Later clicks go on from that mask, and `set_clicks` with a list that starts with these
-        clicks does so too. A shorter list gives the mask that it had before the edit.
+    def rebase(self, prompts: Sequence[Prompt], mask: MaskUpdate) -> MaskUpdate:
+        """Go to a list of prompts with a given mask, as after an edit by hand.
+
+        Later prompts go on from that mask, and `set_prompts` with a list that starts with these
+        prompts does so too. A shorter list gives the mask that it had before the edit.
 
         Parameters
         ----------
-        clicks : sequence of Click
-            The clicks that the mask answers; the model is not asked again.
+        prompts : sequence of Prompt
+            The prompts that the mask answers; the model is not asked again.
         mask : MaskUpdate
             The whole mask on the volume's own grid; False outside its box.
 
@@ -263,30 +339,30 @@ class InteractiveSession(SessionSteps):
         -------
         MaskUpdate
             The difference to the present mask. The step itself can be undone; it is none if
-            clicks and mask are the present ones.
+            prompts and mask are the present ones.
 
         Raises
         ------
         ClickOutsideVolumeError
-            If a click is not inside the volume. The session stays as it was.
+            If a point of a prompt is not inside the volume. The session stays as it was.
         VolumeError
             If the mask is not inside the volume. The session stays as it was.
         """
-        history = ClickHistory(clicks)
-        for click in history:
-            self.volume.geometry.voxel_from_ras(click.position_ras)
-        state = self._given(mask, history)
-        if history == self.clicks and state.changes_since(self.state).bbox.is_empty:
-            return self._step_to(self.state)
-        return self._step_to(state)
+        wanted = Prompts(prompts)
+        for prompt in wanted:
+            self.state.with_prompt(prompt)  # raises if it is not inside the volume
+        state = self._given(mask, wanted)
+        if wanted == self.prompts and state.changes_since(self.state).bbox.is_empty:
+            state = self.state
+        return self._history.add(state)
 
     def remove_click(self, index: int) -> MaskUpdate:
-        """Take back one click: the mask becomes that of the remaining clicks.
+        """Take back one prompt: the mask becomes that of the remaining ones.
 
         Parameters
         ----------
         index : int
-            Position in `clicks`; negative values count from the end.
+            Position in `prompts`; negative values count from the end.
 
         Returns
         -------
@@ -296,19 +372,19 @@ class InteractiveSession(SessionSteps):
         Raises
         ------
         IndexError
-            If there is no such click.
+            If there is no such prompt.
         """
-        return self.set_clicks(self.clicks.removed(index))
+        return self.set_prompts(self.prompts.removed(index))
 
     def reset(self) -> MaskUpdate:
-        """Take back all clicks; the step can be undone.
+        """Take back all prompts; the step can be undone.
 
         Returns
         -------
         MaskUpdate
             The difference to the mask at the start.
         """
-        return self.set_clicks(())
+        return self.set_prompts(())
 
     def warm_up(self, position_ras: Sequence[float]) -> None:
         """Encode in advance the patch that a click at a position would use.
@@ -324,7 +400,7 @@ class InteractiveSession(SessionSteps):
             If the position is not inside the volume.
         """
         click = _click(position_ras, True)
-        self._encoder.embedding(patch_for(self._encoder, self.state, click))
+        self._encoder.embedding(planned_patch(self._encoder, self.state, click))
 
     def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
         """Return the logits at voxels of the volume.
@@ -350,20 +426,20 @@ class InteractiveSession(SessionSteps):
             raise VolumeError(message)
         return logits_on_volume(self.state.logits, self.grid, self.volume.geometry, bbox)
 
-    def _next(self, state: SessionState, click: Click) -> SessionState:
-        """Return the state after one more click."""
+    def _next(self, state: SessionState, prompt: Prompt) -> SessionState:
+        """Return the state after one more prompt."""
         if not self._grow:
-            return next_state(self._encoder, state, click)
+            return answered(self._encoder, state, prompt)
         return grown_state(
-            self._encoder, state, click, None, self.cancelled, self.on_patch, self._grow
+            self._encoder, state, prompt, None, self.cancelled, self.on_patch, self._grow
         )
 
-    def _given(self, mask: MaskUpdate | None, clicks: ClickHistory) -> SessionState:
+    def _given(self, mask: MaskUpdate | None, prompts: Prompts) -> SessionState:
         """Return a state with a given mask, empty if there is none."""
         geometry, grid = self.volume.geometry, self.grid
         if mask is None:
             return SessionState.empty(geometry, grid)
-        return SessionState.of_mask(mask, geometry, grid, clicks)
+        return SessionState.of_mask(mask, geometry, grid, prompts)
 
 
 def _click(position_ras: Sequence[float], positive: bool) -> Click:

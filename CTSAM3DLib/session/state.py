@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.block_array import BlockArray
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.session.mask_logits import logits_of_mask
+from CTSAM3DLib.prompts import Prompt, Prompts
+from CTSAM3DLib.session.mask import logits_of_mask, positive_on_volume
+from CTSAM3DLib.session.points import Place, box_of, contained
 
 LOGITS_BLOCK = 32
 MASK_BLOCK = 64
 
+_PART = 2 * MASK_BLOCK  # edge of what is resampled at once: 20 MB; 64 take 1.3 times as long
+
+Boxes = tuple[BoundingBox, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class SessionState:
-    """Everything that a list of clicks has made of one structure. Never changed.
+    """Everything that a list of prompts has made of one structure. Never changed.
 
     Parameters
     ----------
-    clicks : ClickHistory
-        The clicks, oldest first.
+    geometry, grid : Geometry
+        Voxel grid of the volume and of the model.
+    prompts : Prompts
+        Oldest first.
     logits : BlockArray
         float16 on the model grid; NaN where no patch has been and no mask was given.
     mask : BlockArray
         bool on the volume's own grid.
     patches : tuple of BoundingBox
         Patches of the model grid that were decoded, in the order of first use.
-    parent : SessionState or None
-        State of the same clicks without the last one; None for a state that was given.
-    timings_ms : mapping
-        ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last click; empty when the model
-        was not asked. Not part of the result.
     coarse : tuple of BoundingBox
-        Boxes of the model grid that were looked at with larger voxels: there the logits are
-        known too, yet less exactly.
+        Boxes of the model grid with an answer of larger voxels: there the logits are known too,
+        yet less exactly.
+    parent : SessionState or None
+        State of the same prompts without the last one; None for a state that was given.
+    timings_ms : mapping
+        ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the model
+        was not asked. Not part of the result.
     """
 
-    clicks: ClickHistory
+    geometry: Geometry
+    grid: Geometry
+    prompts: Prompts
     logits: BlockArray
     mask: BlockArray
-    patches: tuple[BoundingBox, ...] = ()
+    patches: Boxes = ()
+    coarse: Boxes = ()
     parent: SessionState | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
-    coarse: tuple[BoundingBox, ...] = ()
 
     @property
     def given(self) -> SessionState:
@@ -61,7 +73,7 @@ class SessionState:
 
     @classmethod
     def empty(cls, volume_geometry: Geometry, grid: Geometry) -> SessionState:
-        """Return the state without clicks: an empty mask.
+        """Return the state without prompts: an empty mask.
 
         Parameters
         ----------
@@ -75,7 +87,9 @@ class SessionState:
         np.False_
         """
         return cls(
-            clicks=ClickHistory(),
+            volume_geometry,
+            grid,
+            Prompts(),
             logits=BlockArray(grid.shape_kji, np.float16, np.nan, LOGITS_BLOCK),
             mask=BlockArray(volume_geometry.shape_kji, np.bool_, False, MASK_BLOCK),
         )
@@ -86,7 +100,7 @@ class SessionState:
         mask: MaskUpdate,
         volume_geometry: Geometry,
         grid: Geometry,
-        clicks: ClickHistory | None = None,
+        prompts: Prompts | None = None,
     ) -> SessionState:
         """Return a state with a given mask, voxel for voxel.
 
@@ -96,13 +110,13 @@ class SessionState:
             The mask on the volume's own grid; False outside its box.
         volume_geometry, grid : Geometry
             Voxel grid of the volume and of the model.
-        clicks : ClickHistory, optional
-            Clicks that the mask answers already; default: none.
+        prompts : Prompts, optional
+            Prompts that the mask answers already; default: none.
 
         Returns
         -------
         SessionState
-            Without patches and parent. Its logits are those of `mask_logits.logits_of_mask`, so
+            Without patches and parent. Its logits are those of `mask.logits_of_mask`, so
             that the model sees the mask as its earlier result.
 
         Raises
@@ -128,7 +142,81 @@ class SessionState:
         voxels = empty.mask.written(mask.bbox, mask.mask_kji)
         tight = BoundingBox.from_mask(mask.mask_kji).shifted(mask.bbox.start_ijk)
         logits = logits_of_mask(voxels, tight, volume_geometry, grid, empty.logits)
-        return cls(ClickHistory() if clicks is None else clicks, logits, voxels)
+        listed = Prompts() if prompts is None else prompts
+        return replace(empty, prompts=listed, logits=logits, mask=voxels)
+
+    def with_prompt(self, prompt: Prompt) -> SessionState:
+        """Return the state with one more prompt, which is not answered yet.
+
+        Parameters
+        ----------
+        prompt : Prompt
+            In the RAS frame of the volume.
+
+        Returns
+        -------
+        SessionState
+            With the mask as it is; this state is its parent.
+
+        Raises
+        ------
+        ClickOutsideVolumeError
+            If a point of the prompt is not inside the volume.
+        """
+        Place.of(prompt, self.geometry, self.grid)
+        return replace(self, prompts=self.prompts.added(prompt), parent=self, timings_ms={})
+
+    def with_logits(
+        self,
+        box: BoundingBox,
+        logits: NDArray[np.floating],
+        coarse: bool = False,
+        timings_ms: Mapping[str, float] | None = None,
+    ) -> SessionState:
+        """Return the state with other logits in a box: the one place where a mask changes.
+
+        Logits, mask, patches and times change together. Voxels of the volume whose centre lies
+        neither in a patch that was decoded nor in a coarse box keep what they have. A coarse box
+        adds to a given mask and takes nothing away. Every prompt is obeyed by its own voxels.
+
+        Parameters
+        ----------
+        box : BoundingBox
+            On the model grid.
+        logits : ndarray, float, (D, H, W)
+            Of `box.shape_kji`, before the sigmoid.
+        coarse : bool
+            Whether they come from an answer with larger voxels, and the box is no patch.
+        timings_ms : mapping, optional
+            What the answer cost; added to the times of this prompt.
+
+        Returns
+        -------
+        SessionState
+            With the same prompts and parent.
+
+        Examples
+        --------
+        >>> geometry = Geometry(np.eye(4), (4, 5, 6))
+        >>> state = SessionState.empty(geometry, geometry)
+        >>> state = state.with_logits(BoundingBox((0, 0, 0), (3, 4, 4)), np.ones((4, 4, 3)))
+        >>> int(state.mask.dense().sum()), len(state.patches)
+        (48, 1)
+        """
+        started = perf_counter()
+        field_after = self.logits.written(box, logits)
+        patches = self.patches if coarse else _including(self.patches, box)
+        boxes = _including(self.coarse, box) if coarse else self.coarse
+        mask = _mask_after(self, field_after, box, patches, boxes)
+        spent = {**(timings_ms or {}), "resample_ms": 1000.0 * (perf_counter() - started)}
+        return replace(
+            self,
+            logits=field_after,
+            mask=mask,
+            patches=patches,
+            coarse=boxes,
+            timings_ms=added_times(self.timings_ms, spent),
+        )
 
     def changes_since(self, earlier: SessionState) -> MaskUpdate:
         """Return what leads from the mask of another state of the same volume to this one.
@@ -152,3 +240,84 @@ class SessionState:
         """
         bbox = earlier.mask.changed_box(self.mask)
         return MaskUpdate(self.mask.read(bbox), bbox)
+
+
+def added_times(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return the sums of times by name.
+
+    Examples
+    --------
+    >>> added_times({"encode_ms": 2.0}, {"encode_ms": 3.0, "decode_ms": 1.0})
+    {'encode_ms': 5.0, 'decode_ms': 1.0}
+    """
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
+
+
+def _including(boxes: Boxes, box: BoundingBox) -> Boxes:
+    """Return boxes with one more, unless it is there."""
+    return boxes if box in boxes else (*boxes, box)
+
+
+def _mask_after(
+    before: SessionState, logits: BlockArray, changed: BoundingBox, patches: Boxes, coarse: Boxes
+) -> BlockArray:
+    """Return the mask after the logits in a box have changed to `logits`."""
+    geometry, grid, mask = before.geometry, before.grid, before.mask
+    places = [Place.of(prompt, geometry, grid) for prompt in before.prompts]
+    box = _box_to_resample(before, logits, changed, places)
+    decoded_boxes, coarse_boxes = (
+        [volume_bbox_of_grid_bbox(one, grid, geometry) for one in boxes]
+        for boxes in (patches, coarse)
+    )
+    for part in box.parts(_PART):
+        positive = positive_on_volume(logits, grid, geometry, part)
+        if positive is False and before.mask.occupied_box(part).is_empty:
+            continue
+        decoded = _inside_any(decoded_boxes, part)
+        seen = decoded | _inside_any(coarse_boxes, part)
+        kept = before.given.mask.read(part) & ~decoded
+        mask = mask.written(part, np.where(seen, positive | kept, before.mask.read(part)))
+    for place in places:
+        answered = contained((*decoded_boxes, *coarse_boxes), place.voxels)
+        answered |= contained((*patches, *coarse), place.on_grid)
+        answered &= contained([box], place.voxels)
+        mask = _with_voxels(mask, place.voxels[answered], place.positive)
+    return mask
+
+
+def _box_to_resample(
+    before: SessionState, logits: BlockArray, changed: BoundingBox, places: Sequence[Place]
+) -> BoundingBox:
+    """Return the voxels of the volume whose mask a change of the logits in a box may change.
+
+    A voxel is positive only where a grid voxel next to it is; so only the surroundings of grid
+    voxels that are or were positive count, most often a small part of the patch. So do voxels
+    of a given mask, which may be smaller than a grid voxel, and the prompts.
+    """
+    region = changed.padded(1)
+    positive = (before.logits.read(region) > 0) | (logits.read(region) > 0)
+    reached = BoundingBox.from_mask(positive).shifted(region.start_ijk).padded(1)
+    box = volume_bbox_of_grid_bbox(reached, before.grid, before.geometry)
+    whole = volume_bbox_of_grid_bbox(changed, before.grid, before.geometry)
+    box = box.union(before.mask.occupied_box(whole))
+    for place in places:
+        box = box.union(box_of(place.voxels[contained([changed], place.on_grid)]))
+    return box
+
+
+def _inside_any(boxes: Sequence[BoundingBox], part: BoundingBox) -> NDArray[np.bool_]:
+    """Return which voxels of a part of the volume lie in one of the boxes."""
+    inside = np.zeros(part.shape_kji, bool)
+    for box in boxes:
+        common = box.intersection(part)
+        if not common.is_empty:
+            inside[common.relative_to(part).slices_kji] = True
+    return inside
+
+
+def _with_voxels(mask: BlockArray, voxels: NDArray[np.intp], value: bool) -> BlockArray:
+    """Return a mask with one value at some voxels, (N, 3) IJK."""
+    box = box_of(voxels)
+    content = mask.read(box).copy()
+    content[tuple((voxels - np.array(box.start_ijk)).T[::-1])] = value
+    return mask.written(box, content)

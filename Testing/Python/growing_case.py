@@ -45,7 +45,6 @@ def overlap(mask, truth) -> float:
     return 2.0 * (mask & truth).sum() / (mask.sum() + truth.sum())
 
 
-COARSE_MODES = ["coarse", "both"]
 PATCH = 32
 """Edge in voxels of the stand-in models: 64 mm of 2 mm, 128 mm of 4 mm, 256 mm of 8 mm."""
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from fake_predictor import BallPredictor, ComponentPredictor, DecodeCall
 from growing_case import (
-    COARSE_MODES,
     MIDDLE,
     great_ball,
     long_tube,
@@ -25,18 +24,17 @@ from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.growing import GrowingRules, grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
-from CTSAM3DLib.session.mask import grid_voxel
+from CTSAM3DLib.session.points import anchor_voxel
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import SessionState
 
 # Corrections -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", COARSE_MODES)
 @pytest.mark.parametrize("positive", [True, False])
-def test_a_correction_inside_a_decoded_patch_decodes_that_patch_alone(mode, positive) -> None:
+def test_a_correction_inside_a_decoded_patch_decodes_that_patch_alone(positive) -> None:
     truth = long_tube()
-    session = open_session(truth.volume, ComponentPredictor(), grow=mode)
+    session = open_session(truth.volume, ComponentPredictor(), grow="coarse")
     session.add_click(MIDDLE.position_ras)
     calls, before, patches = session.predictor.decode_calls, session.mask, session.state.patches
     position = ORIENTATIONS["oblique"] @ (0.0, 0.0, 60.0)
@@ -70,7 +68,7 @@ def two_bars() -> Volume:
     return Volume(hu, geometry)
 
 
-def test_a_negative_click_where_only_a_look_has_been_takes_the_whole_leak_back() -> None:
+def test_a_negative_click_where_only_a_coarse_answer_has_been_takes_the_whole_leak_back() -> None:
     session = open_session(two_bars(), Taking(), grow="coarse")
     at = session.volume.geometry.ras_from_ijk
     session.add_click(at((10, 26, 32)))
@@ -101,7 +99,7 @@ def test_a_negative_click_only_takes_away_whatever_a_new_look_shows() -> None:
     assert not (session.mask & ~before).any()
 
 
-def test_every_click_is_obeyed_where_only_a_look_has_been() -> None:
+def test_every_click_is_obeyed_where_only_a_coarse_answer_has_been() -> None:
     truth = great_ball()
     geometry = truth.volume.geometry
     session = open_session(truth.volume, ComponentPredictor(), grow="coarse")
@@ -111,7 +109,7 @@ def test_every_click_is_obeyed_where_only_a_look_has_been() -> None:
     rules = GrowingRules(max_patches=2)
     state = grown_state(session.encoder, state, MIDDLE, rules, mode=GrowMode.COARSE)
     mask = state.mask.dense()
-    for click in state.clicks:
+    for click in state.prompts:
         i, j, k = geometry.voxel_from_ras(click.position_ras)
         assert mask[k, j, i] == click.positive
     i, j, k = geometry.voxel_from_ras((0.0, 0.0, -50.0))
@@ -119,7 +117,7 @@ def test_every_click_is_obeyed_where_only_a_look_has_been() -> None:
     assert len(state.patches) == 1  # neither place is in it
 
 
-def test_a_click_that_the_model_ignores_from_afar_is_obeyed_with_its_surroundings() -> None:
+def test_a_click_that_the_model_ignores_in_larger_voxels_is_obeyed_with_its_surroundings() -> None:
     class Deaf(ComponentPredictor):
         def logits(self, call: DecodeCall):
             heard = call.labels == 1
@@ -132,7 +130,7 @@ def test_a_click_that_the_model_ignores_from_afar_is_obeyed_with_its_surrounding
     session.add_click(barred.position_ras, positive=False)
     rules = GrowingRules(max_patches=2)
     state = grown_state(session.encoder, session.state, MIDDLE, rules, mode=GrowMode.COARSE)
-    i, j, k = grid_voxel(barred, session.grid)
+    i, j, k = anchor_voxel(barred, session.grid)
     voxel = BoundingBox((i, j, k), (i + 1, j + 1, k + 1))
     assert float(state.logits.read(voxel)[0, 0, 0]) <= -1.0
     assert (state.logits.read(voxel.padded(12)) > 0).any()
@@ -163,12 +161,15 @@ def test_a_look_takes_nothing_away_from_a_given_mask() -> None:
 # Undo, replay, cancel --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", COARSE_MODES)
-def test_the_result_is_a_function_of_the_clicks(mode) -> None:
+def test_the_result_is_a_function_of_the_clicks() -> None:
     volume = long_tube().volume
     oblique = ORIENTATIONS["oblique"]
-    small = InteractiveSession.for_volume(volume, ComponentPredictor(), max_patches=1, grow=mode)
-    large = InteractiveSession.for_volume(volume, ComponentPredictor(), max_patches=99, grow=mode)
+    small = InteractiveSession.for_volume(
+        volume, ComponentPredictor(), max_patches=1, grow="coarse"
+    )
+    large = InteractiveSession.for_volume(
+        volume, ComponentPredictor(), max_patches=99, grow="coarse"
+    )
     large.warm_up(oblique @ (1.0, 2.0, 70.0))
     for session in (small, large):
         session.add_click(oblique @ (0.0, 0.0, 30.0))
@@ -179,7 +180,7 @@ def test_the_result_is_a_function_of_the_clicks(mode) -> None:
     steps.insert(0, large.state)
     large.undo()
     one_click = large.for_another_structure(large.clicks[:1])
-    assert one_click.grow == mode
+    assert one_click.grow == "coarse"
     for other in (one_click.state, large.state):
         assert other.coarse == large.state.coarse != ()
         np.testing.assert_array_equal(other.mask.dense(), large.mask)
@@ -211,18 +212,17 @@ def test_undo_restores_the_earlier_state_bit_for_bit() -> None:
     np.testing.assert_array_equal(shown, mask)
 
 
-@pytest.mark.parametrize("mode", COARSE_MODES)
 @pytest.mark.parametrize("after", [1, 2, 4])
-def test_cancelling_ends_with_what_is_there(mode, after) -> None:
+def test_cancelling_ends_with_what_is_there(after) -> None:
     told: list[SessionState] = []
     truth = long_tube()
     predictor = ComponentPredictor()
     state = state_of(
-        truth, predictor, mode, on_patch=told.append, cancelled=lambda: len(told) >= after
+        truth, predictor, "coarse", on_patch=told.append, cancelled=lambda: len(told) >= after
     )
     assert len(told) == after
     whole: list[SessionState] = []
-    state_of(truth, ComponentPredictor(), mode, on_patch=whole.append)
+    state_of(truth, ComponentPredictor(), "coarse", on_patch=whole.append)
     assert len(whole) > 4
     np.testing.assert_array_equal(state.mask.dense(), whole[after - 1].mask.dense())
     assert state is told[-1]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from fake_predictor import ComponentPredictor, DecodeCall
 from growing_case import (
-    COARSE_MODES,
     MIDDLE,
     great_ball,
     long_tube,
@@ -25,11 +24,10 @@ from CTSAM3DLib.session.state import SessionState
 # Found whole -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", COARSE_MODES)
 @pytest.mark.parametrize("name", ["axial", "oblique", "oblique left-handed coronal"])
-def test_an_object_larger_than_a_patch_is_found_whole_from_one_click(name, mode) -> None:
+def test_an_object_larger_than_a_patch_is_found_whole_from_one_click(name) -> None:
     truth = great_ball(ORIENTATIONS[name])
-    session = open_session(truth.volume, ComponentPredictor(), grow=mode)
+    session = open_session(truth.volume, ComponentPredictor(), grow="coarse")
     session.add_click(MIDDLE.position_ras)
     assert overlap(session.mask, truth.mask_kji) > 0.97
     alone = open_session(truth.volume, ComponentPredictor())
@@ -37,7 +35,7 @@ def test_an_object_larger_than_a_patch_is_found_whole_from_one_click(name, mode)
     assert overlap(alone.mask, truth.mask_kji) < 0.7
 
 
-def test_the_look_alone_finds_it_with_few_decodes() -> None:
+def test_the_coarse_answer_alone_finds_it_with_few_decodes() -> None:
     truth = great_ball()
     predictor = ComponentPredictor()
     state = state_of(truth, predictor, "coarse", GrowingRules(max_patches=2))
@@ -46,7 +44,7 @@ def test_the_look_alone_finds_it_with_few_decodes() -> None:
     assert overlap(state.mask.dense(), truth.mask_kji) > 0.95
 
 
-def test_what_leaves_the_coarse_patch_too_is_looked_at_from_further_away() -> None:
+def test_what_leaves_the_coarse_patch_too_is_asked_for_in_still_larger_voxels() -> None:
     truth = long_tube(np.eye(3))  # 240 mm
     predictor = ComponentPredictor()
     state = state_of(truth, predictor, "coarse", GrowingRules(max_patches=3))
@@ -82,7 +80,7 @@ def test_a_patch_within_what_is_known_is_not_decoded() -> None:
     assert predictor.decode_calls == 9
 
 
-@pytest.mark.parametrize("mode", ["frontier", *COARSE_MODES])
+@pytest.mark.parametrize("mode", ["frontier", "coarse"])
 def test_a_small_object_costs_one_decode_and_is_the_same_as_without(mode) -> None:
     truth = long_tube(length_mm=40.0)
     predictor, plain = ComponentPredictor(), ComponentPredictor()
@@ -110,22 +108,20 @@ def combed() -> Volume:
     return Volume(hu, geometry)
 
 
-def test_a_leak_is_stopped_by_what_the_look_from_afar_shows() -> None:
+def test_a_leak_is_stopped_by_what_the_coarse_answer_shows() -> None:
     masks = {}
-    for mode in ("frontier", "coarse", "both"):
+    for mode in ("frontier", "coarse"):
         session = open_session(combed(), ComponentPredictor(), grow=mode)
         session.add_click(session.volume.geometry.ras_from_ijk((30, 30, 90)))
         masks[mode] = session.mask
         assert session.mask[70:130, 20:40, 20:40].mean() > 0.97
     assert masks["frontier"][5:50].any()
-    assert not masks["both"][5:50].any()
     assert not masks["coarse"][5:50].any()
     # Finer patches move the coarse surface by no more than the band: 6 voxels.
     assert not masks["coarse"][50:63].any()
-    assert masks["both"][60:64].any()
 
 
-def test_a_look_that_does_not_know_the_object_is_not_used() -> None:
+def test_a_coarse_answer_that_does_not_know_the_object_is_not_used() -> None:
     class Everything(ComponentPredictor):
         """From further away it takes all of the patch for the object."""
 
@@ -146,7 +142,7 @@ def test_a_look_that_does_not_know_the_object_is_not_used() -> None:
     assert trusting.coarse != ()
 
 
-def test_a_finer_patch_that_disagrees_with_the_look_is_refused() -> None:
+def test_a_finer_patch_that_disagrees_with_the_coarse_answer_is_refused() -> None:
     class Lost(ComponentPredictor):
         """Finds nothing in finer patches without a click."""
 
@@ -169,22 +165,23 @@ def test_a_finer_patch_that_disagrees_with_the_look_is_refused() -> None:
 def test_a_model_of_one_voxel_size_grows_as_if_nothing_else_was_asked() -> None:
     truth = long_tube()
     masks = {}
-    for mode in ("off", "frontier", *COARSE_MODES):
+    for mode in ("off", "frontier", "coarse"):
         predictor = ComponentPredictor(spacing_range_mm=(1.0, 2.0))
         session = open_session(truth.volume, predictor, grow=mode)
         session.add_click(MIDDLE.position_ras)
         masks[mode] = session.mask
         assert session.state.coarse == ()
     np.testing.assert_array_equal(masks["coarse"], masks["off"])
-    np.testing.assert_array_equal(masks["both"], masks["frontier"])
     assert masks["frontier"].sum() > 2 * masks["off"].sum()
 
 
 def test_true_and_false_stand_for_the_best_mode_and_off() -> None:
     truth = long_tube()
-    for wish, mode in ((True, BEST), (False, GrowMode.OFF), ("both", GrowMode.BOTH)):
+    for wish, mode in ((True, BEST), (False, GrowMode.OFF), ("coarse", GrowMode.COARSE)):
         assert open_session(truth.volume, ComponentPredictor(), grow=wish).grow is mode
     with pytest.raises(CTSAM3DError, match="got 'sideways'"):
         open_session(truth.volume, ComponentPredictor(), grow="sideways")
+    with pytest.raises(CTSAM3DError, match="off, frontier or coarse, got 'both'"):
+        open_session(truth.volume, ComponentPredictor(), grow="both")
     with pytest.raises(CTSAM3DError, match="got 1"):
         open_session(truth.volume, ComponentPredictor(), grow=1)

@@ -61,8 +61,18 @@ def test_a_history_holds_clicks_only() -> None:
 
 def test_the_tag_text_is_the_documented_one() -> None:
     history = ClickHistory([Click((1, -2.5, 3)), Click((4, 5, 6), False)])
-    expected = '{"version":1,"volume":"CT","clicks":[[1.0,-2.5,3.0,1],[4.0,5.0,6.0,0]]}'
-    assert history.to_json("CT") == expected
+    rows = (
+        '{"kind":"click","position":[1.0,-2.5,3.0],"positive":true},'
+        '{"kind":"click","position":[4.0,5.0,6.0],"positive":false}'
+    )
+    assert history.to_json("CT") == f'{{"version":2,"volume":"CT","prompts":[{rows}]}}'
+
+
+def test_the_tags_of_scenes_that_were_saved_with_clicks_alone_are_read() -> None:
+    text = '{"version":1,"volume":"CT","clicks":[[1.0,-2.5,3.0,1],[4.0,5.0,6.0,0]]}'
+    expected = ClickHistory([Click((1, -2.5, 3)), Click((4, 5, 6), False)])
+    assert ClickHistory.from_json(text) == expected
+    assert volume_id_from_json(text) == "CT"
 
 
 @given(st.lists(CLICKS, max_size=5), st.none() | st.text())
@@ -72,11 +82,15 @@ def test_the_tag_text_is_one_line_without_bars_and_exact(
     text = ClickHistory(clicks).to_json(volume_id)
     assert "|" not in text
     assert len(text.splitlines()) == 1
-    rows = json.loads(text)["clicks"]
-    assert [tuple(row[:3]) for row in rows] == [click.position_ras for click in clicks]
-    assert [row[3] for row in rows] == [int(click.positive) for click in clicks]
+    rows = json.loads(text)["prompts"]
+    assert [tuple(row["position"]) for row in rows] == [click.position_ras for click in clicks]
+    assert [row["positive"] for row in rows] == [click.positive for click in clicks]
     assert ClickHistory.from_json(text) == ClickHistory(clicks)
     assert volume_id_from_json(text) == volume_id
+
+
+def v2(row: str) -> str:
+    return f'{{"version":2,"prompts":[{row}]}}'
 
 
 @pytest.mark.parametrize(
@@ -84,7 +98,15 @@ def test_the_tag_text_is_one_line_without_bars_and_exact(
     [
         ("", "expected the clicks as JSON"),
         ("[]", 'expected a JSON object with "version": 1'),
-        ('{"version":2,"clicks":[]}', 'expected a JSON object with "version": 1'),
+        ('{"version":3,"prompts":[]}', 'expected a JSON object with "version": 1 or 2'),
+        ('{"version":true,"clicks":[]}', 'expected a JSON object with "version": 1 or 2'),
+        ('{"version":2,"clicks":[]}', 'expected a list under "prompts", got NoneType'),
+        ('{"version":2,"prompts":[3]}', 'prompt 0: expected an object with "kind" click'),
+        (v2('{"kind":"lasso","positive":true}'), 'prompt 0: expected an object with "kind" click'),
+        (v2('{"kind":"click","position":[1,2,3]}'), 'expected "positive" true or false, got None'),
+        (v2('{"kind":"click","positive":true}'), "prompt 0: expected the key 'position'"),
+        (v2('{"kind":"click","position":[1,2],"positive":true}'), "prompt 0: a click needs 3 fin"),
+        (v2('{"kind":"click","position":7,"positive":true}'), "prompt 0: a click needs 3 numbers"),
         ('{"version":1}', 'expected a list under "clicks", got NoneType'),
         ('{"version":1,"clicks":[[1,2,3,1],[1,2,3]]}', r"click 1: expected \[r, a, s, 1 or 0\]"),
         ('{"version":1,"clicks":[[1,2,3,2]]}', r"click 0: expected \[r, a, s, 1 or 0\]"),

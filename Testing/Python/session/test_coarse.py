@@ -1,4 +1,4 @@
-"""Where a look with larger voxels lies, and what it is shown: against independent oracles."""
+"""Where a answer with larger voxels lies, and what it is shown: against independent oracles."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ from phantoms import ORIENTATIONS, centred_geometry
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.session.coarse import CoarseLook, coarse_logits, look_from_afar, with_look
+from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.session.coarse import (
+    CoarseAnswer,
+    coarse_answer,
+    coarse_logits,
+    with_coarse_answer,
+)
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
@@ -61,13 +66,13 @@ def test_the_coarse_answer_lies_where_simpleitk_puts_it(name) -> None:
     hu = np.zeros(geometry.shape_kji, np.float32)
     encoder = PatchEncoder(Volume(hu, geometry), model_grid(geometry, 2.0), Waves(), 9)
     click = Click(tuple(ORIENTATIONS[name] @ (11.0, -20.0, 13.0)))
-    state = replace(SessionState.empty(geometry, encoder.grid), clicks=ClickHistory([click]))
-    look = look_from_afar(encoder, state, click, (4.0,), 10**6)
+    state = SessionState.empty(geometry, encoder.grid).with_prompt(click)
+    coarse_found = coarse_answer(encoder, state, click, (4.0,), 10**6)
     coarse = model_grid(geometry, 4.0)
     (call,) = encoder.predictor.decoded
     (patch,) = encoder.coarser(4.0)
-    image = sitk_image(look.answer.logits, part_of(coarse, patch))
-    target = part_of(encoder.grid, look.bbox)
+    image = sitk_image(coarse_found.answer.logits, part_of(coarse, patch))
+    target = part_of(encoder.grid, coarse_found.bbox)
     reference = sitk.Image([*target.size_ijk], sitk.sitkFloat64)
     reference.CopyInformation(sitk_image(np.zeros(target.shape_kji), target))
     expected = sitk.GetArrayFromImage(
@@ -75,17 +80,19 @@ def test_the_coarse_answer_lies_where_simpleitk_puts_it(name) -> None:
     )
     inside = expected > -99.0
     assert inside.mean() > 0.9
-    np.testing.assert_allclose(look.logits[inside], expected[inside], atol=1e-4)
+    np.testing.assert_allclose(coarse_found.logits[inside], expected[inside], atol=1e-4)
     # The box is all of the usual grid whose centres lie in the coarse patch.
     k, j, i = np.indices(encoder.grid.shape_kji)
     centres = encoder.grid.ras_from_ijk(np.stack([i, j, k], axis=-1).astype(float))
     holders = np.floor(part_of(coarse, patch).ijk_from_ras(centres) + 0.5 + 1e-9)
-    assert look.bbox == BoundingBox.from_mask(((holders >= 0) & (holders < PATCH)).all(axis=-1))
+    assert coarse_found.bbox == BoundingBox.from_mask(
+        ((holders >= 0) & (holders < PATCH)).all(axis=-1)
+    )
     assert call.labels.tolist() == [1]
 
 
 @pytest.mark.parametrize("name", ["axial", "oblique", "oblique left-handed coronal"])
-def test_what_is_known_is_shown_to_the_look_where_it_lies(name) -> None:
+def test_what_is_known_is_shown_with_larger_voxels_where_it_lies(name) -> None:
     geometry = centred_geometry((90, 170, 150), (1.3, 2.2, 3.1), ORIENTATIONS[name])
     grid, coarse = model_grid(geometry, 2.0), model_grid(geometry, 5.0)
     known = BoundingBox((5, 20, 10), (37, 52, 42))
@@ -100,9 +107,9 @@ def test_what_is_known_is_shown_to_the_look_where_it_lies(name) -> None:
     share = probability(grid.ras_from_ijk(voxels.astype(float)))
     state = SessionState.empty(geometry, grid)
     logits = state.logits.written(known, np.log(share / (1 - share)))
-    state = SessionState(state.clicks, logits, state.mask)
+    state = replace(state, logits=logits)
     patch = BoundingBox((5, 12, 8), (37, 44, 40))
-    shown = coarse_logits(grid, coarse, state, patch).astype(np.float64)
+    shown = coarse_logits(coarse, state, patch).astype(np.float64)
     k, j, i = np.indices(patch.shape_kji)
     at = coarse.ras_from_ijk((np.stack([i, j, k], axis=-1) + np.array(patch.start_ijk)) * 1.0)
     on_fine = grid.ijk_from_ras(at)
@@ -116,14 +123,15 @@ def test_what_is_known_is_shown_to_the_look_where_it_lies(name) -> None:
     assert not np.isnan(shown[deep]).any()
 
 
-def test_a_look_changes_nothing_inside_the_patches_of_the_usual_grid() -> None:
+def test_a_coarse_answer_changes_nothing_inside_the_patches_of_the_usual_grid() -> None:
     encoder = encoder_of(great_ball(np.eye(3)), ComponentPredictor())
     state = grown_state(encoder, start_of(encoder), MIDDLE, mode=GrowMode.OFF)
     (patch,) = state.patches
     bbox = BoundingBox.from_shape(encoder.grid.shape_kji)
     logits = np.full(bbox.shape_kji, -3.0, np.float32)
-    look = CoarseLook(bbox, logits, PatchAnswer(logits, 7.0, 5.0), 1)
-    after = with_look(encoder, state, look)
+    times = {"encode_ms": 7.0, "decode_ms": 5.0}
+    coarse_found = CoarseAnswer(bbox, logits, PatchAnswer(logits, times), 1)
+    after = with_coarse_answer(state, coarse_found)
     spent = {name: time - state.timings_ms[name] for name, time in after.timings_ms.items()}
     assert (spent["encode_ms"], spent["decode_ms"]) == pytest.approx((7.0, 5.0))
     assert spent["resample_ms"] > 0

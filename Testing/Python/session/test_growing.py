@@ -15,7 +15,7 @@ from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import GrowingRules, grown_state
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import next_state
+from CTSAM3DLib.session.step import answered
 
 # Found whole, and no further -------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ def test_a_patch_that_disagrees_with_what_is_known_is_refused(answer) -> None:
     state = grow(truth, predictor)
     assert predictor.decode_calls == 3  # the click's own patch, and one through each open face
     alone = encoder_of(truth, ComponentPredictor())
-    expected = next_state(alone, start_of(alone), MIDDLE)
+    expected = answered(alone, start_of(alone), MIDDLE)
     assert state.patches == expected.patches
     np.testing.assert_array_equal(state.mask.dense(), expected.mask.dense())
     np.testing.assert_array_equal(state.logits.dense(), expected.logits.dense())
@@ -183,7 +183,7 @@ def test_every_patch_is_told_as_it_comes() -> None:
     assert [len(one.patches) for one in told] == [1, 2, 3, 4, 5, 6, 7]
     assert told[-1] is state
     assert {one.parent for one in told} == {state.parent}
-    assert all(list(one.clicks) == [MIDDLE] for one in told)
+    assert all(list(one.prompts) == [MIDDLE] for one in told)
     shown = np.zeros(truth.mask_kji.shape, bool)
     earlier = state.parent
     for one in told:

@@ -22,10 +22,13 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click, ClickHistory
-from CTSAM3DLib.session import free_memory as free_memory_module
 from CTSAM3DLib.session import memory as memory_estimate
-from CTSAM3DLib.session.free_memory import FreeMemory, free_memory
-from CTSAM3DLib.session.memory import memory_warning, session_memory
+from CTSAM3DLib.session.memory import (
+    FreeMemory,
+    free_memory,
+    memory_warning,
+    session_memory,
+)
 from CTSAM3DLib.session.session import InteractiveSession
 
 GB = 1_000_000_000
@@ -269,14 +272,14 @@ def test_this_system_tells() -> None:
 
 
 def on(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
-    monkeypatch.setattr(free_memory_module.sys, "platform", platform)
+    monkeypatch.setattr(memory_estimate.sys, "platform", platform)
 
 
 def test_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = "MemTotal: 8000 kB\nMemAvailable:  3000 kB\nSwapFree:  500 kB\nHugePages_Total: 0\n"
     (tmp_path / "meminfo").write_text(text)
     on(monkeypatch, "linux")
-    monkeypatch.setattr(free_memory_module, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory_estimate, "MEMINFO", tmp_path / "meminfo")
     assert free_memory() == FreeMemory(3000 * 1024, 3500 * 1024)
     (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\n")  # older than 3.14
     assert free_memory() is None
@@ -284,7 +287,7 @@ def test_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     def status(pointer: object) -> int:
-        found = ctypes.cast(pointer, ctypes.POINTER(free_memory_module.MemoryStatus)).contents
+        found = ctypes.cast(pointer, ctypes.POINTER(memory_estimate.MemoryStatus)).contents
         assert found.length == 64
         found.available_physical, found.available_page_file = 3 * GB, 5 * GB
         return 1

@@ -1,4 +1,4 @@
-"""Joining patches and obeying clicks, against plain loops."""
+"""What one more prompt may change, against plain loops."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from CTSAM3DLib.geometry.box import BoundingBox
-from CTSAM3DLib.session.rules import blended, near_the_click, obeying, one_sided, taper_weights
+from CTSAM3DLib.session.rules import allowed_change
 
-GRID = (20, 30, 40)  # K, J, I
+NO_POINTS = np.zeros((0, 3), int), np.zeros(0, bool)
 
 
-@pytest.mark.parametrize("start", [(10, 10, 5), (0, 22, -3), (32, -4, 12), (5, 0, 0)])
-def test_the_taper_falls_only_at_faces_inside_the_grid(start) -> None:
-    patch = BoundingBox(start, tuple(value + 8 for value in start))
-    weights = taper_weights(patch, GRID, 2)
-    assert weights.dtype == np.float32
-    for k, j, i in np.ndindex(8, 8, 8):
-        expected = 1.0
-        for index, first, size in zip((i, j, k), start, GRID[::-1], strict=True):
-            low = {0: 0.25, 1: 0.75}.get(index, 1.0) if first > 0 else 1.0
-            high = {7: 0.25, 6: 0.75}.get(index, 1.0) if first + 8 < size else 1.0
-            expected *= min(low, high)
-        assert weights[k, j, i] == pytest.approx(expected)
+def connected(old, new, *own_kji, positive=True) -> np.ndarray:
+    """The change without any prompt to obey, connected to voxels of the newest one."""
+    return allowed_change(old, new, *NO_POINTS, positive, np.array(own_kji))
+
+
+def obeyed(logits, points) -> np.ndarray:
+    """The answer where nothing was known, with voxels (k, j, i) and signs of all prompts."""
+    places, labels = (np.array(column) for column in zip(*points, strict=True))
+    return allowed_change(np.full_like(logits, np.nan), logits, places, labels, True)
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -33,7 +29,7 @@ def test_a_click_changes_known_logits_in_its_own_direction_only(positive) -> Non
     old = rng.normal(0, 5, (4, 5, 6)).astype(np.float16)
     old[rng.random(old.shape) < 0.3] = np.nan
     new = rng.normal(0, 5, old.shape).astype(np.float32)
-    result = one_sided(old, new, positive)
+    result = allowed_change(old, new, *NO_POINTS, positive)
     for index in np.ndindex(old.shape):
         if np.isnan(old[index]):
             assert result[index] == new[index]
@@ -60,7 +56,7 @@ def test_only_the_change_at_the_click_counts(seed, first, share, gap) -> None:
             if steps <= gap + 1 and other not in reached:
                 reached.add(other)
                 found.append(other)
-    result = near_the_click(old, new, click[::-1])
+    result = connected(old, new, click)
     for index in np.ndindex(shape):
         if new[index] > 0 and index not in reached:
             assert result[index] == (-20.0 if np.isnan(old[index]) else -2.0)
@@ -75,7 +71,9 @@ def test_an_answer_that_does_not_obey_the_click_counts_whole(known) -> None:
     old = np.full((1, 1, 20), known, np.float16)
     new = np.full((1, 1, 20), 2.0 if known == 1.0 else -2.0, np.float32)
     new[0, 0, [1, 18]] *= -1
-    assert near_the_click(old, new, (9, 0, 0)) is new
+    whole = allowed_change(old, new, *NO_POINTS, known != 1.0)
+    result = connected(old, new, (0, 0, 9), positive=known != 1.0)
+    np.testing.assert_array_equal(result, whole)
 
 
 def test_a_click_inside_what_is_there_adds_only_to_that() -> None:
@@ -83,10 +81,10 @@ def test_a_click_inside_what_is_there_adds_only_to_that() -> None:
     old[0, 0, 5:9] = 3.0
     new = old.astype(np.float32)
     new[0, 0, [9, 10, 13, 16, 19]] = 2.0  # touching, and gaps of two, two and two
-    result = near_the_click(old, new, (6, 0, 0))
+    result = connected(old, new, (0, 0, 6))
     assert (result[0, 0] > 0).nonzero()[0].tolist() == [5, 6, 7, 8, 9, 10, 13, 16, 19]
     new[0, 0, 13] = -3.0
-    result = near_the_click(old, new, (6, 0, 0))
+    result = connected(old, new, (0, 0, 6))
     assert (result[0, 0] > 0).nonzero()[0].tolist() == [5, 6, 7, 8, 9, 10]
     assert (result[0, 0, [13, 16, 19]] == -3.0).all()
 
@@ -96,33 +94,24 @@ def test_where_nothing_was_known_at_the_click_parts_must_touch() -> None:
     old[0, 0, 10:] = -3.0
     new = np.full((1, 1, 20), -1.0, np.float32)
     new[0, 0, [7, 8, 9, 10, 12]] = 2.0
-    unknown, known = near_the_click(old, new, (8, 0, 0)), near_the_click(old, new, (12, 0, 0))
+    unknown, known = connected(old, new, (0, 0, 8)), connected(old, new, (0, 0, 12))
     assert (unknown[0, 0] > 0).nonzero()[0].tolist() == [7, 8, 9, 10]
     assert (known[0, 0] > 0).nonzero()[0].tolist() == [7, 8, 9, 10, 12]
     assert unknown[0, 0, 12] == -3.0
-
-
-def test_blending_is_a_mean_where_something_was_known() -> None:
-    old = np.array([[[np.nan, 4.0, 4.0, -20.0]]], np.float16)
-    new = np.array([[[3.0, -4.0, -4.0, 1000.0]]], np.float32)
-    weights = np.array([[[0.0, 1.0, 0.25, 0.5]]], np.float32)
-    result = blended(old, new, weights)
-    assert result.dtype == np.float32
-    np.testing.assert_allclose(result, [[[3.0, -4.0, 2.0, 0.0]]])
 
 
 def test_obeyed_clicks_change_nothing() -> None:
     rng = np.random.default_rng(0)
     logits = rng.uniform(-20, 20, (9, 9, 9)).astype(np.float32)
     logits[4, 3, 2], logits[1, 1, 1] = 1.0, -1.5
-    np.testing.assert_array_equal(obeying(logits, [((2, 3, 4), True), ((1, 1, 1), False)]), logits)
+    np.testing.assert_array_equal(obeyed(logits, [((4, 3, 2), True), ((1, 1, 1), False)]), logits)
 
 
 @pytest.mark.parametrize("positive", [True, False])
 def test_a_disobeyed_click_gets_a_gaussian_of_the_missing_height(positive) -> None:
     sign = 1.0 if positive else -1.0
     logits = np.full((21, 21, 21), -6.0 * sign, np.float32)
-    result = obeying(logits, [((12, 10, 9), positive)])
+    result = obeyed(logits, [((9, 10, 12), positive)])
     for k, j, i in np.ndindex(*logits.shape):
         squared = (i - 12) ** 2 + (j - 10) ** 2 + (k - 9) ** 2
         expected = sign * (-6.0 + 7.0 * math.exp(-squared / (2 * 1.5**2)))
@@ -132,19 +121,19 @@ def test_a_disobeyed_click_gets_a_gaussian_of_the_missing_height(positive) -> No
 
 def test_a_click_too_weak_is_lifted_to_one() -> None:
     logits = np.full((5, 5, 5), 0.25, np.float32)
-    assert obeying(logits, [((2, 2, 2), True)])[2, 2, 2] == pytest.approx(1.0)
+    assert obeyed(logits, [((2, 2, 2), True)])[2, 2, 2] == pytest.approx(1.0)
 
 
 def test_the_newer_of_two_contradicting_clicks_wins() -> None:
     logits = np.zeros((5, 5, 5), np.float32)
     here = (2, 2, 2)
-    assert obeying(logits, [(here, True), (here, False)])[2, 2, 2] == pytest.approx(-1.0)
-    assert obeying(logits, [(here, False), (here, True)])[2, 2, 2] == pytest.approx(1.0)
+    assert obeyed(logits, [(here, True), (here, False)])[2, 2, 2] == pytest.approx(-1.0)
+    assert obeyed(logits, [(here, False), (here, True)])[2, 2, 2] == pytest.approx(1.0)
 
 
 def test_clicks_at_the_corner_of_the_patch() -> None:
     logits = np.full((4, 5, 6), -20.0, np.float32)
-    result = obeying(logits, [((0, 0, 0), True), ((5, 4, 3), True)])
+    result = obeyed(logits, [((0, 0, 0), True), ((3, 4, 5), True)])
     assert result[0, 0, 0] == pytest.approx(1.0, abs=0.01)
     assert result[3, 4, 5] == pytest.approx(1.0)
     assert result.min() >= -20.0

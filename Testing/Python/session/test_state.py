@@ -29,8 +29,8 @@ def test_a_given_mask_is_kept_voxel_for_voxel() -> None:
     state = SessionState.of_mask(given, GEOMETRY, GRID, clicks)
     assert state.mask.read(given.bbox).tolist() == given.mask_kji.tolist()
     assert state.mask.dense().sum() == given.mask_kji.sum()
-    assert (state.clicks, state.patches, state.parent) == (clicks, (), None)
-    assert SessionState.of_mask(given, GEOMETRY, GRID).clicks == ClickHistory()
+    assert (state.prompts, state.patches, state.parent) == (clicks, (), None)
+    assert SessionState.of_mask(given, GEOMETRY, GRID).prompts == ClickHistory()
 
 
 def test_the_frame_of_a_mask_may_be_larger_than_its_content() -> None:

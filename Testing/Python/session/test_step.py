@@ -8,11 +8,12 @@ from fake_predictor import BallPredictor
 from phantoms import centred_geometry, empty_volume
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import model_grid
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import next_state
+from CTSAM3DLib.session.step import answered, blended, taper_weights
 
 
 def encoder() -> PatchEncoder:
@@ -27,9 +28,9 @@ def start(patches: PatchEncoder) -> SessionState:
 def test_a_step_leaves_the_earlier_state_as_it_was() -> None:
     patches = encoder()
     empty = start(patches)
-    one = next_state(patches, empty, Click((0.0, 0.0, 0.0)))
+    one = answered(patches, empty, Click((0.0, 0.0, 0.0)))
     before = one.mask.dense(), one.logits.dense()
-    two = next_state(patches, one, Click((8.0, 0.0, 0.0), positive=False))
+    two = answered(patches, one, Click((8.0, 0.0, 0.0), positive=False))
     assert two.parent is one
     assert one.parent is empty
     np.testing.assert_array_equal(one.mask.dense(), before[0])
@@ -42,5 +43,33 @@ def test_a_step_leaves_the_earlier_state_as_it_was() -> None:
 def test_a_click_outside_is_refused_before_the_model_runs() -> None:
     patches = encoder()
     with pytest.raises(ClickOutsideVolumeError, match="inside the volume"):
-        next_state(patches, start(patches), Click((0.0, 0.0, 51.0)))
+        answered(patches, start(patches), Click((0.0, 0.0, 51.0)))
     assert patches.predictor.encode_calls == 0
+
+
+# Joining patches --------------------------------------------------------------------------------
+
+GRID = (20, 30, 40)  # K, J, I
+
+
+@pytest.mark.parametrize("start", [(10, 5, 2), (0, 14, -3), (24, -4, 4), (5, 0, 0)])
+def test_the_taper_falls_only_at_faces_inside_the_grid(start) -> None:
+    patch = BoundingBox(start, tuple(value + 16 for value in start))
+    weights = taper_weights(patch, GRID)
+    assert weights.dtype == np.float32
+    for k, j, i in np.ndindex(16, 16, 16):
+        expected = 1.0
+        for index, first, size in zip((i, j, k), start, GRID[::-1], strict=True):
+            low = {0: 0.25, 1: 0.75}.get(index, 1.0) if first > 0 else 1.0
+            high = {15: 0.25, 14: 0.75}.get(index, 1.0) if first + 16 < size else 1.0
+            expected *= min(low, high)
+        assert weights[k, j, i] == pytest.approx(expected)
+
+
+def test_blending_is_a_mean_where_something_was_known() -> None:
+    old = np.array([[[np.nan, 4.0, 4.0, -20.0]]], np.float16)
+    new = np.array([[[3.0, -4.0, -4.0, 1000.0]]], np.float32)
+    weights = np.array([[[0.0, 1.0, 0.25, 0.5]]], np.float32)
+    result = blended(old, new, weights)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, [[[3.0, -4.0, 2.0, 0.0]]])

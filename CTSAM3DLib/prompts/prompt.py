@@ -1,0 +1,247 @@
+"""What every prompt has, and the ordered list of the prompts on one structure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.prompts.click import Click, Position
+
+CLICKS_TAG = "CTSAM3D.Clicks"
+"""Name of the segment tag that holds ``Prompts.to_json``."""
+
+_JSON_VERSION = 2
+
+
+class Prompt(Protocol):
+    """What a user says about a structure: a frozen, hashable value in RAS mm of the volume.
+
+    Examples
+    --------
+    >>> prompt: Prompt = Click((1, 2, 3))
+    >>> prompt.kind, prompt.positive, prompt.anchor_ras, prompt.points_ras(1.0).tolist()
+    ('click', True, (1.0, 2.0, 3.0), [[1.0, 2.0, 3.0]])
+    """
+
+    kind: ClassVar[str]
+    """Name of the type of prompt in tags and files."""
+
+    @property
+    def positive(self) -> bool:
+        """Whether its points lie inside the wanted structure, or all outside it."""
+
+    @property
+    def anchor_ras(self) -> Position:
+        """The point round which a model looks."""
+
+    def points_ras(self, step_mm: float) -> NDArray[np.float64]:
+        """Return its points, (N, 3) mm, N >= 1, neighbours at most `step_mm` apart."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its content as plain values, exact, without the kind."""
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Prompt:
+        """Return the prompt of what `to_json` gave; GeometryError or KeyError for others."""
+
+
+KINDS: dict[str, type[Prompt]] = {Click.kind: Click}
+"""The types of prompts by name."""
+
+
+@dataclass(frozen=True)
+class Prompts(Sequence[Prompt]):
+    """The ordered prompts on one structure; every change gives a new list.
+
+    Parameters
+    ----------
+    items : iterable of Prompt
+        In the order in which they were made.
+
+    Raises
+    ------
+    TypeError
+        Something else than a prompt.
+
+    Examples
+    --------
+    >>> prompts = Prompts().added(Click((1, 2, 3))).added(Click((4, 5, 6), False))
+    >>> len(prompts), len(prompts.positives()), len(prompts.negatives())
+    (2, 1, 1)
+    >>> prompts.removed(0)[0].anchor_ras
+    (4.0, 5.0, 6.0)
+    >>> Prompts.from_json(prompts.to_json("CT")) == prompts
+    True
+    """
+
+    items: tuple[Prompt, ...] = ()
+
+    def __init__(self, items: Iterable[Prompt] = ()) -> None:
+        values = tuple(items)
+        for number, prompt in enumerate(values):
+            if not isinstance(prompt, tuple(KINDS.values())):
+                raise TypeError(f"item {number}: expected a Click, got {type(prompt).__name__}")
+        object.__setattr__(self, "items", values)
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        """Iterate in the order in which they were made."""
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Prompts: ...
+
+    def __getitem__(self, index: int | slice) -> Prompt | Prompts:
+        """Return one prompt, or the list of a slice of prompts."""
+        if isinstance(index, slice):
+            return Prompts(self.items[index])
+        return self.items[index]
+
+    def added(self, prompt: Prompt) -> Prompts:
+        """Return the list with ``prompt`` at its end."""
+        return Prompts((*self.items, prompt))
+
+    def removed(self, index: int) -> Prompts:
+        """Return the list without the prompt at ``index`` (negative: from the end).
+
+        Raises
+        ------
+        IndexError
+            There is no such prompt.
+        """
+        count = len(self.items)
+        if not -count <= index < count:
+            raise IndexError(f"no click {index}: the history holds {count} click(s)")
+        place = index % count
+        return Prompts(self.items[:place] + self.items[place + 1 :])
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks among them, in order."""
+        return tuple(prompt for prompt in self.items if isinstance(prompt, Click))
+
+    @property
+    def has_positive(self) -> bool:
+        """Whether a prompt says where the structure is."""
+        return any(prompt.positive for prompt in self.items)
+
+    def positives(self) -> tuple[Click, ...]:
+        """Return the clicks inside the structure, in order."""
+        return tuple(click for click in self.clicks if click.positive)
+
+    def negatives(self) -> tuple[Click, ...]:
+        """Return the clicks outside the structure, in order."""
+        return tuple(click for click in self.clicks if not click.positive)
+
+    def to_json(self, volume_id: str | None = None) -> str:
+        """Return one line of JSON without any ``|``, fit for a Slicer segment tag.
+
+        Parameters
+        ----------
+        volume_id : str, optional
+            Whatever names the volume of the prompts; kept, never interpreted.
+
+        Returns
+        -------
+        str
+            ``{"version":2,"volume":...,"prompts":[{"kind":"click",...},...]}``, positions in mm,
+            exact.
+
+        Notes
+        -----
+        Slicer separates the tags of a segment by ``|``, so a bar inside a value would cut it off;
+        JSON allows to write it as an escape.
+        """
+        rows = [{"kind": prompt.kind, **prompt.to_json()} for prompt in self.items]
+        content = {"version": _JSON_VERSION, "volume": volume_id, "prompts": rows}
+        return json.dumps(content, separators=(",", ":")).replace("|", "\\u007c")
+
+    @classmethod
+    def from_json(cls, text: str) -> Prompts:
+        """Read what ``to_json`` wrote, and version 1: ``"clicks":[[r,a,s,1|0],...]``.
+
+        Raises
+        ------
+        ClicksFileError
+            The text is not JSON of this form and version.
+        """
+        content = _parsed_tag(text)
+        key = "clicks" if content["version"] == 1 else "prompts"
+        rows = content.get(key)
+        if not isinstance(rows, list):
+            raise ClicksFileError(f'expected a list under "{key}", got {type(rows).__name__}')
+        read = _click_from_row if content["version"] == 1 else _prompt_from_row
+        return cls(read(row, number) for number, row in enumerate(rows))
+
+
+def volume_id_from_json(text: str) -> str | None:
+    """Return the volume named in a clicks tag, None when it names none.
+
+    Raises
+    ------
+    ClicksFileError
+        The text is not JSON of the form that ``Prompts.to_json`` writes.
+
+    Examples
+    --------
+    >>> volume_id_from_json(Prompts().to_json("a|b"))
+    'a|b'
+    """
+    volume = _parsed_tag(text).get("volume")
+    if volume is not None and not isinstance(volume, str):
+        raise ClicksFileError(f'expected text or null under "volume", got {volume!r}')
+    return volume
+
+
+def _parsed_tag(text: str) -> dict[str, Any]:
+    """Return the object in a clicks tag after a check of its version."""
+    try:
+        content = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise ClicksFileError(f"expected the clicks as JSON, got {text!r:.80}") from error
+    version = content.get("version") if isinstance(content, dict) else None
+    if type(version) is not int or not 1 <= version <= _JSON_VERSION:
+        raise ClicksFileError(
+            f'expected a JSON object with "version": 1 or {_JSON_VERSION}, got {text!r:.80}'
+        )
+    found: dict[str, Any] = content
+    return found
+
+
+def _click_from_row(row: Any, number: int) -> Prompt:
+    """Return the click of one [r, a, s, 1|0] row of version 1."""
+    if not isinstance(row, list) or len(row) != 4 or row[3] not in (0, 1):
+        raise ClicksFileError(f"click {number}: expected [r, a, s, 1 or 0], got {row!r}")
+    try:
+        return Click(tuple(row[:3]), bool(row[3]))
+    except GeometryError as error:
+        raise ClicksFileError(f"click {number}: {error}") from error
+
+
+def _prompt_from_row(row: Any, number: int) -> Prompt:
+    """Return the prompt of one row of version 2."""
+    kind = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
+    if kind is None:
+        expected = f'expected an object with "kind" {" or ".join(KINDS)}'
+        raise ClicksFileError(f"prompt {number}: {expected}, got {row!r:.80}")
+    if not isinstance(row.get("positive"), bool):
+        got = row.get("positive")
+        raise ClicksFileError(f'prompt {number}: expected "positive" true or false, got {got!r}')
+    try:
+        return kind.from_json(row)
+    except KeyError as error:
+        raise ClicksFileError(f"prompt {number}: expected the key {error}, got {row}") from error
+    except GeometryError as error:
+        raise ClicksFileError(f"prompt {number}: {error}") from error
