@@ -148,7 +148,8 @@ def _check_one_study(study: _Study, folder: Path) -> None:
     """Raise VolumeError when subfolders hold several studies: a choice might be another patient."""
     places: dict[str, Path] = {}
     for frames in study.series.values():
-        places.setdefault(frames[0].study, frames[0].file.parent)
+        for frame in frames:
+            places.setdefault(frame.study, frame.file.parent)
     if len(places) > 1 and folder not in places.values():
         shown = ", ".join(printable(place) for place in list(places.values())[:_NAMES])
         message = (

@@ -27,11 +27,9 @@ _TO_RAS = {
     "las": (-1, 1, 1),
     "left-posterior-superior": (-1, -1, 1),
     "lps": (-1, -1, 1),
-    "left-posterior-superior-time": (-1, -1, 1),
-    "lpst": (-1, -1, 1),
 }
 # These name no side of the patient; Slicer takes them as LPS.
-_NAMELESS = ("", "scanner-xyz", "scanner-xyz-time", "3d-right-handed", "3d-right-handed-time")
+_NAMELESS = ("", "scanner-xyz", "3d-right-handed")
 _BYTES = {
     "8": 1,
     "16": 2,
@@ -79,8 +77,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     if space not in _TO_RAS and space not in _NAMELESS:
         message = (
             "expected the space RAS, LAS or LPS of three axes, got "
-            f"{header.fields['space']!r}, which Slicer takes as LPS or not at all; save the CT "
-            "again as left-posterior-superior"
+            f"{header.fields['space']!r}, whose directions Slicer drops; save the CT again as "
+            "left-posterior-superior, without a time axis"
         )
         raise VolumeError(message)
     if "space directions" not in header.fields:
@@ -117,9 +115,7 @@ def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     found = [
         (size, way) for size, way in zip(sizes, _vectors(header), strict=True) if way is not None
     ]
-    if len(found) == 4 and found[3][0] == 1:  # time
-        found = found[:3]
-    ways = [way[:3] for _, way in found]
+    ways = [way for _, way in found]
     if len(ways) != 3 or any(len(way) != 3 for way in ways):
         message = f"expected a 3D image, got space directions {header.fields['space directions']}"
         raise VolumeError(message)
@@ -127,7 +123,7 @@ def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     directions = np.stack(ways, axis=1)
     checked_spacing(np.linalg.norm(directions, axis=0), size)
     squared_directions(directions, (1, 1, 1), "space directions")
-    origin = _vector(header.fields.get("space origin", "(0,0,0)"))[:3]
+    origin = _vector(header.fields.get("space origin", "(0,0,0)"))
     if len(origin) != 3:
         message = f"expected three numbers in the space origin, got {header.fields['space origin']}"
         raise VolumeError(message)

@@ -215,3 +215,76 @@ def test_a_file_of_an_unknown_series_at_an_end_is_told(
     file.write_bytes(file.read_bytes()[:400] if content is None else content)
     with pytest.warns(VolumeWarning, match=rf"left out a file: {file.name} .*copy"):
         assert len(read_volume(tmp_path / "ct").array_kji) == 3
+
+
+def test_a_localizer_among_the_slices_is_left_out_and_told(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    write_series(tmp_path / "ct", hu, stack(4))
+    write_slice(tmp_path / "ct" / "scout.dcm", hu[0], stack(1)[0],
+                ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+                ImageOrientationPatient=[1, 0, 0, 0, 0, -1])  # fmt: skip
+    scan = read_scan(tmp_path / "ct")
+    assert np.array_equal(scan.volume.array_kji, hu.astype(int) - 1024)
+    assert scan.notes == ("left out 1 localizer pictures: scout.dcm",)
+
+
+def test_a_localizer_is_never_chosen_over_a_volume(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    write_series(tmp_path / "ct", hu[:2], stack(2))
+    write_series(tmp_path / "ct", hu, stack(4), SeriesInstanceUID=SERIES + ".1",
+                 ImageType=["DERIVED", "PRIMARY", "LOCALIZER"])  # fmt: skip
+    write_series(tmp_path / "ct", hu[:3], stack(3), SeriesInstanceUID=SERIES + ".3", Modality="MR")
+    scan = read_scan(tmp_path / "ct")
+    assert len(scan.volume.array_kji) == 2
+    assert f"{SERIES}.1 (4 slices, localizer)" in scan.notes[0]
+    assert f"{SERIES}.3 (3 slices, MR)" in scan.notes[0]
+    assert "got MR; the model knows CT alone" in read_scan(tmp_path / "ct", SERIES + ".3").notes[1]
+
+
+def test_types_and_photometry_may_change_from_slice_to_slice(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    for n, position in enumerate(stack(4)):
+        tags = {"RescaleIntercept": -1024} if n % 2 else {"RescaleIntercept": 0}
+        kind = np.uint16 if n % 2 else np.int16
+        pixels = (hu[n].astype(int) - int(tags["RescaleIntercept"])).astype(kind)
+        shown = "MONOCHROME1" if n == 2 else "MONOCHROME2"
+        write_slice(folder / f"{n}.dcm", pixels, position, PixelRepresentation=1 - n % 2,
+                    PhotometricInterpretation=shown, **tags)  # fmt: skip
+    scan = read_scan(folder)
+    assert np.array_equal(scan.volume.array_kji, hu)
+    assert scan.notes[0].startswith("took HU by slope and intercept in 2.dcm (MONOCHROME1)")
+
+
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        ({"PixelSpacing": [0, 0.8]}, r"Pixel Spacing in one\.dcm .* got 0, 0\.8"),
+        ({"PixelSpacing": [-1, 0.8]}, "got -1, 0.8"),
+        ({"PixelSpacing": [800, 800]}, "got 800, 800"),
+        ({"PixelSpacing": None}, "expected Pixel Spacing in every slice .* got none in one"),
+        ({"ImagePositionPatient": [0, 0, 1e9]}, r"within 20000 mm, got 0, 0, 1e\+09"),
+        ({"ImageOrientationPatient": [0, 0, 0, 0, 1, 0]}, "directions of length 1"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0.6, 0.8, 0]}, "degrees off square"),
+        ({"SliceThickness": 0}, r"Slice Thickness in one\.dcm .* got 0;"),
+        ({"RescaleSlope": 0}, "RescaleSlope of 0"),
+        ({"HighBit": 3}, "a highest bit 3"),
+    ],
+)
+def test_impossible_numbers_are_refused_with_the_file(
+    tmp_path: Path, hu: NDArray[np.int16], tags: dict, text: str
+) -> None:
+    write_slice(tmp_path / "one.dcm", hu[0], stack(1)[0], **tags)
+    with pytest.raises(VolumeError, match=text):
+        read_volume(tmp_path / "one.dcm")
+
+
+def test_studies_of_several_patients_are_not_chosen_from(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    for n in (1, 2):
+        write_series(tmp_path / str(n), hu, stack(4), StudyInstanceUID=f"{SERIES}.{n}")
+    with pytest.raises(VolumeError, match=r"expected one study below .* got 2; give the folder of"):
+        read_volume(tmp_path)

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from CTSAM3DLib import hu_warning
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.phantom import torso_phantom
 
 
@@ -72,3 +74,17 @@ def test_a_label_map_is_named(labels: NDArray[np.uint8], dtype: type) -> None:
 )
 def test_other_numbers_are_named(values: tuple[float, float], said: str) -> None:
     assert warning(np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)).startswith(said)
+
+
+def test_an_image_of_grey_values_is_no_label_map(ct: NDArray[np.float32]) -> None:
+    grey = (np.clip((ct + 160) / 400, 0, 1) * 255).astype(np.uint8)
+    assert warning(grey).endswith("; an image windowed to 8 bits?")
+
+
+def test_values_out_of_range_by_thousands_are_an_error(ct: NDArray[np.float32]) -> None:
+    wrapped = ct.astype(np.int16).view(np.uint16)  # -1000 HU as 64536
+    with pytest.raises(VolumeError, match=r"values out of range: .* export the CT again"):
+        check_hu(Volume.from_array(wrapped, (1, 1, 1)))
+    padded = ct.copy()
+    padded[:, :9] = -32768
+    check_hu(Volume.from_array(padded, (1, 1, 1)))

@@ -1,0 +1,102 @@
+"""Headers that claim more than a file can hold, and numbers that no CT has."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.image import read_volume
+
+NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: %s\nencoding: %s\nendian: little\n%s\n\n"
+META = (
+    "ObjectType = Image\nNDims = 3\nDimSize = {size}\n{more}BinaryData = True\n"
+    "CompressedData = {packed}\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+)
+BIG = "10000 10000 10000"
+
+
+def _nifti(size: tuple[int, ...], **fields: object) -> bytes:
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 5, 6))
+    header.set_data_dtype(np.int16)
+    header.set_zooms((1, 1, 1))
+    header["dim"][1:4] = size
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    for name, value in fields.items():
+        header[name] = value
+    return bytes(header.binaryblock) + bytes(4 + 2 * 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("big.nii", _nifti((10000, 10000, 10000))),
+        ("big.nii.gz", gzip.compress(_nifti((10000, 10000, 10000)))),
+        ("large.nii.gz", gzip.compress(_nifti((2000, 2000, 2000)))),
+        ("big.nrrd", NRRD % (BIG.encode(), b"raw", b"spacings: 1 1 1") + bytes(240)),
+        ("large.nrrd", NRRD % (b"2000 2000 2000", b"gzip", b"spacings: 1 1 1") + bytes(240)),
+        ("big.mha", (META.format(size=BIG, packed=False, more="")).encode() + bytes(240)),
+        ("large.mha", META.format(size="2000 2000 2000", packed=True, more="").encode()),
+        ("zero.nii", _nifti((4, 0, 6))),
+        ("zero.mha", META.format(size="4 0 6", packed=False, more="").encode() + bytes(240)),
+    ],
+)
+def test_a_header_that_claims_too_much_is_refused_in_little_memory(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(VolumeError, match=r"expected (at most|at least|[0-9]+ bytes)"):
+        read_volume(tmp_path / name)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"pixdim": [1, 1, np.nan, 1, 0, 0, 0, 0], "sform_code": 1}, "pixdim .* got 1, nan, 1"),
+        ({"pixdim": [1, 1, -1, 1, 0, 0, 0, 0], "sform_code": 1}, "pixdim .* got 1, -1, 1"),
+        ({"qform_code": 9}, "a qform code of 0 to 5, got 9"),
+        ({"qform_code": 1, "quatern_b": 1.3}, "a unit quaternion in the qform, got 1.3, 0, 0"),
+        ({"scl_slope": 0, "scl_inter": 5}, "slope and intercept, or neither, got 0 and 5"),
+        ({"sform_code": 1, "srow_x": [3, 0, 0, 0], "srow_y": [0, 1, 0, 0],
+          "srow_z": [0, 0, 1, 0]}, "1 x 1 x 1 mm in pixdim and 3 x 1 x 1 mm in the sform"),
+        ({"sform_code": 1, "qform_code": 1, "srow_x": [-1, 0, 0, 0], "srow_y": [0, 1, 0, 0],
+          "srow_z": [0, 0, 1, 0]}, "opposite ones in qform and sform, 6 mm apart"),
+        ({"dim": [9, 4, 5, 6, 1, 1, 1, 1]}, "1 to 7 axes in the header, got 9"),
+    ],
+)  # fmt: skip
+def test_a_nifti_header_that_contradicts_itself_is_refused(
+    tmp_path: Path, fields: dict, text: str
+) -> None:
+    (tmp_path / "ct.nii").write_bytes(_nifti((4, 5, 6), **fields))
+    with pytest.raises(VolumeError, match=text):
+        read_volume(tmp_path / "ct.nii")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("ElementSpacing = 1 nan 1", "ElementSpacing .* got 1, nan, 1"),
+        ("ElementSpacing = 1 0 1", "ElementSpacing .* got 1, 0, 1"),
+        ("ElementSpacing = 1 -2 1", "ElementSpacing .* got 1, -2, 1"),
+        ("ElementSpacing = 1 x 1", "numbers as ElementSpacing, got '1 x 1'"),
+        ("Offset = 0 0 inf", "Offset .* got 0, 0, inf"),
+        ("TransformMatrix = 1 0 0 0.3 1 0 0 0 1", "TransformMatrix at right angles"),
+    ],
+)
+def test_a_metaimage_header_with_wrong_numbers_is_refused(
+    tmp_path: Path, line: str, text: str
+) -> None:
+    content = META.format(size="6 5 4", packed=False, more=line + "\n").encode() + bytes(240)
+    (tmp_path / "ct.mha").write_bytes(content)
+    with pytest.raises(VolumeError, match=text):
+        read_volume(tmp_path / "ct.mha")
