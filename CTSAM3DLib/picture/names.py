@@ -67,5 +67,7 @@ def draw_as_written(figure: Figure) -> None:
     installed = {font.name for font in fontManager.ttflist}
     families = ["sans-serif", *(name for name in _FONTS if name in installed)]
     for text in figure.findobj(Text):
+        # A file name may hold bytes that are no letters.
+        text.set_text(text.get_text().encode("utf-8", "replace").decode())
         text.set_parse_math(False)
         text.set_fontfamily(families)

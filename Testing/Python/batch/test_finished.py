@@ -221,3 +221,18 @@ def test_names_that_are_not_utf_8_fail_no_other_case_and_no_report(
     assert [row["case"] for row in rows(folder)] == ["missing", "M\\udcfcller", "ct"]
     again = BatchRun(folder, ball_model, {})
     assert again.run(BatchCase(name, here))["status"] == "skipped"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_the_name_that_stopped_a_whole_batch(cases: Path, tmp_path: Path) -> None:
+    source = cases / "file-name-not-utf8"
+    folder = tmp_path / "out"
+    batch = BatchRun(folder, ball_model, {})
+    for name in (os.fsdecode(b"M\xfcller"), "good"):
+        ct = Path(shutil.copy(source / "ct.nii.gz", tmp_path / f"{name}.nii.gz"))
+        output = folder / f"{name}.seg.nrrd"
+        others = {"picture": folder / f"{name}.png", "report": folder / f"{name}.json"}
+        case = Case(ct, (source / "clicks.json",), output, **others)
+        assert batch.run(BatchCase(name, case))["status"] == "done"
+        assert mark_of(output) is not None
+    assert {row["case"] for row in rows(folder)} == {"M\\udcfcller", "good"}

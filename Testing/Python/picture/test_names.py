@@ -38,8 +38,9 @@ def test_long_names_stay_inside_the_picture_and_apart(letters: str) -> None:
 def test_names_are_drawn_as_they_are_written() -> None:
     names = [r"a$\frac$b", "_hidden", "x$y$"]
     segments = [Segment(name, BALL) for name in names]
-    figure = draw_picture(VOLUME, segments, r"$\nothing$")
+    figure = draw_picture(VOLUME, segments, "$\\nothing$ M\udcfcller")
     figure.canvas.draw()
     texts = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
     for name, text in zip(names, texts, strict=True):
         assert text.strip().startswith(name)
+    assert figure.texts[0].get_text() == "$\\nothing$ M?ller"
