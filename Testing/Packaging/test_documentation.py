@@ -115,6 +115,22 @@ def test_architecture_shows_the_rooms_and_layers_that_are_checked() -> None:
     assert [name for name in rooms if not re.search(rf"[`/]{name}`", table)] == []
 
 
+def test_the_way_of_a_click_names_what_the_code_has() -> None:
+    text = PAGES["docs/architecture.md"].partition("## The way of a click")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \d \| \w+ \| `(?:(\w+)\.)?(\w+)` \| `(.+?)` \|", text, re.MULTILINE)
+    assert len(rows) == 8
+    assert len({name for _, _, name in rows}) == 7
+    for owner, call, name in rows:
+        code = (REPOSITORY / name).read_text(encoding="utf-8")
+        assert re.search(
+            rf"^class {owner}\b.*?^    def {call}\(" if owner else rf"^def {call}\(",
+            code,
+            re.DOTALL | re.MULTILINE,
+        ), f"{name}: {owner}.{call}"
+    for call, name in re.findall(r"^\d\. `(?:\w+\.)?(\w+)` \(`(.+?)`\)", text, re.MULTILINE):
+        assert f"def {call}(" in (REPOSITORY / name).read_text(encoding="utf-8"), f"{name}: {call}"
+
+
 def test_each_page_is_linked_from_readme_or_contributing() -> None:
     linked = PAGES["README.md"] + PAGES["CONTRIBUTING.md"]
     assert [page for page in PAGES if page.startswith("docs/") and f"({page})" not in linked] == []
@@ -182,6 +198,7 @@ def test_what_other_commands_name_exists(page: str, words: list[str]) -> None:
         assert words[0] in ("git", ".venv/bin/pip", "apt-get"), f"{page}: {words}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN)
 def test_commands_of_a_page_run(page: str, small_files: Path) -> None:
     torch = pytest.importorskip("torch")
