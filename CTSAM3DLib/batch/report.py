@@ -12,6 +12,7 @@ from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.models.manifest import ModelEntry
+from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DLib.version import versions
 
 
@@ -102,7 +103,14 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
             "clicks": {
                 "positive": [list(click.position_ras) for click in segment.clicks.positives()],
                 "negative": [list(click.position_ras) for click in segment.clicks.negatives()],
+                **_other_prompts(segment.clicks),
             },
         }
         for segment in result.segments
     ]
+
+
+def _other_prompts(prompts: Prompts) -> dict[str, list[Any]]:
+    """Return the prompts that are no clicks, if there are any."""
+    others = [row for row in prompts.rows() if row["kind"] != Click.kind]
+    return {"others": others} if others else {}

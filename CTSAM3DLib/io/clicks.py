@@ -13,7 +13,7 @@ from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.text import decoded
-from CTSAM3DLib.prompts import Click, ClickHistory, Prompt
+from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, Scribble, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}
@@ -45,10 +45,13 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
 
         {"coordinate_system": "RAS",
          "structures": {"liver": {"positive": [[r, a, s], ...], "negative": [...]},
-                        "spleen": {"clicks": [[r, a, s, 1], [r, a, s, 0]]}}}
+                        "spleen": {"clicks": [[r, a, s, 1], [r, a, s, 0]]},
+                        "aorta": {"scribbles": [{"line": [[r, a, s], ...], "positive": true}]}}}
 
     ``coordinate_system`` is RAS or LPS. ``clicks`` keeps the exact order (1 positive, 0 negative)
-    and excludes the two other keys, which are read positives first.
+    and excludes the two other keys, which are read positives first. ``scribbles`` may stand beside
+    them and are read last; ``prompts`` stands alone and keeps the order of both, each with its
+    ``"kind"``: ``{"kind": "click", "position": [r, a, s], "positive": true}``.
     For point lists see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -95,7 +98,8 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     Parameters
     ----------
     points : mapping
-        ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``.
+        ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``,
+        with ``scribbles``, or ``{"prompts": [...]}``; see `read_clicks`.
     what : str
         Words that name the structure in an error.
     system : str
@@ -115,17 +119,23 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     if not isinstance(points, Mapping):
         raise ClicksFileError(f"{what}: expected an object, got {_kind(points)}")
     keys = set(points)
-    if not keys or not (keys <= set(_SIGNS) or keys == {"clicks"}):
+    clicks = keys - {"scribbles"}
+    if not keys or not (clicks <= set(_SIGNS) or clicks == {"clicks"} or keys == {"prompts"}):
         got = sorted(map(str, keys))
         raise ClicksFileError(
             f'{what}: expected "positive" and "negative", or "clicks" alone, got {got}'
         )
-    found: list[Click] = []
+    found: list[Prompt] = []
     for key in ("positive", "negative", "clicks"):
         rows = _as_list(points.get(key, []), f'{what}, "{key}"')
         kind = "click" if key == "clicks" else f"{key} click"
         for number, row in enumerate(rows, start=1):
             found.append(_click(row, _SIGNS.get(key), system, f"{what}, {kind} {number}"))
+    kinds: dict[str, str | None] = {"scribbles": Scribble.kind, "prompts": None}
+    for key, kind in kinds.items():
+        for number, row in enumerate(_as_list(points.get(key, []), f'{what}, "{key}"'), start=1):
+            named = {"kind": kind, **row} if kind and isinstance(row, dict) else row
+            found.append(_prompt(named, system, f"{what}, {kind or 'prompt'} {number}"))
     return ClickHistory(found)
 
 
@@ -208,10 +218,23 @@ def _click(row: Any, positive: bool | None, system: str, what: str) -> Click:
     return Click(tuple(ras_from_lps(click.position_ras).tolist()), click.positive)
 
 
+def _prompt(row: Any, system: str, what: str) -> Prompt:
+    """Return the prompt of one row with its kind."""
+    prompt = prompt_from_row(row, what)
+    if system == "RAS":
+        return prompt
+    values = prompt.to_json().items()
+    return prompt.from_json(
+        {key: ras_from_lps(at).tolist() if isinstance(at, list) else at for key, at in values}
+    )
+
+
 def _structure_text(history: ClickHistory) -> str:
     """Return the JSON of one structure, in the plain form when that keeps the order."""
+    if len(history.clicks) < len(history):
+        return json.dumps({"prompts": history.rows()})
     in_order = [*history.positives(), *history.negatives()]
-    if list(history) != in_order:
+    if list(history.clicks) != in_order:
         rows = [[*click.position_ras, int(click.positive)] for click in history.clicks]
         return json.dumps({"clicks": rows})
     points = {"positive": [list(click.position_ras) for click in history.positives()]}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.prompts.click import Click, Position
+from CTSAM3DLib.prompts.scribble import Scribble
 
 CLICKS_TAG = "CTSAM3D.Clicks"
 """Name of the segment tag that holds ``Prompts.to_json``."""
@@ -51,7 +52,7 @@ class Prompt(Protocol):
         """Return the prompt of what `to_json` gave; GeometryError or KeyError for others."""
 
 
-KINDS: dict[str, type[Prompt]] = {Click.kind: Click}
+KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble)}
 """The types of prompts by name."""
 
 
@@ -86,7 +87,7 @@ class Prompts(Sequence[Prompt]):
         values = tuple(items)
         for number, prompt in enumerate(values):
             if not isinstance(prompt, tuple(KINDS.values())):
-                raise TypeError(f"item {number}: expected a Click, got {type(prompt).__name__}")
+                raise TypeError(f"item {number}: expected a prompt, got {type(prompt).__name__}")
         object.__setattr__(self, "items", values)
 
     def __len__(self) -> int:
@@ -145,6 +146,10 @@ class Prompts(Sequence[Prompt]):
         """Return the clicks outside the structure, in order."""
         return tuple(click for click in self.clicks if not click.positive)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Return each prompt as plain values with its kind; `prompt_from_row` reads them."""
+        return [{"kind": prompt.kind, **prompt.to_json()} for prompt in self.items]
+
     def to_json(self, volume_id: str | None = None) -> str:
         """Return one line of JSON without any ``|``, fit for a Slicer segment tag.
 
@@ -164,8 +169,7 @@ class Prompts(Sequence[Prompt]):
         Slicer separates the tags of a segment by ``|``, so a bar inside a value would cut it off;
         JSON allows to write it as an escape.
         """
-        rows = [{"kind": prompt.kind, **prompt.to_json()} for prompt in self.items]
-        content = {"version": _JSON_VERSION, "volume": volume_id, "prompts": rows}
+        content = {"version": _JSON_VERSION, "volume": volume_id, "prompts": self.rows()}
         return json.dumps(content, separators=(",", ":")).replace("|", "\\u007c")
 
     @classmethod
@@ -182,8 +186,44 @@ class Prompts(Sequence[Prompt]):
         rows = content.get(key)
         if not isinstance(rows, list):
             raise ClicksFileError(f'expected a list under "{key}", got {type(rows).__name__}')
-        read = _click_from_row if content["version"] == 1 else _prompt_from_row
-        return cls(read(row, number) for number, row in enumerate(rows))
+        if content["version"] == 1:
+            return cls(_click_from_row(row, number) for number, row in enumerate(rows))
+        return cls(prompt_from_row(row, f"prompt {number}") for number, row in enumerate(rows))
+
+
+def prompt_from_row(row: Any, what: str) -> Prompt:
+    """Return the prompt of one row of `Prompts.rows`.
+
+    Parameters
+    ----------
+    row : dict
+        ``kind``, ``positive``, and what the kind has.
+    what : str
+        Names the prompt in an error.
+
+    Raises
+    ------
+    ClicksFileError
+        Anything else.
+
+    Examples
+    --------
+    >>> prompt_from_row({"kind": "click", "position": [1, 2, 3], "positive": True}, "prompt 1")
+    Click(position_ras=(1.0, 2.0, 3.0), positive=True)
+    """
+    kind = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
+    if kind is None:
+        expected = f'expected an object with "kind" {" or ".join(KINDS)}'
+        raise ClicksFileError(f"{what}: {expected}, got {row!r:.80}")
+    if not isinstance(row.get("positive"), bool):
+        got = row.get("positive")
+        raise ClicksFileError(f'{what}: expected "positive" true or false, got {got!r}')
+    try:
+        return kind.from_json(row)
+    except KeyError as error:
+        raise ClicksFileError(f"{what}: expected the key {error}, got {row!r:.80}") from error
+    except GeometryError as error:
+        raise ClicksFileError(f"{what}: {error}") from error
 
 
 def volume_id_from_json(text: str) -> str | None:
@@ -228,20 +268,3 @@ def _click_from_row(row: Any, number: int) -> Prompt:
         return Click(tuple(row[:3]), bool(row[3]))
     except GeometryError as error:
         raise ClicksFileError(f"click {number}: {error}") from error
-
-
-def _prompt_from_row(row: Any, number: int) -> Prompt:
-    """Return the prompt of one row of version 2."""
-    kind = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
-    if kind is None:
-        expected = f'expected an object with "kind" {" or ".join(KINDS)}'
-        raise ClicksFileError(f"prompt {number}: {expected}, got {row!r:.80}")
-    if not isinstance(row.get("positive"), bool):
-        got = row.get("positive")
-        raise ClicksFileError(f'prompt {number}: expected "positive" true or false, got {got!r}')
-    try:
-        return kind.from_json(row)
-    except KeyError as error:
-        raise ClicksFileError(f"prompt {number}: expected the key {error}, got {row}") from error
-    except GeometryError as error:
-        raise ClicksFileError(f"prompt {number}: {error}") from error

@@ -54,8 +54,8 @@ def test_removing_a_click_that_is_not_there_is_an_error(index: int) -> None:
         history.removed(index)
 
 
-def test_a_history_holds_clicks_only() -> None:
-    with pytest.raises(TypeError, match="item 0: expected a Click, got tuple"):
+def test_a_list_holds_prompts_only() -> None:
+    with pytest.raises(TypeError, match="item 0: expected a prompt, got tuple"):
         ClickHistory([(1, 2, 3)])  # type: ignore[list-item]
 
 
