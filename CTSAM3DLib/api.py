@@ -128,7 +128,7 @@ class SegmentationResult:
     grow : GrowMode
         Whether and how structures were followed beyond the patches of their clicks.
     notices : tuple of str
-        What happened to the model on the way, such as that it changed its device.
+        What happened to the model meanwhile, such as a change of its device.
     """
 
     segments: tuple[Segment, ...]

@@ -23,7 +23,7 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     The structure of a point is the first known anatomy among the point's label, the list's name
     and the file's name; when none of them is known, it is the list's name, else the label, else
     the file's name. Slicer's numbering is cut off (``liver-1`` means ``liver``) and its default
-    names (``F``, ``PointList``) are passed over. Known anatomies get their TotalSegmentator name.
+    names (``F``, ``PointList``) are ignored. Known anatomies get their TotalSegmentator name.
 
     A point is negative when its label, its list or, for a list without a name, the file ends
     with the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's

@@ -1,4 +1,4 @@
-"""Segments: a named mask without the empty space round it, its colour, codes and clicks."""
+"""Segments: a named mask without the empty space around it, its colour, codes and clicks."""
 
 from __future__ import annotations
 
