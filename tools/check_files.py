@@ -15,7 +15,6 @@ _BY_TOPIC = "one fixture serves all of its tests; to be split by topic"
 # Longer ones, with the reason. A file that is split or has become shorter leaves this table.
 LONG_FILES = {
     "CTSAM3DLib/session/session.py": "one class; half of it is the text of its public methods",
-    "Testing/Python/geometry/test_grid.py": "one table of grids serves affine, axes and boxes",
     "Testing/Python/network/official/test_segmenter.py": "key tables of four official variants",
     "Testing/Python/geometry/test_resampling.py": _BY_TOPIC,
     "Testing/Python/session/test_session.py": _BY_TOPIC,
