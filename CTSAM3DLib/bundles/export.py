@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
         if compressed:
             _compress(whole, path)
         else:
-            whole.replace(path)
+            shutil.copyfile(whole, path)  # into the file that is locked, not in place of it
 
 
 def _compress(archive: Path, path: Path) -> None:

@@ -50,7 +50,9 @@ def resolve_device(device: str = "auto") -> torch.device:
     if name == "cuda":
         there = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(number or 0) >= there:
-            message = f"device {device!r} is not available: {there} CUDA devices were found"
+            message = (
+                f"device {device!r} is not available ({there} CUDA devices): choose auto or cpu"
+            )
             raise DeviceError(message)
     return torch.device(device)
 
