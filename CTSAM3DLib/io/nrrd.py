@@ -34,6 +34,7 @@ _DTYPES = {
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
 }
+_DATA_FILE = ("data file", "datafile")
 _HEADER_LIMIT = 16 * 2**20
 
 
@@ -160,7 +161,7 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
     keys: dict[str, str] = {}
     while True:
         line = file.readline(_HEADER_LIMIT)
-        if not line and ("data file" in fields or "datafile" in fields):
+        if not line and any(name in fields for name in _DATA_FILE):
             return NrrdHeader(fields, keys)
         if not line.endswith(b"\n"):
             raise SegmentationFileError("expected an empty line after the header, got none")
@@ -176,13 +177,15 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
             keys[name] = _unescaped(value[1:])
         else:
             fields[name.strip().lower()] = value.strip()
+            if name.strip().lower() in _DATA_FILE and value.split()[:1] == ["LIST"]:
+                return NrrdHeader(fields, keys)  # names of files follow, to the end
 
 
 def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
     """Return the voxels that follow the header."""
     name = header.fields.get("type", "").lower()
     encoding = header.fields.get("encoding", "").lower()
-    if name not in _DTYPES or "data file" in header.fields or "datafile" in header.fields:
+    if name not in _DTYPES or any(name in header.fields for name in _DATA_FILE):
         raise SegmentationFileError(f"expected integer voxels in the same file, got type {name!r}")
     if encoding not in ("gzip", "gz", "raw"):
         raise SegmentationFileError(f"expected the encoding gzip or raw, got {encoding!r}")

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import CTSAM3DError, VolumeError
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.image import read_volume
 
 OBLIQUE = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
@@ -123,6 +123,21 @@ def test_paths_may_be_text_and_hold_any_letters(tmp_path: Path, hu: NDArray[np.i
     folder.mkdir()
     path = _write(hu, folder / "größe.nii.gz", np.eye(3))
     assert np.array_equal(read_volume(str(path)).array_kji, hu)
+
+
+def test_a_nrrd_of_a_file_a_slice_is_read(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    names = [f"{k}.raw" for k in range(4)]
+    for name, pixels in zip(names, hu, strict=True):
+        (tmp_path / name).write_bytes(pixels.tobytes())
+    lines = [
+        "NRRD0004", "type: short", "dimension: 3", "space: LAS", "sizes: 6 5 4", "endian: little",
+        "space directions: (0,2,0) (3,0,0) (0,0,4)", "space origin: (7,8,9)", "encoding: raw",
+        "data file: LIST 2", *names, "",
+    ]  # fmt: skip
+    (tmp_path / "ct.nhdr").write_text("\n".join(lines))
+    volume = read_volume(tmp_path / "ct.nhdr")
+    assert np.array_equal(volume.array_kji, hu)
+    assert volume.geometry.ras_from_ijk((1, 2, 3)) == pytest.approx((-13, 10, 21))
 
 
 # --- files that are refused ----------------------------------------------------------------------
@@ -330,7 +345,3 @@ def test_warnings_of_itk_are_silent_only_while_reading(tmp_path: Path) -> None:
 def test_importing_the_reader_does_not_import_simpleitk(repository: Path) -> None:
     code = "import sys, CTSAM3DLib.io.image; sys.exit('SimpleITK' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
-
-
-def test_every_refusal_is_an_error_of_the_library() -> None:
-    assert issubclass(VolumeError, CTSAM3DError)
