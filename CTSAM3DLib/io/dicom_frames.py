@@ -144,7 +144,8 @@ def read_frames(file: Path) -> list[Frame]:
                 return []
             return [_frame(file, dataset, number) for number in range(frame_count(dataset))]
     except Exception as error:  # pydicom raises what it meets
-        series = str(dataset.get("SeriesInstanceUID", "")) if dataset is not None else ""
+        with quiet_pydicom():
+            series = "" if dataset is None else str(dataset.get("SeriesInstanceUID", ""))
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         message = f"{printable(file.name)} cannot be read ({reason}); copy the file again"
         raise BrokenSliceError(message, series) from error

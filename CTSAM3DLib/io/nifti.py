@@ -38,6 +38,7 @@ _PAIR = (".hdr", ".img", ".hdr.gz", ".img.gz")
 _LARGEST_CODE = 5
 _SLICER_SQUARE = 1e-4  # the largest error of R R^T with which ITK takes an sform
 _SAME_SIZE = 1e-3  # of the voxels in pixdim and sform
+_LEAST_REST = 1e-7  # square of the first number of a quaternion
 _GZIP = b"\x1f\x8b"
 
 
@@ -154,7 +155,8 @@ def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64
     if not rest >= -1e-3:  # also NaN
         message = f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}"
         raise VolumeError(message)
-    a = math.sqrt(max(rest, 0.0))
+    # The rest of single precision is noise; ITK draws the same line.
+    a = math.sqrt(rest) if rest >= _LEAST_REST else 0.0
     norm = math.sqrt(a * a + b * b + c * c + d * d)
     a, b, c, d = a / norm, b / norm, c / norm, d / norm
     axes = np.array(

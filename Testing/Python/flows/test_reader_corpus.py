@@ -65,6 +65,11 @@ def test_two_hundred_files_are_read_exactly_or_refused() -> None:
         assert found[kind, "refused"] > 0
 
 
+@pytest.mark.parametrize("seed", [5230])
+def test_seeds_that_found_a_fault_are_sound(seed: int) -> None:
+    assert result_of(seed) == "exact"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("CTSAM3D_CORPUS" not in os.environ, reason="set CTSAM3D_CORPUS to a number")
 def test_as_many_files_as_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
