@@ -129,6 +129,20 @@ def nearest_axes(directions: NDArray[np.float64]) -> tuple[tuple[int, int, int],
     return best, np.where(directions[world, list(best)] < 0, -1.0, 1.0)
 
 
+def tie_slack(spacing_mm: float) -> float:
+    """Return how near to the border of two cells a point counts as lying on it, in cells.
+
+    The same scan stored as NIfTI and as DICOM differs by some 0.0005 mm. The limit is 0.005 mm,
+    between the positions that people and programs write with two digits.
+
+    Examples
+    --------
+    >>> tie_slack(2.5)
+    0.002
+    """
+    return min(0.005 / spacing_mm, 0.01)
+
+
 def isotropic_grid(
     ijk_to_world: NDArray[np.float64], size_ijk: tuple[int, int, int], spacing_mm: float
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
@@ -155,8 +169,8 @@ def isotropic_grid(
     axes, signs = nearest_axes(ijk_to_world[:3, :3] / spacing)
     order = list(axes)
     size = np.asarray(size_ijk)
-    # A millionth of a voxel less, so that rounding adds no layer of voxels.
-    cells = np.ceil((size * spacing)[order] / spacing_mm - 1e-6).clip(min=1)
+    # A little less, so that the last digits of a header add no layer of voxels.
+    cells = np.ceil((size * spacing)[order] / spacing_mm - tie_slack(spacing_mm)).clip(min=1)
     matrix = np.eye(4)
     matrix[:3, :3] = (ijk_to_world[:3, :3] / spacing)[:, order] * signs * spacing_mm
     centre = ijk_to_world[:3, :3] @ ((size - 1) / 2) + ijk_to_world[:3, 3]

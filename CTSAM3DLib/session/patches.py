@@ -71,8 +71,9 @@ def choose_spacing_mm(
         return float(spacing_mm)
     mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
     low, high = spacing_range_mm
-    # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004.
-    return min(max(default_spacing_mm, round(FINER * mean, 3), low), high)
+    # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004; before that to
+    # 0.01 um, so that the last digits of a header do not decide between two of them.
+    return min(max(default_spacing_mm, round(round(FINER * mean, 5), 3), low), high)
 
 
 def coarse_spacings_mm(

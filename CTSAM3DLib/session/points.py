@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.geometry.affine import tie_slack
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.prompts import Prompt
@@ -37,8 +38,10 @@ def nearest_voxels(points_ras: NDArray[np.float64], grid: Geometry) -> NDArray[n
     >>> nearest_voxels(np.array([[3.2, 0.0, 1.0]]), grid).tolist()
     [[2, 0, 1]]
     """
-    # Rounding may push a point on the volume's very edge past the grid by 1e-16: hence the clip.
-    nearest = np.floor(grid.ijk_from_ras(points_ras) + 0.5).astype(np.intp)
+    # A point on the border of two cells, or just before it, belongs to the second one.
+    past_ties = grid.ijk_from_ras(points_ras) + 0.5 + tie_slack(grid.spacing_mm[0])
+    nearest = np.floor(past_ties).astype(np.intp)
+    # The grid may end a little before the volume: hence the clip.
     return np.clip(nearest, 0, np.array(grid.size_ijk) - 1)
 
 
