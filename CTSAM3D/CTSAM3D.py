@@ -9,7 +9,7 @@ from typing import Annotated
 
 import slicer
 import vtk
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
@@ -44,7 +44,7 @@ class CTSAM3DParameterNode:
     volume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     segmentId: str  # noqa: N815 - the name in saved scenes
-    importPoints: vtkMRMLMarkupsFiducialNode  # noqa: N815
+    importPoints: vtkMRMLMarkupsNode  # noqa: N815
     smoothingMm: Annotated[float, WithinRange(0.5, 10.0), Default(2.0)]  # noqa: N815
     grow: bool
     model: str

@@ -13,6 +13,7 @@ from CTSAM3DLib.mrml.clicks import (
     world_from_click,
 )
 from CTSAM3DLib.mrml.limits import voxels_inside_roi
+from CTSAM3DLib.mrml.scribbles import scribble_from_curve, scribble_from_world_ras, world_line
 from CTSAM3DLib.mrml.segments import (
     SegmentTarget,
     add_segment,
@@ -49,10 +50,13 @@ __all__ = [
     "mask_digest",
     "prepare_segmentation",
     "read_segment",
+    "scribble_from_curve",
+    "scribble_from_world_ras",
     "set_clicks",
     "volume_from_node",
     "volume_identity",
     "voxels_inside_roi",
     "world_from_click",
+    "world_line",
     "write_segment",
 ]

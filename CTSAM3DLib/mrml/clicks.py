@@ -150,7 +150,7 @@ def click_from_control_point(
         )
         raise NodeError(message)
     if positive is None:
-        positive = _positive_by_name(markups_node, index)
+        positive = positive_by_name(markups_node, index)
     position_world_ras = [0.0, 0.0, 0.0]
     markups_node.GetNthControlPointPositionWorld(index, position_world_ras)
     return click_from_world_ras(position_world_ras, volume_node, positive)
@@ -199,7 +199,7 @@ def clicks_from_markups_node(
     return ClickHistory(clicks)
 
 
-def _positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
+def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
     """Return the sign of a control point by the rules for Markups files."""
     point = {
         "label": markups_node.GetNthControlPointLabel(index),

@@ -118,6 +118,71 @@ class ImportTest(WorkTestCase):
         self.assertEqual(self.ui.importSelector.nodeCount(), 0)
 
 
+class ScribbleTest(WorkTestCase):
+    """Curves of Markups as strokes inside or outside."""
+
+    def curve(self, name, *places):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", name)
+        node.SetCurveTypeToLinear()
+        for place in places:
+            node.AddControlPointWorld(place)
+        return node
+
+    def lines(self):
+        """Return the ends of the lines that are shown, other than those of the user."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode")
+        shown = [node for node in nodes if node.GetName().startswith("CT-SAM3D")]
+        return [slicer.util.arrayFromMarkupsControlPoints(node, world=True) for node in shown]
+
+    def test_a_curve_is_one_prompt_and_one_step_of_undo(self):
+        self.case.add("liver")
+        self.bring(self.curve("C", LEFT, RIGHT))
+        self.assertEqual(self.counts(), {"Liver": "1 / 0"})
+        mask = self.case.mask()
+        for i in (18, 24, 30):  # along the line, of which a click reaches a part
+            self.assertTrue(mask[20, 22, i])
+        (line,) = self.lines()
+        np.testing.assert_allclose(line[[0, -1]], [LEFT, RIGHT], atol=1e-3)
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertEqual((self.case.mask().sum(), len(self.case.clicks())), (0, 0))
+        self.assertEqual(self.lines(), [])
+        self.case.press("redoButton")
+        self.case.settle()
+        np.testing.assert_array_equal(self.case.mask(), mask)
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_name_and_sign_of_a_curve(self):
+        self.bring(self.curve("liver", LEFT, RIGHT))
+        before = self.case.mask()
+        self.bring(self.curve("liver negative", MIDDLE, (48.0, 52.0, 60.0)))
+        self.assertEqual(self.counts(), {"Liver": "1 / 1"})
+        self.assertLess(self.case.mask().sum(), before.sum())
+        self.assertFalse(self.case.mask()[20, 22, 24])
+
+    def test_clicks_after_a_scribble_leave_it_in_its_place(self):
+        segment_id = self.case.add("liver")
+        self.bring(self.curve("C", LEFT, MIDDLE))
+        self.segment("liver", RIGHT)
+        self.assertEqual([one.kind for one in self.case.clicks(segment_id)], ["scribble", "click"])
+        markers = self.case.widget.panel.workplace.editor.markers.node(True)
+        markers.SetNthControlPointPositionWorld(0, *RIM)
+        markers.InvokeCustomModifiedEvent(markers.PointEndInteractionEvent)
+        self.case.settle()
+        scribble, click = self.case.clicks(segment_id)
+        self.assertEqual(scribble.kind, "scribble")
+        np.testing.assert_allclose(click.position_ras, RIM, atol=1e-6)
+        self.case.press("removeLastButton")
+        self.case.settle()
+        self.assertEqual(self.counts(), {"Liver": "1 / 0"})
+
+    def test_a_curve_out_of_the_volume(self):
+        self.case.add("liver")
+        self.bring(self.curve("C", MIDDLE, (500.0, 0.0, 0.0)))
+        self.assertIn("expected a position inside", self.case.status)
+        self.assertEqual(self.counts(), {"Liver": "0 / 0"})
+
+
 class RecomputeTest(WorkTestCase):
     def test_segment_follows_the_points_alone(self):
         segment_id = self.segment("liver", MIDDLE)

@@ -12,11 +12,12 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
-from CTSAM3DLib.mrml import click_from_world_ras
+from CTSAM3DLib.mrml import click_from_world_ras, scribble_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import ClickHistory, Prompt
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.requests import Outcome, Requests
+from CTSAM3DModuleLib.editing.strokes import Strokes
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.tidying import refinement
 from CTSAM3DModuleLib.widgets import timer
@@ -65,6 +66,7 @@ class ClickEditor:
         self._target: EditTarget | None = None
         self._soon = timer(0, self._refresh_now, single=True)
         self._notices: list[str] = []  # not told yet
+        self.strokes = Strokes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
         controller.finished.append(self._on_finished)
 
@@ -86,11 +88,15 @@ class ClickEditor:
         target = self._target
         if target is None or not target.exists(self.controller.scene):
             self.markers.hide()
+            self.strokes.remove()
             return
         try:
-            self.markers.show(self.controller.prompts(target), target.volume_node)
+            prompts = self.controller.prompts(target)
+            self.markers.show(prompts, target.volume_node)
+            self.strokes.show(prompts, target.volume_node)
         except CTSAM3DError as error:  # a tag that is not ours
             self.markers.hide()
+            self.strokes.remove()
             self._refused(error)
 
     def refresh_later(self) -> None:
@@ -106,6 +112,7 @@ class ClickEditor:
         self._target = None
         self._soon.stop()
         self.markers.remove()
+        self.strokes.remove()
         if self._on_finished in self.controller.finished:
             self.controller.finished.remove(self._on_finished)
 
@@ -113,13 +120,19 @@ class ClickEditor:
 
     def click(self, position_world_ras: Sequence[float], positive: bool) -> bool:
         """Add a click at a point of the world (RAS, mm); False, with a status, if it is refused."""
+        return self._try(
+            lambda target: self._add(
+                target, click_from_world_ras(position_world_ras, target.volume_node, positive)
+            )
+        )
 
-        def add(target: EditTarget) -> None:
-            click = click_from_world_ras(position_world_ras, target.volume_node, positive)
-            target.check_inside_roi(click)
-            self._put(target, self.controller.prompts(target).added(click))
-
-        return self._try(add)
+    def scribble(self, line_world_ras: Sequence[Sequence[float]], positive: bool) -> bool:
+        """Add a line through points of the world (N, 3) (RAS, mm); False if it is refused."""
+        return self._try(
+            lambda target: self._add(
+                target, scribble_from_world_ras(line_world_ras, target.volume_node, positive)
+            )
+        )
 
     def remove_last(self) -> bool:
         """Take back the newest click."""
@@ -128,6 +141,10 @@ class ClickEditor:
     def clear(self) -> bool:
         """Take back all clicks."""
         return self._try(lambda target: self._put(target, ClickHistory()))
+
+    def _add(self, target: EditTarget, prompt: Prompt) -> None:
+        target.check_inside_roi(prompt)
+        self._put(target, self.controller.prompts(target).added(prompt))
 
     def _put(self, target: EditTarget, prompts: ClickHistory) -> None:
         self.controller.put(target, prompts, self.choice)
@@ -196,7 +213,7 @@ class ClickEditor:
         text = _("Points: {clicks}. Computed in {seconds:.2f} s on {device}.").format(
             clicks=len(outcome.prompts), seconds=answer.seconds, device=answer.device
         )
-        if outcome.prompts and not outcome.prompts.positives() and not outcome.target.has_voxels():
+        if outcome.prompts and not outcome.prompts.has_positive and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
         return Status(self._with_notices(text), "done", answer.seconds, answer.device)
 

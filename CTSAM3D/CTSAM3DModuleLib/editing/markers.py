@@ -11,7 +11,7 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_control_point, is_defined, world_from_click
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory, Prompt
 from CTSAM3DModuleLib.widgets import timer
 
 # Blue and orange, filled and crossed: told apart without seeing colours, and without seeing shapes.
@@ -79,7 +79,7 @@ class ClickMarkers(VTKObservationMixin):
         try:
             for node in self._nodes.values():
                 node.RemoveAllControlPoints()
-            self._ids = [self._add(click) for click in clicks]
+            self._ids = [self._add(prompt, number) for number, prompt in enumerate(clicks)]
         finally:
             self._updating = False
 
@@ -114,7 +114,7 @@ class ClickMarkers(VTKObservationMixin):
             return False
         to_ras = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
         to_xyz = np.linalg.inv(to_ras)
-        for click in self._shown:
+        for click in self._shown.clicks:
             x, y, z = (to_xyz @ [*world_from_click(click, self._volume), 1.0])[:3]
             if abs(z) <= 1.0 and np.hypot(*(np.array([x, y]) - list(xy))) <= pixels:
                 return True
@@ -153,7 +153,9 @@ class ClickMarkers(VTKObservationMixin):
             self.addObserver(node, event, self._on_points)
         return node
 
-    def _add(self, click: Click) -> str:
+    def _add(self, click: Prompt, number: int) -> str:
+        if not isinstance(click, Click):
+            return f"{click.kind} {number}"  # shown by others; keeps its place in the list
         node = self.node(click.positive)
         index = node.AddControlPointWorld(world_from_click(click, self._volume))
         return _key(node, index)
@@ -189,8 +191,11 @@ class ClickMarkers(VTKObservationMixin):
                 if is_defined(node, index):
                     click = click_from_control_point(node, index, self._volume, positive)
                     present[_key(node, index)] = click
-        found: dict[str, Click] = {}
+        found: dict[str, Prompt] = {}
         for identifier, old in zip(self._ids, self._shown, strict=True):
+            if not isinstance(old, Click):
+                found[identifier] = old
+                continue
             new = present.pop(identifier, None)
             if new is not None:
                 way = np.subtract(new.position_ras, old.position_ras)

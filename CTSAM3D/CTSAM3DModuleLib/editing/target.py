@@ -23,7 +23,7 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
 from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
-from CTSAM3DLib.prompts import Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts import ClickHistory, Prompt, volume_id_from_json
 
 _SEGMENT_EVENTS = (
     "SegmentAdded",
@@ -72,7 +72,7 @@ class EditTarget:
             return False
         return self.segmentation_node.GetSegmentation().GetSegment(self.segment_id) is not None
 
-    def check(self, prompts: Iterable[Click] = ()) -> None:
+    def check(self, prompts: Iterable[Prompt] = ()) -> None:
         """Raise what asking and writing would raise, before any time is spent.
 
         Raises
@@ -88,8 +88,9 @@ class EditTarget:
         segment_of(self.segmentation_node, self.segment_id)
         check_binary_labelmap(self.segmentation_node)
         geometry = geometry_from_node(self.volume_node)
-        for click in prompts:
-            geometry.voxel_from_ras(click.position_ras)
+        step_mm = min(geometry.spacing_mm)
+        for prompt in prompts:
+            geometry.voxels_from_ras(prompt.points_ras(step_mm))
         linear_matrix_between(self.volume_node, self.segmentation_node)
 
     def stored_prompts(self) -> ClickHistory:
@@ -127,13 +128,16 @@ class EditTarget:
         box = self.mask().bbox.union(mask.bbox)
         return MaskUpdate(boxed(mask, box), box)
 
-    def check_inside_roi(self, click: Click) -> None:
-        """Raise ClickOutsideVolumeError for a click outside the box."""
+    def check_inside_roi(self, prompt: Prompt) -> None:
+        """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box."""
         if self.roi_node is None:
             return
-        i, j, k = geometry_from_node(self.volume_node).voxel_from_ras(click.position_ras)
-        voxel = BoundingBox((i, j, k), (i + 1, j + 1, k + 1))
-        if not voxels_inside_roi(self.roi_node, self.volume_node, voxel).all():
+        geometry = geometry_from_node(self.volume_node)
+        voxels = geometry.voxels_from_ras(prompt.points_ras(min(geometry.spacing_mm)))
+        first = voxels.min(axis=0)
+        box = BoundingBox(tuple(first.tolist()), tuple((voxels.max(axis=0) + 1).tolist()))
+        inside = voxels_inside_roi(self.roi_node, self.volume_node, box)
+        if not inside[tuple((voxels - first).T[::-1])].all():
             message = (
                 f"expected a point inside the box {self.roi_node.GetName()!r}, got one outside"
             )

@@ -68,6 +68,12 @@ def _voxels(
     clicks: ClickHistory, positive: bool, geometry: Geometry, box: BoundingBox
 ) -> np.ndarray:
     """Return the voxels (K, J, I) of the clicks of one sign that lie in a box, counted from it."""
-    found = [geometry.voxel_from_ras(c.position_ras) for c in clicks if c.positive == positive]
+    step_mm = min(geometry.spacing_mm)
+    found = [
+        tuple(ijk)
+        for prompt in clicks
+        if prompt.positive == positive
+        for ijk in geometry.voxels_from_ras(prompt.points_ras(step_mm)).tolist()
+    ]
     rows = [np.subtract(ijk, box.start_ijk)[::-1] for ijk in found if box.contains(ijk)]
     return np.array(rows, dtype=int).reshape(-1, 3)

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import ClicksFileError, CTSAM3DError
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined, scribble_from_curve
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
 
@@ -20,6 +20,8 @@ def clicks_by_name(
     markups_node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> dict[str, ClickHistory]:
     """Return the placed points of a list as clicks on each structure that the list names.
+
+    A curve is one scribble.
 
     Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`.
 
@@ -43,6 +45,10 @@ def clicks_by_name(
     ClickOutsideVolumeError, NodeError, VolumeError
         See `clicks_from_markups_node`.
     """
+    if isinstance(markups_node, slicer.vtkMRMLMarkupsCurveNode):
+        scribble = scribble_from_curve(markups_node, volume_node)
+        (name,) = _named(markups_node, [("", Click(scribble.anchor_ras))])
+        return {name: ClickHistory([scribble])}
     clicks = clicks_from_markups_node(markups_node, volume_node)
     placed = [
         i for i in range(markups_node.GetNumberOfControlPoints()) if is_defined(markups_node, i)
@@ -50,19 +56,26 @@ def clicks_by_name(
     if not placed:
         message = f"expected placed points in {markups_node.GetName()!r}, got none"
         raise ClicksFileError(message)
-    points = [
-        {
-            "label": markups_node.GetNthControlPointLabel(index),
-            "description": "positive" if click.positive else "negative",
-            "position": list(click.position_ras),
-        }
-        for index, click in zip(placed, clicks, strict=True)
-    ]
+    labels = [markups_node.GetNthControlPointLabel(index) for index in placed]
+    return _named(markups_node, list(zip(labels, clicks, strict=True)))
+
+
+def _named(
+    markups_node: slicer.vtkMRMLMarkupsNode, points: list[tuple[str, Click]]
+) -> dict[str, ClickHistory]:
+    """Return clicks by the structure that list or label names; empty for none."""
     markups = {
         "type": "Fiducial",
         "name": markups_node.GetName() or "",
         "coordinateSystem": "RAS",
-        "controlPoints": points,
+        "controlPoints": [
+            {
+                "label": label,
+                "description": "positive" if click.positive else "negative",
+                "position": list(click.position_ras),
+            }
+            for label, click in points
+        ],
     }
     found = clicks_from_markups({"markups": [markups]}, _UNNAMED)
     return {"" if name == _UNNAMED else name: history for name, history in found.items()}

@@ -74,7 +74,8 @@ class SegmentRows:
             r, g, b = (round(255 * value) for value in segment.GetColor())
             try:
                 clicks = clicks_of(segment_id)
-                counts = (len(clicks.positives()), len(clicks.negatives()))
+                inside = sum(prompt.positive for prompt in clicks)
+                counts = (inside, len(clicks) - inside)
             except CTSAM3DError:  # a tag that is not ours
                 counts = (None, None)
             volume = self._volume_cm3(segmentation_node, segment_id)

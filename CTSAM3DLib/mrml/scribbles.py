@@ -1,0 +1,102 @@
+"""Curves of Markups as scribbles, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from numpy.typing import ArrayLike, NDArray
+from vtk.util.numpy_support import vtk_to_numpy
+
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.mrml.clicks import positive_by_name
+from CTSAM3DLib.mrml.frames import (
+    geometry_from_node,
+    name_of,
+    volume_from_world,
+    world_from_volume,
+)
+from CTSAM3DLib.prompts import Scribble
+
+
+def scribble_from_world_ras(
+    line_world_ras: ArrayLike,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    positive: bool = True,
+) -> Scribble:
+    """Return a scribble along a line of the world, as views and markups give it.
+
+    Parameters
+    ----------
+    line_world_ras : (N, 3) floats
+        Corners, world RAS, mm.
+    volume_node : vtkMRMLScalarVolumeNode
+        The volume; all its parent transforms are undone, linear or not.
+    positive : bool
+        True: inside the wanted structure.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        A corner lies outside the voxels of the volume.
+    GeometryError
+        No corner, or not three finite numbers each.
+    NodeError
+        A non-linear parent transform cannot be inverted there.
+    VolumeError
+        The volume has no voxels.
+
+    Examples
+    --------
+    >>> import vtk
+    >>> image = vtk.vtkImageData()
+    >>> image.SetDimensions(7, 6, 5)
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> node.SetAndObserveImageData(image)
+    >>> scribble_from_world_ras([(1, 1, 1), (4, 1, 1)], node).line_ras
+    ((1.0, 1.0, 1.0), (4.0, 1.0, 1.0))
+    """
+    world = np.asarray(line_world_ras, float).reshape(-1, 3)
+    scribble = Scribble(tuple(volume_from_world(one, volume_node) for one in world), positive)
+    geometry_from_node(volume_node).voxels_from_ras(scribble.line_ras)
+    return scribble
+
+
+def scribble_from_curve(
+    curve_node: slicer.vtkMRMLMarkupsCurveNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+) -> Scribble:
+    """Return a curve of Markups as a scribble; its name says whether it lies outside.
+
+    Parameters
+    ----------
+    curve_node : vtkMRMLMarkupsCurveNode
+        Its parent transforms count. Open or closed; the line is that which is shown.
+    volume_node : vtkMRMLScalarVolumeNode
+        The volume.
+
+    Raises
+    ------
+    NodeError
+        The curve has no line yet.
+    ClickOutsideVolumeError, VolumeError
+        See `scribble_from_world_ras`.
+    """
+    points = curve_node.GetCurvePointsWorld()
+    if points is None or points.GetNumberOfPoints() == 0:
+        message = f"expected a line in {name_of(curve_node)}, got fewer than two placed points"
+        raise NodeError(message)
+    line = vtk_to_numpy(points.GetData())
+    return scribble_from_world_ras(line, volume_node, positive_by_name(curve_node, 0))
+
+
+def world_line(
+    scribble: Scribble, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> NDArray[np.float64]:
+    """Return where a scribble lies in the world now: corners, (N, 3) RAS mm.
+
+    Examples
+    --------
+    >>> world_line(Scribble([(1, 2, 3)]), slicer.vtkMRMLScalarVolumeNode()).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
+    return np.array([world_from_volume(one, volume_node) for one in scribble.line_ras])
