@@ -132,10 +132,10 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
         for number, row in enumerate(rows, start=1):
             found.append(_click(row, _SIGNS.get(key), system, f"{what}, {kind} {number}"))
     kinds: dict[str, str | None] = {"scribbles": Scribble.kind, "prompts": None}
-    for key, kind in kinds.items():
+    for key, own in kinds.items():
         for number, row in enumerate(_as_list(points.get(key, []), f'{what}, "{key}"'), start=1):
-            named = {"kind": kind, **row} if kind and isinstance(row, dict) else row
-            found.append(_prompt(named, system, f"{what}, {kind or 'prompt'} {number}"))
+            named = {"kind": own, **row} if own and isinstance(row, dict) else row
+            found.append(_prompt(named, system, f"{what}, {own or 'prompt'} {number}"))
     return ClickHistory(found)
 
 
