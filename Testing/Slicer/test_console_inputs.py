@@ -21,7 +21,47 @@ from CTSAM3DLib.errors import (
     VolumeError,
 )
 from CTSAM3DLib.mrml import get_clicks
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory, Scribble
+
+
+class ScribbleTest(ConsoleCase):
+    """Strokes in the world, in files (RAS of the volume) and as curves mean the same."""
+
+    def test_same_stroke_in_every_way(self):
+        volume = ball_volume()
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        matrix = np.eye(4)
+        matrix[:3, 3] = (5.0, -3.0, 2.0)
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        volume.SetAndObserveTransformNodeID(transform.GetID())
+        line_ras = np.array([OTHER, INSIDE])
+        line_world = (line_ras + matrix[:3, 3]).tolist()
+        curve = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", "stroke")
+        curve.SetCurveTypeToLinear()
+        for corner in line_world:
+            curve.AddControlPointWorld(corner)
+        stroke = Scribble(tuple(map(tuple, line_ras)))
+        ways = [
+            {"liver": {"scribbles": [{"line": line_world, "positive": True}]}},
+            {"liver": ClickHistory([stroke])},
+            {"liver": curve},
+        ]
+        for clicks in ways:
+            node = self.logic.segment(volume, clicks)
+            (kept,) = get_clicks(node, self.segment_id(node))
+            np.testing.assert_allclose(np.array(kept.line_ras)[[0, -1]], line_ras, atol=1e-4)
+            mask = self.mask(node, volume)
+            self.assertTrue(mask[20, 22, 15])
+            self.assertTrue(mask[20, 22, 23])
+
+    def test_stroke_that_leaves_the_volume(self):
+        volume = ball_volume()
+        clicks = {"liver": {"scribbles": [{"line": [INSIDE, OUTSIDE], "positive": True}]}}
+        self.assert_scene_untouched(
+            ClickOutsideVolumeError,
+            "structure 'liver', click 0: ",
+            lambda: self.logic.segment(volume, clicks),
+        )
 
 
 class RefusalTest(ConsoleCase):

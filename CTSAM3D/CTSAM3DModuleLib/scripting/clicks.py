@@ -16,9 +16,11 @@ from CTSAM3DLib.mrml import (
     click_from_world_ras,
     clicks_from_markups_node,
     is_defined,
+    scribble_from_curve,
+    scribble_from_world_ras,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, ClickHistory, Scribble
 
 
 def clicks_on_volume(
@@ -31,9 +33,9 @@ def clicks_on_volume(
     clicks : mapping, Markups node, path, or list of the latter two
         - Structure name to ``{"positive": [[r, a, s], ...], "negative": [...]}`` or
           ``{"clicks": [[r, a, s, 1 or 0], ...]}``: world RAS, mm, as Slicer shows it; all parent
-          transforms of the volume are undone.
-        - Structure name to a Markups point list, or a list of them; the list or a point is
-          negative if its name ends with the word ``negative``. World positions, too.
+          transforms of the volume are undone. ``"scribbles"`` as in clicks files, likewise.
+        - Structure name to a Markups point list or curve, or a list of them; one of them, or a
+          point, is negative if its name ends with the word ``negative``. World positions, too.
         - Structure name to a `ClickHistory`: RAS of the volume itself.
         - A Markups point list, or several: they name the structures, see
           `CTSAM3DLib.io.markups.clicks_from_markups`.
@@ -111,8 +113,7 @@ def _of_structure(
     else:
         nodes = given if isinstance(given, (list, tuple)) else [given]
         if nodes and all(isinstance(node, slicer.vtkMRMLMarkupsNode) for node in nodes):
-            lists = [clicks_from_markups_node(_points(node), volume_node) for node in nodes]
-            history = ClickHistory(click for clicks in lists for click in clicks)
+            history = ClickHistory(one for node in nodes for one in _of_node(node, volume_node))
         else:
             world = history_from_points(given, f"structure {name!r}")
             history = _from_world(name, world, volume_node)
@@ -120,6 +121,13 @@ def _of_structure(
         message = f"structure {name!r}: expected clicks, got none"
         raise ClicksFileError(message)
     return history
+
+
+def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> ClickHistory:
+    """Return the clicks of a point list, or the one scribble of a curve."""
+    if isinstance(node, slicer.vtkMRMLMarkupsCurveNode):
+        return ClickHistory([scribble_from_curve(node, volume_node)])
+    return clicks_from_markups_node(_points(node), volume_node)
 
 
 def _of_point_lists(
@@ -174,7 +182,10 @@ def _from_world(
     clicks = []
     for index, click in enumerate(world):
         try:
-            own = click_from_world_ras(click.position_ras, volume_node, click.positive)
+            if isinstance(click, Scribble):
+                own = scribble_from_world_ras(click.line_ras, volume_node, click.positive)
+            else:
+                own = click_from_world_ras(click.position_ras, volume_node, click.positive)
         except ClickOutsideVolumeError as error:
             message = f"structure {name!r}, click {index}: {error}"
             raise ClickOutsideVolumeError(message) from error
@@ -189,7 +200,7 @@ def _checked(
     geometry = geometry_from_node(volume_node)
     for index, click in enumerate(history):
         try:
-            geometry.voxel_from_ras(click.position_ras)
+            geometry.voxels_from_ras(click.points_ras(min(geometry.spacing_mm)))
         except ClickOutsideVolumeError as error:
             message = f"structure {name!r}, click {index}: {error}"
             raise ClickOutsideVolumeError(message) from error

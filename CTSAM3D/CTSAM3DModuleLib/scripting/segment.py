@@ -152,7 +152,7 @@ def _parts(
                 part = _Part(name, clicks, segment_id, target.stored_prompts(), present)
             else:
                 part = _Part(name, clicks, segment_id)
-        if not clicks.positives() and part.present is None:
+        if not clicks.has_positive and part.present is None:
             message = f"structure {name!r} has no positive click"
             raise ClicksFileError(message)
         parts.append(part)
