@@ -11,10 +11,16 @@ import threading
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from CTSAM3DLib.geometry import Volume
 
 # Before anything draws: no window, neither from Qt nor from VTK nor from matplotlib.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -103,6 +109,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SlicerGuard(), "ctsam3d-slicer-guard")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their number: packed ones hold the time, and all processes must agree."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[SESSION] = session
 
@@ -173,6 +184,17 @@ def cases(shared_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no inputs that once failed: there is no folder {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def torso() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
+    """The generated torso CT in full size and its masks, made once in a process; not to change."""
+    from CTSAM3DLib.phantom import torso_phantom
+
+    volume, truth = torso_phantom()
+    for mask in truth.values():
+        mask.setflags(write=False)
+    return volume, truth
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ def test_demo_writes_what_it_names(
     assert float(np.median(scores)) > 0.5
 
 
-def test_stored_clicks_lie_in_their_structures() -> None:
-    volume, truth = torso_phantom()
+def test_stored_clicks_lie_in_their_structures(torso) -> None:
+    volume, truth = torso
     for name, history in read_clicks(
         [resource_path("SampleData/torso_phantom_clicks.json")]
     ).items():

@@ -12,19 +12,18 @@ from CTSAM3DLib import hu_warning
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.hounsfield import check_hu
-from CTSAM3DLib.phantom import torso_phantom
 
 
 @pytest.fixture(scope="module")
-def ct() -> NDArray[np.float32]:
+def ct(torso) -> NDArray[np.float32]:
     """Return the voxels of a torso CT, HU."""
-    return torso_phantom()[0].array_kji.astype(np.float32)
+    return torso[0].array_kji.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def labels() -> NDArray[np.uint8]:
+def labels(torso) -> NDArray[np.uint8]:
     """Return a label map of the same torso."""
-    masks = torso_phantom()[1].values()
+    masks = torso[1].values()
     return np.maximum.reduce([mask * np.uint8(n) for n, mask in enumerate(masks, 1)])
 
 

@@ -29,11 +29,6 @@ PLAUSIBLE = {
 
 
 @pytest.fixture(scope="module")
-def torso():
-    return torso_phantom()
-
-
-@pytest.fixture(scope="module")
 def coarse_torso():
     return torso_phantom(spacing_mm=4.0)
 
