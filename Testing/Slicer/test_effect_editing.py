@@ -81,6 +81,14 @@ class EditingTest(unittest.TestCase):
         self.assertIn("inside the box", self.case.effect.editor.status.text)
         np.testing.assert_array_equal(self.case.mask(), before)
         self.assertEqual(len(self.case.clicks()), 1)
+        across = [(45.0, 44.0, 60.0), (45.0, 50.0, 60.0), ASIDE]
+        self.assertFalse(self.case.effect.editor.scribble(across, True))
+        self.assertIn("inside the box", self.case.effect.editor.status.text)
+        self.assertTrue(self.case.effect.editor.scribble(across[:2], True))
+        self.case.settle()
+        self.assertEqual([one.kind for one in self.case.clicks()], ["click", "scribble"])
+        self.case.editor.undo()
+        np.testing.assert_array_equal(self.case.mask(), before)
 
     # ---- what others have drawn
 

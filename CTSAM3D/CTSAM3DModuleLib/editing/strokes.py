@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,6 @@ class Strokes:
         self._scene = scene
         self._nodes: dict[Scribble, Any] = {}
         self._volume: Any = None
-        self._drawn: Any = None
 
     def show(self, prompts: Prompts, volume_node: Any) -> None:
         """Show the scribbles among prompts on a volume; what is shown already stays."""
@@ -47,21 +45,8 @@ class Strokes:
                 self._nodes[scribble] = self._new_node(scribble.positive)
                 _set_line(self._nodes[scribble], world_line(scribble, volume_node))
 
-    def draw(self, line_world_ras: Sequence[Sequence[float]], positive: bool) -> None:
-        """Show a line that is being drawn (N, 3) (world RAS, mm), in place of the one before."""
-        if self._drawn is None or not self._scene.IsNodePresent(self._drawn):
-            self._drawn = self._new_node(positive)
-        _set_line(self._drawn, np.array(line_world_ras))
-
-    def end_drawing(self) -> None:
-        """Take the line that was drawn out of the scene."""
-        if self._drawn is not None and self._scene.IsNodePresent(self._drawn):
-            self._scene.RemoveNode(self._drawn)
-        self._drawn = None
-
     def remove(self) -> None:
         """Take all curves out of the scene."""
-        self.end_drawing()
         for scribble in list(self._nodes):
             self._take_out(scribble)
 
