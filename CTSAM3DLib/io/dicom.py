@@ -49,9 +49,11 @@ class _Study:
         """UIDs, the one to take first: a volume of CT with most slices, then in text order."""
         return sorted(self.series, key=self._rank)
 
-    def _rank(self, uid: str) -> tuple[bool, bool, int, str]:
+    def _rank(self, uid: str) -> tuple[bool, bool, bool, int, str]:
         frames = slices_of(self.series[uid])
-        return frames[0].is_localizer, frames[0].modality != "CT", -len(frames), uid
+        first = frames[0]
+        is_picture = first.is_localizer or first.samples != 1
+        return is_picture, not first.position, first.modality != "CT", -len(frames), uid
 
 
 def read_dicom_folder(

@@ -152,10 +152,13 @@ def read_frames(file: Path) -> list[Frame]:
 
 
 def _should_be_image(dataset: Any) -> bool:
-    """Whether the class of a file is one of images, or is not known."""
+    """Whether a file without rows is one of images, or is cut off before it says what it is."""
     meta = getattr(dataset, "file_meta", {})
     uid = dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
-    return uid is None or "Image Storage" in getattr(uid, "name", "")
+    kind = getattr(uid, "name", "")
+    if kind == "Media Storage Directory Storage":
+        return False
+    return "Image Storage" in kind or "SeriesInstanceUID" not in dataset
 
 
 def frame_count(dataset: Any) -> int:

@@ -205,14 +205,14 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, content: str | None) 
         read_volume(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no DICOM at all", None])
+@pytest.mark.parametrize("content", [b"", b"no DICOM at all", 140, 177, 250, 400])
 @pytest.mark.parametrize("index", [0, 3])
 def test_a_file_of_an_unknown_series_at_an_end_is_told(
-    tmp_path: Path, hu: NDArray[np.int16], content: bytes | None, index: int
+    tmp_path: Path, hu: NDArray[np.int16], content: bytes | int, index: int
 ) -> None:
     write_series(tmp_path / "ct", hu, stack(4))
     (file,) = (tmp_path / "ct").glob(f"*-{index}.dcm")
-    file.write_bytes(file.read_bytes()[:400] if content is None else content)
+    file.write_bytes(file.read_bytes()[:content] if isinstance(content, int) else content)
     with pytest.warns(VolumeWarning, match=rf"left out a file: {file.name} .*copy"):
         assert len(read_volume(tmp_path / "ct").array_kji) == 3
 
@@ -288,3 +288,14 @@ def test_studies_of_several_patients_are_not_chosen_from(
         write_series(tmp_path / str(n), hu, stack(4), StudyInstanceUID=f"{SERIES}.{n}")
     with pytest.raises(VolumeError, match=r"expected one study below .* got 2; give the folder of"):
         read_volume(tmp_path)
+
+
+def test_pictures_without_a_place_are_not_taken_for_the_ct(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    write_series(tmp_path / "ct", hu[:3], stack(3))
+    other = SERIES + ".1"
+    write_series(tmp_path / "ct", hu, stack(4), SeriesInstanceUID=other, ImagePositionPatient=None)
+    scan = read_scan(tmp_path / "ct")
+    assert len(scan.volume.array_kji) == 3
+    assert scan.notes[0].endswith(f"{other} (4 slices)")
