@@ -56,7 +56,11 @@ def scribble_from_world_ras(
     ((1.0, 1.0, 1.0), (4.0, 1.0, 1.0))
     """
     world = np.asarray(line_world_ras, float).reshape(-1, 3)
-    scribble = Scribble(tuple(volume_from_world(one, volume_node) for one in world), positive)
+    line_ras = []
+    for corner in world:
+        right, anterior, superior = volume_from_world(corner, volume_node).tolist()
+        line_ras.append((right, anterior, superior))
+    scribble = Scribble(tuple(line_ras), positive)
     geometry_from_node(volume_node).voxels_from_ras(scribble.line_ras)
     return scribble
 
