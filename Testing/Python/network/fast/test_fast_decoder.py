@@ -235,6 +235,7 @@ def test_answer_depends_on_this_prompt_alone(case):
     assert all(torch.equal(a, b) for a, b in zip(case.embedding, copies, strict=True))
 
 
+@pytest.mark.slow
 def test_scripted_equals_eager_bit_for_bit(case):
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.script(case.network), buffer)

@@ -179,6 +179,7 @@ def test_scripted_l1_equals_eager_for_batches_of_one_and_two(patch, prompt, conf
     torch.testing.assert_close(one.sigmoid(), eager[1:].sigmoid(), atol=1e-5, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_scripted_tiny_equals_eager(patch, prompt):
     network = with_random_weights(OfficialSegmenter(OFFICIAL_VARIANTS["tiny"]))
     scripted = torch.jit.script(network)
