@@ -51,6 +51,10 @@ class EffectOptions:
         """Tell what a plain click means."""
         return self.insideButton.checked
 
+    def flip(self):
+        """Change what a plain click means."""
+        (self.outsideButton if self.isInside() else self.insideButton).checked = True
+
     def roiNode(self):
         """Return the box, None for no limit."""
         return self.scriptedEffect.nodeReference(ROI)
@@ -144,7 +148,9 @@ class EffectOptions:
     def _clickRow(self):
         self.insideButton = self._button(_("Inside"), _("A click adds a point inside."), True)
         self.outsideButton = self._button(
-            _("Outside"), _("A click adds a point outside. Shift-click does so at any time."), True
+            _("Outside"),
+            _("A click adds a point outside. Ctrl-click does so at any time; key O changes."),
+            True,
         )
         self.insideButton.checked = True
         self._group = qt.QButtonGroup()

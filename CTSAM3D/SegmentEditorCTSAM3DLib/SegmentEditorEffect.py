@@ -10,13 +10,13 @@ import vtk
 from CTSAM3DModuleLib.editing.editor import ClickEditor
 from CTSAM3DModuleLib.editing.target import EditTarget, segment_events
 from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
+from CTSAM3DModuleLib.slice_view_mouse import SliceViewMouse
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.engine import ModelChoice
 
 NAME = "CT-SAM3D"
-HOVER_MS = 200
 
 
 class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
@@ -31,14 +31,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.editor = None
         self.options = None
         self._controller = None
-        self._hoverTimer = qt.QTimer()
-        self._hoverTimer.setSingleShot(True)
-        self._hoverTimer.setInterval(HOVER_MS)
+        self.mouse = SliceViewMouse(self)
         self._node = None
         self._nodeTag = 0
         self._observed = None
         self._observations = []
-        self._hoverPosition = None
 
     # ---- what Slicer asks
 
@@ -55,9 +52,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def helpText(self):
         return _(
             "<html><b>Click</b> inside a structure in a slice view and get it in three dimensions. "
-            "<b>Shift-click</b> where the result reaches too far. Points can be dragged, and "
-            "deleted with a right click. Undo takes back the last step, points and voxels. "
-            "Research use only.</html>"
+            "<b>Ctrl-click</b> (Mac: Cmd-click) where the result reaches too far. "
+            "Key <b>O</b> changes between inside and outside. "
+            "Drag a point to move it. Key <b>Delete</b> removes the point under the mouse. "
+            "Undo takes back the last step, points and voxels. Research use only.</html>"
         )
 
     def setupOptionsFrame(self):
@@ -66,7 +64,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.clearButton.connect("clicked()", self.onClear)
         self.options.cancelButton.connect("clicked()", self.onCancel)
         self.options.onRefine = self.onRefine
-        self._hoverTimer.connect("timeout()", self.onHover)
 
     def cleanup(self):
         self.deactivate()
@@ -74,7 +71,6 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self._controller.undo.keepers.pop(id(self), None)
         if self.options is None:  # ended before it was ever shown
             return
-        self._hoverTimer.disconnect("timeout()", self.onHover)
         self.options.undoButton.disconnect("clicked()", self.onRemoveLast)
         self.options.clearButton.disconnect("clicked()", self.onClear)
         self.options.cancelButton.disconnect("clicked()", self.onCancel)
@@ -99,7 +95,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         logic.prepare(self.editor.choice)
 
     def deactivate(self):
-        self._hoverTimer.stop()
+        self.mouse.stop()
         self._observe(None)
         if self._node is not None:
             self._node.RemoveObserver(self._nodeTag)
@@ -136,25 +132,30 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
         if self.editor is None or viewWidget.className() != "qMRMLSliceWidget":
             return False
-        if eventId == vtk.vtkCommand.MouseMoveEvent:
-            self._hoverPosition = self._world(callerInteractor, viewWidget)
-            self._hoverTimer.start()
-            return False
-        if eventId != vtk.vtkCommand.LeftButtonPressEvent or callerInteractor.GetAltKey():
-            return False
-        away = callerInteractor.GetShiftKey() or callerInteractor.GetControlKey()
-        xy = callerInteractor.GetEventPosition()
-        if not away and self.editor.markers.is_near(viewWidget.mrmlSliceNode(), xy):
-            return False  # the hand means the marker: to drag it
-        if self._isPlacing():
-            return False
-        if not self.scriptedEffect.confirmCurrentSegmentVisible():
-            return True
-        positive = self.options.isInside() != bool(away)
+        if not self._isViewing():
+            return False  # the hand adjusts window and level, places points, ...
+        return self.mouse.process(callerInteractor, eventId, viewWidget)
+
+    # ---- what the hand does in a slice view
+
+    def onClick(self, positionRas, positive):
+        """Add a point, unless the segment is hidden: a question takes the click, as in Draw."""
+        allowed = self.scriptedEffect.confirmCurrentSegmentVisible()
+        if allowed != self.scriptedEffect.ConfirmedWithoutDialog:
+            return
         if self.editor.controller.engine.is_closed:  # the module was reloaded meanwhile
             self.activate()
-        self.editor.click(self._world(callerInteractor, viewWidget), positive)
-        return True
+        self.editor.click(positionRas, positive)
+
+    def onDelete(self, index):
+        """Take back a point."""
+        if self._mayChange():
+            self.editor.remove(index)
+
+    def onRest(self, positionRas):
+        """Prepare a click where the mouse rests."""
+        if self.editor is not None:
+            self.editor.hover(positionRas)
 
     # ---- what the user does in the options
 
@@ -163,11 +164,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.updateTarget()
 
     def onRemoveLast(self):
-        if self.editor is not None:
+        if self._mayChange():
             self.editor.remove_last()
 
     def onClear(self):
-        if self.editor is not None:
+        if self._mayChange():
             self.editor.clear()
 
     def onCancel(self):
@@ -175,12 +176,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.editor.controller.cancel()
 
     def onRefine(self, step):
-        if self.editor is not None:
+        if self._mayChange():
             self.editor.refine(step, self.options.smoothingMm())
-
-    def onHover(self):
-        if self.editor is not None and self._hoverPosition is not None:
-            self.editor.hover(self._hoverPosition)
 
     def onStatus(self, status):
         self.options.showStatus(status)
@@ -242,14 +239,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _onNode(self, caller=None, event=None):
         self.updateTarget()
 
-    @staticmethod
-    def _isPlacing():
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        return interaction.GetCurrentInteractionMode() == interaction.Place
+    def _mayChange(self):
+        """Tell whether a button or key may change the segment: a hidden one after a question."""
+        return self.editor is not None and bool(self.scriptedEffect.confirmCurrentSegmentVisible())
 
     @staticmethod
-    def _world(interactor, viewWidget):
-        """Return the point under the mouse in double precision, world RAS, mm."""
-        x, y = interactor.GetEventPosition()
-        matrix = viewWidget.mrmlSliceNode().GetXYToRAS()
-        return tuple(matrix.MultiplyPoint([x, y, 0.0, 1.0])[:3])
+    def _isViewing():
+        interaction = slicer.app.applicationLogic().GetInteractionNode()
+        return interaction.GetCurrentInteractionMode() == interaction.ViewTransform

@@ -187,6 +187,9 @@ def create_application(logics: Callable[[Any, Any, str], list[Any]]) -> list[Any
     crosshair = slicer.vtkMRMLCrosshairNode()
     crosshair.SetCrosshairName("default")
     scene.AddNode(crosshair)
+    layout = slicer.vtkMRMLLayoutNode()  # a double click maximises a view through it
+    layout.SetSingletonTag("vtkMRMLLayoutNode")
+    scene.AddNode(layout)
     colors = application_logic.GetColorLogic()
     colors.SetMRMLScene(scene)
     colors.AddDefaultColorNodes()
@@ -196,4 +199,4 @@ def create_application(logics: Callable[[Any, Any, str], list[Any]]) -> list[Any
     kept = _data_io(application_logic, scene, f"{temporary}/cache")
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    return [*kept, *view_logics, crosshair]
+    return [*kept, *view_logics, crosshair, layout]

@@ -13,6 +13,7 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from Testing.HeadlessSlicer.effect_views import EffectViews
+from Testing.HeadlessSlicer.hidden_question import question_of_hidden_segment
 from Testing.HeadlessSlicer.native import cpp_property, native_class, native_property
 
 _LOGIC = slicer.vtkSlicerSegmentEditorLogic
@@ -63,6 +64,7 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
         self._node: Any = None
         self._host: Any = None
         self._logic: Any = None
+        self._confirmed_hidden: Any = None
         self._frame = QtWidgets.QFrame()
         QtWidgets.QFormLayout(self._frame)
 
@@ -97,17 +99,33 @@ class qSlicerSegmentEditorAbstractEffect(EffectViews, QtCore.QObject):
             self._host.saveStateForUndo()
 
     def confirmCurrentSegmentVisible(self) -> int:
-        """Show a hidden segment, as the user would; return whether a dialog was needed."""
+        """Ask, by a modal box, whether to show a hidden segment.
+
+        "No" means to work on it hidden, and is not asked again for this segment; an answer kept
+        in the settings is given without the box.
+        """
         segmentation = self._node.GetSegmentationNode() if self._node is not None else None
         segment_id = self._node.GetSelectedSegmentID() if segmentation is not None else ""
-        display = segmentation.GetDisplayNode() if segment_id else None
-        if display is None or (
-            display.GetVisibility() and display.GetSegmentVisibility(segment_id)
-        ):
+        if not segment_id:
             return self.ConfirmedWithoutDialog
-        display.SetVisibility(True)
-        display.SetSegmentVisibility(segment_id, True)
-        return self.ConfirmedWithDialog
+        segment = segmentation.GetSegmentation().GetSegment(segment_id)
+        display = segmentation.GetDisplayNode()
+        shown = display is not None and (
+            display.GetVisibility() and display.GetSegmentVisibility(segment_id)
+        )
+        if shown or segment is self._confirmed_hidden:
+            return self.ConfirmedWithoutDialog
+        answer, asked = question_of_hidden_segment()
+        buttons = QtWidgets.QMessageBox.StandardButton
+        if answer == buttons.Cancel:
+            return self.NotConfirmed
+        if answer == buttons.Yes:
+            if display is not None:
+                display.SetVisibility(True)
+                display.SetSegmentVisibility(segment_id, True)
+        else:
+            self._confirmed_hidden = segment
+        return self.ConfirmedWithDialog if asked else self.ConfirmedWithoutDialog
 
     # ---- options
 

@@ -16,6 +16,19 @@ BUTTONS = {
     QtCore.Qt.MouseButton.MiddleButton: "MiddleButton",
     QtCore.Qt.MouseButton.RightButton: "RightButton",
 }
+KEYS = {
+    QtCore.Qt.Key.Key_Delete: "Delete",
+    QtCore.Qt.Key.Key_Backspace: "BackSpace",
+    QtCore.Qt.Key.Key_Return: "Return",
+    QtCore.Qt.Key.Key_Escape: "Escape",
+}
+
+
+def _modifiers(event: Any) -> tuple[bool, bool]:
+    """Return whether Ctrl and Shift are held."""
+    held = event.modifiers()
+    keys = QtCore.Qt.KeyboardModifier
+    return bool(held & keys.ControlModifier), bool(held & keys.ShiftModifier)
 
 
 @native_class()
@@ -40,6 +53,7 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.forceRender)
         self.setMouseTracking(True)
+        self.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
         self.setMinimumSize(80, 80)
 
     def _start(self, managers: Any, style: Any, node: Any) -> None:
@@ -126,9 +140,7 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
 
     def _send(self, event: Any, name: str) -> None:
         position = event.position()
-        modifiers = event.modifiers()
-        control = bool(modifiers & QtCore.Qt.KeyboardModifier.ControlModifier)
-        shift = bool(modifiers & QtCore.Qt.KeyboardModifier.ShiftModifier)
+        control, shift = _modifiers(event)
         y = self._window.GetSize()[1] - 1 - int(position.y())
         self._interactor.SetEventInformation(int(position.x()), y, int(control), int(shift))
         self._interactor.InvokeEvent(name)
@@ -153,6 +165,14 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         """Turn the wheel."""
         forward = event.angleDelta().y() > 0
         self._send(event, f"MouseWheel{'Forward' if forward else 'Backward'}Event")
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Press a key."""
+        control, shift = _modifiers(event)
+        character = event.text()[:1] or "\0"
+        name = KEYS.get(event.key(), character)
+        self._interactor.SetKeyEventInformation(int(control), int(shift), character, 1, name)
+        self._interactor.InvokeEvent("KeyPressEvent")
 
     def enterEvent(self, event: Any) -> None:
         """The mouse comes."""

@@ -228,9 +228,10 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
             with slicer.util.NodeModify(self._node):
                 self._show_nodes()
                 self._select_row()
+                self._updating = False
+                self._switch_effect()  # what it changes in the node is heard after the block
         finally:
             self._updating = False
-        self._switch_effect()
 
     def _show_nodes(self) -> None:
         segmentation, volume = self.segmentationNode(), self.sourceVolumeNode()

@@ -55,8 +55,8 @@ class EffectTest(unittest.TestCase):
                 np.testing.assert_allclose(made.position_ras, hit, atol=1e-3)
                 self.assertEqual(self.status().kind, "done")
 
-    def test_shift_click_and_the_outside_button_cut_away(self):
-        for modifiers in (["Shift"], ["Control"], []):
+    def test_control_click_and_the_outside_button_cut_away(self):
+        for modifiers in (["Control"], []):
             with self.subTest(modifiers=modifiers):
                 self.case.effect.editor.clear()
                 self.case.settle()
@@ -69,8 +69,8 @@ class EffectTest(unittest.TestCase):
                 self.assertTrue((before & ~after).any())
                 self.assertFalse((after & ~before).any())
                 self.assertEqual([c.positive for c in self.case.clicks()], [True, False])
-        # With "Outside" chosen, Shift adds a point inside.
-        self.click(ASIDE, modifiers=["Shift"])
+        # With "Outside" chosen, Ctrl adds a point inside.
+        self.click(ASIDE, modifiers=["Control"])
         self.assertTrue(self.case.clicks()[-1].positive)
 
     def test_undo_and_redo_bring_back_voxels_clicks_and_markers(self):
@@ -143,7 +143,7 @@ class EffectTest(unittest.TestCase):
 
     def test_markers_look_different_without_colours(self):
         self.click(MIDDLE)
-        self.click((56.0, 44.0, 60.0), modifiers=["Shift"])
+        self.click((56.0, 44.0, 60.0), modifiers=["Control"])
         inside, outside = (self.markers(sign).GetDisplayNode() for sign in (True, False))
         self.assertNotEqual(inside.GetGlyphType(), outside.GetGlyphType())
         self.assertNotEqual(inside.GetSelectedColor(), outside.GetSelectedColor())
@@ -221,9 +221,16 @@ class EffectTest(unittest.TestCase):
 
     def test_resting_mouse_prepares_the_click(self):
         self.click_far_away_and_back(MIDDLE)
+<<<<<<< HEAD
         self.case.effect._hoverTimer.stop()
         self.case.effect.onHover()
         until(lambda: self.case.predictor.encoded, "the encoding")
+=======
+        end = time.monotonic() + 20
+        while self.case.predictor.encoded == 0 and time.monotonic() < end:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+>>>>>>> 33097ca (fix(effect): acts in view mode only, Ctrl-click outside, double click is a click, Delete at a point, hidden segments as stock effects)
         self.assertEqual(self.case.predictor.encoded, 1)
         self.click(MIDDLE)
         self.assertEqual(self.case.predictor.encoded, 1)
@@ -241,14 +248,8 @@ class EffectTest(unittest.TestCase):
 
     def test_a_correction_right_beside_a_marker(self):
         self.click(MIDDLE)
-        self.click((50.0, 44.0, 60.0), modifiers=["Shift"])
+        self.click((50.0, 44.0, 60.0), modifiers=["Control"])
         self.assertEqual([c.positive for c in self.case.clicks()], [True, False])
-
-    def test_a_hidden_segment_is_shown_before_it_is_clicked(self):
-        display = self.case.segmentation.GetDisplayNode()
-        display.SetSegmentVisibility("organ", False)
-        self.click(MIDDLE)
-        self.assertTrue(display.GetSegmentVisibility("organ"))
 
     def test_hovering_uses_the_chosen_model(self):
         asked = []
@@ -260,17 +261,24 @@ class EffectTest(unittest.TestCase):
         self.case.logic.setEngine(SegmentationEngine(load))
         options = self.case.effect.options
         options.deviceBox.currentIndex = options.deviceBox.findData("cpu")
+<<<<<<< HEAD
         self.click_far_away_and_back(MIDDLE)
         self.case.effect.onHover()
         until(lambda: self.case.predictor.encoded, "the encoding")
+=======
+        self.case.effect.onRest(MIDDLE)
+        end = time.monotonic() + 20
+        while not self.case.predictor.encoded and time.monotonic() < end:
+            time.sleep(0.005)
+>>>>>>> 33097ca (fix(effect): acts in view mode only, Ctrl-click outside, double click is a click, Delete at a point, hidden segments as stock effects)
         self.assertEqual(asked, [(None, "cpu")])
 
     def test_left_effect_hears_nothing(self):
         self.click_far_away_and_back(MIDDLE)
         effect, node = self.case.effect, self.case.node
-        self.assertTrue(effect._hoverTimer.active)
+        self.assertTrue(effect.mouse.timer.active)
         self.case.editor.setActiveEffect(None)
-        self.assertFalse(effect._hoverTimer.active)
+        self.assertFalse(effect.mouse.timer.active)
         self.assertEqual(effect._observations, [])
         self.assertIsNone(effect._node)
         node.Modified()

@@ -95,7 +95,7 @@ class EditingTest(unittest.TestCase):
     def test_refining_an_imported_segment_starts_from_its_mask(self):
         imported = box(slice(12, 28), slice(15, 29), slice(16, 32))
         write(self.case, imported)
-        hit = self.click(MIDDLE, ["Shift"])
+        hit = self.click(MIDDLE, ["Control"])
         after = self.case.mask()
         self.assertFalse((after & ~imported).any())
         removed = np.argwhere(imported & ~after)

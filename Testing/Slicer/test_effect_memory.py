@@ -70,8 +70,7 @@ class MemoryTest(unittest.TestCase):
     def test_another_device_and_back(self):
         self.import_and_click()
         self.set_device("cpu")
-        self.case.effect._hoverPosition = MIDDLE
-        self.case.effect.onHover()
+        self.case.effect.onRest(MIDDLE)
         self.case.settle()
         self.set_device("auto")
         self.click(ASIDE)

@@ -109,7 +109,7 @@ class RobustnessTest(unittest.TestCase):
         self.assertEqual(len(self.case.clicks()), 1)
 
     def test_negative_only_says_what_is_missing(self):
-        self.click(modifiers=["Shift"])
+        self.click(modifiers=["Control"])
         self.assertEqual(self.case.mask().sum(), 0)
         self.assertIn("inside", self.status().text)
         self.click((56.0, 44.0, 60.0))

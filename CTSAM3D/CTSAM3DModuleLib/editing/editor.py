@@ -138,6 +138,11 @@ class ClickEditor:
         """Take back the newest click."""
         return self._try(lambda target: self._put(target, self.controller.prompts(target)[:-1]))
 
+    def remove(self, index: int) -> bool:
+        """Take back one click of those that are shown."""
+        left = self.markers.shown.removed(index)
+        return self._try(lambda target: self.controller.set_clicks(target, left))
+
     def clear(self) -> bool:
         """Take back all clicks."""
         return self._try(lambda target: self._put(target, ClickHistory()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,7 +20,8 @@ LOOKS = {
     True: ("CT-SAM3D inside", (0.34, 0.71, 0.91), "Sphere3D"),
     False: ("CT-SAM3D outside", (0.90, 0.62, 0.0), "ThickCross2D"),
 }
-GLYPH_SCALE = 1.8  # percent of the view
+GLYPH_SCALE = 1.8  # percent of the screen
+PICKING_TOLERANCE = 30.0  # pixels, before the scale of the screen; as Slicer's markups
 MOVED_MM = 1e-3
 
 
@@ -98,27 +100,40 @@ class ClickMarkers(VTKObservationMixin):
         self._nodes, self._shown, self._ids = {}, ClickHistory(), []
         self._updating = False
 
-    def is_near(self, slice_node: Any, xy: Iterable[int], pixels: float = 10.0) -> bool:
-        """Tell whether a shown marker lies at a pixel of a slice view: the hand means the marker.
+    def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
+        """Return which click is meant by the mouse at a pixel of a slice view, None for none.
+
+        It reaches as far as Slicer's own cursor: half a glyph and a tolerance, both scaled by
+        the screen.
 
         Parameters
         ----------
         slice_node : vtkMRMLSliceNode
             Of the view.
+        render_window : vtkRenderWindow
+            Of the view; knows the size of the screen.
         xy : two ints
             Position in the view, from the bottom left.
-        pixels : float
-            Reach, in and across the slice.
+
+        Returns
+        -------
+        int or None
+            Index in `shown`.
         """
-        if self._volume is None or not self._shown:
-            return False
-        to_ras = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
-        to_xyz = np.linalg.inv(to_ras)
-        for click in self._shown.clicks:
-            x, y, z = (to_xyz @ [*world_from_click(click, self._volume), 1.0])[:3]
-            if abs(z) <= 1.0 and np.hypot(*(np.array([x, y]) - list(xy))) <= pixels:
-                return True
-        return False
+        if self._volume is None:
+            return None
+        clicks = {i: click for i, click in enumerate(self._shown) if isinstance(click, Click)}
+        if not clicks:
+            return None
+        glyph = math.hypot(*render_window.GetScreenSize()) * GLYPH_SCALE / 100
+        reach = (glyph / 2 + PICKING_TOLERANCE) * slice_node.GetScreenScaleFactor()
+        to_xyz = np.linalg.inv(slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS()))
+        world = [[*world_from_click(click, self._volume), 1.0] for click in clicks.values()]
+        xyz = (np.array(world) @ to_xyz.T)[:, :3]
+        distance = np.linalg.norm(xyz - [*xy, 0.0], axis=1)
+        distance[np.abs(xyz[:, 2]) > 0.5] = np.inf  # of another slice: not drawn here
+        nearest = int(np.argmin(distance))
+        return list(clicks)[nearest] if distance[nearest] < reach else None
 
     # ---- inside
 

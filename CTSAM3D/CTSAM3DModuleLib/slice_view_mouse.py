@@ -1,0 +1,173 @@
+"""What the mouse and the keys mean in a slice view, beside what they mean to Slicer itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+import vtk
+
+HOVER_MS = 200
+CLICK_PIXELS = 3  # a press that moves as far is a drag
+DELETE_KEYS = ("Delete", "BackSpace")
+FLIP_KEY = "o"
+
+
+@dataclass(frozen=True)
+class Press:
+    """A press of the left button that was not Slicer's: where."""
+
+    view: Any
+    xy: tuple[int, int]
+
+    def is_near(self, other: Press, pixels: float) -> bool:
+        """Tell whether another press is in the same view, nearer than so many pixels."""
+        return self.view is other.view and math.dist(self.xy, other.xy) < pixels
+
+
+class SliceViewMouse:
+    """Turns events of slice views into points of an effect.
+
+    A press adds a point. A press with Ctrl is kept back: released in its place, it adds a point
+    of the other sign; once the mouse moves, Slicer gets it and blends. All else is Slicer's.
+
+    Parameters
+    ----------
+    effect : SegmentEditorEffect
+        Has `editor`, `options`, `onClick(position, positive)`, `onDelete(index)` and
+        `onRest(position)`.
+
+    Attributes
+    ----------
+    timer : QTimer
+        Runs out when the mouse rests.
+    """
+
+    def __init__(self, effect: Any) -> None:
+        self._effect = effect
+        self._last: Press | None = None  # the last press that added a point
+        self._with_ctrl: Press | None = None  # held down, and kept from Slicer so far
+        self._handing_on = False
+        self._rest = (0.0, 0.0, 0.0)
+        self.timer = qt.QTimer()
+        self.timer.setSingleShot(True)
+        self.timer.setInterval(HOVER_MS)
+        self.timer.connect("timeout()", self._on_rest)
+        commands = vtk.vtkCommand
+        self._actions = {
+            commands.MouseMoveEvent: self._move,
+            commands.LeftButtonPressEvent: self._press,
+            commands.LeftButtonDoubleClickEvent: self._double_click,
+            commands.LeftButtonReleaseEvent: self._release,
+            commands.KeyPressEvent: self._key,
+        }
+
+    def process(self, interactor: Any, event_id: int, view: Any) -> bool:
+        """Take part in an event; True to keep it from Slicer."""
+        action = self._actions.get(event_id)
+        return action is not None and not self._handing_on and action(interactor, view)
+
+    def stop(self) -> None:
+        """Forget what has begun."""
+        self.timer.stop()
+        self._last = self._with_ctrl = None
+
+    # ---- events
+
+    def _move(self, interactor: Any, view: Any) -> bool:
+        here = Press(view, interactor.GetEventPosition())
+        if self._with_ctrl is not None and not self._with_ctrl.is_near(here, CLICK_PIXELS):
+            self._hand_on(interactor, self._with_ctrl)
+            self._with_ctrl = None
+        self._rest = _world(here)
+        self.timer.start()
+        return False
+
+    def _press(self, interactor: Any, view: Any) -> bool:
+        here = Press(view, interactor.GetEventPosition())
+        self._last, self._with_ctrl = None, None
+        if _modifiers(interactor) == ("Ctrl",):
+            self._with_ctrl = here
+            return True
+        if _modifiers(interactor) or self._marker(here) is not None:
+            return False  # a marker: the hand means to drag it
+        return self._add(here)
+
+    def _double_click(self, interactor: Any, view: Any) -> bool:
+        """Take the second of two quick clicks, which comes in place of a press."""
+        here, before = Press(view, interactor.GetEventPosition()), self._last
+        if before is None:  # the first was Slicer's
+            return self._press(interactor, view)
+        if _modifiers(interactor) not in ((), ("Ctrl",)):
+            return False
+        if before.is_near(here, 1):
+            return True  # the habit of clicking twice: one point
+        if _modifiers(interactor):
+            self._with_ctrl = here
+        else:
+            self._add(here)
+        return True
+
+    def _release(self, interactor: Any, view: Any) -> bool:
+        press, self._with_ctrl = self._with_ctrl, None
+        return press is not None and self._add(press, flipped=True)
+
+    def _key(self, interactor: Any, view: Any) -> bool:
+        key = interactor.GetKeySym() or ""
+        if _modifiers(interactor):
+            return False
+        if key.lower() == FLIP_KEY:
+            self._effect.options.flip()
+            return True
+        if key not in DELETE_KEYS:
+            return False
+        index = self._marker(Press(view, interactor.GetEventPosition()))
+        if index is not None:
+            self._effect.onDelete(index)
+        return index is not None
+
+    # ---- inside
+
+    def _hand_on(self, interactor: Any, press: Press) -> None:
+        """Give Slicer a press that was kept back, as if it came now."""
+        present, control = interactor.GetEventPosition(), interactor.GetControlKey()
+        self._handing_on = True
+        try:
+            interactor.SetEventPosition(*press.xy)
+            interactor.SetControlKey(1)
+            interactor.LeftButtonPressEvent()
+        finally:
+            interactor.SetControlKey(control)
+            interactor.SetEventPosition(*present)
+            self._handing_on = False
+
+    def _add(self, press: Press, *, flipped: bool = False) -> bool:
+        self._last = press
+        positive = self._effect.options.isInside() != flipped
+        self._effect.onClick(_world(press), positive)
+        return True
+
+    def _marker(self, press: Press) -> int | None:
+        node, window = press.view.mrmlSliceNode(), press.view.sliceView().renderWindow()
+        return self._effect.editor.markers.nearest(node, window, press.xy)
+
+    def _on_rest(self) -> None:
+        self._effect.onRest(self._rest)
+
+
+def _modifiers(interactor: Any) -> tuple[str, ...]:
+    """Return the names of the keys that are held."""
+    held = {
+        "Shift": interactor.GetShiftKey(),
+        "Ctrl": interactor.GetControlKey(),
+        "Alt": interactor.GetAltKey(),
+    }
+    return tuple(name for name, down in held.items() if down)
+
+
+def _world(press: Press) -> tuple[float, ...]:
+    """Return the point under the mouse in double precision, world RAS, mm."""
+    matrix = press.view.mrmlSliceNode().GetXYToRAS()
+    return tuple(matrix.MultiplyPoint([*press.xy, 0.0, 1.0])[:3])
