@@ -5,14 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import slicer
 import vtk
-from slicer import vtkMRMLMarkupsNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -22,33 +19,11 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if importlib.util.find_spec("CTSAM3DLib") is None:  # a checkout: the library lies one level up
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from CTSAM3DModuleLib.editing.requests import Requests
-from CTSAM3DModuleLib.panel.nodes import default_volume
-from CTSAM3DModuleLib.panel.panel import Panel
+# Every start of Slicer runs this file, before it has the classes of its own modules: what needs
+# them, or takes time to import, is imported where it is used.
 from CTSAM3DModuleLib.scripting.methods import ConsoleMethods
-
-from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.io.terminology import TERM_FILE
-from CTSAM3DLib.resources import resource_path
-
-
-@parameterNodeWrapper
-class CTSAM3DParameterNode:
-    """What the panel shows; saved with the scene.
-
-    `segmentId` is the structure that gets the points; `model` is empty for the default model.
-    """
-
-    volume: vtkMRMLScalarVolumeNode
-    segmentation: vtkMRMLSegmentationNode
-    segmentId: str  # noqa: N815 - the name in saved scenes
-    importPoints: vtkMRMLMarkupsNode  # noqa: N815
-    smoothingMm: Annotated[float, WithinRange(0.5, 10.0), Default(2.0)]  # noqa: N815
-    grow: bool
-    model: str
-    device: str = "auto"
 
 
 class CTSAM3D(ScriptedLoadableModule):
@@ -77,6 +52,8 @@ class CTSAM3D(ScriptedLoadableModule):
         """Offer a generated torso in module Sample Data, and our anatomies as terminology."""
         from CTSAM3DModuleLib import sample_data
 
+        from CTSAM3DLib.resources import TERM_FILE, resource_path
+
         sample_data.register(Path(self.resourcePath("Icons")))
         terminologies = getattr(slicer.modules, "terminologies", None)
         if terminologies is not None:
@@ -96,6 +73,10 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
     def __init__(self, engine=None):
         ScriptedLoadableModuleLogic.__init__(self)
         VTKObservationMixin.__init__(self)
+        from CTSAM3DModuleLib.editing.requests import Requests
+
+        from CTSAM3DLib.engine import SegmentationEngine
+
         self.controller = Requests(slicer.mrmlScene, engine or SegmentationEngine())
         closing = slicer.vtkMRMLScene.StartCloseEvent
         self.addObserver(slicer.mrmlScene, closing, self._onSceneStartClose)
@@ -156,6 +137,8 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
+        from CTSAM3DModuleLib.panel.panel import Panel
+
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CTSAM3D.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
@@ -198,6 +181,9 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.enter()
 
     def initializeParameterNode(self):
+        from CTSAM3DModuleLib.panel.nodes import default_volume
+        from CTSAM3DModuleLib.parameters import CTSAM3DParameterNode
+
         parameterNode = CTSAM3DParameterNode(self.logic.getParameterNode())
         if parameterNode.volume is None:
             parameterNode.volume = default_volume()

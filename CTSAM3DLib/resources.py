@@ -6,6 +6,9 @@ from pathlib import Path
 
 from CTSAM3DLib.errors import CTSAM3DError
 
+TERM_FILE = "Terminology/SegmentationCategoryTypeModifier-CTSAM3D.term.json"
+"""Our anatomies as Slicer reads them."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.clicks import read_clicks
-from CTSAM3DLib.io.terminology import colour, find
-from CTSAM3DLib.mrml import world_from_click
-from CTSAM3DLib.mrml.frames import geometry_from_node
-from CTSAM3DLib.phantom import torso_phantom
-from CTSAM3DLib.resources import resource_path
+# Slicer loads this at its start: what takes time to import is imported where it is used.
+if TYPE_CHECKING:
+    from CTSAM3DLib.geometry.volume import Volume
 
 CATEGORY = "CT-SAM3D"
 TORSO = "CTSAM3DTorso"
@@ -81,6 +76,9 @@ def load_torso(spacing_mm: float = 2.0) -> list[Any]:
     list of nodes
         The volume, then a point list for each anatomy.
     """
+    from CTSAM3DLib.phantom import torso_phantom
+    from CTSAM3DLib.resources import resource_path
+
     volume, _truth = torso_phantom(spacing_mm)
     node = add_volume(volume, TORSO)
     return [node, *load_clicks(node, resource_path(TORSO_CLICKS))]
@@ -138,6 +136,13 @@ def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     ClickOutsideVolumeError
         A click lies outside the volume; nothing is added.
     """
+    import vtk
+
+    from CTSAM3DLib.io.clicks import read_clicks
+    from CTSAM3DLib.io.terminology import colour, find
+    from CTSAM3DLib.mrml import world_from_click
+    from CTSAM3DLib.mrml.frames import geometry_from_node
+
     clicks = read_clicks(path)
     geometry = geometry_from_node(volume_node)
     for history in clicks.values():

@@ -7,14 +7,11 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from CTSAM3DModuleLib.editing.editor import ClickEditor
-from CTSAM3DModuleLib.editing.target import EditTarget, segment_events
-from CTSAM3DModuleLib.effect_options import EffectOptions, set_defaults
 from CTSAM3DModuleLib.slice_view_mouse import SliceViewMouse
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine import ModelChoice
+# Every start of Slicer runs this file: what takes time to import is imported where it is used.
 
 NAME = "CT-SAM3D"
 
@@ -59,6 +56,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
 
     def setupOptionsFrame(self):
+        from CTSAM3DModuleLib.effect_options import EffectOptions
+
         self.options = EffectOptions(self.scriptedEffect, self.onOptions)
         self.options.undoButton.connect("clicked()", self.onRemoveLast)
         self.options.clearButton.connect("clicked()", self.onClear)
@@ -77,15 +76,19 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.cleanup()
 
     def setMRMLDefaults(self):
+        from CTSAM3DModuleLib.effect_options import set_defaults
+
         set_defaults(self.scriptedEffect)  # comes before the options in an editor that has a node
 
     def activate(self):
+        from CTSAM3DModuleLib.editing.editor import ClickEditor
+
         self.deactivate()
         logic = slicer.util.getModuleLogic("CTSAM3D")
         self.editor = ClickEditor(logic.controller, self.onStatus)
         self._controller = logic.controller
         self._controller.undo.keepers[id(self)] = self._saveState
-        set_defaults(self.scriptedEffect)
+        self.setMRMLDefaults()
         self.options.listModels()  # the panel may have added or removed some
         self.options.updateFromMRML()
         self._node = self.scriptedEffect.parameterSetNode()
@@ -193,6 +196,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         volume = node.GetSourceVolumeNode() if node else None
         segmentId = node.GetSelectedSegmentID() if node else None
         self._observe(segmentation)
+        from CTSAM3DModuleLib.editing.target import EditTarget
+
+        from CTSAM3DLib.engine import ModelChoice
+
         self.editor.choice = ModelChoice(
             model=self.options.model(), device=self.options.device(), grow=self.options.grow()
         )
@@ -227,6 +234,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._observed, self._observations = segmentation, []
         if segmentation is None:
             return
+        from CTSAM3DModuleLib.editing.target import segment_events
+
         segments = segmentation.GetSegmentation()
         for event in segment_events():
             tag = segments.AddObserver(event, self._onSegments)

@@ -17,7 +17,6 @@ Code = tuple[str, str, str]
 """Coding scheme, value and meaning, for example ("SCT", "10200004", "Liver")."""
 
 ANATOMIES_FILE = "Terminology/anatomies.json"
-TERM_FILE = "Terminology/SegmentationCategoryTypeModifier-CTSAM3D.term.json"
 
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
 _TISSUE: Code = ("SCT", "85756007", "Tissue")

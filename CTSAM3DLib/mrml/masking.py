@@ -17,11 +17,6 @@ from CTSAM3DLib.mrml.frames import linear_matrix_between, matrix_from_array, nam
 from CTSAM3DLib.mrml.labelmaps import Lattice, empty_image, voxels_of
 from CTSAM3DLib.mrml.segments import SegmentTarget
 
-_VISIBLE_SEGMENTS = (
-    slicer.vtkMRMLSegmentationNode.EditAllowedInsideVisibleSegments,
-    slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
-)
-
 
 def has_masks(editor_node: slicer.vtkMRMLSegmentEditorNode) -> bool:
     """Whether editing is limited to a part of the image, by segments or by intensity.
@@ -59,7 +54,11 @@ def check_editor(target: SegmentTarget) -> None:
         message = "expected a source volume of the segment editor for its intensity mask, got none"
         raise NodeError(message)
     mode = editor_node.GetMaskMode()
-    if mode in _VISIBLE_SEGMENTS and segmentation_node.GetDisplayNode() is None:
+    visible = (
+        slicer.vtkMRMLSegmentationNode.EditAllowedInsideVisibleSegments,
+        slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
+    )
+    if mode in visible and segmentation_node.GetDisplayNode() is None:
         message = (
             f"expected {name_of(segmentation_node)} to have a display node, since the mask of the "
             "segment editor refers to visible segments, got none"

@@ -32,7 +32,6 @@ from CTSAM3DLib.mrml.segments import SegmentTarget, check_binary_labelmap
 from CTSAM3DLib.mrml.tags import clicks_text, segment_of, set_clicks
 from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
-_Editor = slicer.vtkSlicerSegmentEditorLogic
 _ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))
 
 
@@ -218,7 +217,7 @@ class Plan:
         """Replace the segment in one call, masks and overwriting left to Slicer."""
         bbox = self._old_box.union(self._new.bbox)
         image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
-        self.modify(self._target.segment_id, image, _Editor.ModificationModeSet, False)
+        self.modify(self._target.segment_id, image, "Set", False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:
         """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
@@ -239,7 +238,7 @@ class Plan:
             added = tight(MaskUpdate(after & ~before, bbox))
             if not added.bbox.is_empty:
                 image = oriented_image(self._lattice, added)
-                self.modify(target.segment_id, image, _Editor.ModificationModeAdd, True)
+                self.modify(target.segment_id, image, "Add", True)
 
     def _touch(self) -> None:
         """Have Slicer's undo take back a step without a change, and not the one before."""
@@ -266,14 +265,16 @@ class Plan:
         lost = tight(mask)
         if not lost.bbox.is_empty:
             image = oriented_image(lattice, lost)
-            self.modify(segment_id, image, _Editor.ModificationModeRemove, True)
+            self.modify(segment_id, image, "Remove", True)
 
     def modify(
-        self, segment_id: str, image: slicer.vtkOrientedImageData, mode: int, bypass_masks: bool
+        self, segment_id: str, image: slicer.vtkOrientedImageData, mode: str, bypass_masks: bool
     ) -> None:
-        """Call Slicer."""
-        self._target.editor_logic.ModifySegmentByLabelmap(
-            self._target.segmentation_node, segment_id, image, mode, True, bypass_masks
+        """Call Slicer; the mode is Set, Add or Remove."""
+        logic = self._target.editor_logic
+        member = getattr(type(logic), f"ModificationMode{mode}")
+        logic.ModifySegmentByLabelmap(
+            self._target.segmentation_node, segment_id, image, member, True, bypass_masks
         )
 
 

@@ -110,13 +110,12 @@ def stop() -> None:
 
 
 def load_modules(paths: list[Path]) -> None:
-    """Load scripted modules in the order of their dependencies; then the start-up is complete."""
+    """Load scripted modules as Slicer does at its start; then the start-up is complete."""
     import slicer
 
     from Testing.HeadlessSlicer import module_host
 
-    for path in module_host.in_dependency_order(paths):
-        module_host.load_module(path)
+    module_host.load_modules(paths)
     slicer.app.startupCompleted.emit()
 
 
@@ -124,7 +123,7 @@ def load_module(path: Path) -> Any:
     """Load a module into the running application: it gets no `startupCompleted`."""
     from Testing.HeadlessSlicer import module_host
 
-    return module_host.load_module(path)
+    return module_host.load(module_host.instantiate(path))
 
 
 def unload_module(name: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,21 +200,54 @@ class qSlicerModuleManager(QtCore.QObject):
         sys.modules.pop(name, None)
 
 
-def load_module(path: Path) -> qSlicerScriptedLoadableModule:
-    """Load a scripted module from its file; only the module's own folder is added to `sys.path`."""
+@contextmanager
+def without_classes_of_modules() -> Iterator[None]:
+    """Take the classes that come with C++ modules, such as Markups, out of `slicer`.
+
+    They are there once the modules are loaded, and all modules are instantiated before that.
+    """
+    hidden = {
+        name: cls
+        for name, cls in vars(slicer).items()
+        if isinstance(cls, type) and re.match(r"slicer_core\.vtkSlicer\w+Module", cls.__module__)
+    }
+    for name in hidden:
+        delattr(slicer, name)
+    try:
+        yield
+    finally:
+        for name, cls in hidden.items():
+            setattr(slicer, name, cls)
+
+
+def instantiate(path: Path) -> qSlicerScriptedLoadableModule:
+    """Run the file of a scripted module; only its own folder is added to `sys.path`."""
     name = path.stem
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     module = qSlicerScriptedLoadableModule(path.as_posix())
     source = load_source(name, str(path))
-    instance = getattr(source, name)(module)
-    setattr(slicer.modules, f"{name}Instance", instance)
+    setattr(slicer.modules, f"{name}Instance", getattr(source, name)(module))
     module.widgetRepresentationCreationEnabled = hasattr(source, f"{name}Widget")
+    return module
+
+
+def load(module: qSlicerScriptedLoadableModule) -> qSlicerScriptedLoadableModule:
+    """Load a module that is instantiated."""
+    instance = getattr(slicer.modules, f"{module.name}Instance")
     if hasattr(instance, "setup"):
         instance.setup()
     slicer.app.moduleManager()._add(module)
     return module
+
+
+def load_modules(paths: list[Path]) -> None:
+    """Instantiate all modules, by their names; then load them, after those they depend on."""
+    with without_classes_of_modules():
+        modules = {path: instantiate(path) for path in sorted(paths, key=lambda path: path.stem)}
+    for path in in_dependency_order(paths):
+        load(modules[path])
 
 
 def in_dependency_order(paths: list[Path]) -> list[Path]:

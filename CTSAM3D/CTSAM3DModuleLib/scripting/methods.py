@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from CTSAM3DLib.engine import ModelChoice
-from CTSAM3DModuleLib.scripting import folder as console_folder
-from CTSAM3DModuleLib.scripting import segment as console
-from CTSAM3DModuleLib.scripting import sequence as console_sequence
+# Slicer loads this at its start: what takes time to import is imported where it is used.
+if TYPE_CHECKING:
+    from CTSAM3DModuleLib.scripting.segment import Progress
 
 
 class ConsoleMethods:
@@ -25,7 +24,7 @@ class ConsoleMethods:
         clicks: Any,
         segmentationNode: Any = None,
         device: str = "auto",
-        progress: console.Progress | None = None,
+        progress: Progress | None = None,
         model: Any = None,
         grow: bool = False,
     ) -> Any:
@@ -63,15 +62,17 @@ class ConsoleMethods:
         >>> logic.volumesCm3(logic.segment(volumeNode, clicks))  # doctest: +SKIP
         {'Liver': 1432.1}
         """
-        choice = ModelChoice(model=model, device=device, grow=grow)
-        return console.segment(self, volumeNode, clicks, segmentationNode, choice, progress)
+        from CTSAM3DModuleLib.scripting.segment import segment
+
+        choice = _choice(model, device, grow)
+        return segment(self, volumeNode, clicks, segmentationNode, choice, progress)
 
     def segmentSequence(
         self,
         volumes: Any,
         clicks: Any,
         device: str = "auto",
-        progress: console.Progress | None = None,
+        progress: Progress | None = None,
         model: Any = None,
         grow: bool = False,
     ) -> list[Any]:
@@ -91,15 +92,17 @@ class ConsoleMethods:
         list of vtkMRMLSegmentationNode
             A new one for each volume; when cancelled, of those that were finished.
         """
-        choice = ModelChoice(model=model, device=device, grow=grow)
-        return console_sequence.segment_sequence(self, volumes, clicks, choice, progress)
+        from CTSAM3DModuleLib.scripting.sequence import segment_sequence
+
+        choice = _choice(model, device, grow)
+        return segment_sequence(self, volumes, clicks, choice, progress)
 
     def segmentFolder(
         self,
         folderOrTable: Any,
         outputDir: Any,
         device: str = "auto",
-        progress: console.Progress | None = None,
+        progress: Progress | None = None,
         model: Any = None,
         grow: bool = False,
         overwrite: bool = False,
@@ -126,12 +129,21 @@ class ConsoleMethods:
         dict
             The content of ``batch_report.json``; see `console_folder.segment_folder`.
         """
-        choice = ModelChoice(model=model, device=device, grow=grow)
-        return console_folder.segment_folder(
-            self, folderOrTable, outputDir, choice, progress, overwrite
-        )
+        from CTSAM3DModuleLib.scripting.folder import segment_folder
+
+        choice = _choice(model, device, grow)
+        return segment_folder(self, folderOrTable, outputDir, choice, progress, overwrite)
 
     @staticmethod
     def volumesCm3(segmentationNode: Any) -> dict[str, float]:
         """Return the volume of each segment by its name, in cm3."""
-        return console.volumes_cm3(segmentationNode)
+        from CTSAM3DModuleLib.scripting.segment import volumes_cm3
+
+        return volumes_cm3(segmentationNode)
+
+
+def _choice(model: Any, device: str, grow: bool) -> Any:
+    """Return the choice of a model."""
+    from CTSAM3DLib.engine import ModelChoice
+
+    return ModelChoice(model=model, device=device, grow=grow)

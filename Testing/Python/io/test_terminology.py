@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.io.terminology import TERM_FILE, anatomies, colour, find, terminology_entry
-from CTSAM3DLib.resources import resource_path
+from CTSAM3DLib.io.terminology import anatomies, colour, find, terminology_entry
+from CTSAM3DLib.resources import TERM_FILE, resource_path
 
 
 def test_the_entry_of_the_liver_is_the_one_slicer_writes() -> None:
