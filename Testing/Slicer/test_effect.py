@@ -221,16 +221,7 @@ class EffectTest(unittest.TestCase):
 
     def test_resting_mouse_prepares_the_click(self):
         self.click_far_away_and_back(MIDDLE)
-<<<<<<< HEAD
-        self.case.effect._hoverTimer.stop()
-        self.case.effect.onHover()
         until(lambda: self.case.predictor.encoded, "the encoding")
-=======
-        end = time.monotonic() + 20
-        while self.case.predictor.encoded == 0 and time.monotonic() < end:
-            slicer.app.processEvents()
-            time.sleep(0.005)
->>>>>>> 33097ca (fix(effect): acts in view mode only, Ctrl-click outside, double click is a click, Delete at a point, hidden segments as stock effects)
         self.assertEqual(self.case.predictor.encoded, 1)
         self.click(MIDDLE)
         self.assertEqual(self.case.predictor.encoded, 1)
@@ -261,16 +252,8 @@ class EffectTest(unittest.TestCase):
         self.case.logic.setEngine(SegmentationEngine(load))
         options = self.case.effect.options
         options.deviceBox.currentIndex = options.deviceBox.findData("cpu")
-<<<<<<< HEAD
-        self.click_far_away_and_back(MIDDLE)
-        self.case.effect.onHover()
-        until(lambda: self.case.predictor.encoded, "the encoding")
-=======
         self.case.effect.onRest(MIDDLE)
-        end = time.monotonic() + 20
-        while not self.case.predictor.encoded and time.monotonic() < end:
-            time.sleep(0.005)
->>>>>>> 33097ca (fix(effect): acts in view mode only, Ctrl-click outside, double click is a click, Delete at a point, hidden segments as stock effects)
+        until(lambda: self.case.predictor.encoded, "the encoding")
         self.assertEqual(asked, [(None, "cpu")])
 
     def test_left_effect_hears_nothing(self):
