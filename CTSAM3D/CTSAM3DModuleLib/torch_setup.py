@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import re
 import shutil
@@ -26,8 +27,10 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import CTSAM3DError
 
 MINIMUM_VERSION = (2, 2)
+REQUIREMENT = ">=" + ".".join(map(str, MINIMUM_VERSION))
 EXTENSION = "PyTorch"
 AUTO = "auto"
+INSTALLER = "light_the_torch"  # what the extension PyTorch installs with
 DRIVER_FILES = ("/proc/driver/nvidia/version", "{windows}/System32/nvcuda.dll")
 
 
@@ -114,6 +117,10 @@ def _slicer_extensions() -> Any:
     return slicer.app.extensionsManagerModel()
 
 
+def _slicer_runner() -> Any:
+    return getattr(slicer.util, "executePythonModule", None)
+
+
 @dataclass(frozen=True)
 class TorchSetup:
     """Looks at PyTorch and has it installed. Main thread only; keeps nothing between calls.
@@ -126,6 +133,8 @@ class TorchSetup:
         Returns Slicer's model of extensions.
     has_gpu : callable
         Tells whether the computer has an NVIDIA graphics card.
+    runner : callable
+        Returns Slicer's function that runs a Python module beside Slicer; None before 5.11.
     """
 
     find_spec: Callable[[str], Any] = importlib.util.find_spec
@@ -133,6 +142,7 @@ class TorchSetup:
     installed_version: Callable[[str], str] = importlib.metadata.version
     extensions_model: Callable[[], Any] = _slicer_extensions
     has_gpu: Callable[[], bool] = has_nvidia_driver
+    runner: Callable[[], Any] = _slicer_runner
 
     def state(self) -> TorchState:
         """Return what is there. Imports PyTorch, which takes seconds, but only if it is found."""
@@ -183,11 +193,47 @@ class TorchSetup:
             return self._install_torch()
         return self._install_extension(before)
 
-    def _install_torch(self) -> TorchState:
-        requirement = ">=" + ".".join(map(str, MINIMUM_VERSION))
+    def install_beside(
+        self, on_line: Callable[[str], object], on_end: Callable[[int], object]
+    ) -> bool:
+        """Begin to install PyTorch while Slicer stays usable, after the user has agreed.
+
+        Parameters
+        ----------
+        on_line : callable
+            Called on the main thread with each line that the installer writes.
+        on_end : callable
+            Called on the main thread with the installer's exit code.
+
+        Returns
+        -------
+        bool
+            False where this Slicer or its extension cannot; `install` works or says why not.
+        """
+        run = self.runner()
+        if run is None:
+            return False
+        packages = [f"torch{REQUIREMENT}", "torchvision"]
         try:
             logic = self.import_module("PyTorchUtils").PyTorchUtilsLogic()
-            torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=requirement)
+            # Brings the installer, a small package, where it is missing.
+            logic.getCompatibleComputationBackends(torchVersionRequirement=REQUIREMENT)
+            run(
+                INSTALLER,
+                ["install", *packages],
+                blocking=False,
+                logCallback=on_line,
+                completedCallback=on_end,
+            )
+        except Exception:  # pip, the network, an older extension
+            logging.getLogger(__name__).debug("not beside Slicer", exc_info=True)
+            return False
+        return True
+
+    def _install_torch(self) -> TorchState:
+        try:
+            logic = self.import_module("PyTorchUtils").PyTorchUtilsLogic()
+            torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=REQUIREMENT)
         except Exception as error:  # pip, the network, a half-installed package
             message = _(
                 "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that "

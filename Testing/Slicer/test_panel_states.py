@@ -136,8 +136,78 @@ class TorchTest(StateTestCase):
     def test_torch_is_missing(self):
         self.start(torch=self.setup_without("PyTorchUtils"))
         self.assertEqual(self.ui.torchButton.text, "Install PyTorch")
-        self.ui.torchButton.click()  # fails: the fake cannot import
+        self.press_and_agree()  # fails: the fake cannot import
         self.assertIn("torchgen is missing", self.ui.torchLabel.text)
+
+    def setup_that_installs(self, seen, runner=None):
+        """PyTorch is not there before `installTorch`, which notes what the user sees meanwhile."""
+        there = {"PyTorchUtils"}
+
+        def install(**options):
+            cursor = slicer.app.overrideCursor() is not None
+            seen.append((self.ui.torchLabel.text, self.ui.torchButton.isHidden(), cursor))
+
+        logic = SimpleNamespace(
+            installTorch=install, getCompatibleComputationBackends=lambda **options: ["cpu"]
+        )
+        return TorchSetup(
+            find_spec=lambda name: SimpleNamespace() if name in there else None,
+            import_module=lambda name: SimpleNamespace(PyTorchUtilsLogic=lambda: logic),
+            installed_version=lambda name: "2.9.0",
+            extensions_model=lambda: SimpleNamespace(isExtensionInstalled=lambda name: False),
+            has_gpu=lambda: False,
+            runner=lambda: runner,
+        )
+
+    def press_and_agree(self):
+        with mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=True):
+            self.ui.torchButton.click()
+
+    def test_an_older_slicer_says_before_that_it_will_not_answer(self):
+        seen = []
+        self.start(torch=self.setup_that_installs(seen))
+        with mock.patch.object(slicer.util, "confirmOkCancelDisplay", return_value=False):
+            self.ui.torchButton.click()
+        self.assertEqual(seen, [])
+        self.press_and_agree()
+        ((text, hidden, cursor),) = seen
+        self.assertIn("Slicer does not answer for some minutes", text)
+        self.assertTrue(hidden)
+        self.assertTrue(cursor)
+        self.assertIsNone(slicer.app.overrideCursor())
+        self.assertIn("PyTorch was not installed", self.ui.torchLabel.text)
+        self.assertFalse(self.ui.torchButton.isHidden())
+
+    def test_a_newer_slicer_stays_usable_and_tells_how_far_it_is(self):
+        seen, runs = [], []
+
+        def run(module, arguments, **options):
+            runs.append((module, arguments, options))
+            self.assertIn("this takes minutes", self.ui.torchLabel.text)
+            self.assertIsNotNone(slicer.app.overrideCursor())
+
+        self.start(torch=self.setup_that_installs(seen, run))
+        self.press_and_agree()
+        ((module, arguments, options),) = runs
+        self.assertEqual(module, "light_the_torch")
+        self.assertEqual(arguments, ["install", "torch>=2.2", "torchvision"])
+        self.assertFalse(options["blocking"])
+        self.assertEqual(seen, [])
+        self.assertIsNone(slicer.app.overrideCursor())
+        options["logCallback"]("Collecting torch>=2.2")
+        self.assertIn("Collecting torch", self.ui.torchLabel.text)
+        self.case.panel.exit()
+        self.case.panel.enter()  # still under way
+        self.assertIn("Collecting torch", self.ui.torchLabel.text)
+        self.assertTrue(self.ui.torchButton.isHidden())
+        options["logCallback"]("ERROR: no space left on device")
+        options["completedCallback"](1)
+        self.assertIn("no space left on device", self.ui.torchLabel.text)
+        self.assertFalse(self.ui.torchButton.isHidden())
+        self.press_and_agree()
+        runs[1][2]["completedCallback"](0)
+        self.assertIn("PyTorch", self.ui.torchLabel.text)
+        self.assertNotIn("no space", self.ui.torchLabel.text)
 
     def test_restart_is_asked_for(self):
         self.start(torch=self.setup_without(extension=True))

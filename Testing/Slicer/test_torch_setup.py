@@ -227,7 +227,7 @@ class InstallTest(unittest.TestCase):
         world = World([UTILS], after=fake_torch())
         state = world.setup().install()
         self.assertEqual(state.kind, TorchKind.READY)
-        options = {"askConfirmation": True, "torchVersionRequirement": ">=2.2"}
+        options = {"askConfirmation": False, "torchVersionRequirement": ">=2.2"}
         self.assertEqual(world.calls, [options])
         self.assertEqual(world.extensions.calls, [])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError,
 from CTSAM3DModuleLib.waiting import Waiting
 
 UTILITIES = "PyTorchUtils"
+LINE_LENGTH = 80
 
 
 class TorchSection:
@@ -39,7 +42,8 @@ class TorchSection:
         self._on_changed = on_changed
         self._thread: threading.Thread | None = None
         self._waiting = waiting
-        self._is_open = False
+        self._is_open = self._is_installing = self._is_released = False
+        self._last_line = ""
         ui.torchButton.connect("clicked()", self._on_button)
 
     @property
@@ -52,6 +56,8 @@ class TorchSection:
     def refresh(self) -> None:
         """Look again, and show it until `close`."""
         self._is_open = True
+        if self._is_installing:
+            return
         if self._must_import():
             if self._thread is None:
                 setup = self.setup
@@ -68,7 +74,8 @@ class TorchSection:
         self._is_open = False
 
     def release(self) -> None:
-        """Disconnect."""
+        """Disconnect; an installation goes on without a word."""
+        self._is_released = True
         self._ui.torchButton.disconnect("clicked()", self._on_button)
 
     def _must_import(self) -> bool:
@@ -125,10 +132,63 @@ class TorchSection:
         if state.kind is TorchKind.BROKEN and self._is_there(UTILITIES):
             self._open_utilities()
             return
+        question = _("Install PyTorch now? It is a download of up to 3 GB and takes minutes.")
+        if not self._is_there(UTILITIES):  # its dialog asks
+            self._install_now(_("The extension PyTorch is being installed ..."))
+        elif slicer.util.confirmOkCancelDisplay(question):
+            self._install_torch()
+
+    def _install_torch(self) -> None:
+        self._ui.torchButton.visible = False
+        self._tell(_("PyTorch is being installed: this takes minutes ..."))
+        with slicer.util.WaitCursor():
+            self._is_installing = self.setup.install_beside(self._on_line, self._on_end)
+        if not self._is_installing:
+            self._install_now(
+                _("PyTorch is being installed: Slicer does not answer for some minutes ...")
+            )
+
+    def _install_now(self, text: str) -> None:
+        self._tell(text)
         try:
-            self._show(self.setup.install())
+            with slicer.util.WaitCursor():
+                state = self.setup.install()
+            self._show(state)
         except TorchSetupError as error:
-            self._ui.torchLabel.text = str(error)
+            self._failed(str(error))
+
+    def _tell(self, text: str) -> None:
+        """Show a line before something that keeps Slicer busy."""
+        self._ui.torchLabel.text = text
+        slicer.app.processEvents()
+
+    def _on_line(self, line: str) -> None:
+        """Show how far the installer is."""
+        logging.getLogger(__name__).info(line)
+        if line.strip() and not self._is_released:
+            self._last_line = line.strip()
+            text = _("PyTorch is being installed: {line}").format(
+                line=self._last_line[:LINE_LENGTH]
+            )
+            self._ui.torchLabel.text = text
+
+    def _on_end(self, code: int) -> None:
+        self._is_installing = False
+        if self._is_released:
+            return
+        importlib.invalidate_caches()
+        if code == 0 and self._is_open:
+            self.refresh()
+        elif code != 0:
+            message = _(
+                "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that "
+                "fails, uninstall PyTorch in the module PyTorch Utils first."
+            )
+            self._failed(message.format(reason=self._last_line.rstrip(".")))
+
+    def _failed(self, text: str) -> None:
+        self._ui.torchLabel.text = text
+        self._ui.torchButton.visible = True
 
     def _open_utilities(self) -> None:
         try:
