@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import qt
 import vtk
+
+from CTSAM3DModuleLib.widgets import timer
 
 HOVER_MS = 200
 CLICK_PIXELS = 3  # a press that moves as far is a drag
@@ -51,10 +52,7 @@ class SliceViewMouse:
         self._with_ctrl: Press | None = None  # held down, and kept from Slicer so far
         self._handing_on = False
         self._rest = (0.0, 0.0, 0.0)
-        self.timer = qt.QTimer()
-        self.timer.setSingleShot(True)
-        self.timer.setInterval(HOVER_MS)
-        self.timer.connect("timeout()", self._on_rest)
+        self.timer = timer(HOVER_MS, self._on_rest, single=True)
         commands = vtk.vtkCommand
         self._actions = {
             commands.MouseMoveEvent: self._move,
