@@ -141,7 +141,7 @@ class ClickEditor:
     def remove(self, index: int) -> bool:
         """Take back one click of those that are shown."""
         left = self.markers.shown.removed(index)
-        return self._try(lambda target: self.controller.set_clicks(target, left))
+        return self._try(lambda target: self._put(target, left))
 
     def clear(self) -> bool:
         """Take back all clicks."""
