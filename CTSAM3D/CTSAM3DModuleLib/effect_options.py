@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.panel.models import models
-from CTSAM3DModuleLib.torch_setup import AUTO, TorchDevice, device_choices, imported_devices
+from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
 from CTSAM3DModuleLib.widgets import ERROR_STYLE
 
 ROI = "ROI"

@@ -10,28 +10,28 @@ import importlib
 import importlib.metadata
 import importlib.util
 import logging
-import os
 import re
-import shutil
-import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DModuleLib.torch_devices import (
+    TorchDevice,
+    device_choices,
+    devices_of,
+    has_nvidia_driver,
+)
 
 MINIMUM_VERSION = (2, 2)
 REQUIREMENT = ">=" + ".".join(map(str, MINIMUM_VERSION))
 EXTENSION = "PyTorch"
-AUTO = "auto"
 INSTALLER = "light_the_torch"  # what the extension PyTorch installs with
-DRIVER_FILES = ("/proc/driver/nvidia/version", "{windows}/System32/nvcuda.dll")
 
 
 class TorchSetupError(CTSAM3DError, RuntimeError):
@@ -47,22 +47,6 @@ class TorchKind(Enum):
     BROKEN = "broken"
     TOO_OLD = "too old"
     CPU_BUILD = "CPU build"
-
-
-@dataclass(frozen=True)
-class TorchDevice:
-    """A device to choose.
-
-    Parameters
-    ----------
-    value : str
-        As `ModelChoice.device` takes it: ``auto``, ``cpu``, ``cuda:0``.
-    label : str
-        For a person.
-    """
-
-    value: str
-    label: str
 
 
 @dataclass(frozen=True)
@@ -93,24 +77,6 @@ class TorchState:
     def can_compute(self) -> bool:
         """Whether a model can run now."""
         return self.kind in (TorchKind.READY, TorchKind.CPU_BUILD)
-
-
-def has_nvidia_driver(
-    which: Callable[[str], str | None] = shutil.which,
-    exists: Callable[[str], bool] = os.path.exists,
-) -> bool:
-    """Tell whether the driver of an NVIDIA graphics card is installed, by its files alone.
-
-    No program is started, since `nvidia-smi` hangs when a driver is in trouble.
-
-    Parameters
-    ----------
-    which, exists : callable
-        For tests.
-    """
-    windows = os.environ.get("SYSTEMROOT", "C:/Windows")
-    files = [Path(name.format(windows=windows)).as_posix() for name in DRIVER_FILES]
-    return which("nvidia-smi") is not None or any(exists(name) for name in files)
 
 
 def _slicer_extensions() -> Any:
@@ -284,7 +250,7 @@ class TorchSetup:
             return _too_old(on_disk)
         try:
             torch = self.import_module("torch")
-            version, devices = str(torch.__version__), _devices_of(torch)
+            version, devices = str(torch.__version__), devices_of(torch)
             built_for_gpu = bool(torch.version.cuda or getattr(torch.version, "hip", None))
         except Exception as error:  # half-installed: anything may be raised
             return _broken(error, on_disk)
@@ -306,33 +272,6 @@ class TorchSetup:
             "install it again."
         )
         return TorchState(TorchKind.CPU_BUILD, version, devices, text.format(version=version))
-
-
-def device_choices(devices: Iterable[TorchDevice] = ()) -> list[TorchDevice]:
-    """Return the entries of a combo box: automatic, then the devices, at least the processor."""
-    return [TorchDevice(AUTO, _("Automatic")), *(tuple(devices) or (_processor(),))]
-
-
-def imported_devices() -> tuple[TorchDevice, ...]:
-    """Return the devices of the PyTorch that is imported; none where there is none."""
-    torch = sys.modules.get("torch")
-    try:
-        return () if torch is None else _devices_of(torch)
-    except (AttributeError, RuntimeError):  # it is just being imported on another thread
-        return ()
-
-
-def _processor() -> TorchDevice:
-    return TorchDevice("cpu", _("Processor (CPU)"))
-
-
-def _devices_of(torch: Any) -> tuple[TorchDevice, ...]:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    cards = [
-        TorchDevice(f"cuda:{number}", f"{torch.cuda.get_device_name(number)} (cuda:{number})")
-        for number in range(count)
-    ]
-    return (_processor(), *cards)
 
 
 def is_old(version: str) -> bool:

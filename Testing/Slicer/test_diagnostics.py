@@ -11,7 +11,8 @@ import numpy as np
 import slicer
 import vtk
 from CTSAM3DModuleLib.diagnostics import diagnostics_text, without_private
-from CTSAM3DModuleLib.torch_setup import TorchDevice, TorchKind, TorchState
+from CTSAM3DModuleLib.torch_devices import TorchDevice
+from CTSAM3DModuleLib.torch_setup import TorchKind, TorchState
 
 import CTSAM3DLib
 from CTSAM3DLib.errors import VolumeError

@@ -212,7 +212,7 @@ class OrderTest(unittest.TestCase):
         self.new_effect().self().cleanup()
 
     def test_pytorch_half_imported_on_another_thread(self):
-        from CTSAM3DModuleLib.torch_setup import imported_devices
+        from CTSAM3DModuleLib.torch_devices import imported_devices
 
         half = types.ModuleType("torch")
         for torch in (half, types.SimpleNamespace(cuda=types.SimpleNamespace())):

@@ -10,12 +10,8 @@ from types import ModuleType, SimpleNamespace
 from unittest import mock
 
 import slicer
-from CTSAM3DModuleLib.torch_setup import (
-    TorchKind,
-    TorchSetup,
-    TorchSetupError,
-    has_nvidia_driver,
-)
+from CTSAM3DModuleLib.torch_devices import has_nvidia_driver
+from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError
 
 
 def fake_torch(version="2.13.0+cpu", cuda=None, cards=()):

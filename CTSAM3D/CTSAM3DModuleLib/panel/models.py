@@ -19,7 +19,7 @@ from CTSAM3DModuleLib.panel.model_import import (
     import_official,
     report_of,
 )
-from CTSAM3DModuleLib.torch_setup import TorchDevice, device_choices
+from CTSAM3DModuleLib.torch_devices import TorchDevice, device_choices
 from CTSAM3DModuleLib.waiting import Waiting
 from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
