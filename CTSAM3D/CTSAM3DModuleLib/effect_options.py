@@ -55,6 +55,14 @@ class EffectOptions:
         """Change what a plain click means."""
         (self.outsideButton if self.isInside() else self.insideButton).checked = True
 
+    def isStroke(self):
+        """Tell whether the hand draws strokes."""
+        return self.strokeButton.checked
+
+    def changeStroke(self):
+        """Change between points and strokes."""
+        self.strokeButton.checked = not self.isStroke()
+
     def roiNode(self):
         """Return the box, None for no limit."""
         return self.scriptedEffect.nodeReference(ROI)
@@ -156,9 +164,14 @@ class EffectOptions:
         self._group = qt.QButtonGroup()
         self._group.addButton(self.insideButton)
         self._group.addButton(self.outsideButton)
-        self.undoButton = self._button(_("Remove last"), _("Take back the newest point."))
-        self.clearButton = self._button(_("Remove all"), _("Take back all points."))
-        self._row(_("Click:"), self.insideButton, self.outsideButton)
+        self.strokeButton = self._button(
+            _("Stroke"),
+            _("Draw a line with the left button held down, instead of points. Key S changes."),
+            True,
+        )
+        self.undoButton = self._button(_("Remove last"), _("Take back the newest point or stroke."))
+        self.clearButton = self._button(_("Remove all"), _("Take back all points and strokes."))
+        self._row(_("Click:"), self.insideButton, self.outsideButton, self.strokeButton)
         self._row(_("Points:"), self.undoButton, self.clearButton)
 
     def _statusRow(self):

@@ -8,12 +8,14 @@ from typing import Any
 
 import vtk
 
+from CTSAM3DModuleLib.drawn_line import DrawnLine, world_of
 from CTSAM3DModuleLib.widgets import timer
 
 HOVER_MS = 200
 CLICK_PIXELS = 3  # a press that moves as far is a drag
 DELETE_KEYS = ("Delete", "BackSpace")
 FLIP_KEY = "o"
+STROKE_KEY = "s"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class SliceViewMouse:
     """Turns events of slice views into points of an effect.
 
     A press adds a point. A press with Ctrl is kept back: released in its place, it adds a point
-    of the other sign; once the mouse moves, Slicer gets it and blends. All else is Slicer's.
+    of the other sign; once the mouse moves, Slicer gets it and blends. Where the options say that
+    strokes are drawn, a press begins one, and a stroke without length is a point. All else is
+    Slicer's.
 
     Parameters
     ----------
     effect : SegmentEditorEffect
-        Has `editor`, `options`, `onClick(position, positive)`, `onDelete(index)` and
-        `onRest(position)`.
+        Has `editor`, `options`, `onClick(position, positive)`, `onStroke(line, positive)`,
+        `onDelete(index)` and `onRest(position)`.
 
     Attributes
     ----------
@@ -50,6 +54,7 @@ class SliceViewMouse:
         self._effect = effect
         self._last: Press | None = None  # the last press that added a point
         self._with_ctrl: Press | None = None  # held down, and kept from Slicer so far
+        self._stroke: DrawnLine | None = None
         self._handing_on = False
         self._rest = (0.0, 0.0, 0.0)
         self.timer = timer(HOVER_MS, self._on_rest, single=True)
@@ -71,15 +76,19 @@ class SliceViewMouse:
         """Forget what has begun."""
         self.timer.stop()
         self._last = self._with_ctrl = None
+        self._ended_stroke()
 
     # ---- events
 
     def _move(self, interactor: Any, view: Any) -> bool:
         here = Press(view, interactor.GetEventPosition())
+        if self._stroke is not None:
+            self._stroke.go_on(here.xy)
+            return True
         if self._with_ctrl is not None and not self._with_ctrl.is_near(here, CLICK_PIXELS):
             self._hand_on(interactor, self._with_ctrl)
             self._with_ctrl = None
-        self._rest = _world(here)
+        self._rest = world_of(here.view, here.xy)
         self.timer.start()
         return False
 
@@ -89,6 +98,8 @@ class SliceViewMouse:
         if _modifiers(interactor) == ("Ctrl",):
             self._with_ctrl = here
             return True
+        if self._effect.options.isStroke() and not _modifiers(interactor):
+            return self._begin_stroke(here)
         if _modifiers(interactor) or self._marker(here) is not None:
             return False  # a marker: the hand means to drag it
         return self._add(here)
@@ -96,7 +107,7 @@ class SliceViewMouse:
     def _double_click(self, interactor: Any, view: Any) -> bool:
         """Take the second of two quick clicks, which comes in place of a press."""
         here, before = Press(view, interactor.GetEventPosition()), self._last
-        if before is None:  # the first was Slicer's
+        if before is None or self._effect.options.isStroke():  # the first was no point of ours
             return self._press(interactor, view)
         if _modifiers(interactor) not in ((), ("Ctrl",)):
             return False
@@ -109,6 +120,10 @@ class SliceViewMouse:
         return True
 
     def _release(self, interactor: Any, view: Any) -> bool:
+        stroke = self._ended_stroke()
+        if stroke is not None:
+            here = Press(view, interactor.GetEventPosition())
+            return self._add(here) if stroke.is_short else self._add_stroke(stroke)
         press, self._with_ctrl = self._with_ctrl, None
         return press is not None and self._add(press, flipped=True)
 
@@ -118,6 +133,9 @@ class SliceViewMouse:
             return False
         if key.lower() == FLIP_KEY:
             self._effect.options.flip()
+            return True
+        if key.lower() == STROKE_KEY:
+            self._effect.options.changeStroke()
             return True
         if key not in DELETE_KEYS:
             return False
@@ -144,7 +162,27 @@ class SliceViewMouse:
     def _add(self, press: Press, *, flipped: bool = False) -> bool:
         self._last = press
         positive = self._effect.options.isInside() != flipped
-        self._effect.onClick(_world(press), positive)
+        self._effect.onClick(world_of(press.view, press.xy), positive)
+        return True
+
+    def _begin_stroke(self, press: Press) -> bool:
+        from CTSAM3DModuleLib.editing.markers import LOOKS  # takes time to import
+
+        self._ended_stroke()  # one whose release went elsewhere
+        colour = LOOKS[self._effect.options.isInside()][1]
+        self._stroke = DrawnLine(self._effect.scriptedEffect, press.view, colour, press.xy)
+        return True
+
+    def _ended_stroke(self) -> DrawnLine | None:
+        """Return the line that was being drawn, which is no longer shown."""
+        stroke, self._stroke = self._stroke, None
+        if stroke is not None:
+            stroke.remove()
+        return stroke
+
+    def _add_stroke(self, stroke: DrawnLine) -> bool:
+        self._last = None
+        self._effect.onStroke(stroke.line_world_ras, self._effect.options.isInside())
         return True
 
     def _marker(self, press: Press) -> int | None:
@@ -163,9 +201,3 @@ def _modifiers(interactor: Any) -> tuple[str, ...]:
         "Alt": interactor.GetAltKey(),
     }
     return tuple(name for name, down in held.items() if down)
-
-
-def _world(press: Press) -> tuple[float, ...]:
-    """Return the point under the mouse in double precision, world RAS, mm."""
-    matrix = press.view.mrmlSliceNode().GetXYToRAS()
-    return tuple(matrix.MultiplyPoint([*press.xy, 0.0, 1.0])[:3])

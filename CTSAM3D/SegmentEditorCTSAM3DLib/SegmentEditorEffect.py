@@ -50,7 +50,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return _(
             "<html><b>Click</b> inside a structure in a slice view and get it in three dimensions. "
             "<b>Ctrl-click</b> (Mac: Cmd-click) where the result reaches too far. "
-            "Key <b>O</b> changes between inside and outside. "
+            "Key <b>O</b> changes between inside and outside, key <b>S</b> between points and "
+            "strokes: lines drawn with the button held down. "
             "Drag a point to move it. Key <b>Delete</b> removes the point under the mouse. "
             "Undo takes back the last step, points and voxels. Research use only.</html>"
         )
@@ -143,12 +144,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def onClick(self, positionRas, positive):
         """Add a point, unless the segment is hidden: a question takes the click, as in Draw."""
-        allowed = self.scriptedEffect.confirmCurrentSegmentVisible()
-        if allowed != self.scriptedEffect.ConfirmedWithoutDialog:
-            return
-        if self.editor.controller.engine.is_closed:  # the module was reloaded meanwhile
-            self.activate()
-        self.editor.click(positionRas, positive)
+        if self._isReady():
+            self.editor.click(positionRas, positive)
+
+    def onStroke(self, lineRas, positive):
+        """Add a stroke, likewise."""
+        if self._isReady():
+            self.editor.scribble(lineRas, positive)
 
     def onDelete(self, index):
         """Take back a point."""
@@ -247,6 +249,15 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _onNode(self, caller=None, event=None):
         self.updateTarget()
+
+    def _isReady(self):
+        """Tell whether a point or stroke may be added now: not if a question took it."""
+        allowed = self.scriptedEffect.confirmCurrentSegmentVisible()
+        if allowed != self.scriptedEffect.ConfirmedWithoutDialog:
+            return False
+        if self.editor.controller.engine.is_closed:  # the module was reloaded meanwhile
+            self.activate()
+        return True
 
     def _mayChange(self):
         """Tell whether a button or key may change the segment: a hidden one after a question."""

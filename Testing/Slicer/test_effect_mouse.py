@@ -7,11 +7,9 @@ import unittest
 import numpy as np
 import qt
 import slicer
-from ctsam3d_case import CTSAM3DCase
+from mouse_case import ASIDE, MIDDLE, MouseCase
 from view_mouse import click, double_click, drag_xy, hover, interactor_of, press_key, xy_of
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 SETTING = "Segmentations/ConfirmEditHiddenSegment"
 YES_ROLE = 5  # QMessageBox.YesRole, as Slicer keeps it
 
@@ -24,39 +22,6 @@ def later(action):
     timer.connect("timeout()", action)
     timer.start()
     return timer
-
-
-class MouseCase(unittest.TestCase):
-    def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
-        self.interaction = slicer.app.applicationLogic().GetInteractionNode()
-        self.addCleanup(
-            lambda: self.interaction.SetCurrentInteractionMode(self.interaction.ViewTransform)
-        )
-
-    def signs(self):
-        self.case.settle()
-        return [c.positive for c in self.case.clicks()]
-
-    def fov(self):
-        node = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
-        return node.GetXYZOrigin()
-
-    def seen(self, event):
-        """Return the list to which an event is added that the effect lets through."""
-        seen = []
-        interactor = interactor_of("Red")
-        before_slicer = 0.9  # and after the Segment Editor
-        tag = interactor.AddObserver(event, lambda c, e: seen.append(e), before_slicer)
-        self.addCleanup(interactor.RemoveObserver, tag)
-        return seen
-
-    def let_go_of_segmentation(self):
-        """Have Slicer forget the display node that it blended: it outlives the scene otherwise."""
-        for _ in range(2):
-            press_key("Red", (20, 20), "g", "g")
 
 
 class ModeTest(MouseCase):
