@@ -24,6 +24,7 @@ from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_warning
+from CTSAM3DLib.session.points import obeyed_voxels
 from CTSAM3DLib.session.session import InteractiveSession
 
 Progress = Callable[[str, int, int], None]
@@ -283,11 +284,10 @@ def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory
 
 def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
     """Raise for a click outside the volume before any time is spent."""
-    step_mm = min(volume.geometry.spacing_mm)
     for name, history in histories.items():
         for number, click in enumerate(history, start=1):
             try:
-                volume.geometry.voxels_from_ras(click.points_ras(step_mm))
+                obeyed_voxels(click, volume.geometry)
             except ClickOutsideVolumeError as error:
                 text = f"structure {name!r}, click {number}: {error}. {_WRONG_PLACE}"
                 raise ClickOutsideVolumeError(text) from error

@@ -13,10 +13,12 @@ from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.text import decoded
-from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, Scribble, prompt_from_row
+from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}
+_LISTS = {"scribbles": "scribble", "boxes": "box", "prompts": None}
+"""Key of a structure to the kind of the prompts under it; None where each names its own."""
 
 
 def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHistory]:
@@ -46,13 +48,17 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
         {"coordinate_system": "RAS",
          "structures": {"liver": {"positive": [[r, a, s], ...], "negative": [...]},
                         "spleen": {"clicks": [[r, a, s, 1], [r, a, s, 0]]},
-                        "aorta": {"scribbles": [{"line": [[r, a, s], ...], "positive": true}]}}}
+                        "aorta": {"scribbles": [{"line": [[r, a, s], ...], "positive": true}]},
+                        "kidney": {"boxes": [{"corners": [[r, a, s], [r, a, s]],
+                                              "positive": true}]}}}
 
     ``coordinate_system`` is RAS or LPS. ``clicks`` keeps the exact order (1 positive, 0 negative)
-    and excludes the two other keys, which are read positives first. ``scribbles`` may stand beside
-    them and are read last; ``prompts`` stands alone and keeps the order of both, each with its
-    ``"kind"``: ``{"kind": "click", "position": [r, a, s], "positive": true}``.
-    For point lists see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
+    and excludes the two other keys, which are read positives first. ``scribbles`` and
+    ``boxes`` may stand beside them and are read last. A box along R, A and S has two opposite
+    ``corners``; any other has its ``middle`` and its three ``edges`` as vectors. ``prompts`` stands
+    alone and keeps the order of all kinds, each with its ``"kind"``:
+    ``{"kind": "click", "position": [r, a, s], "positive": true}``.
+    For files of Slicer see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not several:
@@ -99,7 +105,7 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     ----------
     points : mapping
         ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``,
-        with ``scribbles``, or ``{"prompts": [...]}``; see `read_clicks`.
+        with ``scribbles`` and ``boxes``, or ``{"prompts": [...]}``; see `read_clicks`.
     what : str
         Words that name the structure in an error.
     system : str
@@ -119,7 +125,7 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     if not isinstance(points, Mapping):
         raise ClicksFileError(f"{what}: expected an object, got {_kind(points)}")
     keys = set(points)
-    clicks = keys - {"scribbles"}
+    clicks = keys - {key for key, kind in _LISTS.items() if kind}
     if not keys or not (clicks <= set(_SIGNS) or clicks == {"clicks"} or keys == {"prompts"}):
         got = sorted(map(str, keys))
         raise ClicksFileError(
@@ -131,8 +137,7 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
         kind = "click" if key == "clicks" else f"{key} click"
         for number, row in enumerate(rows, start=1):
             found.append(_click(row, _SIGNS.get(key), system, f"{what}, {kind} {number}"))
-    kinds: dict[str, str | None] = {"scribbles": Scribble.kind, "prompts": None}
-    for key, own in kinds.items():
+    for key, own in _LISTS.items():
         for number, row in enumerate(_as_list(points.get(key, []), f'{what}, "{key}"'), start=1):
             named = {"kind": own, **row} if own and isinstance(row, dict) else row
             found.append(_prompt(named, system, f"{what}, {own or 'prompt'} {number}"))

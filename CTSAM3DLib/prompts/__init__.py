@@ -1,5 +1,6 @@
 """What a user says about a structure, as frozen values in RAS. Knows no image, model or file."""
 
+from CTSAM3DLib.prompts.box import Box
 from CTSAM3DLib.prompts.click import Click
 from CTSAM3DLib.prompts.prompt import (
     CLICKS_TAG,
@@ -17,6 +18,7 @@ ClickHistory = Prompts
 __all__ = [
     "CLICKS_TAG",
     "KINDS",
+    "Box",
     "Click",
     "ClickHistory",
     "Prompt",

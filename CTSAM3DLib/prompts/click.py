@@ -16,8 +16,28 @@ Position = tuple[float, float, float]
 """R, A, S in mm."""
 
 
+class OfPoints:
+    """What prompts have in common that consist of points of one sign, with no borders."""
+
+    positive: bool
+
+    @property
+    def bounds(self) -> None:
+        """No box: it may change whatever is connected to its points."""
+        return
+
+    def points_ras(self, step_mm: float) -> NDArray[np.float64]:
+        """Return its points; see `Prompt`."""
+        raise NotImplementedError
+
+    def shown_ras(self, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return its points and their signs: a model is shown what must be obeyed."""
+        points = self.points_ras(step_mm)
+        return points, np.full(len(points), self.positive)
+
+
 @dataclass(frozen=True)
-class Click:
+class Click(OfPoints):
     """One click of the user.
 
     Parameters
@@ -107,3 +127,30 @@ def finite_position(values: Any, owner: str) -> Position:
     if len(numbers) != 3 or not all(math.isfinite(number) for number in numbers):
         raise GeometryError(f"{owner} needs 3 finite numbers (R, A, S in mm), got {values!r}")
     return numbers
+
+
+def finite_positions(values: Any, owner: str) -> tuple[Position, ...]:
+    """Return positions as tuples of three floats.
+
+    Parameters
+    ----------
+    values : sequence of positions
+        R, A, S in mm.
+    owner : str
+        What has the positions, for the message.
+
+    Raises
+    ------
+    GeometryError
+        No sequence, or one that holds something else.
+
+    Examples
+    --------
+    >>> finite_positions([[1, 2, 3]], "a scribble")
+    ((1.0, 2.0, 3.0),)
+    """
+    try:
+        given = tuple(values)
+    except TypeError:
+        raise GeometryError(f"{owner} needs positions, got {values!r}") from None
+    return tuple(finite_position(position, owner) for position in given)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.prompts.box import Box
 from CTSAM3DLib.prompts.click import Click, Position
 from CTSAM3DLib.prompts.scribble import Scribble
 
@@ -35,14 +36,24 @@ class Prompt(Protocol):
 
     @property
     def positive(self) -> bool:
-        """Whether its points lie inside the wanted structure, or all outside it."""
+        """Whether it says where the wanted structure is, or where it is not."""
 
     @property
     def anchor_ras(self) -> Position:
         """The point round which a model looks."""
 
+    @property
+    def bounds(self) -> Box | None:
+        """The box outside which it changes nothing; None without such a box.
+
+        A prompt with a box may reach beyond the volume; all points of others must lie in it.
+        """
+
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
-        """Return its points, (N, 3) mm, N >= 1, neighbours at most `step_mm` apart."""
+        """Return the points that have its sign in every result, (N, 3) mm, so far apart at most."""
+
+    def shown_ras(self, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the points that a model is shown, (N, 3) mm, and whether they are positive."""
 
     def to_json(self) -> dict[str, Any]:
         """Return its content as plain values, exact, without the kind."""
@@ -52,7 +63,7 @@ class Prompt(Protocol):
         """Return the prompt of what `to_json` gave; GeometryError or KeyError for others."""
 
 
-KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble)}
+KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble, Box)}
 """The types of prompts by name."""
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import Position, finite_position
+from CTSAM3DLib.prompts.click import OfPoints, Position, finite_positions
 
 
 @dataclass(frozen=True)
-class Scribble:
+class Scribble(OfPoints):
     """One stroke of the user: straight lines from point to point.
 
     Parameters
@@ -44,10 +44,7 @@ class Scribble:
 
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types."""
-        try:
-            line = tuple(finite_position(position, "a scribble") for position in self.line_ras)
-        except TypeError:
-            raise GeometryError(f"a scribble needs positions, got {self.line_ras!r}") from None
+        line = finite_positions(self.line_ras, "a scribble")
         if not line:
             raise GeometryError("a scribble needs at least one position, got none")
         object.__setattr__(self, "line_ras", line)

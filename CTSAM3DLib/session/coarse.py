@@ -22,7 +22,7 @@ from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import faces_of, leads_out
 from CTSAM3DLib.session.patches import centred_patch
-from CTSAM3DLib.session.points import anchor_voxel, points_in
+from CTSAM3DLib.session.points import anchor_voxel, cut_off, obeyed_in, shown_in
 from CTSAM3DLib.session.rules import LOGIT_LIMIT, PROMPT_LOGIT, allowed_change
 from CTSAM3DLib.session.state import SessionState, added_times
 from CTSAM3DLib.session.step import PatchAnswer, PatchView, asked, taper_weights
@@ -104,6 +104,7 @@ def coarse_answer(
     logits = sample_on_volume(
         limited, view.patch, coarse.grid, encoder.grid, bbox, fill=-LOGIT_LIMIT
     )
+    logits = cut_off(prompt, encoder.grid, bbox, logits, state.logits.read(bbox))
     return CoarseAnswer(bbox, logits, replace(answer, timings_ms=times), count)
 
 
@@ -140,7 +141,7 @@ def with_coarse_answer(
         new = np.minimum(new, np.where(np.isnan(old), -PROMPT_LOGIT, old))
     new = np.fmax(new, state.given.logits.read(bbox))
     _keep_finer(state, bbox, new)
-    points_kji, labels = points_in(state.prompts, state.grid, bbox)
+    points_kji, labels = obeyed_in(state.prompts, state.grid, bbox)
     logits = allowed_change(np.full_like(new, np.nan), new, points_kji, labels, True)
     if before is not None:
         known = before.logits.read(bbox)
@@ -152,7 +153,7 @@ def _view(coarse: PatchEncoder, state: SessionState, prompt: Prompt) -> PatchVie
     """Return what the model is shown of the coarse patch round a prompt."""
     size = coarse.predictor.settings.patch_size
     patch = centred_patch(anchor_voxel(prompt, coarse.grid), coarse.grid.shape_kji, size)
-    points_kji, labels = points_in(state.prompts, coarse.grid, patch)
+    points_kji, labels = shown_in(state.prompts, coarse.grid, patch)
     return PatchView(state, patch, points_kji, labels, coarse_logits(coarse.grid, state, patch))
 
 

@@ -24,10 +24,17 @@ from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import Face, faces_of, leads_out, slab_layers
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.patches import coarse_spacings_mm, patch_beyond
-from CTSAM3DLib.session.points import anchor_voxel
+from CTSAM3DLib.session.points import anchor_voxel, cut_off, obeyed_in
 from CTSAM3DLib.session.rules import LOGIT_LIMIT, allowed_change
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import PatchAnswer, PatchView, allowed, asked, joined, planned_patch
+from CTSAM3DLib.session.step import (
+    PatchAnswer,
+    PatchView,
+    answered_by,
+    asked,
+    joined,
+    planned_patch,
+)
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ def grown_state(
         return view.state
     if not prompt.positive:
         return _corrected(growth, view)
-    answer = allowed(view, asked(encoder, view), prompt)
+    answer = answered_by(encoder, view, prompt)
     grown = joined(view, answer)
     growth.report(grown)
     faces = [*faces_of(patch, answer, view.known)]
@@ -239,7 +246,7 @@ def _corrected(growth: _Growth, view: PatchView) -> SessionState:
     if only_coarse and growth.spacings_mm and not growth.stopped:
         state = with_coarse_answer(state, growth.coarse_answer(state), shrink=True)
         view = PatchView.of(state, view.patch)
-    return joined(view, allowed(view, asked(growth.encoder, view), growth.prompt))
+    return joined(view, answered_by(growth.encoder, view, growth.prompt))
 
 
 def _followed(
@@ -271,7 +278,9 @@ def _followed(
             found = _refined_answer(growth, view)
         if found is not None:
             known = growth.before.logits.read(beyond)
-            logits = allowed_change(known, found.logits, view.points_kji, view.labels, True)
+            cut = cut_off(growth.prompt, grown.grid, beyond, found.logits, known)
+            points_kji, labels = obeyed_in(grown.prompts, grown.grid, beyond)
+            logits = allowed_change(known, cut, points_kji, labels, True)
             found = replace(found, logits=logits)
             grown = joined(view, found)
             growth.report(grown)

@@ -156,15 +156,18 @@ class SessionState:
         Returns
         -------
         SessionState
-            With the mask as it is; this state is its parent.
+            Its mask obeys the prompt already, also where no patch will answer it; this state is its
+            parent.
 
         Raises
         ------
         ClickOutsideVolumeError
             If a point of the prompt is not inside the volume.
         """
-        Place.of(prompt, self.geometry, self.grid)
-        return replace(self, prompts=self.prompts.added(prompt), parent=self, timings_ms={})
+        place = Place.of(prompt, self.geometry, self.grid)
+        mask = _with_voxels(self.mask, place.voxels, place.positive)
+        prompts = self.prompts.added(prompt)
+        return replace(self, prompts=prompts, mask=mask, parent=self, timings_ms={})
 
     def with_logits(
         self,

@@ -8,15 +8,27 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.patches import MARGIN_FRACTION, plan_patch
-from CTSAM3DLib.session.points import anchor_voxel, points_in
+from CTSAM3DLib.session.points import (
+    anchor_voxel,
+    centres_ras,
+    contained,
+    cut_off,
+    nearest_voxels,
+    obeyed_in,
+    shown_in,
+)
 from CTSAM3DLib.session.rules import LOGIT_LIMIT, allowed_change
-from CTSAM3DLib.session.state import SessionState
+from CTSAM3DLib.session.state import SessionState, added_times
+
+_MUCH_BETTER = 2.0
+"""Another seed of a box than the first counts if its answer fills so many times more of it."""
 
 
 def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> SessionState:
@@ -49,8 +61,7 @@ def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> Sess
     view = PatchView.of(state.with_prompt(prompt), patch)
     if view.has_nothing_to_correct:
         return view.state
-    answer = asked(encoder, view)
-    return joined(view, allowed(view, answer, prompt))
+    return joined(view, answered_by(encoder, view, prompt))
 
 
 def planned_patch(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> BoundingBox:
@@ -78,7 +89,7 @@ class PatchView:
     patch : BoundingBox
         On the model grid.
     points_kji : ndarray, int, (N, 3)
-        Points of all prompts in the patch, oldest prompt first; voxels of the patch.
+        What is shown of all prompts in the patch, oldest prompt first; voxels of the patch.
     labels : ndarray, bool, (N,)
         Whether they are positive.
     known : ndarray, float16, (D, H, W)
@@ -94,13 +105,13 @@ class PatchView:
     @classmethod
     def of(cls, state: SessionState, patch: BoundingBox) -> PatchView:
         """Return the view of a patch in the present state of a structure."""
-        points_kji, labels = points_in(state.prompts, state.grid, patch)
+        points_kji, labels = shown_in(state.prompts, state.grid, patch)
         return cls(state, patch, points_kji, labels, state.logits.read(patch))
 
     @property
     def has_nothing_to_correct(self) -> bool:
         """Whether there is neither mask nor positive prompt: negative ones take effect later."""
-        if self.labels.any() or (self.known > 0).any():
+        if self.state.prompts[-1].positive or self.labels.any() or (self.known > 0).any():
             return False
         box = volume_bbox_of_grid_bbox(self.patch, self.state.grid, self.state.geometry)
         return self.state.mask.occupied_box(box).is_empty
@@ -141,12 +152,67 @@ def asked(
     return PatchAnswer(logits, {name: 1000.0 * seconds for name, seconds in times.items()})
 
 
-def allowed(view: PatchView, answer: PatchAnswer, prompt: Prompt) -> PatchAnswer:
-    """Return as much of an answer as the newest prompt may change; see `rules.allowed_change`."""
-    own_kji, _ = points_in([prompt], view.state.grid, view.patch)
-    logits = allowed_change(
-        view.known, answer.logits, view.points_kji, view.labels, prompt.positive, own_kji
-    )
+def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> PatchAnswer:
+    """Return what the newest prompt changes in its patch.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Volume, model grid and model.
+    view : PatchView
+        Of the patch that answers the prompt.
+    prompt : Prompt
+        The newest one. For a positive box the model is asked with its middle. Unless the answer
+        fills half of the box, it is asked with the other seeds in turn, and the answer that fills
+        the box best counts if it does so twice as well as the one for the middle.
+    """
+    box = prompt.bounds
+    if box is None or not prompt.positive:
+        return allowed(view, asked(encoder, view), prompt)
+    grid, patch = view.state.grid, view.patch
+    voxels = nearest_voxels(box.seeds_ras(), grid)
+    distinct = dict.fromkeys(map(tuple, voxels[contained([patch], voxels)].tolist()))
+    centres = centres_ras(grid, patch)
+    found, times = [], dict[str, float]()
+    for voxel_ijk in distinct:
+        seed_kji = np.array([voxel_ijk])[:, ::-1] - np.array(patch.start_ijk)[::-1]
+        answer = asked(encoder, view, seed_kji)
+        times = added_times(times, answer.timings_ms)
+        share = box.filled_share(centres, _touching(answer.logits > 0, seed_kji[0]))
+        found.append((share, answer, seed_kji))
+        if len(found) == 1 and share * _MUCH_BETTER >= 1.0:
+            break  # no answer can be so much better
+    first, best = found[0], max(found, key=lambda one: one[0])
+    _, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
+    return replace(allowed(view, answer, prompt, seed_kji), timings_ms=times)
+
+
+def _touching(mask: NDArray[np.bool_], seed_kji: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return the connected part of a mask that holds a voxel; all of it if none does."""
+    parts, _ = ndimage.label(mask)
+    own = parts[tuple(seed_kji)]
+    touching: NDArray[np.bool_] = parts == own if own else mask
+    return touching
+
+
+def allowed(
+    view: PatchView,
+    answer: PatchAnswer,
+    prompt: Prompt,
+    own_kji: NDArray[np.intp] | None = None,
+) -> PatchAnswer:
+    """Return as much of an answer as the newest prompt may change; see `rules.allowed_change`.
+
+    `own_kji` are its voxels in the patch, by default those that must be obeyed.
+    """
+    state, patch = view.state, view.patch
+    if own_kji is None:
+        own_kji, _ = obeyed_in([prompt], state.grid, patch)
+    cut = cut_off(prompt, state.grid, patch, answer.logits, view.known)
+    points_kji, labels = obeyed_in(state.prompts, state.grid, patch)
+    logits = allowed_change(view.known, cut, points_kji, labels, prompt.positive, own_kji)
+    # Once more: obeying a point moves its surroundings, too.
+    logits = cut_off(prompt, state.grid, patch, logits, view.known)
     return replace(answer, logits=logits)
 
 

@@ -102,7 +102,7 @@ def v2(row: str) -> str:
         ('{"version":true,"clicks":[]}', 'expected a JSON object with "version": 1 or 2'),
         ('{"version":2,"clicks":[]}', 'expected a list under "prompts", got NoneType'),
         ('{"version":2,"prompts":[3]}', 'prompt 0: expected an object with "kind" click'),
-        (v2('{"kind":"lasso","positive":true}'), 'prompt 0: expected an object with "kind" click'),
+        (v2('{"kind":"tube","positive":true}'), 'prompt 0: expected an object with "kind" click'),
         (v2('{"kind":"click","position":[1,2,3]}'), 'expected "positive" true or false, got None'),
         (v2('{"kind":"click","positive":true}'), "prompt 0: expected the key 'position'"),
         (v2('{"kind":"click","position":[1,2],"positive":true}'), "prompt 0: a click needs 3 fin"),
