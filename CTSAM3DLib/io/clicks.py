@@ -17,7 +17,7 @@ from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}
-_LISTS = {"scribbles": "scribble", "boxes": "box", "prompts": None}
+_LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts": None}
 """Key of a structure to the kind of the prompts under it; None where each names its own."""
 
 
@@ -49,11 +49,12 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
          "structures": {"liver": {"positive": [[r, a, s], ...], "negative": [...]},
                         "spleen": {"clicks": [[r, a, s, 1], [r, a, s, 0]]},
                         "aorta": {"scribbles": [{"line": [[r, a, s], ...], "positive": true}]},
+                        "colon": {"lassos": [{"line": [[r, a, s], ...], "positive": true}]},
                         "kidney": {"boxes": [{"corners": [[r, a, s], [r, a, s]],
                                               "positive": true}]}}}
 
     ``coordinate_system`` is RAS or LPS. ``clicks`` keeps the exact order (1 positive, 0 negative)
-    and excludes the two other keys, which are read positives first. ``scribbles`` and
+    and excludes the two other keys, which are read positives first. ``scribbles``, ``lassos`` and
     ``boxes`` may stand beside them and are read last. A box along R, A and S has two opposite
     ``corners``; any other has its ``middle`` and its three ``edges`` as vectors. ``prompts`` stands
     alone and keeps the order of all kinds, each with its ``"kind"``:
@@ -105,7 +106,7 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
     ----------
     points : mapping
         ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``,
-        with ``scribbles`` and ``boxes``, or ``{"prompts": [...]}``; see `read_clicks`.
+        with ``scribbles``, ``lassos`` and ``boxes``, or ``{"prompts": [...]}``; see `read_clicks`.
     what : str
         Words that name the structure in an error.
     system : str

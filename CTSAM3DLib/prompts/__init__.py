@@ -2,6 +2,7 @@
 
 from CTSAM3DLib.prompts.box import Box
 from CTSAM3DLib.prompts.click import Click
+from CTSAM3DLib.prompts.lasso import Lasso
 from CTSAM3DLib.prompts.prompt import (
     CLICKS_TAG,
     KINDS,
@@ -21,6 +22,7 @@ __all__ = [
     "Box",
     "Click",
     "ClickHistory",
+    "Lasso",
     "Prompt",
     "Prompts",
     "Scribble",

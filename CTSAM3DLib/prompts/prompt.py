@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.prompts.box import Box
 from CTSAM3DLib.prompts.click import Click, Position
+from CTSAM3DLib.prompts.lasso import Lasso
 from CTSAM3DLib.prompts.scribble import Scribble
 
 CLICKS_TAG = "CTSAM3D.Clicks"
@@ -63,7 +64,7 @@ class Prompt(Protocol):
         """Return the prompt of what `to_json` gave; GeometryError or KeyError for others."""
 
 
-KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble, Box)}
+KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble, Lasso, Box)}
 """The types of prompts by name."""
 
 

@@ -241,7 +241,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     volume, _ = torso_phantom(spacing_mm=8.0)
     write_image(folder / "scan.nii.gz", volume)
     _write_dicom(folder / "dicom-folder", volume, "1.2.840.1")
-    (clicks,) = [code for code in blocks("docs/command-line.md", "json") if "structures" in code]
+    clicks, *_ = [code for code in blocks("docs/command-line.md", "json") if "structures" in code]
     (folder / "clicks.json").write_text(clicks)
     points = [{"label": "liver-1", "position": [-87.0, -17.0, -39.0]}]
     markups = {"markups": [{"type": "Fiducial", "controlPoints": points}]}
