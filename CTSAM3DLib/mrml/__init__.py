@@ -13,7 +13,12 @@ from CTSAM3DLib.mrml.clicks import (
     world_from_click,
 )
 from CTSAM3DLib.mrml.limits import voxels_inside_roi
-from CTSAM3DLib.mrml.scribbles import scribble_from_curve, scribble_from_world_ras, world_line
+from CTSAM3DLib.mrml.scribbles import (
+    prompt_from_world_ras,
+    scribble_from_curve,
+    scribble_from_world_ras,
+    world_line,
+)
 from CTSAM3DLib.mrml.segments import (
     SegmentTarget,
     add_segment,
@@ -49,6 +54,7 @@ __all__ = [
     "is_defined",
     "mask_digest",
     "prepare_segmentation",
+    "prompt_from_world_ras",
     "read_segment",
     "scribble_from_curve",
     "scribble_from_world_ras",

@@ -1,4 +1,4 @@
-"""Curves of Markups as scribbles, and back."""
+"""Curves of Markups as scribbles, and back; prompts from the world to the frame of a volume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from CTSAM3DLib.mrml.frames import (
     volume_from_world,
     world_from_volume,
 )
-from CTSAM3DLib.prompts import Scribble
+from CTSAM3DLib.prompts import Box, Click, Lasso, Scribble
 
 
 def scribble_from_world_ras(
@@ -104,3 +104,44 @@ def world_line(
     [[1.0, 2.0, 3.0]]
     """
     return np.array([world_from_volume(one, volume_node) for one in scribble.line_ras])
+
+
+def prompt_from_world_ras(
+    prompt: Click | Scribble | Lasso | Box, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> Click | Scribble | Lasso | Box:
+    """Return a prompt whose positions are in the world as one in the frame of a volume.
+
+    Parameters
+    ----------
+    prompt : Click, Scribble, Lasso or Box
+        In world RAS, mm.
+    volume_node : vtkMRMLScalarVolumeNode
+        All its parent transforms are undone. The faces of a box stay flat: under a non-linear
+        transform its edges end where the middles of its faces come to lie.
+
+    Raises
+    ------
+    GeometryError
+        A lasso is not flat any more.
+    NodeError
+        A non-linear parent transform cannot be inverted there.
+
+    Examples
+    --------
+    >>> node = slicer.vtkMRMLScalarVolumeNode()
+    >>> prompt_from_world_ras(Click((1, 2, 3)), node)
+    Click(position_ras=(1.0, 2.0, 3.0), positive=True)
+    """
+
+    def moved(positions: ArrayLike) -> list[tuple[float, float, float]]:
+        at = [volume_from_world(one, volume_node).tolist() for one in np.asarray(positions)]
+        return [(r, a, s) for r, a, s in at]
+
+    if isinstance(prompt, Click):
+        return Click(moved([prompt.position_ras])[0], prompt.positive)
+    if isinstance(prompt, Box):
+        halves = np.array(prompt.edges_ras) / 2.0
+        upper, lower = (np.array(moved(prompt.middle_ras + sign * halves)) for sign in (1, -1))
+        edges = [(r, a, s) for r, a, s in (upper - lower).tolist()]
+        return Box(moved([prompt.middle_ras])[0], tuple(edges), prompt.positive)
+    return type(prompt)(tuple(moved(prompt.line_ras)), prompt.positive)

@@ -24,6 +24,7 @@ from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
 from CTSAM3DLib.prompts import ClickHistory, Prompt, volume_id_from_json
+from CTSAM3DLib.session.points import obeyed_voxels
 
 _SEGMENT_EVENTS = (
     "SegmentAdded",
@@ -88,9 +89,8 @@ class EditTarget:
         segment_of(self.segmentation_node, self.segment_id)
         check_binary_labelmap(self.segmentation_node)
         geometry = geometry_from_node(self.volume_node)
-        step_mm = min(geometry.spacing_mm)
         for prompt in prompts:
-            geometry.voxels_from_ras(prompt.points_ras(step_mm))
+            obeyed_voxels(prompt, geometry)
         linear_matrix_between(self.volume_node, self.segmentation_node)
 
     def stored_prompts(self) -> ClickHistory:
@@ -129,11 +129,17 @@ class EditTarget:
         return MaskUpdate(boxed(mask, box), box)
 
     def check_inside_roi(self, prompt: Prompt) -> None:
-        """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box."""
+        """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box.
+
+        Of a prompt with a box of its own the middle must be.
+        """
         if self.roi_node is None:
             return
         geometry = geometry_from_node(self.volume_node)
-        voxels = geometry.voxels_from_ras(prompt.points_ras(min(geometry.spacing_mm)))
+        if prompt.bounds is None:
+            voxels = obeyed_voxels(prompt, geometry)
+        else:
+            voxels = geometry.voxels_from_ras([prompt.anchor_ras])
         first = voxels.min(axis=0)
         box = BoundingBox(tuple(first.tolist()), tuple((voxels.max(axis=0) + 1).tolist()))
         inside = voxels_inside_roi(self.roi_node, self.volume_node, box)

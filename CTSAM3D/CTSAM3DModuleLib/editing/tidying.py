@@ -10,6 +10,7 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.session.points import obeyed_voxels
 from CTSAM3DLib.session.tidying import fill_holes, keep_components, smooth
 
 STEPS = ("keep", "fill", "smooth")
@@ -68,12 +69,11 @@ def _voxels(
     clicks: ClickHistory, positive: bool, geometry: Geometry, box: BoundingBox
 ) -> np.ndarray:
     """Return the voxels (K, J, I) of the clicks of one sign that lie in a box, counted from it."""
-    step_mm = min(geometry.spacing_mm)
     found = [
         tuple(ijk)
         for prompt in clicks
         if prompt.positive == positive
-        for ijk in geometry.voxels_from_ras(prompt.points_ras(step_mm)).tolist()
+        for ijk in obeyed_voxels(prompt, geometry).tolist()
     ]
     rows = [np.subtract(ijk, box.start_ijk)[::-1] for ijk in found if box.contains(ijk)]
     return np.array(rows, dtype=int).reshape(-1, 3)

@@ -13,14 +13,14 @@ from CTSAM3DLib.io.clicks import history_from_points, read_clicks
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
-    click_from_world_ras,
     clicks_from_markups_node,
     is_defined,
+    prompt_from_world_ras,
     scribble_from_curve,
-    scribble_from_world_ras,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
-from CTSAM3DLib.prompts import Click, ClickHistory, Scribble
+from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.session.points import obeyed_voxels
 
 
 def clicks_on_volume(
@@ -178,19 +178,9 @@ def _points(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
 def _from_world(
     name: str, world: ClickHistory, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> ClickHistory:
-    """Return clicks whose positions are in the world as clicks on a volume."""
-    clicks = []
-    for index, click in enumerate(world):
-        try:
-            if isinstance(click, Scribble):
-                own = scribble_from_world_ras(click.line_ras, volume_node, click.positive)
-            else:
-                own = click_from_world_ras(click.position_ras, volume_node, click.positive)
-        except ClickOutsideVolumeError as error:
-            message = f"structure {name!r}, click {index}: {error}"
-            raise ClickOutsideVolumeError(message) from error
-        clicks.append(own)
-    return ClickHistory(clicks)
+    """Return prompts whose positions are in the world as prompts on a volume."""
+    own = ClickHistory(prompt_from_world_ras(prompt, volume_node) for prompt in world)
+    return _checked(name, own, volume_node)
 
 
 def _checked(
@@ -200,7 +190,7 @@ def _checked(
     geometry = geometry_from_node(volume_node)
     for index, click in enumerate(history):
         try:
-            geometry.voxels_from_ras(click.points_ras(min(geometry.spacing_mm)))
+            obeyed_voxels(click, geometry)
         except ClickOutsideVolumeError as error:
             message = f"structure {name!r}, click {index}: {error}"
             raise ClickOutsideVolumeError(message) from error
