@@ -1,24 +1,33 @@
-"""Clicks in the content of a Slicer Markups file (.mrk.json, or .fcsv in the same form)."""
+"""Prompts in the content of a Slicer Markups file (.mrk.json, or .fcsv in the same form)."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+import numpy as np
+
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Box, Click, ClickHistory, Lasso, Prompt, Scribble
 
 # Slicer writes text; some old files hold the number of its enumeration.
 _SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}
-_DEFAULT_NAME = re.compile(r"(F|PointList|MarkupsFiducial|Fiducials?)([-_ ]\d+)?", re.IGNORECASE)
+_DEFAULT_NAME = re.compile(
+    r"(F|PointList|MarkupsFiducial|Fiducials?|OC|CC|(Open|Closed)?Curve|R|ROI)([-_ ]\d+)?",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"(^|\s*-\s*)\d+$")
+_LINES: dict[str, type[Scribble] | type[Lasso]] = {"Curve": Scribble, "ClosedCurve": Lasso}
 _NEGATIVE = re.compile(r"(^|[-_ ]+)negative$", re.IGNORECASE)
 
 
 def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, ClickHistory]:
-    """Return the clicks of all point lists in a Markups file.
+    """Return the prompts of all point lists, curves and ROIs in a Markups file.
+
+    A curve is a scribble and a closed curve is a lasso, both straight from point to point; a ROI
+    of the type Box is a box. Their name says structure and sign, as that of a point list does.
 
     The structure of a point is the first known anatomy among the point's label, the list's name
     and the file's name; when none of them is known, it is the list's name, else the label, else
@@ -36,7 +45,8 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     Parameters
     ----------
     content : dict
-        The parsed JSON; lists of the type Fiducial, in LPS (default) or RAS, in mm.
+        The parsed JSON; lists of the type Fiducial, Curve, ClosedCurve or ROI, in LPS (default)
+        or RAS, in mm.
     file_name : str
         Slicer keeps the name of a list in the name of its file.
 
@@ -62,17 +72,27 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     lists = content.get("markups")
     if not isinstance(lists, list):
         raise ClicksFileError(f'expected a list under "markups", got {type(lists).__name__}')
-    found: dict[str, list[Click]] = {}
+    found: dict[str, list[Prompt]] = {}
     stem = re.sub(r"(\.mrk)?\.(json|fcsv)$", "", file_name, flags=re.IGNORECASE)
     for number, markups in enumerate(lists, start=1):
         what = f"point list {number}"
+        clicks = []
         for place, point in enumerate(_points_of(markups, what), start=1):
             which = f"{what}, point {place}"
             if not _is_defined(point, which):
                 continue
             names = _Names(point, markups, stem)
             click = _click(point, names.positive, _system(markups, what), which)
-            found.setdefault(names.structure(which), []).append(click)
+            if markups["type"] == "Fiducial":
+                found.setdefault(names.structure(which), []).append(click)
+            clicks.append(click)
+        if markups["type"] != "Fiducial":
+            names = _Names({}, markups, stem)
+            try:
+                shape = _shape(markups, clicks, names.positive, _system(markups, what))
+            except GeometryError as error:
+                raise ClicksFileError(f"{what}: {error}") from error
+            found.setdefault(names.structure(what), []).append(shape)
     return {name: ClickHistory(clicks) for name, clicks in found.items()}
 
 
@@ -111,8 +131,10 @@ def _points_of(markups: Any, what: str) -> list[Any]:
     """Return the control points of one list after a check of its kind."""
     if not isinstance(markups, dict):
         raise ClicksFileError(f"{what}: expected an object, got {type(markups).__name__}")
-    if markups.get("type") != "Fiducial":
-        raise ClicksFileError(f"{what}: expected the type Fiducial, got {markups.get('type')!r}")
+    kinds = ("Fiducial", *_LINES, "ROI")
+    if markups.get("type") not in kinds:
+        expected = f"expected the type {', '.join(kinds[:-1])} or {kinds[-1]}"
+        raise ClicksFileError(f"{what}: {expected}, got {markups.get('type')!r}")
     units = markups.get("coordinateUnits", "mm")
     if units not in ("mm", ["mm", "mm", "mm"]):
         raise ClicksFileError(f"{what}: expected coordinates in mm, got {units!r}")
@@ -120,6 +142,28 @@ def _points_of(markups: Any, what: str) -> list[Any]:
     if not isinstance(points, list):
         raise ClicksFileError(f"{what}: expected a list of points, got {type(points).__name__}")
     return points
+
+
+def _shape(
+    markups: dict[str, Any], clicks: list[Click], positive: bool, system: str
+) -> Scribble | Lasso | Box:
+    """Return a curve or a ROI as one prompt in RAS."""
+    if markups["type"] in _LINES:
+        line = tuple(click.position_ras for click in clicks)
+        return _LINES[markups["type"]](line, positive)
+    if markups.get("roiType", "Box") != "Box":
+        raise GeometryError(f"expected a ROI of the type Box, got {markups['roiType']!r}")
+    rows = [markups.get(key) for key in ("center", "size", "orientation")]
+    try:
+        middle, size, axes = (np.array(row, float).reshape(-1) for row in rows)
+        edges = (axes.reshape(3, 3) * size.reshape(1, 3)).T
+        at = np.stack([middle.reshape(3), *edges])
+    except (TypeError, ValueError):
+        raise GeometryError(
+            f"expected a ROI with 3 numbers as center and size and 9 as orientation, got {rows}"
+        ) from None
+    middle_ras, *edges_ras = (at if system == "RAS" else ras_from_lps(at)).tolist()
+    return Box(middle_ras, tuple(edges_ras), positive)
 
 
 def _system(markups: dict[str, Any], what: str) -> str:

@@ -14,6 +14,8 @@ from CTSAM3DLib.mrml.clicks import (
 )
 from CTSAM3DLib.mrml.limits import voxels_inside_roi
 from CTSAM3DLib.mrml.scribbles import (
+    box_from_roi,
+    lasso_from_curve,
     prompt_from_world_ras,
     scribble_from_curve,
     scribble_from_world_ras,
@@ -44,6 +46,7 @@ __all__ = [
     "SegmentTarget",
     "VolumeIdentity",
     "add_segment",
+    "box_from_roi",
     "click_from_control_point",
     "click_from_world_ras",
     "clicks_from_markups_node",
@@ -52,6 +55,7 @@ __all__ = [
     "describe_segment",
     "get_clicks",
     "is_defined",
+    "lasso_from_curve",
     "mask_digest",
     "prepare_segmentation",
     "prompt_from_world_ras",

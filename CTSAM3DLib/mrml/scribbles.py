@@ -1,6 +1,8 @@
-"""Curves of Markups as scribbles, and back; prompts from the world to the frame of a volume."""
+"""Curves and ROIs of Markups as prompts; prompts from the world to the frame of a volume."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 import slicer
@@ -16,6 +18,8 @@ from CTSAM3DLib.mrml.frames import (
     world_from_volume,
 )
 from CTSAM3DLib.prompts import Box, Click, Lasso, Scribble
+
+_Kind = TypeVar("_Kind", Click, Scribble, Lasso, Box)
 
 
 def scribble_from_world_ras(
@@ -93,6 +97,80 @@ def scribble_from_curve(
     return scribble_from_world_ras(line, volume_node, positive_by_name(curve_node, 0))
 
 
+def lasso_from_curve(
+    curve_node: slicer.vtkMRMLMarkupsClosedCurveNode,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+) -> Lasso:
+    """Return a closed curve of Markups as a lasso; its name says whether its inside is outside.
+
+    Parameters
+    ----------
+    curve_node : vtkMRMLMarkupsClosedCurveNode
+        Its parent transforms count; the line is that which is shown.
+    volume_node : vtkMRMLScalarVolumeNode
+        The volume.
+
+    Raises
+    ------
+    GeometryError
+        The curve is not flat, or surrounds nothing.
+    ClickOutsideVolumeError, NodeError, VolumeError
+        See `scribble_from_curve`.
+    """
+    line = scribble_from_curve(curve_node, volume_node)
+    return Lasso(line.line_ras, line.positive)
+
+
+def box_from_roi(
+    roi_node: slicer.vtkMRMLMarkupsROINode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> Box:
+    """Return a ROI of Markups as a box; its name says whether it excludes.
+
+    Parameters
+    ----------
+    roi_node : vtkMRMLMarkupsROINode
+        Of the type Box. Its parent transforms count.
+    volume_node : vtkMRMLScalarVolumeNode
+        The volume.
+
+    Raises
+    ------
+    ClickOutsideVolumeError
+        Its middle lies outside the voxels of the volume.
+    GeometryError
+        It has no volume.
+    NodeError
+        It is of another type.
+    VolumeError
+        The volume has no voxels.
+    """
+    if roi_node.GetROIType() != slicer.vtkMRMLMarkupsROINode.ROITypeBox:
+        got = roi_node.GetROITypeAsString(roi_node.GetROIType())
+        raise NodeError(f"expected {name_of(roi_node)} to be of the type Box, got {got}")
+    to_node = roi_node.GetObjectToNodeMatrix()
+    matrix = np.array(
+        [[to_node.GetElement(row, column) for column in range(4)] for row in range(3)]
+    )
+    halves = (matrix[:, :3] * roi_node.GetSize()).T / 2.0
+
+    def world(position: ArrayLike) -> NDArray[np.float64]:
+        moved = [0.0, 0.0, 0.0]
+        roi_node.TransformPointToWorld(np.asarray(position).tolist(), moved)
+        return np.array(moved)
+
+    middle = matrix[:, 3]
+    edges = [world(middle + half) - world(middle - half) for half in halves]
+    named = slicer.vtkMRMLMarkupsFiducialNode()
+    named.SetName(roi_node.GetName() or "")
+    named.AddControlPoint(0.0, 0.0, 0.0)
+    named.SetNthControlPointLabel(0, "")
+    positive = positive_by_name(named, 0)
+    in_world = Box(world(middle).tolist(), np.array(edges).tolist(), positive)
+    box = prompt_from_world_ras(in_world, volume_node)
+    geometry_from_node(volume_node).voxel_from_ras(box.anchor_ras)
+    return box
+
+
 def world_line(
     scribble: Scribble, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> NDArray[np.float64]:
@@ -106,9 +184,7 @@ def world_line(
     return np.array([world_from_volume(one, volume_node) for one in scribble.line_ras])
 
 
-def prompt_from_world_ras(
-    prompt: Click | Scribble | Lasso | Box, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> Click | Scribble | Lasso | Box:
+def prompt_from_world_ras(prompt: _Kind, volume_node: slicer.vtkMRMLScalarVolumeNode) -> _Kind:
     """Return a prompt whose positions are in the world as one in the frame of a volume.
 
     Parameters

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
+import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError  # noqa: E402
 from CTSAM3DLib.mrml import (  # noqa: E402
+    box_from_roi,
     get_clicks,
+    lasso_from_curve,
     scribble_from_curve,
     set_clicks,
     world_line,
@@ -17,6 +20,7 @@ from CTSAM3DLib.mrml import (  # noqa: E402
 from CTSAM3DLib.prompts import Click, Prompts  # noqa: E402
 from Testing.MRML.cases import MOVED, OBLIQUE_LEFT_HANDED, SHAPE, TILTED  # noqa: E402
 
+SCALED = TILTED @ np.diag([1.2, 0.9, 1, 1])
 CORNERS_IJK = np.array([[1.0, 1.0, 1.0], [3.0, 2.0, 1.0], [4.0, 4.0, 2.0]])
 
 
@@ -81,3 +85,58 @@ def test_a_tag_keeps_scribbles_and_clicks_in_their_order(mrml, volume) -> None:
     prompts = Prompts([Click(inside), scribble_from_curve(curve(mrml, world), volume)])
     set_clicks(segmentation, segment_id, prompts.added(Click(inside, False)), volume)
     assert get_clicks(segmentation, segment_id) == prompts.added(Click(inside, False))
+
+
+def voxels():
+    """Return the voxel centres of a volume in the world, and in its own frame."""
+    k, j, i = np.indices(SHAPE)
+    ijk = np.stack([i, j, k], axis=-1).reshape(-1, 3).astype(float)
+    return moved(MOVED, moved(OBLIQUE_LEFT_HANDED, ijk)), moved(OBLIQUE_LEFT_HANDED, ijk)
+
+
+@pytest.mark.parametrize("above", [None, TILTED, SCALED])
+@pytest.mark.parametrize(("name", "positive"), [("ROI", True), ("organ negative", False)])
+def test_a_roi_becomes_the_box_that_slicer_shows(mrml, volume, above, name, positive) -> None:
+    middle = moved(MOVED, moved(OBLIQUE_LEFT_HANDED, (np.array([SHAPE[::-1]]) - 1) / 2))[0]
+    roi = mrml.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", name)
+    roi.SetSize(4.0, 5.0, 6.0)
+    if above is not None:
+        mrml.linear(above, roi)
+    roi.SetCenterWorld(middle)
+
+    box = box_from_roi(roi, volume)
+
+    assert box.positive is positive
+    size = np.zeros(3)
+    roi.GetSizeWorld(size)
+    np.testing.assert_allclose(np.linalg.norm(box.edges_ras, axis=1), size)
+    if above is SCALED:  # the planes of Slicer leave the scale out, its size and views do not
+        return
+    world, own = voxels()
+    planes = vtk.vtkPlanes()
+    roi.GetPlanesWorld(planes)
+    inside = np.array([planes.EvaluateFunction(at) for at in world])
+    clear = np.abs(inside) > 1e-3
+    assert 0 < (inside < 0).sum() < len(inside)
+    np.testing.assert_array_equal(box.contains_ras(own)[clear], (inside < 0)[clear])
+
+
+def test_a_closed_curve_becomes_a_lasso(mrml, volume) -> None:
+    flat = np.array([[1.0, 1.0, 1.0], [4.0, 1.0, 1.0], [3.0, 4.0, 1.0]])
+    corners = moved(OBLIQUE_LEFT_HANDED, flat)
+    node = mrml.scene.AddNewNodeByClass("vtkMRMLMarkupsClosedCurveNode", "organ negative")
+    node.SetCurveTypeToLinear()
+    for corner in moved(MOVED, corners):
+        node.AddControlPointWorld(corner)
+
+    lasso = lasso_from_curve(node, volume)
+
+    assert not lasso.positive
+    line = np.array(lasso.line_ras)
+    for corner in corners:
+        assert np.linalg.norm(line - corner, axis=1).min() < 1e-4
+    points = lasso.points_ras(0.5)
+    # Inside a triangle no barycentric coordinate is negative.
+    columns = np.vstack([points.T, np.ones(len(points))])
+    shares = np.linalg.lstsq(np.vstack([corners.T, np.ones(3)]), columns, rcond=None)[0]
+    assert shares.min() > -1e-4

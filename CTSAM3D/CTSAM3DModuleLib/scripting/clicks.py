@@ -13,8 +13,10 @@ from CTSAM3DLib.io.clicks import history_from_points, read_clicks
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
+    box_from_roi,
     clicks_from_markups_node,
     is_defined,
+    lasso_from_curve,
     prompt_from_world_ras,
     scribble_from_curve,
 )
@@ -33,9 +35,10 @@ def clicks_on_volume(
     clicks : mapping, Markups node, path, or list of the latter two
         - Structure name to ``{"positive": [[r, a, s], ...], "negative": [...]}`` or
           ``{"clicks": [[r, a, s, 1 or 0], ...]}``: world RAS, mm, as Slicer shows it; all parent
-          transforms of the volume are undone. ``"scribbles"`` as in clicks files, likewise.
-        - Structure name to a Markups point list or curve, or a list of them; one of them, or a
-          point, is negative if its name ends with the word ``negative``. World positions, too.
+          transforms of the volume are undone. Other prompts as in clicks files, likewise.
+        - Structure name to a Markups point list, curve, closed curve or ROI, or a list of them; one
+          of them, or a point, is negative if its name ends with the word ``negative``. World
+          positions, too.
         - Structure name to a `ClickHistory`: RAS of the volume itself.
         - A Markups point list, or several: they name the structures, see
           `CTSAM3DLib.io.markups.clicks_from_markups`.
@@ -124,9 +127,10 @@ def _of_structure(
 
 
 def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> ClickHistory:
-    """Return the clicks of a point list, or the one scribble of a curve."""
-    if isinstance(node, slicer.vtkMRMLMarkupsCurveNode):
-        return ClickHistory([scribble_from_curve(node, volume_node)])
+    """Return the clicks of a point list, or the one prompt of a curve, closed curve or ROI."""
+    shapes = {"Curve": scribble_from_curve, "ClosedCurve": lasso_from_curve, "ROI": box_from_roi}
+    if node.GetMarkupType() in shapes:
+        return ClickHistory([shapes[node.GetMarkupType()](node, volume_node)])
     return clicks_from_markups_node(_points(node), volume_node)
 
 

@@ -239,7 +239,7 @@ def test_points_that_were_never_placed_are_left_out(saved: Any) -> None:
         ({"markups": {}}, 'expected a list under "markups", got dict'),
         ({"markups": []}, "expected clicks, got none"),
         ({"markups": [7]}, "point list 1: expected an object, got int"),
-        (point_list(type="Line"), "point list 1: expected the type Fiducial, got 'Line'"),
+        (point_list(type="Line"), "point list 1: expected the type Fiducial, Curve, .* got 'Line'"),
         (point_list(coordinateUnits="cm"), "point list 1: expected coordinates in mm, got 'cm'"),
         (point_list(controlPoints=3), "point list 1: expected a list of points, got int"),
         (point_list({"label": "liver"}), "point 1: expected 3 numbers as its position, got None"),

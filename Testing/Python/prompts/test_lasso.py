@@ -15,7 +15,7 @@ from phantoms import centred_geometry, empty_volume
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, GeometryError
 from CTSAM3DLib.geometry import Geometry, Volume
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
-from CTSAM3DLib.prompts import Click, Lasso, Prompts
+from CTSAM3DLib.prompts import Box, Click, Lasso, Prompts, Scribble
 from CTSAM3DLib.session import InteractiveSession
 
 BEAN_MM = [(0, 0), (18, -4), (26, 6), (18, 16), (12, 5), (2, 14), (-8, 8)]
@@ -159,3 +159,32 @@ def test_a_lasso_that_leaves_the_volume_is_refused() -> None:
     with pytest.raises(ClickOutsideVolumeError, match="inside the volume"):
         session.add(Lasso([(5, 5, 5), (60, 5, 5), (5, 30, 5)]))
     assert len(session.prompts) == 0
+
+
+def test_markups_files_of_slicer_give_strokes_lassos_and_boxes(tmp_path: FilePath) -> None:
+    points = [{"position": one} for one in ([-1, -2, 3], [-9, -2, 3], [-5, -8, 3])]
+    roi = {
+        "type": "ROI",
+        "name": "liver negative",
+        "roiType": "Box",
+        "center": [-1, -2, 3],
+        "orientation": [-0.8, 0.6, 0, -0.6, -0.8, 0, 0, 0, 1],
+        "size": [10, 20, 5],
+        "controlPoints": points[:1],
+    }
+    curve = {"type": "Curve", "name": "liver", "controlPoints": points}
+    closed = {"type": "ClosedCurve", "name": "CC", "controlPoints": points}
+    path = tmp_path / "liver.mrk.json"
+    path.write_text(json.dumps({"markups": [curve, closed, roi]}))
+    line = [(1, 2, 3), (9, 2, 3), (5, 8, 3)]
+    box = Box((1, 2, 3), [(8, 6, 0), (-12, 16, 0), (0, 0, 5)], False)
+    assert read_clicks(path) == {"liver": Prompts([Scribble(line), Lasso(line), box])}
+    for change, message in (
+        ({"roiType": "BoundingBox"}, "a ROI of the type Box, got 'BoundingBox'"),
+        ({"size": [1, 2]}, "3 numbers as center and size"),
+        ({"orientation": None}, "3 numbers as center and size"),
+        ({"size": [1, 0, 2]}, "a box needs three edges"),
+    ):
+        path.write_text(json.dumps({"markups": [curve, roi | change]}))
+        with pytest.raises(ClicksFileError, match=f"point list 2: .*{message}"):
+            read_clicks(path)
