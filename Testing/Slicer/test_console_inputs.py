@@ -25,7 +25,7 @@ from CTSAM3DLib.prompts import Click, ClickHistory, Scribble
 
 
 class ScribbleTest(ConsoleCase):
-    """Strokes in the world, in files (RAS of the volume) and as curves mean the same."""
+    """Prompts in the world, in files (RAS of the volume) and as Markups mean the same."""
 
     def test_same_stroke_in_every_way(self):
         volume = ball_volume()
@@ -53,6 +53,46 @@ class ScribbleTest(ConsoleCase):
             mask = self.mask(node, volume)
             self.assertTrue(mask[20, 22, 15])
             self.assertTrue(mask[20, 22, 23])
+
+    def test_same_lasso_and_box_in_every_way(self):
+        volume = ball_volume()
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        matrix = np.eye(4)
+        matrix[:3, 3] = (5.0, -3.0, 2.0)
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+        volume.SetAndObserveTransformNodeID(transform.GetID())
+        corners_ras = np.add(INSIDE, [(-3, -3, 0), (3, -3, 0), (0, 3, 0)])
+        corners_world = (corners_ras + matrix[:3, 3]).tolist()
+        closed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsClosedCurveNode", "curve")
+        closed.SetCurveTypeToLinear()
+        for corner in corners_world:
+            closed.AddControlPointWorld(corner)
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+        roi.SetSize(40.0, 40.0, 40.0)
+        middle_world = np.array(INSIDE) + matrix[:3, 3]
+        roi.SetCenterWorld(middle_world)
+        edges = np.diag([40.0] * 3).tolist()
+        box = {"middle": middle_world.tolist(), "edges": edges, "positive": True}
+        ways = [
+            {"liver": [roi, closed]},
+            {
+                "liver": {
+                    "prompts": [
+                        {"kind": "box", **box},
+                        {"kind": "lasso", "line": corners_world, "positive": True},
+                    ]
+                }
+            },
+        ]
+        for clicks in ways:
+            node = self.logic.segment(volume, clicks)
+            kept_box, kept_lasso = get_clicks(node, self.segment_id(node))
+            np.testing.assert_allclose(kept_box.middle_ras, INSIDE, atol=1e-4)
+            np.testing.assert_allclose(kept_box.edges_ras, edges, atol=1e-4)
+            for corner in corners_ras:
+                gaps = np.linalg.norm(np.array(kept_lasso.line_ras) - corner, axis=1)
+                self.assertLess(gaps.min(), 1e-3)
+            self.assertTrue(self.mask(node, volume).any())
 
     def test_stroke_that_leaves_the_volume(self):
         volume = ball_volume()
