@@ -74,7 +74,7 @@ class TrainConfig:
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
         """Read a JSON file."""
-        return cls.from_dict(json.loads(path.read_text()))
+        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _tuples(value: object) -> object:

@@ -41,7 +41,7 @@ def pack(
     folders = sorted((data_dir / "ct").glob("*")) + sorted((data_dir / "labels_only").glob("*"))
     seen: dict[str, int] = {}
     for folder in folders:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         if meta.get("split") != split or (limit and len(writer.cases) >= limit):
             continue
         family = folder.name.split("__")[0]
@@ -79,7 +79,7 @@ class _Writer:
         box = _crop(hu > BODY_HU if hu is not None else labels > 0)
         labels = np.ascontiguousarray(labels[box])
         names_file = folder / "labels.json"
-        names = json.loads(names_file.read_text()) if names_file.is_file() else {}
+        names = json.loads(names_file.read_text(encoding="utf-8")) if names_file.is_file() else {}
         case: dict[str, Any] = {
             "name": folder.name,
             "family": folder.name.split("__")[0],

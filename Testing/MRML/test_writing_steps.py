@@ -12,6 +12,7 @@ from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
 from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
 from CTSAM3DLib.mrml.tags import clicks_text, get_clicks  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
+from CTSAM3DLib.prompts import ClickHistory  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
     EDIT,
     NEW,
@@ -76,7 +77,7 @@ def test_clicks_are_in_the_tag_before_the_voxels_change(mrml):
     )
     write_segment(case.target, NEW, history((1, 2, 3)))
     assert seen
-    assert all("[[1.0,2.0,3.0,1]]" in text for text in seen)
+    assert all(ClickHistory.from_json(text) == history((1, 2, 3)) for text in seen)
 
 
 def test_a_failed_write_leaves_segment_and_tag_as_they_were(mrml):

@@ -46,7 +46,7 @@ class BundledModelTest(unittest.TestCase):
                 self.case.editor.setCurrentSegmentID(segment_id)
                 for ras in points:
                     click("Red", ras)
-                    self.case.settle(120)
+                    self.case.settle()
                     self.assertEqual(self.case.effect.editor.status.kind, "done")
                 mask = self.case.mask(segment_id)
                 for made in self.case.clicks(segment_id):
@@ -67,7 +67,7 @@ class BundledModelTest(unittest.TestCase):
                 engine = SegmentationEngine(lambda model, device: load_predictor(bundle, device))
                 self.case.logic.setEngine(engine)
                 click("Red", CLICKS["liver"][0][0])
-                self.case.settle(120)
+                self.case.settle()
                 status = self.case.effect.editor.status
                 self.assertEqual(status.kind, "error")
                 self.assertIn("expected", status.text)

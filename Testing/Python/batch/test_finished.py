@@ -107,7 +107,7 @@ def test_results_of_the_version_without_marks_are_known_by_their_sizes(
         path.write_bytes(content.replace(str(mark_of(path)).encode(), BLANK.encode()))
         assert mark_of(path) is None
     report = tmp_path / "out" / "batch_report.json"
-    content = json.loads(report.read_text())
+    content = json.loads(report.read_text(encoding="utf-8"))
     (entry,) = content["cases"]
     del entry["marks"]
     entry["bytes"] = {kind: path.stat().st_size for kind, path in item.case.files.items()}
@@ -154,7 +154,7 @@ def test_runs_that_take_turns_in_one_folder_keep_the_rows_of_each_other(
         case = BatchCase(str(number), Case(item.case.ct, item.case.clicks, output))
         (first, second)[number % 2].run(case)
     assert {row["case"] for row in rows(folder)} == {"0", "1", "2", "3"}
-    written = json.loads((folder / "batch_report.json").read_text())
+    written = json.loads((folder / "batch_report.json").read_text(encoding="utf-8"))
     assert {entry["case"] for entry in written["cases"]} == {"0", "1", "2", "3"}
 
 
@@ -216,7 +216,7 @@ def test_names_that_are_not_utf_8_fail_no_other_case_and_no_report(
         for case_name, case in (("missing", missing), (name, here), ("ct", item.case))
     ]
     assert found == ["failed", "done", "done"]
-    (lost, _, _) = json.loads((folder / "batch_report.json").read_text())["cases"]
+    (lost, _, _) = json.loads((folder / "batch_report.json").read_text(encoding="utf-8"))["cases"]
     assert lost["ct"] == str(missing.ct)
     assert [row["case"] for row in rows(folder)] == ["missing", "M\\udcfcller", "ct"]
     again = BatchRun(folder, ball_model, {})
