@@ -130,7 +130,7 @@ def _check_finite(array: NDArray[Any]) -> None:
         k, j, i = np.argwhere(bad)[0].tolist()
         message = (
             f"expected finite voxels, got {int(bad.sum())} NaN or infinite, "
-            f"the first at IJK {(i, j, k)}"
+            f"the first at IJK {(i, j, k)}; give these voxels a HU, -1024 for air"
         )
         raise VolumeError(message)
 

@@ -52,7 +52,10 @@ def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float =
         raise VolumeError(message)
     voxels = math.prod(size)
     if voxels > MOST_VOXELS:
-        message = f"expected at most {MOST_VOXELS} voxels, got {shown} in the header"
+        message = (
+            f"expected at most {MOST_VOXELS} voxels, got {shown} in the header; "
+            "crop the CT, or export it again if its header is wrong"
+        )
         raise VolumeError(message)
     if voxels * bytes_per_voxel > bytes_there:
         message = (

@@ -68,7 +68,7 @@ def test_voxels_must_fit_their_geometry() -> None:
 def test_voxels_that_are_no_number_are_refused(dtype: type, bad: list[float]) -> None:
     array = np.zeros((4, 5, 6), dtype=dtype)
     array[2, 3, 1 : 1 + len(bad)] = bad
-    text = rf"finite voxels, got {len(bad)} NaN or infinite, the first at IJK \(1, 3, 2\)"
+    text = rf"finite voxels, got {len(bad)} NaN or infinite, the first at IJK \(1, 3, 2\); give"
     with pytest.raises(VolumeError, match=text):
         Volume(array, _geometry(array.shape))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.header_numbers import checked_size
 from CTSAM3DLib.io.image import read_volume
 
 NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: %s\nencoding: %s\nendian: little\n%s\n\n"
@@ -100,3 +101,8 @@ def test_a_metaimage_header_with_wrong_numbers_is_refused(
     (tmp_path / "ct.mha").write_bytes(content)
     with pytest.raises(VolumeError, match=text):
         read_volume(tmp_path / "ct.mha")
+
+
+def test_too_many_voxels_say_what_to_do() -> None:
+    with pytest.raises(VolumeError, match=r"got 10000 x 10000 x 10000 .*; crop the CT, or export"):
+        checked_size((10_000, 10_000, 10_000), 2)
