@@ -83,7 +83,7 @@ class Studio:
         picture = self._window.TestWindow(case.editor)
         case.activate("CT-SAM3D")
         for one in self.clicks[name][:count]:
-            click("Red", one.position_ras, [] if one.positive else ["Shift"])
+            click("Red", one.position_ras, [] if one.positive else ["Control"])
             self._settle()
         for view in ("Red", "Yellow", "Green"):
             xy_of(view, self.clicks[name][0].position_ras)

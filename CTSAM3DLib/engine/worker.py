@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from typing import Any, TypeVar
 
@@ -113,9 +114,13 @@ class SessionWorker:
         return True
 
     def submit_quiet(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Queue a task whose end is not reported; without effect after `shutdown`."""
+        """Queue a task whose end is not reported; without effect after `shutdown`.
+
+        When the interpreter ends, Python ends the thread before Slicer ends the module: then too.
+        """
         if self._executor is not None:
-            self._follow(self._executor.submit(function, *arguments))
+            with suppress(RuntimeError):
+                self._follow(self._executor.submit(function, *arguments))
 
     def post(self, note: object) -> None:
         """Leave a note for the owner, to be called by a running task; `drain` returns it."""

@@ -125,9 +125,10 @@ class Workplace:
         self.controller.finished.append(outcomes.append)
         with clock.watching(self.controller):
             ask = seconds_of(lambda: self._ask(target, position, positive))
-            self.controller.engine.wait(60.0)
-            clock.ms.pop("digest", None)
-            drain = seconds_of(self.controller.drain)
+            while not outcomes:  # another task may end before the answer is there
+                self.controller.engine.wait(60.0)
+                clock.ms.pop("digest", None)
+                drain = seconds_of(self.controller.drain)
         self.controller.finished.remove(outcomes.append)
         draw = seconds_of(self._draw)
         answer = outcomes[0].answer

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from waiting import HANG_S, at_rest
@@ -165,3 +168,20 @@ def test_shutdown_ends_the_thread_and_refuses_more(worker: SessionWorker) -> Non
     assert not worker.submit_idle(int)
     with pytest.raises(CTSAM3DError, match="expected a running worker"):
         worker.submit(int)
+
+
+def test_a_quiet_task_at_the_end_of_python_is_no_error() -> None:
+    """Python ends its threads first; a module of Slicer that is ended then still asks."""
+    code = (
+        "import atexit\n"
+        "from CTSAM3DLib.engine.worker import SessionWorker\n"
+        "worker = SessionWorker()\n"
+        "worker.submit(int).result()\n"
+        "atexit.register(worker.submit_quiet, int)\n"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
