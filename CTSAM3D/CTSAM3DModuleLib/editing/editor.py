@@ -155,7 +155,7 @@ class ClickEditor:
         self.controller.put(target, prompts, self.choice)
 
     def refine(self, step: str, smoothing_mm: float) -> bool:
-        """Tidy up the mask as one step of undo; see `refine.refinement`."""
+        """Tidy up the mask as one step of undo; see `tidying.refinement`."""
         return self._try(lambda target: self._refine(target, step, smoothing_mm))
 
     def _refine(self, target: EditTarget, step: str, smoothing_mm: float) -> None:
