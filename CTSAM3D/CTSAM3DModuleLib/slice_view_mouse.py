@@ -55,6 +55,7 @@ class SliceViewMouse:
         self._last: Press | None = None  # the last press that added a point
         self._with_ctrl: Press | None = None  # held down, and kept from Slicer so far
         self._stroke: DrawnLine | None = None
+        self._stroke_begin: tuple[bool, Any] = (True, None)  # its sign, and what was edited
         self._handing_on = False
         self._rest = (0.0, 0.0, 0.0)
         self.timer = timer(HOVER_MS, self._on_rest, single=True)
@@ -169,7 +170,9 @@ class SliceViewMouse:
         from CTSAM3DModuleLib.editing.markers import LOOKS  # takes time to import
 
         self._ended_stroke()  # one whose release went elsewhere
-        colour = LOOKS[self._effect.options.isInside()][1]
+        positive = self._effect.options.isInside()
+        self._stroke_begin = (positive, self._edited())
+        colour = LOOKS[positive][1]
         self._stroke = DrawnLine(self._effect.scriptedEffect, press.view, colour, press.xy)
         return True
 
@@ -182,8 +185,19 @@ class SliceViewMouse:
 
     def _add_stroke(self, stroke: DrawnLine) -> bool:
         self._last = None
-        self._effect.onStroke(stroke.line_world_ras, self._effect.options.isInside())
+        positive, edited = self._stroke_begin
+        if edited == self._edited():  # else another segment or volume was chosen meanwhile
+            self._effect.onStroke(stroke.line_world_ras, positive)
         return True
+
+    def _edited(self) -> Any:
+        """Return what tells segments and volumes apart that are edited."""
+        node = self._effect.scriptedEffect.parameterSetNode()
+        return (
+            node.GetSegmentationNode(),
+            node.GetSelectedSegmentID(),
+            node.GetSourceVolumeNode(),
+        )
 
     def _marker(self, press: Press) -> int | None:
         node, window = press.view.mrmlSliceNode(), press.view.sliceView().renderWindow()

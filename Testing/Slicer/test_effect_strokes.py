@@ -79,6 +79,27 @@ class StrokeTest(MouseCase):
         interactor.LeftButtonReleaseEvent()
         self.assertEqual(self.strokes(), [])
 
+    def test_another_segment_does_not_get_the_stroke_that_was_begun_for_one(self):
+        press_key("Red", self.start, "s", "s")
+        interactor = interactor_of("Red")
+        hover("Red", self.start)
+        interactor.LeftButtonPressEvent()
+        hover("Red", self.end)
+        self.case.segmentation.GetSegmentation().AddEmptySegment("other", "other")
+        self.case.editor.setCurrentSegmentID("other")
+        interactor.LeftButtonReleaseEvent()
+        self.assertEqual(self.strokes(), [])
+        self.assertEqual(len(self.case.clicks("other")), 0)
+
+    def test_a_key_while_drawing_changes_the_next_stroke_and_not_this_one(self):
+        press_key("Red", self.start, "s", "s")
+        interactor = interactor_of("Red")
+        hover("Red", self.start)
+        interactor.LeftButtonPressEvent()
+        press_key("Red", self.end, "o", "o")
+        interactor.LeftButtonReleaseEvent()
+        self.assertEqual([stroke.positive for stroke in self.strokes()], [True])
+
     def test_without_the_key_a_drag_is_a_point(self):
         drag_xy("Red", self.start, self.end)
         self.assertEqual(self.signs(), [True])
