@@ -138,28 +138,12 @@ class ClickMarkers(VTKObservationMixin):
     # ---- inside
 
     def _new_node(self, positive: bool) -> Any:
-        name, colour, glyph = LOOKS[positive]
-        node = self._scene.CreateNodeByClass("vtkMRMLMarkupsFiducialNode")
-        node.UnRegister(None)
-        node.SetName(name)
-        node.SetHideFromEditors(True)  # before selectors see it
-        node.SetSaveWithScene(False)
-        node.SetUndoEnabled(False)
-        selection = self._scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-        active = selection.GetActivePlaceNodeID() if selection is not None else None
-        self._scene.AddNode(node)
-        if selection is not None:  # Slicer places points into whichever list was made last
-            selection.SetActivePlaceNodeID(active)
-        node.CreateDefaultDisplayNodes()
+        _, colour, glyph = LOOKS[positive]
+        node = hidden_markup(self._scene, "vtkMRMLMarkupsFiducialNode", positive)
         display = node.GetDisplayNode()
-        display.SetSaveWithScene(False)
-        display.SetSelectedColor(*colour)
-        display.SetColor(*colour)
         display.SetActiveColor(*colour)
         display.SetGlyphType(getattr(display, glyph))
         display.SetGlyphScale(GLYPH_SCALE)
-        display.SetPointLabelsVisibility(False)
-        display.SetPropertiesLabelVisibility(False)
         for event in (
             node.PointPositionDefinedEvent,
             node.PointEndInteractionEvent,
@@ -217,6 +201,30 @@ class ClickMarkers(VTKObservationMixin):
                 found[identifier] = old if np.linalg.norm(way) <= MOVED_MM else new
         found.update(present)
         return ClickHistory(found.values()), list(found)
+
+
+def hidden_markup(scene: slicer.vtkMRMLScene, class_name: str, positive: bool) -> Any:
+    """Return a new node of Markups in the colour of a sign, not saved and not in selectors."""
+    name, colour, _ = LOOKS[positive]
+    node = scene.CreateNodeByClass(class_name)
+    node.UnRegister(None)
+    node.SetName(name)
+    node.SetHideFromEditors(True)  # before selectors see it
+    node.SetSaveWithScene(False)
+    node.SetUndoEnabled(False)
+    selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
+    active = selection.GetActivePlaceNodeID() if selection is not None else None
+    scene.AddNode(node)
+    if selection is not None:  # Slicer places points into whichever list was made last
+        selection.SetActivePlaceNodeID(active)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    display.SetSelectedColor(*colour)
+    display.SetColor(*colour)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    return node
 
 
 def _key(node: Any, index: int) -> str:

@@ -12,7 +12,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from CTSAM3DLib.mrml import world_line
 from CTSAM3DLib.prompts import Prompts, Scribble
-from CTSAM3DModuleLib.editing.markers import LOOKS
+from CTSAM3DModuleLib.editing.markers import hidden_markup
 
 LINE_WIDTH = 0.4  # of the glyphs of the points
 
@@ -56,28 +56,11 @@ class Strokes:
             self._scene.RemoveNode(node)
 
     def _new_node(self, positive: bool) -> Any:
-        name, colour, _ = LOOKS[positive]
-        node = self._scene.CreateNodeByClass("vtkMRMLMarkupsCurveNode")
-        node.UnRegister(None)
-        node.SetName(name)
-        node.SetHideFromEditors(True)  # before selectors see it
-        node.SetSaveWithScene(False)
-        node.SetUndoEnabled(False)
+        node = hidden_markup(self._scene, "vtkMRMLMarkupsCurveNode", positive)
         node.SetCurveTypeToLinear()
-        selection = self._scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-        active = selection.GetActivePlaceNodeID() if selection is not None else None
-        self._scene.AddNode(node)
-        if selection is not None:  # Slicer places points into whichever list was made last
-            selection.SetActivePlaceNodeID(active)
-        node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
-        display.SetSaveWithScene(False)
-        display.SetSelectedColor(*colour)
-        display.SetColor(*colour)
         display.SetLineThickness(LINE_WIDTH)
         display.SetGlyphScale(0.1)
-        display.SetPointLabelsVisibility(False)
-        display.SetPropertiesLabelVisibility(False)
         node.SetLocked(True)
         return node
 
