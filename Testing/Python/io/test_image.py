@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.io.image import read_scan, read_volume
+from CTSAM3DLib.io.image import read_volume
 
 OBLIQUE = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 
@@ -346,25 +345,3 @@ def test_warnings_of_itk_are_silent_only_while_reading(tmp_path: Path) -> None:
 def test_importing_the_reader_does_not_import_simpleitk(repository: Path) -> None:
     code = "import sys, CTSAM3DLib.io.image; sys.exit('SimpleITK' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("suffix", ["vtk", "gipl", "mrc", "tif"])
-def test_a_format_without_directions_is_told(
-    tmp_path: Path, hu: NDArray[np.int16], suffix: str
-) -> None:
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing((2, 3, 5))
-    path = tmp_path / f"ct.{suffix}"
-    sitk.WriteImage(image, str(path))
-    scan = read_scan(path)
-    assert np.array_equal(scan.volume.array_kji, hu)
-    assert scan.notes == (
-        f"a .{suffix} file does not say how the patient lies; took its axes as L, P, S",
-    )
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "ct.nii")
-    with pytest.raises(VolumeError, match="expected an image file or a DICOM folder, found"):
-        read_scan(tmp_path / "ct.nii")
