@@ -13,7 +13,7 @@ from CTSAM3DLib.mrml.clicks import (
     world_from_click,
 )
 from CTSAM3DLib.mrml.limits import voxels_inside_roi
-from CTSAM3DLib.mrml.scribbles import (
+from CTSAM3DLib.mrml.prompts import (
     box_from_roi,
     lasso_from_curve,
     prompt_from_world_ras,

@@ -47,16 +47,6 @@ def click_from_world_ras(
         A non-linear parent transform cannot be inverted there.
     VolumeError
         The volume has no voxels.
-
-    Examples
-    --------
-    >>> import vtk
-    >>> image = vtk.vtkImageData()
-    >>> image.SetDimensions(7, 6, 5)
-    >>> node = slicer.vtkMRMLScalarVolumeNode()
-    >>> node.SetAndObserveImageData(image)
-    >>> click_from_world_ras((6.4, 0, 0), node, positive=False)
-    Click(position_ras=(6.4, 0.0, 0.0), positive=False)
     """
     position_ras = volume_from_world(position_world_ras, volume_node)
     geometry_from_node(volume_node).voxel_from_ras(position_ras)
@@ -85,12 +75,6 @@ def is_defined(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
     ------
     NodeError
         There is no such control point.
-
-    Examples
-    --------
-    >>> node = slicer.vtkMRMLMarkupsFiducialNode()
-    >>> is_defined(node, node.AddControlPointWorld((1.0, 2.0, 3.0)))
-    True
     """
     count = markups_node.GetNumberOfControlPoints()
     if not 0 <= index < count:
@@ -106,12 +90,12 @@ def click_from_control_point(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     positive: bool | None = None,
 ) -> Click:
-    """Return a control point as a click on a volume.
+    """Return a control point as a click on a volume; its parent transforms count too.
 
     Parameters
     ----------
     markups_node : vtkMRMLMarkupsNode
-        Its parent transforms count too: the point is taken in the world.
+        Holds the point.
     index : int
         Number of the control point.
     volume_node : vtkMRMLScalarVolumeNode
@@ -124,23 +108,9 @@ def click_from_control_point(
     Raises
     ------
     NodeError
-        There is no such control point or it is not placed (a preview, unset or missing), or a
-        non-linear parent transform of the volume cannot be inverted there.
-    ClickOutsideVolumeError
-        The point lies outside the voxels of the volume.
-    VolumeError
-        The volume has no voxels.
-
-    Examples
-    --------
-    >>> import vtk
-    >>> image = vtk.vtkImageData()
-    >>> image.SetDimensions(7, 6, 5)
-    >>> volume = slicer.vtkMRMLScalarVolumeNode()
-    >>> volume.SetAndObserveImageData(image)
-    >>> points = slicer.vtkMRMLMarkupsFiducialNode()
-    >>> click_from_control_point(points, points.AddControlPointWorld((1.0, 2.0, 3.0)), volume)
-    Click(position_ras=(1.0, 2.0, 3.0), positive=True)
+        There is no such control point or it is not placed (a preview, unset or missing).
+    ClickOutsideVolumeError, NodeError, VolumeError
+        See `click_from_world_ras`.
     """
     if not is_defined(markups_node, index):
         status = markups_node.GetNthControlPointPositionStatus(index)
@@ -162,16 +132,7 @@ def clicks_from_markups_node(
     """Return all placed control points of a markups node as the clicks on one structure.
 
     Previews, unset and missing points are passed over. Which points are negative, their names
-    say: see `click_from_control_point`.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        A point lies outside the voxels of the volume; the text names it.
-    NodeError
-        A non-linear parent transform of the volume cannot be inverted at a point.
-    VolumeError
-        The volume has no voxels.
+    say; see `click_from_control_point`, also for errors.
 
     Examples
     --------
@@ -199,13 +160,12 @@ def clicks_from_markups_node(
     return ClickHistory(clicks)
 
 
-def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
-    """Return the sign of a control point by the rules for Markups files."""
-    point = {
-        "label": markups_node.GetNthControlPointLabel(index),
-        "description": markups_node.GetNthControlPointDescription(index),
-        "position": [0.0, 0.0, 0.0],
-    }
+def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int | None = None) -> bool:
+    """Return the sign of a node, or of a control point of it, by the rules for Markups files."""
+    point: dict[str, object] = {"label": "", "position": [0.0, 0.0, 0.0]}
+    if index is not None:
+        point["label"] = markups_node.GetNthControlPointLabel(index)
+        point["description"] = markups_node.GetNthControlPointDescription(index)
     markups = {"type": "Fiducial", "name": markups_node.GetName() or "", "controlPoints": [point]}
     # The last name stands in for a structure, which does not matter here.
     (history,) = clicks_from_markups({"markups": [markups]}, "structure").values()

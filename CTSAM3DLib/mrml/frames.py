@@ -18,24 +18,12 @@ MAXIMUM_INVERSION_ERROR_MM = 0.1
 
 
 def array_from_matrix(matrix: vtk.vtkMatrix4x4) -> NDArray[np.float64]:
-    """Return a VTK matrix as a (4, 4) float64 array.
-
-    Examples
-    --------
-    >>> array_from_matrix(vtk.vtkMatrix4x4()).tolist()[1]
-    [0.0, 1.0, 0.0, 0.0]
-    """
+    """Return a VTK matrix as a (4, 4) float64 array."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def matrix_from_array(values: ArrayLike) -> vtk.vtkMatrix4x4:
-    """Return a (4, 4) array as a VTK matrix.
-
-    Examples
-    --------
-    >>> matrix_from_array(np.diag([1, 2, 3, 1])).GetElement(2, 2)
-    3.0
-    """
+    """Return a (4, 4) array as a VTK matrix."""
     matrix = vtk.vtkMatrix4x4()
     matrix.DeepCopy(finite_array(values, (4, 4), "a matrix").ravel().tolist())
     return matrix
@@ -45,16 +33,6 @@ def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
     """Return where the voxels of a volume node lie in its own RAS frame.
 
     No parent transform is applied: `volume_from_world` does that for points.
-
-    Parameters
-    ----------
-    volume_node : vtkMRMLVolumeNode
-        Its voxels are not touched.
-
-    Returns
-    -------
-    Geometry
-        IJK -> RAS mm of the volume itself.
 
     Raises
     ------
@@ -94,21 +72,9 @@ def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
 def volume_from_world(
     position_world_ras: ArrayLike, volume_node: slicer.vtkMRMLTransformableNode
 ) -> NDArray[np.float64]:
-    """Return a world point in the own RAS frame of a node.
+    """Return a world point, RAS mm, in the own RAS frame of a node: (3,) float64, mm.
 
     Every parent transform of the node is undone, linear or not (grid, B-spline, thin plate).
-
-    Parameters
-    ----------
-    position_world_ras : three floats
-        World RAS, mm.
-    volume_node : vtkMRMLTransformableNode
-        Node whose frame is wanted.
-
-    Returns
-    -------
-    (3,) float64 array
-        RAS of the node, mm.
 
     Raises
     ------
@@ -116,11 +82,6 @@ def volume_from_world(
         Not three finite numbers.
     NodeError
         A non-linear parent transform cannot be inverted at this point.
-
-    Examples
-    --------
-    >>> volume_from_world((1, 2, 3), slicer.vtkMRMLScalarVolumeNode()).tolist()
-    [1.0, 2.0, 3.0]
     """
     world = finite_array(position_world_ras, (3,), "a position")
     parent = volume_node.GetParentTransformNode()
@@ -139,29 +100,12 @@ def volume_from_world(
 def world_from_volume(
     position_ras: ArrayLike, volume_node: slicer.vtkMRMLTransformableNode
 ) -> NDArray[np.float64]:
-    """Return a point given in the own RAS frame of a node in the world.
-
-    Parameters
-    ----------
-    position_ras : three floats
-        RAS of the node, mm.
-    volume_node : vtkMRMLTransformableNode
-        Node whose parent transforms apply.
-
-    Returns
-    -------
-    (3,) float64 array
-        World RAS, mm.
+    """Return a point given in the own RAS frame of a node, mm, in the world: (3,) float64, RAS mm.
 
     Raises
     ------
     GeometryError
         Not three finite numbers.
-
-    Examples
-    --------
-    >>> world_from_volume((1, 2, 3), slicer.vtkMRMLScalarVolumeNode()).tolist()
-    [1.0, 2.0, 3.0]
     """
     local = finite_array(position_ras, (3,), "a position")
     to_world = transform_between(volume_node.GetParentTransformNode(), None)
@@ -173,15 +117,7 @@ def transform_between(
 ) -> vtk.vtkGeneralTransform:
     """Return the transform from the frame below `source` to the frame below `target`.
 
-    Parameters
-    ----------
-    source, target : vtkMRMLTransformNode or None
-        Parent transforms; None is the world.
-
-    Examples
-    --------
-    >>> transform_between(None, None).TransformPoint((1, 2, 3))
-    (1.0, 2.0, 3.0)
+    Both are parent transforms; None is the world.
     """
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, transform)
@@ -191,29 +127,14 @@ def transform_between(
 def linear_matrix_between(
     source: slicer.vtkMRMLTransformableNode, target: slicer.vtkMRMLTransformableNode
 ) -> NDArray[np.float64]:
-    """Return the matrix from the own RAS frame of one node to that of another.
+    """Return the matrix from the own RAS frame of one node to that of another, (4, 4) float64, mm.
 
-    Parameters
-    ----------
-    source, target : vtkMRMLTransformableNode
-        For example a volume and a segmentation.
-
-    Returns
-    -------
-    (4, 4) float64 array
-        Maps RAS mm of `source` to RAS mm of `target`; identity below the same transform, even if
-        that is not linear.
+    The identity below the same transform, even if that is not linear.
 
     Raises
     ------
     NodeError
         A non-linear transform lies between the two: resampling a mask there is not exact.
-
-    Examples
-    --------
-    >>> volume, segmentation = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLSegmentationNode()
-    >>> linear_matrix_between(volume, segmentation).tolist() == np.eye(4).tolist()
-    True
     """
     first, second = source.GetParentTransformNode(), target.GetParentTransformNode()
     between = transform_between(first, second)
@@ -229,13 +150,7 @@ def linear_matrix_between(
 
 
 def name_of(node: Any) -> str:
-    """Return how a message calls a node: its name in quotes, else its class.
-
-    Examples
-    --------
-    >>> name_of(slicer.vtkMRMLScalarVolumeNode())
-    'vtkMRMLScalarVolumeNode'
-    """
+    """Return how a message calls a node: its name in quotes, else its class."""
     name = node.GetName()
     return f'"{name}"' if name else str(node.GetClassName())
 

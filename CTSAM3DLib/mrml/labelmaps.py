@@ -30,24 +30,12 @@ _KJI = [2, 1, 0]
 
 
 def nothing() -> MaskUpdate:
-    """Return the empty mask.
-
-    Examples
-    --------
-    >>> nothing().bbox.is_empty
-    True
-    """
+    """Return the empty mask."""
     return MaskUpdate(np.zeros((0, 0, 0), dtype=bool), BoundingBox.empty())
 
 
 def lattice_of(image: slicer.vtkOrientedImageData) -> Lattice:
-    """Return the voxel index -> RAS matrix of an image.
-
-    Examples
-    --------
-    >>> lattice_of(slicer.vtkOrientedImageData()).tolist() == np.eye(4).tolist()
-    True
-    """
+    """Return the voxel index -> RAS matrix of an image."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return array_from_matrix(matrix)
@@ -70,13 +58,7 @@ def box_of(image: slicer.vtkOrientedImageData) -> BoundingBox:
 
 
 def voxels_of(image: slicer.vtkOrientedImageData) -> NDArray[Any]:
-    """Return the voxels of an image as a KJI view of shape ``box_of(image).shape_kji``.
-
-    Examples
-    --------
-    >>> voxels_of(oriented_image(np.eye(4), nothing())).shape
-    (0, 0, 0)
-    """
+    """Return the voxels of an image as a KJI view of shape ``box_of(image).shape_kji``."""
     scalars = image.GetPointData().GetScalars()
     shape = box_of(image).shape_kji
     if scalars is None or 0 in shape:
@@ -86,13 +68,7 @@ def voxels_of(image: slicer.vtkOrientedImageData) -> NDArray[Any]:
 
 
 def empty_image(lattice: Lattice, bbox: BoundingBox) -> slicer.vtkOrientedImageData:
-    """Return an image with that geometry and no voxels, as Slicer takes for a reference.
-
-    Examples
-    --------
-    >>> empty_image(np.eye(4), BoundingBox((1, 2, 3), (2, 4, 6))).GetExtent()
-    (1, 1, 2, 3, 3, 5)
-    """
+    """Return an image with that geometry and no voxels, as Slicer takes for a reference."""
     image = slicer.vtkOrientedImageData()
     (i0, j0, k0), (i1, j1, k1) = bbox.start_ijk, bbox.stop_ijk
     image.SetExtent(i0, i1 - 1, j0, j1 - 1, k0, k1 - 1)
@@ -120,16 +96,7 @@ def oriented_image(lattice: Lattice, mask: MaskUpdate) -> slicer.vtkOrientedImag
 def layer_of(
     segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str
 ) -> slicer.vtkOrientedImageData | None:
-    """Return the stored labelmap of a segment, shared with other segments; None if it has none.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> segment_id = node.GetSegmentation().AddEmptySegment("liver")
-    >>> layer_of(node, segment_id) is None or box_of(layer_of(node, segment_id)).is_empty
-    True
-    """
+    """Return the stored labelmap of a segment, shared with other segments; None if it has none."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     return segment.GetRepresentation(name)
@@ -138,22 +105,7 @@ def layer_of(
 def stored_mask(
     segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str
 ) -> tuple[Lattice | None, MaskUpdate]:
-    """Return the voxels of a segment on the lattice that they are stored on.
-
-    Returns
-    -------
-    lattice : (4, 4) float64 array or None
-        None: the segment holds no voxel, hence no lattice either.
-    mask : MaskUpdate
-        Tight round the voxels.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> stored_mask(node, node.GetSegmentation().AddEmptySegment("liver"))[0] is None
-    True
-    """
+    """Return the lattice of a segment, None if it is empty, and its voxels, tight."""
     lattice, bbox = stored_box(segmentation_node, segment_id)
     return lattice, MaskUpdate(stored_part(segmentation_node, segment_id, bbox), bbox)
 
@@ -164,13 +116,6 @@ def stored_box(
     """Return lattice and tight box of a segment without a copy of its voxels.
 
     The layer that holds them may be as large as the volume: it is looked at in slabs.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> stored_box(node, node.GetSegmentation().AddEmptySegment("liver"))[1].is_empty
-    True
     """
     layer = layer_of(segmentation_node, segment_id)
     found = BoundingBox.empty()
@@ -187,16 +132,7 @@ def stored_box(
 def stored_part(
     segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, bbox: BoundingBox
 ) -> NDArray[np.bool_]:
-    """Return the voxels of a segment in a box of its own lattice; False where nothing is stored.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> segment_id = node.GetSegmentation().AddEmptySegment("liver")
-    >>> stored_part(node, segment_id, BoundingBox((-1, 0, 0), (1, 1, 1))).tolist()
-    [[[False, False]]]
-    """
+    """Return the voxels of a segment in a box of its own lattice; False where nothing is stored."""
     content = np.zeros(bbox.shape_kji, dtype=bool)
     layer = layer_of(segmentation_node, segment_id)
     common = BoundingBox.empty() if layer is None else box_of(layer).intersection(bbox)
@@ -224,14 +160,7 @@ def tight(mask: MaskUpdate) -> MaskUpdate:
 
 
 def boxed(mask: MaskUpdate, bbox: BoundingBox) -> NDArray[np.bool_]:
-    """Return the content of another box as a new array: False outside the mask's own box.
-
-    Examples
-    --------
-    >>> mask = MaskUpdate(np.ones((1, 1, 1), dtype=bool), BoundingBox((3, 3, 3), (4, 4, 4)))
-    >>> boxed(mask, BoundingBox((2, 3, 3), (4, 4, 4))).tolist()
-    [[[False, True]]]
-    """
+    """Return the content of another box as a new array: False outside the mask's own box."""
     content = np.zeros(bbox.shape_kji, dtype=bool)
     common = mask.bbox.intersection(bbox)
     if not common.is_empty:
@@ -258,21 +187,10 @@ def same_lattice(first: Lattice, second: Lattice, bbox: BoundingBox) -> bool:
 def resampled(
     mask: MaskUpdate, source: Lattice, target: Lattice
 ) -> tuple[MaskUpdate, NDArray[np.bool_]]:
-    """Return a mask on another lattice: each voxel takes the value at its centre.
+    """Return a mask of a `source` lattice on a `target` one, and the centres inside its box.
 
-    Parameters
-    ----------
-    mask : MaskUpdate
-        On the `source` lattice.
-    source, target : (4, 4) float64 arrays
-        Voxel index -> RAS in one common frame.
-
-    Returns
-    -------
-    moved : MaskUpdate
-        On the `target` lattice, False where a centre lies outside the box of `mask`.
-    covered : bool array
-        Of the same shape: the centres that lie inside that box.
+    Each voxel takes the value at its centre, False outside the box of the mask. Both lattices map
+    to one common frame.
 
     Examples
     --------

@@ -24,14 +24,7 @@ def voxels_inside_roi(
 ) -> NDArray[np.bool_]:
     """Tell which voxels of a box of the volume have their centre inside a region of interest.
 
-    Parameters
-    ----------
-    roi_node : vtkMRMLMarkupsROINode
-        A box that may be turned against the volume; its parent transforms count.
-    volume_node : vtkMRMLScalarVolumeNode
-        The volume; its parent transforms count.
-    bbox : BoundingBox
-        Voxels (i, j, k) of the volume.
+    The region may be turned against the volume; the parent transforms of both count.
 
     Returns
     -------

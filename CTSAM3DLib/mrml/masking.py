@@ -19,13 +19,7 @@ from CTSAM3DLib.mrml.segments import SegmentTarget
 
 
 def has_masks(editor_node: slicer.vtkMRMLSegmentEditorNode) -> bool:
-    """Whether editing is limited to a part of the image, by segments or by intensity.
-
-    Examples
-    --------
-    >>> has_masks(slicer.vtkMRMLSegmentEditorNode())
-    False
-    """
+    """Whether editing is limited to a part of the image, by segments or by intensity."""
     everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
     return bool(
         editor_node.GetMaskMode() != everywhere or editor_node.GetSourceVolumeIntensityMask()
@@ -151,20 +145,9 @@ def masks_off(editor_node: slicer.vtkMRMLSegmentEditorNode) -> Iterator[None]:
 def editable_voxels(
     target: SegmentTarget, lattice: Lattice, bbox: BoundingBox
 ) -> NDArray[np.bool_]:
-    """Return which voxels of any lattice the editor's masks leave free.
+    """Return which voxels in a box of a lattice of the segmentation the editor's masks leave free.
 
-    Parameters
-    ----------
-    target : SegmentTarget
-        Checked by `check_editor`.
-    lattice : (4, 4) float64 array
-        Voxel index -> own RAS frame of the segmentation; need not be the reference geometry.
-    bbox : BoundingBox
-        Wanted voxels of it.
-
-    Returns
-    -------
-    bool array of shape ``bbox.shape_kji``
+    The target has been checked by `check_editor`; the result has the shape ``bbox.shape_kji``.
 
     Raises
     ------

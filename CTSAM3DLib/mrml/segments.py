@@ -13,6 +13,7 @@ from CTSAM3DLib.geometry.grid import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import (
+    SLAB,
     boxed,
     nothing,
     resampled,
@@ -24,32 +25,18 @@ from CTSAM3DLib.mrml.labelmaps import (
 )
 from CTSAM3DLib.mrml.tags import describe_segment, segment_of
 
-_SLAB = 32  # slices
-
 
 @dataclass(frozen=True)
 class SegmentTarget:
-    """A segment and all that is needed to write it.
-
-    Parameters
-    ----------
-    segmentation_node : vtkMRMLSegmentationNode
-        Holds the segment.
-    segment_id : str
-        Id, not name, of the segment.
-    volume_node : vtkMRMLScalarVolumeNode
-        The clicked volume: masks come on its voxels.
-    editor_logic : vtkSlicerSegmentEditorLogic
-        With a segment editor node, whose masks are honoured.
-    overwrites : bool
-        Other segments lose voxels as the overwrite mode of the editor node says; else they keep
-        all of them, overlaps included, and the mode stays as it is.
-    """
+    """A segment and all that is needed to write it."""
 
     segmentation_node: slicer.vtkMRMLSegmentationNode
     segment_id: str
-    volume_node: slicer.vtkMRMLScalarVolumeNode
+    volume_node: slicer.vtkMRMLScalarVolumeNode  # The clicked volume: masks come on its voxels
+    # With a segment editor node, whose masks are honoured
     editor_logic: slicer.vtkSlicerSegmentEditorLogic
+    # Other segments lose voxels as the overwrite mode of the editor node says; else they keep all
+    # of them, overlaps included, and the mode stays as it is
     overwrites: bool = True
 
 
@@ -88,19 +75,9 @@ def prepare_segmentation(
 
 
 def add_segment(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) -> str:
-    """Add an empty segment for a structure, with its colour and terminology.
+    """Add an empty segment for a structure, and return its id.
 
-    Parameters
-    ----------
-    segmentation_node : vtkMRMLSegmentationNode
-        See `prepare_segmentation` for a new one.
-    name : str
-        Any name; known anatomies ("liver", "kidney_left") get their label, colour and codes.
-
-    Returns
-    -------
-    str
-        Id of the new segment.
+    Known anatomies ("liver", "kidney_left") get their label, colour and codes.
 
     Raises
     ------
@@ -128,13 +105,10 @@ def read_segment(
     segment_id: str,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
 ) -> MaskUpdate:
-    """Return a segment on the voxels of a volume.
+    """Return a segment on the voxels of a volume: a tight box inside it.
 
-    Returns
-    -------
-    MaskUpdate
-        Tight box inside the volume; each voxel takes the value at its centre. Exact where both
-        share their voxels, whatever linear transforms they are under.
+    Each voxel takes the value at its centre. Exact where both share their voxels, whatever linear
+    transforms they are under.
 
     Raises
     ------
@@ -143,17 +117,6 @@ def read_segment(
         lies between segmentation and volume.
     VolumeError
         The volume has no voxels.
-
-    Examples
-    --------
-    >>> import vtk
-    >>> image = vtk.vtkImageData()
-    >>> image.SetDimensions(7, 6, 5)
-    >>> volume, segmentation = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLSegmentationNode()
-    >>> volume.SetAndObserveImageData(image)
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> read_segment(segmentation, add_segment(segmentation, "liver"), volume).bbox.is_empty
-    True
     """
     segment_of(segmentation_node, segment_id)
     check_binary_labelmap(segmentation_node)
@@ -177,13 +140,6 @@ def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
     ------
     NodeError
         There is no such segment.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> mask_digest(node, add_segment(node, "liver"))
-    'empty'
     """
     segment_of(segmentation_node, segment_id)
     lattice, bbox = stored_box(segmentation_node, segment_id)
@@ -191,20 +147,15 @@ def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
         return "empty"
     (i0, j0, k0), (i1, j1, k1) = bbox.start_ijk, bbox.stop_ijk
     voxels = 0
-    for k in range(k0, k1, _SLAB):
-        slab = BoundingBox((i0, j0, k), (i1, j1, min(k + _SLAB, k1)))
+    for k in range(k0, k1, SLAB):
+        slab = BoundingBox((i0, j0, k), (i1, j1, min(k + SLAB, k1)))
         part = stored_part(segmentation_node, segment_id, slab)
         voxels = zlib.crc32(np.packbits(part).tobytes(), voxels)
     return f"{np.round(lattice[:3], 4).tolist()} {bbox} {voxels:08x}"
 
 
 def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
-    """Raise NodeError unless the segments are stored as binary labelmaps, which can be edited.
-
-    Examples
-    --------
-    >>> check_binary_labelmap(slicer.vtkMRMLSegmentationNode())
-    """
+    """Raise NodeError unless the segments are stored as binary labelmaps, which can be edited."""
     source = segmentation_node.GetSegmentation().GetSourceRepresentationName()
     wanted = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if source != wanted:

@@ -23,15 +23,6 @@ def describe_segment(
     ------
     NodeError
         There is no such segment.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> segment_id = node.GetSegmentation().AddEmptySegment()
-    >>> describe_segment(node, segment_id, "my lesion")
-    >>> node.GetSegmentation().GetSegment(segment_id).GetName()
-    'my lesion'
     """
     segment = segment_of(segmentation_node, segment_id)
     anatomy = find(name)
@@ -115,13 +106,6 @@ def clicks_text(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
     ------
     NodeError
         There is no such segment.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> clicks_text(node, node.GetSegmentation().AddEmptySegment("liver")) is None
-    True
     """
     text = vtk.mutable("")
     found = segment_of(segmentation_node, segment_id).GetTag(CLICKS_TAG, text)
@@ -137,13 +121,6 @@ def get_clicks(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: st
         There is no such segment.
     ClicksFileError
         The tag holds something else.
-
-    Examples
-    --------
-    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
-    >>> node = slicer.vtkMRMLSegmentationNode()
-    >>> len(get_clicks(node, node.GetSegmentation().AddEmptySegment("liver")))
-    0
     """
     text = clicks_text(segmentation_node, segment_id)
     return ClickHistory() if text is None else ClickHistory.from_json(text)

@@ -22,10 +22,7 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
 def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """Return a volume node as a `Volume` that shares its voxels.
 
-    Parameters
-    ----------
-    volume_node : vtkMRMLScalarVolumeNode
-        A single 3D image of one component. Of a sequence, the frame that is shown now.
+    A single 3D image of one component; of a sequence, the frame that is shown now.
 
     Returns
     -------
@@ -92,40 +89,21 @@ class VolumeIdentity:
     Two identities are equal when node, voxels and geometry are the same within this process;
     a parent transform does not matter, since clicks are kept in the frame of the volume.
 
-    Parameters
-    ----------
-    node_id : str
-        Id in the scene; empty for a node outside a scene.
-    image_address : str
-        Address of the image object.
-    voxels_modified : int
-        Modification time of the image and its voxels.
-    geometry : str
-        Digest of matrix and size.
-    name : str
-        Name of the node; not compared.
-
     Examples
     --------
     >>> VolumeIdentity("n1", "a", 5, "c0de") == VolumeIdentity("n1", "a", 6, "c0de")
     False
     """
 
-    node_id: str
+    node_id: str  # In the scene; empty for a node outside a scene
     image_address: str
-    voxels_modified: int
-    geometry: str
+    voxels_modified: int  # Modification time of the image and its voxels
+    geometry: str  # Digest of matrix and size
     name: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
-        """Name and geometry: outlives saving and loading the scene, so it goes into clicks tags.
-
-        Examples
-        --------
-        >>> VolumeIdentity("n1", "a", 5, "c0de", "CT").key
-        'CT#c0de'
-        """
+        """Name and geometry: outlives saving and loading the scene, so it goes into clicks tags."""
         return f"{self.name}#{self.geometry}"
 
 

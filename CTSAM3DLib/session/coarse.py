@@ -69,25 +69,23 @@ def coarse_answer(
 ) -> CoarseAnswer:
     """Ask the model for a structure with larger voxels, the larger the further it extends.
 
+    The model sees the prompts in the coarse patch, and the logits that are known there, averaged as
+    probabilities, as the earlier result. The anchor of the prompt is in the middle of the patch, as
+    far as the grid allows.
+
     Parameters
     ----------
     encoder : PatchEncoder
         Of the usual grid; keeps the coarser ones.
     state : SessionState
-        With all prompts. The model sees those in the coarse patch, and the logits that are known
-        there, averaged as probabilities, as the earlier result.
+        With all prompts.
     prompt : Prompt
-        Its anchor is in the middle of the patch, as far as the grid allows.
+        The newest one.
     spacings_mm : sequence of float
-        Voxel sizes, smallest first. The next one is used where more than `face_voxels` voxels of
-        a face of the coarse patch belong to the structure.
+        Voxel sizes, smallest first. The next one is used where more than `face_voxels` voxels of a
+        face of the coarse patch belong to the structure. The answer with the last one is returned.
     face_voxels : int
         See above.
-
-    Returns
-    -------
-    CoarseAnswer
-        The last one.
     """
     times: dict[str, float] = {}
     count = 0
@@ -129,11 +127,6 @@ def with_coarse_answer(
         Keep nothing of the answer that is not in the mask already.
     before : SessionState, optional
         The state before a positive prompt, of which nothing is taken away.
-
-    Returns
-    -------
-    SessionState
-        With the same prompts, patches and parent; the times are added up.
     """
     bbox, new = coarse.bbox, coarse.logits
     if shrink:
@@ -160,22 +153,11 @@ def _view(coarse: PatchEncoder, state: SessionState, prompt: Prompt) -> PatchVie
 def coarse_logits(
     coarse_grid: Geometry, state: SessionState, patch: BoundingBox
 ) -> NDArray[np.float16]:
-    """Return the known logits at the voxels of a coarser grid.
+    """Return the known logits at the voxels of a patch of a coarser grid, float16 (D, H, W).
 
-    Parameters
-    ----------
-    coarse_grid : Geometry
-        Of larger voxels than the grid of the state, over the same volume.
-    state : SessionState
-        With logits on the usual grid.
-    patch : BoundingBox
-        On the coarse grid; may reach over its border.
-
-    Returns
-    -------
-    ndarray, float16, (D, H, W)
-        Logits of the mean probability in the surroundings of each voxel, where unknown voxels
-        count as background; NaN where nothing is known.
+    They are those of the mean probability in the surroundings of each voxel, where unknown voxels
+    count as background; NaN where nothing is known. The patch may reach over the border of the
+    grid.
     """
     grid = state.grid
     # More by two coarse voxels: what averaging and interpolation reach.

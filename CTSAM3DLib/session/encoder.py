@@ -81,11 +81,6 @@ class PatchEncoder:
 
         Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`.
 
-        Parameters
-        ----------
-        spacing_mm : float
-            Voxel size of its grid.
-
         Raises
         ------
         GeometryError
@@ -98,33 +93,14 @@ class PatchEncoder:
         return self._coarser[spacing_mm]
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
-        """Return what the model sees of the volume in a patch.
+        """Return what the model sees of the volume in a patch: HU, float32 (D, H, W); not kept.
 
-        Parameters
-        ----------
-        patch : BoundingBox
-            On the model grid; may reach over its border, where the patch holds air.
-
-        Returns
-        -------
-        ndarray, float32, (D, H, W)
-            Hounsfield units; not kept.
+        Air where the patch reaches over the border of the grid.
         """
         return extract_patch(self.volume, self.grid, patch)
 
     def embedding(self, patch: BoundingBox) -> Embedding:
-        """Return the embedding of a patch, computed now or earlier.
-
-        Parameters
-        ----------
-        patch : BoundingBox
-            On the model grid; may reach over its border, where the patch holds air.
-
-        Returns
-        -------
-        Embedding
-            As `Predictor.encode` gave it.
-        """
+        """Return the embedding of a patch by `Predictor.encode`, computed now or earlier."""
         if patch in self._kept:
             self._kept.move_to_end(patch)
             return self._kept[patch]

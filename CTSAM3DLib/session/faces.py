@@ -21,27 +21,13 @@ MOVED_BORDER_VOXELS = 2
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One of the six faces of a patch, and where something new reaches it.
-
-    Parameters
-    ----------
-    patch : BoundingBox
-        On the model grid.
-    answer : PatchAnswer
-        The model's answer for the patch.
-    axis : int
-        0 i, 1 j, 2 k.
-    side : int
-        -1 at the start of the axis, 1 at its stop.
-    reached : ndarray, bool
-        One layer of voxels: (D, H, W) with 1 along the axis.
-    """
+    """One of the six faces of a patch, and where something new reaches it."""
 
     patch: BoundingBox
-    answer: PatchAnswer
-    axis: int
-    side: int
-    reached: NDArray[np.bool_]
+    answer: PatchAnswer  # For that patch
+    axis: int  # 0 i, 1 j, 2 k
+    side: int  # -1 at the start of the axis, 1 at its stop
+    reached: NDArray[np.bool_]  # One layer of voxels: (D, H, W) with 1 along the axis
 
     def beyond(self, layers: int = 1) -> BoundingBox:
         """Return the first layers of voxels beyond this face."""
@@ -66,14 +52,8 @@ def faces_of(
 ) -> Iterator[Face]:
     """Yield the faces of a patch with what the answer shows there and nothing showed before.
 
-    Parameters
-    ----------
-    patch : BoundingBox
-        On the model grid.
-    answer : PatchAnswer
-        The model's answer itself, since blending fades it out where background was known.
-    before : ndarray, float, (D, H, W)
-        Logits before the click; NaN where nothing was known.
+    `answer` is the model's answer itself, since blending fades it out where background was known;
+    `before` are the logits before the click, (D, H, W), NaN where nothing was known.
 
     Examples
     --------
@@ -95,21 +75,9 @@ def faces_of(
 
 
 def leads_out(face: Face, covered: Iterable[BoundingBox], grid_shape_kji: IJK) -> NDArray[np.bool_]:
-    """Return which voxels of a face lead to a voxel of the grid that no box covers.
+    """Return which voxels of a face, as in `Face.reached`, lead to one that no box covers.
 
-    Parameters
-    ----------
-    face : Face
-        Of a patch on the grid.
-    covered : iterable of BoundingBox
-        Boxes of the grid.
-    grid_shape_kji : tuple of int
-        Shape of the grid: nothing lies beyond its border.
-
-    Returns
-    -------
-    ndarray, bool
-        Of the shape of `Face.reached`.
+    Nothing lies beyond the border of the grid.
 
     Examples
     --------

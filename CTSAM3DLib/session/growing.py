@@ -41,60 +41,30 @@ from CTSAM3DLib.session.step import (
 class GrowingRules:
     """When the model is asked again, and when its answer counts.
 
-    Parameters
-    ----------
-    max_patches : int
-        Most times that the model is asked for one prompt, its own patch and refused ones included.
-    face_voxels : int
-        A face is open when more voxels of it than this belong to the structure, or come after
-        it within `faces.SLAB_FRACTION`, and lead out of all patches.
-    overlap_dice : float
-        An answer counts when its Dice with what was known before is above this.
-    coarse_dice : float
-        A coarse answer counts when its Dice with the answer for the prompt's own patch, in that,
-        is above this.
-    band_voxels : int
-        In mode ``coarse``, finer patches move the surface of the coarse answer by at most so much.
-    heat_peak : float
-        With a trained cross-patch predictor: the structure goes on where the peak of its heat
-        map is at least this high.
-
     Examples
     --------
     >>> GrowingRules().max_patches
     32
     """
 
+    # Most times that the model is asked for one prompt, its own patch and refused ones included
     max_patches: int = 32
+    # A face is open when more voxels of it than this belong to the structure, or come after it
+    # within `faces.SLAB_FRACTION`, and lead out of all patches
     face_voxels: int = 24
-    overlap_dice: float = 0.7
+    overlap_dice: float = 0.7  # An answer counts when its Dice with what was known is above this
+    # A coarse answer counts when its Dice with that for the prompt's own patch, in that, is above
     coarse_dice: float = 0.7
-    band_voxels: int = 6
-    heat_peak: float = 0.3
+    band_voxels: int = 6  # Finer patches move the surface of a coarse answer by at most so much
+    heat_peak: float = 0.3  # The structure goes on where a cross-patch heat map is so high
 
 
 @dataclass(frozen=True, eq=False)
 class _Growth:
-    """How a prompt is followed: what stays the same from patch to patch.
-
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Volume, model grid and model.
-    before : SessionState
-        Before the prompt.
-    prompt : Prompt
-        The prompt.
-    mode : GrowMode
-        How it is followed.
-    rules : GrowingRules
-        Limits.
-    cancelled, on_patch : callable or None
-        See `grown_state`.
-    """
+    """How a prompt is followed: what stays the same from patch to patch."""
 
     encoder: PatchEncoder
-    before: SessionState
+    before: SessionState  # Before the prompt
     prompt: Prompt
     mode: GrowMode
     rules: GrowingRules
@@ -127,10 +97,7 @@ class _Growth:
         return coarse_answer(self.encoder, state, self.prompt, self.spacings_mm, face_voxels)
 
     def is_open(self, face: Face, patches: Sequence[BoundingBox], goal: BlockArray | None) -> bool:
-        """Tell whether the structure goes on beyond a face, where no patch has been.
-
-        With a goal, wherever that shows the structure.
-        """
+        """Tell whether the structure (with a goal: what that shows) goes on beyond a face."""
         leading = leads_out(face, patches, self.encoder.grid.shape_kji)
         if goal is None:
             leading &= face.reached
@@ -168,17 +135,11 @@ def grown_state(
     predictor the peak of the heat map is one more positive point, and a low peak is the end of
     the structure; after a coarse answer it is not asked.
 
-    The result depends on volume, model, rules, mode, `state` and prompt alone, unless it is
-    cancelled.
-
     Parameters
     ----------
-    encoder : PatchEncoder
-        Volume, model grid and model.
-    state : SessionState
-        Before the prompt.
-    prompt : Prompt
-        In the RAS frame of the volume.
+    encoder, state, prompt
+        See `step.answered`, also for errors. Unless it is cancelled, the result depends on these,
+        `rules` and `mode` alone.
     rules : GrowingRules, optional
         Limits; default: `GrowingRules()`.
     cancelled : callable, optional
@@ -187,16 +148,6 @@ def grown_state(
         Told the state after each patch that counts, the prompt's own first.
     mode : GrowMode
         How the prompt is followed.
-
-    Returns
-    -------
-    SessionState
-        With `state` as its parent.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        If a point of the prompt is not inside the volume.
     """
     rules = GrowingRules() if rules is None else rules
     growth = _Growth(encoder, state, prompt, mode, rules, cancelled, on_patch)
@@ -220,10 +171,7 @@ def grown_state(
 def _followed_coarsely(
     growth: _Growth, view: PatchView, grown: SessionState, faces: Sequence[Face]
 ) -> SessionState:
-    """Return a state with a coarse answer, and what follows from it.
-
-    `view` is of the state before the answer for the prompt's own patch, `grown` is after it.
-    """
+    """Return a state with a coarse answer, and what follows from it."""
     if growth.stopped:
         return grown
     coarse = growth.coarse_answer(grown)
@@ -256,11 +204,7 @@ def _followed(
     goal: BlockArray | None,
     count: int,
 ) -> SessionState:
-    """Return a state with the patches beyond open faces decoded, and so on.
-
-    `goal` are the logits with a coarse answer, if there is one, and `count` is the number of the
-    model's answers so far.
-    """
+    """Return a state with the patches beyond open faces decoded, and so on."""
     waiting, tried = deque(faces), {faces[0].patch}
     while waiting and count < growth.rules.max_patches:
         face = waiting.popleft()
@@ -330,10 +274,7 @@ def _unfaded(view: PatchView, face: Face, before: SessionState) -> PatchView:
 
 
 def _peak(encoder: PatchEncoder, source: BoundingBox, view: PatchView) -> tuple[float, IJK]:
-    """Return height and voxel (k, j, i) of the peak of the heat map in a patch.
-
-    Not where the patch is known to be background or reaches over the border of the grid.
-    """
+    """Return height and voxel (k, j, i) of the heat map's peak outside known background."""
     predictor, image = encoder.predictor, encoder.image(view.patch)
     if predictor.settings.cross_patch_aligned:
         known = np.where(np.isnan(view.known), np.float32(np.nan), image)

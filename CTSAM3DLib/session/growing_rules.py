@@ -38,12 +38,7 @@ class GrowMode(str, Enum):
 
     @classmethod
     def of(cls, wish: bool | str) -> GrowMode:
-        """Return the mode of a wish.
-
-        Parameters
-        ----------
-        wish : bool, str or GrowMode
-            True for the mode that measured best, `BEST`; False for ``off``; or a name.
+        """Return the mode of a wish: True is `BEST`, False is ``off``; or a name.
 
         Raises
         ------
@@ -58,7 +53,7 @@ class GrowMode(str, Enum):
         Traceback (most recent call last):
         ...
         CTSAM3DLib.errors.CTSAM3DError: expected grow to be True, False, off, frontier or \
-coarse, got 'up'
+        coarse, got 'up'
         """
         if isinstance(wish, bool):
             return BEST if wish else cls.OFF

@@ -12,11 +12,6 @@ from CTSAM3DLib.session.state import SessionState
 class StepHistory:
     """A line of states of one structure, of which one is the present one.
 
-    Parameters
-    ----------
-    start : SessionState
-        The first state, without prompts.
-
     Examples
     --------
     >>> import numpy as np
@@ -68,11 +63,6 @@ class StepHistory:
         The states that steps came from count too. Of states with equal prompts the present one
         is taken, else the latest. A state that came from other states than the present one, by
         equal prompts, is not: an edit by hand lies between them.
-
-        Parameters
-        ----------
-        prompts : Prompts
-            The wanted list.
         """
         present = {state.prompts: state for state in _line(self.state)}
         known: dict[Prompts, SessionState] = {}

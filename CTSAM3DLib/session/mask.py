@@ -27,7 +27,7 @@ REACH_VOXELS = 2
 def logits_on_volume(
     logits: BlockArray, grid: Geometry, geometry: Geometry, bbox: BoundingBox
 ) -> NDArray[np.float32]:
-    """Return a field of logits at voxels of the volume, -20 where nothing is known.
+    """Return a field of logits at voxels of the volume, float32 (K, J, I).
 
     Parameters
     ----------
@@ -37,11 +37,6 @@ def logits_on_volume(
         The model grid and the volume it covers.
     bbox : BoundingBox
         Voxels of the volume; not empty, inside the volume.
-
-    Returns
-    -------
-    ndarray, float32, (K, J, I)
-        Logits before the sigmoid, of `bbox.shape_kji`.
 
     Examples
     --------
@@ -58,25 +53,10 @@ def logits_on_volume(
 def positive_on_volume(
     logits: BlockArray, grid: Geometry, geometry: Geometry, bbox: BoundingBox
 ) -> NDArray[np.bool_] | bool:
-    """Return where a field of logits is above 0 at voxels of the volume.
+    """Return where a field of logits is above 0 at voxels of the volume; see `logits_on_volume`.
 
-    Parameters
-    ----------
-    logits, grid, geometry, bbox
-        See `logits_on_volume`.
-
-    Returns
-    -------
-    ndarray, bool, (K, J, I), or bool
-        One value where all have the same: there nothing has to be resampled. In a volume of
-        0.4 mm voxels on a grid of 4 mm that is nearly everywhere.
-
-    Examples
-    --------
-    >>> geometry = Geometry(np.eye(4), (4, 4, 4))
-    >>> unknown = BlockArray((4, 4, 4), np.float16, np.nan)
-    >>> positive_on_volume(unknown, geometry, geometry, BoundingBox((0, 0, 0), (1, 1, 1)))
-    False
+    One value for all where all have the same: there nothing has to be resampled. In a volume of 0.4
+    mm voxels on a grid of 4 mm that is nearly everywhere.
     """
     values, crop = _known(logits, grid, geometry, bbox)
     inside = values > 0
@@ -110,16 +90,11 @@ def logits_of_mask(
     volume_geometry, grid : Geometry
         The volume and its model grid.
     unknown : BlockArray
-        NaN everywhere, on the model grid.
-
+        NaN everywhere, on the model grid: the result is this with logits in and up to
+        `REACH_VOXELS` around the mask.
     chunk_voxels : int
         Edge of what is computed at once. 128^3 grid voxels: few blocks to join, and at most some
         100 MB in a fine volume.
-
-    Returns
-    -------
-    BlockArray
-        `unknown` with logits in and up to `REACH_VOXELS` around the mask.
 
     Examples
     --------

@@ -41,44 +41,21 @@ MEMINFO = Path("/proc/meminfo")
 
 @dataclass(frozen=True)
 class FreeMemory:
-    """Main memory that a program can still get.
-
-    Parameters
-    ----------
-    available : int
-        Bytes without swapping.
-    with_swap : int
-        Bytes at the very most; beyond them allocation fails.
-    """
+    """Bytes of main memory that a program can still get, without and with swapping."""
 
     available: int
-    with_swap: int
+    with_swap: int  # Beyond it allocation fails
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Most bytes that a session takes, by what they are for.
+    """Most bytes that a session takes, by what they are for."""
 
-    Parameters
-    ----------
-    volume : int
-        Voxels of the CT, which are neither copied nor converted.
-    embeddings : int
-        Image embeddings in the caches: of the usual grid and, where structures are followed, of
-        those of larger voxels.
-    network : int
-        Intermediate results while a patch is encoded or decoded; not the weights.
-    click : int
-        Voxels of the volume that one patch reaches: read, resampled, handed over as a change.
-    undo : int
-        Logits and masks of all steps.
-    """
-
-    volume: int
-    embeddings: int
-    network: int
-    click: int
-    undo: int
+    volume: int  # Voxels of the CT, which are neither copied nor converted
+    embeddings: int  # In the caches, also those of larger voxels where structures are followed
+    network: int  # Intermediate results while a patch is encoded or decoded; not the weights
+    click: int  # Voxels of the volume that one patch reaches: read, resampled, handed over
+    undo: int  # Logits and masks of all steps
 
     @property
     def total(self) -> int:
@@ -118,11 +95,6 @@ def session_memory(
         Embeddings that are kept of the usual grid.
     clicks : int
         Steps that can be undone.
-
-    Returns
-    -------
-    MemoryEstimate
-        Of the volume, only `volume` grows with its size, once it is larger than a patch.
 
     Examples
     --------

@@ -35,22 +35,9 @@ def choose_spacing_mm(
 ) -> float:
     """Return the voxel size of the model grid for a volume.
 
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the volume.
-    default_spacing_mm : float
-        The usual voxel size of the model.
-    spacing_range_mm : tuple of float
-        Smallest and largest voxel size that the model was trained for.
-    spacing_mm : float, optional
-        The wish of the caller; taken as it is, also outside the range.
-
-    Returns
-    -------
-    float
-        The wish; else the default, or `FINER` times the geometric mean of the volume's spacing
-        where that is coarser (a much finer grid would only interpolate), kept inside the range.
+    The wish `spacing_mm`, if there is one, also outside the range that the model was trained for;
+    else the default, or `FINER` times the geometric mean of the volume's spacing where that is
+    coarser (a much finer grid would only interpolate), kept inside the range.
 
     Raises
     ------
@@ -79,20 +66,10 @@ def choose_spacing_mm(
 def coarse_spacings_mm(
     spacing_mm: float, spacing_range_mm: tuple[float, float]
 ) -> tuple[float, ...]:
-    """Return the voxel sizes for looking at a structure from further away.
+    """Return the voxel sizes for coarse answers, mm.
 
-    Parameters
-    ----------
-    spacing_mm : float
-        Voxel size of the usual model grid.
-    spacing_range_mm : tuple of float
-        Smallest and largest voxel size that the model was trained for.
-
-    Returns
-    -------
-    tuple of float
-        Twice the usual size, then the largest of the range; none that is outside the range or
-        less than `COARSE_RATIO` times the usual size.
+    Twice the usual size, then the largest of the range; none that is outside the range or less than
+    `COARSE_RATIO` times the usual size.
 
     Examples
     --------
@@ -114,23 +91,9 @@ def plan_patch(
 ) -> BoundingBox:
     """Return the patch for a click: a known one in which it lies well inside, or a new one.
 
-    Parameters
-    ----------
-    voxel_ijk : sequence of int
-        Grid voxel of the click.
-    patches : sequence of BoundingBox
-        Patches that the object has used so far, on the grid.
-    grid_shape_kji : tuple of int
-        Shape of the grid.
-    patch_size : int
-        Edge of the patch in voxels.
-
-    Returns
-    -------
-    BoundingBox
-        A cube of `patch_size`. The known patch with the greatest distance between the click and
-        its faces, where that is at least 1/8 of the edge; faces at the border of the grid do not
-        count, since nothing lies beyond them. Otherwise a new patch, see `centred_patch`.
+    The known patch with the greatest distance between the click and its faces, where that is at
+    least 1/8 of the edge; faces at the border of the grid do not count, since nothing lies beyond
+    them. Otherwise a new patch, see `centred_patch`. All are cubes of `patch_size` voxels.
 
     Examples
     --------
@@ -155,18 +118,10 @@ def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int
     """Return the patch of the lattice in whose middle a voxel lies, kept inside the grid.
 
     All voxels of a cell of 1/8 of the edge get the same patch, so that its embedding can be
-    computed before it is known which of them is clicked.
-
-    Parameters
-    ----------
-    voxel_ijk : sequence of int
-        Voxel that comes to lie at index ``patch_size // 2`` along each axis, or at most 1/16 of
-        the edge beside it.
-    grid_shape_kji : tuple of int
-        Along an axis with at least `patch_size` voxels the patch is shifted to lie inside, also
-        off the lattice; along a shorter one the grid lies in the middle of the patch.
-    patch_size : int
-        Edge of the patch in voxels.
+    computed before it is known which of them is clicked. The voxel comes to lie at index
+    ``patch_size // 2`` along each axis, or at most 1/16 of the edge from it. Along an axis with at
+    least `patch_size` voxels the patch is shifted to lie inside, also off the lattice; along a
+    shorter one the grid lies in the middle of the patch.
 
     Examples
     --------
@@ -185,22 +140,9 @@ def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int
 def patch_beyond(patch: BoundingBox, axis: int, side: int, grid_shape_kji: IJK) -> BoundingBox:
     """Return the neighbour of a patch through one of its faces.
 
-    Parameters
-    ----------
-    patch : BoundingBox
-        A cube on the grid.
-    axis : int
-        0 i, 1 j, 2 k.
-    side : int
-        -1 for the face at the start, 1 for the one at the stop.
-    grid_shape_kji : tuple of int
-        Shape of the grid, which has voxels beyond that face.
-
-    Returns
-    -------
-    BoundingBox
-        Shifted by about 5/8 of the edge along the axis, onto the lattice of `centred_patch`, and
-        kept inside the grid.
+    The axis is 0 i, 1 j or 2 k; the side -1 at its start, 1 at its stop. Shifted by about 5/8 of
+    the edge along the axis, onto the lattice of `centred_patch`, and kept inside the grid, which
+    has voxels beyond that face.
 
     Examples
     --------
@@ -229,10 +171,7 @@ def _start(wish: int, patch_size: int, grid_shape_kji: IJK, axis: int) -> int:
 
 
 def _margin(voxel_ijk: Sequence[int], patch: BoundingBox, grid_shape_kji: IJK) -> float:
-    """Return how many voxels lie between a voxel and the inner faces; -1 if it is outside.
-
-    Infinite where the patch covers the grid on all sides.
-    """
+    """Return the voxels between a voxel and the inner faces: -1 outside, infinite without any."""
     if not patch.contains(voxel_ijk):
         return -1
     margin = math.inf

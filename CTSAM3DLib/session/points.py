@@ -19,19 +19,7 @@ STEP_VOXELS = 2
 
 
 def nearest_voxels(points_ras: NDArray[np.float64], grid: Geometry) -> NDArray[np.intp]:
-    """Return the voxels of a model grid that hold points of its volume.
-
-    Parameters
-    ----------
-    points_ras : ndarray, (N, 3)
-        Inside the volume, mm.
-    grid : Geometry
-        Model grid, which covers the volume.
-
-    Returns
-    -------
-    ndarray, int, (N, 3)
-        Voxels i, j, k.
+    """Return the voxels i, j, k of a model grid that hold points of its volume, (N, 3) RAS mm.
 
     Examples
     --------
@@ -47,25 +35,14 @@ def nearest_voxels(points_ras: NDArray[np.float64], grid: Geometry) -> NDArray[n
 
 
 def obeyed_voxels(prompt: Prompt, geometry: Geometry) -> NDArray[np.intp]:
-    """Return the voxels of a volume that have the sign of a prompt in every result.
+    """Return the voxels i, j, k of a volume that have the sign of a prompt in every result, (N, 3).
 
-    Parameters
-    ----------
-    prompt : Prompt
-        Its anchor is inside the volume; so are all its points, unless it has a box.
-    geometry : Geometry
-        Of the volume.
-
-    Returns
-    -------
-    ndarray, int, (N, 3)
-        Voxels i, j, k: those that hold a point of it, or whose centre lies in its box; none of a
-        positive box.
+    Those that hold a point of it, or whose centre lies in its box; none of a positive box.
 
     Raises
     ------
     ClickOutsideVolumeError
-        See above.
+        Its anchor is not inside the volume; or, unless it has a box, one of its points.
 
     Examples
     --------
@@ -125,21 +102,7 @@ Labelled = tuple[NDArray[np.intp], NDArray[np.bool_]]
 def obeyed_in(prompts: Iterable[Prompt], grid: Geometry, bbox: BoundingBox) -> Labelled:
     """Return the points of prompts in a box of a grid that must be obeyed, oldest prompt first.
 
-    Parameters
-    ----------
-    prompts : iterable of Prompt
-        Inside the volume.
-    grid : Geometry
-        A model grid over the volume.
-    bbox : BoundingBox
-        On the grid.
-
-    Returns
-    -------
-    points_kji : ndarray, int, (N, 3)
-        Voxels of the box; of each prompt, every voxel once.
-    labels : ndarray, bool, (N,)
-        Whether their prompt is positive.
+    Of each prompt, every voxel once. See `Labelled` for shapes.
 
     Examples
     --------
@@ -190,23 +153,10 @@ def cut_off(
     answer: NDArray[np.float32],
     known: NDArray[np.floating],
 ) -> NDArray[np.float32]:
-    """Return an answer to a prompt as far as its box reaches.
+    """Return an answer to a prompt as far as its box reaches; all of it for one without a box.
 
-    Parameters
-    ----------
-    prompt : Prompt
-        Without a box the whole answer counts.
-    grid : Geometry
-        A model grid.
-    bbox : BoundingBox
-        Of the answer, on the grid.
-    answer, known : ndarray, float, (D, H, W)
-        Logits, and those before the prompt; NaN where nothing was known.
-
-    Returns
-    -------
-    ndarray, float32, (D, H, W)
-        Outside the box of the prompt what was known, or background.
+    `answer` and `known` are logits, (D, H, W); outside the box of the prompt the result is what was
+    known, or background where that is NaN.
 
     Examples
     --------

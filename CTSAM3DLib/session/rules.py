@@ -90,10 +90,7 @@ def _one_directional(
 def _connected_to_prompt(
     old: NDArray[np.floating], new: NDArray[np.float32], own_kji: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """Return new logits that change the mask only in what is connected to voxels of a prompt.
-
-    If the model does not obey the prompt, the whole answer counts.
-    """
+    """Return new logits that change the mask only in what is connected to an obeyed prompt."""
     own = tuple(own_kji.T)
     before = np.nan_to_num(old.astype(np.float32), nan=-LOGIT_LIMIT)
     changed = (before > 0) != (new > 0)
@@ -123,11 +120,7 @@ def _connected_to_prompt(
 def _with_prompts_obeyed(
     logits: NDArray[np.float32], points_kji: NDArray[np.intp], labels: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Return logits whose voxels at the points have the sign that the user asked for.
-
-    Where one has not, a Gaussian of just the missing height is added, so that the surface moves
-    round the point and nowhere else.
-    """
+    """Return logits with the wanted sign at the points, by a Gaussian round each without it."""
     result = logits.copy()
     reach = math.ceil(4 * _SIGMA_VOXELS)
     whole = BoundingBox.from_shape((logits.shape[0], logits.shape[1], logits.shape[2]))

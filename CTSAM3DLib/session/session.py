@@ -119,24 +119,13 @@ class InteractiveSession:
             Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
         max_patches : int
             Number of image embeddings to keep.
-        base : MaskUpdate, optional
-            The mask to start from; default: empty.
-        grow : bool or str
-            True, False or the name of a `GrowMode`; see `growing.grown_state`.
-
-        Returns
-        -------
-        InteractiveSession
-            Without clicks.
+        base, grow
+            See the class, also for errors.
 
         Raises
         ------
-        CTSAM3DError
-            If there is no such way to grow.
         GeometryError
             If the spacing is not a positive number.
-        VolumeError
-            If `base` is not inside the volume.
         """
         settings = predictor.settings
         spacing = choose_spacing_mm(
@@ -150,23 +139,8 @@ class InteractiveSession:
     ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
-        Parameters
-        ----------
-        clicks : sequence of Prompt
-            Prompts to start with; each may run the model. See `set_prompts` for errors.
-        base : MaskUpdate, optional
-            The mask before the first click; default: empty.
-
-        Returns
-        -------
-        InteractiveSession
-            Independent of this one, except that image patches are encoded once for both; it
-            grows as this one does.
-
-        Raises
-        ------
-        VolumeError
-            If `base` is not inside the volume.
+        It is independent of this one but for that, and grows as this one does. The model may run
+        for each of the prompts to start with; see `set_prompts` for errors.
         """
         other = InteractiveSession(self._encoder, base, self._grow)
         other.set_prompts(clicks)
@@ -248,7 +222,7 @@ class InteractiveSession:
         return self._history.redo()
 
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
-        """Add a click and segment again.
+        """Add a click and segment again; see `add` for what is returned and for errors.
 
         Parameters
         ----------
@@ -256,18 +230,6 @@ class InteractiveSession:
             Position in mm in the RAS frame of the volume itself (no parent transform).
         positive : bool
             True inside the structure, False outside.
-
-        Returns
-        -------
-        MaskUpdate
-            See `add`.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If the position is not inside the volume.
-        GeometryError
-            If the position is not three finite numbers.
         """
         return self.add(_click(position_ras, positive))
 
@@ -296,16 +258,13 @@ class InteractiveSession:
     def set_prompts(self, prompts: Sequence[Prompt]) -> MaskUpdate:
         """Go to another list of prompts, computing only what no earlier step has computed.
 
-        Parameters
-        ----------
-        prompts : sequence of Prompt
-            The new list, for example one that an outside undo has restored. The longest known
-            list that it starts with is taken over, the rest is answered one by one.
+        The longest known list that the new one starts with is taken over, the rest is answered one
+        by one. The step itself can be undone.
 
         Returns
         -------
         MaskUpdate
-            The difference to the present mask. The step itself can be undone.
+            The difference to the present mask.
 
         Raises
         ------
@@ -343,10 +302,9 @@ class InteractiveSession:
 
         Raises
         ------
-        ClickOutsideVolumeError
-            If a point of a prompt is not inside the volume. The session stays as it was.
-        VolumeError
-            If the mask is not inside the volume. The session stays as it was.
+        ClickOutsideVolumeError, VolumeError
+            If a point of a prompt, or the mask, is not inside the volume. The session stays as it
+            was.
         """
         wanted = Prompts(prompts)
         for prompt in wanted:
@@ -357,17 +315,7 @@ class InteractiveSession:
         return self._history.add(state)
 
     def remove_click(self, index: int) -> MaskUpdate:
-        """Take back one prompt: the mask becomes that of the remaining ones.
-
-        Parameters
-        ----------
-        index : int
-            Position in `prompts`; negative values count from the end.
-
-        Returns
-        -------
-        MaskUpdate
-            The difference to the present mask. The step itself can be undone.
+        """Take back the prompt at an index of `prompts`; the mask is then that of the others.
 
         Raises
         ------
@@ -377,22 +325,11 @@ class InteractiveSession:
         return self.set_prompts(self.prompts.removed(index))
 
     def reset(self) -> MaskUpdate:
-        """Take back all prompts; the step can be undone.
-
-        Returns
-        -------
-        MaskUpdate
-            The difference to the mask at the start.
-        """
+        """Take back all prompts; the step can be undone."""
         return self.set_prompts(())
 
     def warm_up(self, position_ras: Sequence[float]) -> None:
-        """Encode in advance the patch that a click at a position would use.
-
-        Parameters
-        ----------
-        position_ras : sequence of 3 floats
-            In mm, in the RAS frame of the volume.
+        """Encode in advance the patch that a click at a position, RAS mm of the volume, would use.
 
         Raises
         ------
@@ -403,16 +340,11 @@ class InteractiveSession:
         self._encoder.embedding(planned_patch(self._encoder, self.state, click))
 
     def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
-        """Return the logits at voxels of the volume.
-
-        Parameters
-        ----------
-        bbox : BoundingBox
-            Voxels (i, j, k) of the volume.
+        """Return the logits at a box of voxels of the volume.
 
         Returns
         -------
-        ndarray, float32, (K, J, I)
+        (K, J, I) float32
             Before the sigmoid, of `bbox.shape_kji`; -20 where no patch has been.
 
         Raises

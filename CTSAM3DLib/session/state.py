@@ -73,19 +73,7 @@ class SessionState:
 
     @classmethod
     def empty(cls, volume_geometry: Geometry, grid: Geometry) -> SessionState:
-        """Return the state without prompts: an empty mask.
-
-        Parameters
-        ----------
-        volume_geometry, grid : Geometry
-            Voxel grid of the volume and of the model.
-
-        Examples
-        --------
-        >>> geometry = Geometry(np.eye(4), (4, 5, 6))
-        >>> SessionState.empty(geometry, geometry).mask.dense().any()
-        np.False_
-        """
+        """Return the state without prompts: an empty mask."""
         return cls(
             volume_geometry,
             grid,
@@ -123,14 +111,6 @@ class SessionState:
         ------
         VolumeError
             If the box of the mask is not inside the volume.
-
-        Examples
-        --------
-        >>> geometry = Geometry(np.eye(4), (4, 5, 6))
-        >>> box = BoundingBox((1, 1, 1), (4, 4, 4))
-        >>> mask = MaskUpdate(np.ones((3, 3, 3), bool), box)
-        >>> int(SessionState.of_mask(mask, geometry, geometry).mask.dense().sum())
-        27
         """
         shape_kji = volume_geometry.shape_kji
         if not mask.bbox.is_empty and mask.bbox.clipped(shape_kji) != mask.bbox:
@@ -146,18 +126,9 @@ class SessionState:
         return replace(empty, prompts=listed, logits=logits, mask=voxels)
 
     def with_prompt(self, prompt: Prompt) -> SessionState:
-        """Return the state with one more prompt, which is not answered yet.
+        """Return the state with one more prompt, not answered yet; this state is its parent.
 
-        Parameters
-        ----------
-        prompt : Prompt
-            In the RAS frame of the volume.
-
-        Returns
-        -------
-        SessionState
-            Its mask obeys the prompt already, also where no patch will answer it; this state is its
-            parent.
+        Its mask obeys the prompt already, also where no patch will answer it.
 
         Raises
         ------
@@ -193,11 +164,6 @@ class SessionState:
         timings_ms : mapping, optional
             What the answer cost; added to the times of this prompt.
 
-        Returns
-        -------
-        SessionState
-            With the same prompts and parent.
-
         Examples
         --------
         >>> geometry = Geometry(np.eye(4), (4, 5, 6))
@@ -222,25 +188,7 @@ class SessionState:
         )
 
     def changes_since(self, earlier: SessionState) -> MaskUpdate:
-        """Return what leads from the mask of another state of the same volume to this one.
-
-        Parameters
-        ----------
-        earlier : SessionState
-            The state whose mask is at hand.
-
-        Returns
-        -------
-        MaskUpdate
-            The tight box of the difference with the content of this state.
-
-        Examples
-        --------
-        >>> geometry = Geometry(np.eye(4), (4, 5, 6))
-        >>> state = SessionState.empty(geometry, geometry)
-        >>> state.changes_since(state).bbox.is_empty
-        True
-        """
+        """Return the tight box in which this mask differs from another one, with its content."""
         bbox = earlier.mask.changed_box(self.mask)
         return MaskUpdate(self.mask.read(bbox), bbox)
 

@@ -36,21 +36,8 @@ def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> Sess
 
     The prompt goes to a patch of the model grid. The model sees all prompts of the structure in
     that patch and the earlier logits there. What the prompt may change of them by its answer is
-    blended into the field of logits, brought to the volume's own voxels and cut at 0.
-
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Volume, model grid and model; its cache decides over time, not over the result.
-    state : SessionState
-        Before the prompt.
-    prompt : Prompt
-        In the RAS frame of the volume.
-
-    Returns
-    -------
-    SessionState
-        After the prompt. `state` is its parent and stays as it is, also when this fails.
+    blended into the field of logits, brought to the volume's own voxels and cut at 0. `state` is
+    the parent of the result and stays as it is, also when this fails.
 
     Raises
     ------
@@ -130,14 +117,7 @@ def asked(
 ) -> PatchAnswer:
     """Return the answer of the model for a patch, whose image is encoded once.
 
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Volume, model grid and model.
-    view : PatchView
-        Points and earlier logits.
-    hints_kji : ndarray, int, (N, 3), optional
-        Voxels of the patch that are shown as further positive points.
+    `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points.
     """
     hints = np.zeros((0, 3), np.intp) if hints_kji is None else hints_kji
     points_kji = np.concatenate([view.points_kji, hints]).astype(np.float32)
@@ -155,16 +135,9 @@ def asked(
 def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> PatchAnswer:
     """Return what the newest prompt changes in its patch.
 
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Volume, model grid and model.
-    view : PatchView
-        Of the patch that answers the prompt.
-    prompt : Prompt
-        The newest one. For a positive box the model is asked with its middle. Unless the answer
-        fills half of the box, it is asked with the other seeds in turn, and the answer that fills
-        the box best counts if it does so twice as well as the one for the middle.
+    For a positive box the model is asked with its middle. Unless the answer fills half of the box,
+    it is asked with the other seeds in turn, and the answer that fills the box best counts if it
+    does so twice as well as the one for the middle.
     """
     box = prompt.bounds
     if box is None or not prompt.positive:
@@ -217,15 +190,10 @@ def allowed(
 
 
 def joined(view: PatchView, answer: PatchAnswer) -> SessionState:
-    """Return the state of a view with an answer for its patch.
+    """Return the state of a view with an answer for its patch, as far as that is allowed.
 
-    Parameters
-    ----------
-    view : PatchView
-        What the model was shown.
-    answer : PatchAnswer
-        What it said, as far as it is allowed: of two that obey every prompt the mean, which
-        counts near the faces of the patch, does so too.
+    Of two answers that obey every prompt the mean, which counts near the faces of the patch, does
+    so too.
     """
     weights = taper_weights(view.patch, view.state.grid.shape_kji)
     logits = blended(view.known, answer.logits, weights)
@@ -233,19 +201,9 @@ def joined(view: PatchView, answer: PatchAnswer) -> SessionState:
 
 
 def taper_weights(patch: BoundingBox, grid_shape_kji: IJK) -> NDArray[np.float32]:
-    """Return how much a new patch counts against what was there before.
+    """Return how much a new patch counts against what was there before, float32 (D, H, W).
 
-    Parameters
-    ----------
-    patch : BoundingBox
-        The patch on the grid.
-    grid_shape_kji : tuple of int
-        Shape of the grid. A patch face at or beyond its border has no ramp.
-
-    Returns
-    -------
-    ndarray, float32, (D, H, W)
-        1 in the interior, falling to 0 over 1/8 of the edge at the faces inside the grid.
+    1 in the interior, falling to 0 over 1/8 of the edge at the faces inside the grid.
 
     Examples
     --------
@@ -272,16 +230,9 @@ def taper_weights(patch: BoundingBox, grid_shape_kji: IJK) -> NDArray[np.float32
 def blended(
     old: NDArray[np.floating], new: NDArray[np.float32], weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the mean of old and new logits; the new ones where there are no old ones.
+    """Return the mean of old and new logits, all (D, H, W); the new ones where the old are NaN.
 
-    Parameters
-    ----------
-    old : ndarray, float, (D, H, W)
-        Earlier logits; NaN where nothing was computed.
-    new : ndarray, float32, (D, H, W)
-        Logits of the new patch; cut to the range of `LOGIT_LIMIT`.
-    weights : ndarray, float32, (D, H, W)
-        Share of the new ones.
+    `weights` are the share of the new ones, which are cut to the range of `LOGIT_LIMIT`.
 
     Examples
     --------

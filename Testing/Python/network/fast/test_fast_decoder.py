@@ -36,6 +36,8 @@ OFFICIAL = OfficialConfig(
 )
 LITE = LiteConfig(widths=(4, 6, 8, 8, 12), hidden=5)
 NAMES = list(prompt_cases((16, 16, 16)))
+# One of each kind; a single norm is compared under all of them.
+KINDS = ("nothing", "two clicks", "ball at the border", "full with clicks", "soft")
 TOLERANCE = 1e-5
 
 
@@ -203,7 +205,9 @@ def test_any_prompt_gives_the_plain_norm(data):
 # --- whole decoders ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in KINDS else pytest.mark.slow) for n in NAMES]
+)
 def test_decoder_equals_the_plain_oracle(case, name):
     prompt = prompt_cases(case.size)[name]
     expected = case.plain(prompt)

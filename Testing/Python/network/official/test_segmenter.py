@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import json
+import operator
 import zipfile
 from pathlib import Path
 
@@ -27,6 +28,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 KEYS_FILE = Path(__file__).parents[2] / "data" / "official_keys.json.gz"
 PROMPT_MAPS = ("mask", "positive", "negative")
+NARROW_L1 = dataclasses.replace(
+    L1, name="narrow l1", encoder_widths=(8, 16, 32, 64), decoder_width=16, prompt_hidden=8
+)
+NAME = operator.attrgetter("name")
 PARAMETERS = {
     "tiny": (36_935_344, 32_279_876, 74_022_482),
     "small": (47_655_856, 32_279_876, 84_742_994),
@@ -161,13 +166,10 @@ def test_prompt_resizing_equals_the_plain_oracle(mode, size):
 # --- scripting ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "config",
-    [dataclasses.replace(L1, prompt_resize="max"), dataclasses.replace(L1, prompt_resize="area")],
-    ids=["max", "area"],
-)
-def test_scripted_l1_equals_eager_for_batches_of_one_and_two(patch, prompt, config):
-    network = with_random_weights(OfficialSegmenter(config))
+@pytest.mark.parametrize("mode", ["max", "area"])
+@pytest.mark.parametrize("sizes", [NARROW_L1, pytest.param(L1, marks=pytest.mark.slow)], ids=NAME)
+def test_scripted_equals_eager_for_batches_of_one_and_two(patch, prompt, sizes, mode):
+    network = with_random_weights(OfficialSegmenter(dataclasses.replace(sizes, prompt_resize=mode)))
     scripted = torch.jit.script(network)
     with torch.inference_mode():
         eager = network.decode(network.encode(patch), prompt)

@@ -27,16 +27,9 @@ def scribble_from_world_ras(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     positive: bool = True,
 ) -> Scribble:
-    """Return a scribble along a line of the world, as views and markups give it.
+    """Return a scribble along a line of the world, (N, 3) corners in world RAS mm.
 
-    Parameters
-    ----------
-    line_world_ras : (N, 3) floats
-        Corners, world RAS, mm.
-    volume_node : vtkMRMLScalarVolumeNode
-        The volume; all its parent transforms are undone, linear or not.
-    positive : bool
-        True: inside the wanted structure.
+    All parent transforms of the volume are undone, linear or not.
 
     Raises
     ------
@@ -59,12 +52,9 @@ def scribble_from_world_ras(
     >>> scribble_from_world_ras([(1, 1, 1), (4, 1, 1)], node).line_ras
     ((1.0, 1.0, 1.0), (4.0, 1.0, 1.0))
     """
-    world = np.asarray(line_world_ras, float).reshape(-1, 3)
-    line_ras = []
-    for corner in world:
-        right, anterior, superior = volume_from_world(corner, volume_node).tolist()
-        line_ras.append((right, anterior, superior))
-    scribble = Scribble(tuple(line_ras), positive)
+    corners = np.asarray(line_world_ras, float).reshape(-1, 3).tolist()
+    line = Scribble(tuple((r, a, s) for r, a, s in corners), positive)
+    scribble = prompt_from_world_ras(line, volume_node)
     geometry_from_node(volume_node).voxels_from_ras(scribble.line_ras)
     return scribble
 
@@ -73,14 +63,9 @@ def scribble_from_curve(
     curve_node: slicer.vtkMRMLMarkupsCurveNode,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
 ) -> Scribble:
-    """Return a curve of Markups as a scribble; its name says whether it lies outside.
+    """Return the shown line of a curve of Markups, open or closed, as a scribble.
 
-    Parameters
-    ----------
-    curve_node : vtkMRMLMarkupsCurveNode
-        Its parent transforms count. Open or closed; the line is that which is shown.
-    volume_node : vtkMRMLScalarVolumeNode
-        The volume.
+    The parent transforms of both nodes count. The name of the curve says whether it lies outside.
 
     Raises
     ------
@@ -103,13 +88,6 @@ def lasso_from_curve(
 ) -> Lasso:
     """Return a closed curve of Markups as a lasso; its name says whether its inside is outside.
 
-    Parameters
-    ----------
-    curve_node : vtkMRMLMarkupsClosedCurveNode
-        Its parent transforms count; the line is that which is shown.
-    volume_node : vtkMRMLScalarVolumeNode
-        The volume.
-
     Raises
     ------
     GeometryError
@@ -124,14 +102,9 @@ def lasso_from_curve(
 def box_from_roi(
     roi_node: slicer.vtkMRMLMarkupsROINode, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> Box:
-    """Return a ROI of Markups as a box; its name says whether it excludes.
+    """Return a ROI of Markups of the type Box as a box; its name says whether it excludes.
 
-    Parameters
-    ----------
-    roi_node : vtkMRMLMarkupsROINode
-        Of the type Box. Its parent transforms count.
-    volume_node : vtkMRMLScalarVolumeNode
-        The volume.
+    The parent transforms of both nodes count.
 
     Raises
     ------
@@ -160,11 +133,7 @@ def box_from_roi(
 
     middle = matrix[:, 3]
     edges = [world(middle + half) - world(middle - half) for half in halves]
-    named = slicer.vtkMRMLMarkupsFiducialNode()
-    named.SetName(roi_node.GetName() or "")
-    named.AddControlPoint(0.0, 0.0, 0.0)
-    named.SetNthControlPointLabel(0, "")
-    positive = positive_by_name(named, 0)
+    positive = positive_by_name(roi_node)
     in_world = Box(world(middle).tolist(), np.array(edges).tolist(), positive)
     box = prompt_from_world_ras(in_world, volume_node)
     geometry_from_node(volume_node).voxel_from_ras(box.anchor_ras)
@@ -174,13 +143,7 @@ def box_from_roi(
 def world_line(
     scribble: Scribble, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> NDArray[np.float64]:
-    """Return where a scribble lies in the world now: corners, (N, 3) RAS mm.
-
-    Examples
-    --------
-    >>> world_line(Scribble([(1, 2, 3)]), slicer.vtkMRMLScalarVolumeNode()).tolist()
-    [[1.0, 2.0, 3.0]]
-    """
+    """Return where a scribble lies in the world now: corners, (N, 3) RAS mm."""
     return np.array([world_from_volume(one, volume_node) for one in scribble.line_ras])
 
 
