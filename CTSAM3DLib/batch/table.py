@@ -14,7 +14,7 @@ from pathlib import Path
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.segmentation import SUFFIX
-from CTSAM3DLib.io.text import decoded
+from CTSAM3DLib.io.text import decoded, read_bounded
 
 _LOG = logging.getLogger(__name__)
 _REQUIRED = ("ct", "clicks")
@@ -132,7 +132,7 @@ def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str,
 
 def _text(table: Path, warn: Callable[[str], None]) -> str:
     """Return the text of a table; ClicksFileError when it is none."""
-    content = table.read_bytes()
+    content = read_bounded(table)
     if content.startswith(_WORKBOOKS):
         raise ClicksFileError(f"{table}: expected a readable CSV table, got a workbook. {_REMEDY}")
     try:

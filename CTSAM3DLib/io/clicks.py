@@ -12,7 +12,7 @@ from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
-from CTSAM3DLib.io.text import decoded
+from CTSAM3DLib.io.text import decoded, read_bounded
 from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
@@ -69,6 +69,11 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
         for name, clicks in _read_file(Path(path)).items():
             joined.setdefault(name, []).extend(clicks)
     where = ", ".join(Path(path).name for path in several)
+    for name in joined:
+        if name.encode("utf-8", "ignore").decode() != name:
+            raise ClicksFileError(
+                f"{where}: structure {name!r}: expected a name in Unicode, got half of a character"
+            )
     histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
     for name, history in histories.items():
         if not history.has_positive:
@@ -148,7 +153,7 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
 def _read_file(path: Path) -> dict[str, ClickHistory]:
     """Return the clicks of one file, not yet checked for positive ones."""
     try:
-        text = decoded(path.read_bytes())
+        text = decoded(read_bounded(path))
     except OSError as error:
         raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ from CTSAM3DLib.io.simpleitk import printable
 
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
 _FOLDERS_DEEPER = 2
+_OF_MACOS = "._"  # begins names of files with what macOS keeps beside another file
 _NAMES = 4  # in a message
 
 
@@ -45,6 +46,18 @@ class _Study:
         return study
 
     @property
+    def has_volume(self) -> bool:
+        """Whether there is a series that is no overview picture and has a place."""
+        return any(self._rank(uid)[:2] == (False, False) for uid in self.series)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell about the files that cannot be read; of many, the first few."""
+        notes = [f"left out a file: {error}" for error in self.broken.values()]
+        more = len(notes) - _NAMES
+        return notes if more <= 0 else [*notes[:_NAMES], f"left out {more} more files like these"]
+
+    @property
     def ranked(self) -> list[str]:
         """UIDs, the one to take first: a volume of CT with most slices, then in text order."""
         return sorted(self.series, key=self._rank)
@@ -64,7 +77,7 @@ def read_dicom_folder(
     Parameters
     ----------
     folder : Path
-        Where the slices lie; when it holds none, its subfolders are searched, two levels deep.
+        Where the slices lie; when it holds no volume, its subfolders are searched, two levels deep.
     series : str
         Series Instance UID; by default the CT with most slices.
 
@@ -85,7 +98,7 @@ def read_dicom_folder(
         No DICOM image, no such series, several studies in subfolders, a slice that cannot be read,
         or slices that do not form an even, straight stack.
     """
-    study = _study_in(folder)
+    study, elsewhere = _study_in(folder, series)
     uid = series or study.ranked[0]
     if uid not in study.series:
         message = f"expected the series {uid} in {printable(folder)}, got {', '.join(study.ranked)}"
@@ -97,13 +110,11 @@ def read_dicom_folder(
     frames = study.series[uid]
     places = sorted({frame.file.parent for frame in frames} - {folder})
     notes = [f"found the slices in {', '.join(map(printable, places))}"] if places else []
-    notes += _choice_note(study, uid, folder) + [
-        f"left out a file: {error}" for error in study.broken.values()
-    ]
+    notes += _choice_note(study, uid, folder) + elsewhere + study.notes
     try:
         array, geometry, found = stacked(frames, f"series {uid}")
     except VolumeError as error:
-        left_out = "; ".join(notes[-len(study.broken) :]) if study.broken else ""
+        left_out = "; ".join(elsewhere + study.notes)
         raise VolumeError(f"{error}; {left_out}" if left_out else str(error)) from error
     count = len({frame.file for frame in slices_of(frames)})
     name = f"{printable(folder.resolve().name)} (series {uid}, {count} files)"
@@ -122,18 +133,25 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     return array, geometry, notes
 
 
-def _study_in(folder: Path) -> _Study:
-    """Return what a folder holds, or the first level of its subfolders with images."""
+def _study_in(folder: Path, series: str) -> tuple[_Study, list[str]]:
+    """Return what a folder holds, or the first level of its subfolders with a volume, and notes."""
     level = [folder]
+    pictures: _Study | None = None
     broken: dict[Path, BrokenSliceError] = {}
     for _ in range(_FOLDERS_DEEPER + 1):
         study = _Study.of(file for one in level for file in _files(one))
         broken |= study.broken
-        if study.series:
+        level = [path for one in level for path in sorted(one.iterdir()) if path.is_dir()]
+        if series in study.series if series else study.has_volume:
             study.broken = broken
             _check_one_study(study, folder)
-            return study
-        level = [path for one in level for path in sorted(one.iterdir()) if path.is_dir()]
+            return study, _below_note(level)
+        if pictures is None and study.series:
+            pictures = study
+    if pictures is not None:
+        pictures.broken = broken
+        _check_one_study(pictures, folder)
+        return pictures, []
     reasons = "; ".join(str(error) for error in list(broken.values())[:_NAMES])
     message = (
         f"expected a folder with a DICOM image series, found none in {printable(folder)}, nor in "
@@ -142,8 +160,22 @@ def _study_in(folder: Path) -> _Study:
     raise VolumeError(message)
 
 
+def _below_note(folders: list[Path]) -> list[str]:
+    """Return which subfolders hold DICOM files that are not read."""
+    found = [one for one in folders if any(is_dicom(file) for file in _files(one))]
+    if not found:
+        return []
+    shown = ", ".join(map(printable, found[:_NAMES])) + (" and more" if found[_NAMES:] else "")
+    text = (
+        f"did not read the DICOM files in the subfolders {shown}; if the series goes on there, "
+        "put its slices into one folder"
+    )
+    return [text]
+
+
 def _files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    return [path for path in files if not path.name.startswith(_OF_MACOS)]
 
 
 def _check_one_study(study: _Study, folder: Path) -> None:

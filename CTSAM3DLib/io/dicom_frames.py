@@ -20,8 +20,8 @@ _CHECKED_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
     "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "SliceThickness", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SliceThickness", "FrameOfReferenceUID", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 
@@ -35,8 +35,8 @@ class Frame:
         Where it is stored.
     number, count : int
         Which frame of how many in the file.
-    study, series, modality, stack : str
-        Of the file, the last one of the frame.
+    study, series, modality, reference, stack : str
+        Of the file, the last one of the frame; the reference is what positions count from.
     is_localizer : bool
         Whether the file calls it an overview picture.
     size : (int, int)
@@ -63,6 +63,7 @@ class Frame:
     study: str
     series: str
     modality: str
+    reference: str
     stack: str
     is_localizer: bool
     size: tuple[int, int]
@@ -197,6 +198,9 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         *(dataset.get("ImageType") or ()),
         *(group("CTImageFrameTypeSequence").get("FrameType") or ()),
     ]
+    shown = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
+    if shown == "PALETTE COLOR":
+        raise ValueError("a palette of colours in place of grey values")
     if dataset.get("ModalityLUTSequence"):
         raise ValueError("a table in place of slope and intercept (Modality LUT)")
     return Frame(
@@ -206,6 +210,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         study=str(dataset.get("StudyInstanceUID", "")),
         series=str(dataset.get("SeriesInstanceUID", "")),
         modality=str(dataset.get("Modality") or ""),
+        reference=str(dataset.get("FrameOfReferenceUID") or ""),
         stack=str(group("FrameContentSequence").get("StackID") or ""),
         is_localizer=not _LOCALIZER.isdisjoint(str(value).upper() for value in types),
         size=(int(dataset.Columns), int(dataset.Rows)),
@@ -218,7 +223,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         slope=_number(rescale, "RescaleSlope", 1.0),
         intercept=_number(rescale, "RescaleIntercept", 0.0),
         unit=str(rescale.get("RescaleType") or ""),
-        is_inverted=dataset.get("PhotometricInterpretation") == "MONOCHROME1",
+        is_inverted=shown == "MONOCHROME1",
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _UNCOMPRESSED = {
     "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99",
     "1.2.840.10008.1.2.1.98",
 }  # fmt: skip
+_IN_FRAGMENTS = "1.2.840.10008.1.2.1.98"  # not compressed, but packed like what is
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without places
 _FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
 
@@ -75,7 +78,7 @@ def _stored(file: Path) -> Callable[[int], NDArray[Any]]:
         reason = itk_reason(error) or type(error).__name__
         message = (
             f"expected readable DICOM slices, got: {printable(file.name)} is cut off or damaged "
-            f"({reason}); copy the file again"
+            f"({reason}); copy the file again, or save the series without compression"
         )
         raise VolumeError(message) from error
     return lambda number: images[number]
@@ -89,19 +92,32 @@ def _native(dataset: Any, syntax: str) -> NDArray[Any]:
     if int(dataset.get("HighBit", stored - 1)) != stored - 1:
         raise ValueError(f"a highest bit {dataset.HighBit} of {stored} bits")
     is_signed = bool(dataset.PixelRepresentation)
-    order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
+    order = ">" if syntax == _BIG_ENDIAN else "<"
     kind = np.dtype(f"{order}{'i' if is_signed else 'u'}{allocated // 8}")
     shape = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
     wanted = math.prod(shape) * kind.itemsize
-    if len(dataset.PixelData) < wanted:
-        raise ValueError(f"{len(dataset.PixelData)} of {wanted} bytes of pixels")
-    numbers = np.frombuffer(dataset.PixelData, kind, math.prod(shape)).reshape(shape)
+    content = dataset.PixelData
+    if syntax == _IN_FRAGMENTS:
+        content = b"".join(_fragments(content, shape[0]))
+    if len(content) < wanted:
+        raise ValueError(f"{len(content)} of {wanted} bytes of pixels")
+    if syntax == _BIG_ENDIAN and allocated == 8 and dataset["PixelData"].VR == "OW":
+        content = np.frombuffer(content, ">u2").astype("<u2").tobytes()  # two pixels a word
+    numbers = np.frombuffer(content, kind, math.prod(shape)).reshape(shape)
     if stored == allocated:
         return numbers
     # What stands above the stored bits belongs to no number.
     spare = allocated - stored
     native = numbers.astype(kind.newbyteorder("="))
     return (native << spare) >> spare
+
+
+def _fragments(content: bytes, count: int) -> Iterator[bytes]:
+    """Return the frames of pixels that are stored in fragments."""
+    found: Iterator[bytes] = import_module("pydicom.encaps").generate_frames(
+        content, number_of_frames=count
+    )
+    return found
 
 
 def _decoded(dataset: Any) -> NDArray[Any]:
@@ -121,7 +137,12 @@ def _decoded(dataset: Any) -> NDArray[Any]:
     with tempfile.TemporaryDirectory() as folder, silent_simpleitk() as sitk:
         copy = str(Path(folder) / "image.dcm")
         dataset.save_as(copy)
-        array: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(copy))
+        try:
+            array: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(copy))
+        except RuntimeError as error:  # what SimpleITK raises
+            name = getattr(dataset.file_meta.TransferSyntaxUID, "name", "")
+            message = f"pixels packed as {name} cannot be decoded: {itk_reason(error)}"
+            raise ValueError(message) from error
     if array.shape != expected:
         raise ValueError(f"{array.shape} pixels in place of {expected}")
     return array

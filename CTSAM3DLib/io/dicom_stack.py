@@ -64,7 +64,7 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
     origins = np.array([frame.position for frame in slices], np.float64)
     order = np.argsort(origins @ axes[:, 2], kind="stable")
     slices, origins = [slices[index] for index in order], origins[order]
-    notes = _kind_notes(frames, slices) + squared
+    notes = _kind_notes(frames, slices) + squared + _likeness_notes(slices, first)
     checked_origin(origins[0], f"Image Position (Patient) in {slices[0].name}")
     checked_origin(origins[-1], f"Image Position (Patient) in {slices[-1].name}")
     if len(slices) == 1:
@@ -137,6 +137,13 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
             raise VolumeError(message)
+    studies = {frame.study: frame for frame in slices}
+    if len(studies) > 1:
+        message = (
+            f"expected slices of one study in {name}, got those of {len(studies)}: "
+            f"{_names(list(studies.values()))}; sort the files by study first"
+        )
+        raise VolumeError(message)
     stacks = sorted({frame.stack for frame in slices})
     if len(stacks) > 1:
         message = (
@@ -169,6 +176,28 @@ def _kind_notes(frames: list[Frame], slices: list[Frame]) -> list[str]:
         notes.append(
             f"took HU by slope and intercept in {_names(inverted)} (MONOCHROME1); Slicer shows "
             "such slices inverted"
+        )
+    return notes
+
+
+def _likeness_notes(slices: list[Frame], taken: Frame) -> list[str]:
+    """Return what to tell about slices that are not quite alike."""
+
+    def sides(frame: Frame) -> NDArray[np.float64]:
+        lengths = np.array(frame.spacing[::-1]) * frame.size
+        return np.array([frame.row, frame.column]) * lengths[:, None]
+
+    apart = max(float(np.linalg.norm(sides(one) - sides(taken), axis=1).sum()) for one in slices)
+    notes = []
+    if apart > TOLD_MM:
+        notes.append(
+            f"orientation or pixel spacing differs between slices, by up to {apart:.2g} mm at "
+            f"their far corner; took those of {taken.name}"
+        )
+    if len({frame.reference for frame in slices}) > 1:
+        notes.append(
+            "the slices name several frames of reference (Frame of Reference UID), as after a new "
+            "positioning of the patient; took their positions as those of one"
         )
     return notes
 
@@ -240,7 +269,7 @@ def _gaps(slices: list[Frame], origins: NDArray[np.float64], axes: NDArray[np.fl
         if often > 1:
             return f": every place occurs {often} times, as in several phases; export one of them"
         at = int(np.argmax(steps <= TOLD_MM))
-        return f": {slices[at].name} and {slices[at + 1].name} lie at one place"
+        return f": {slices[at].name} and {slices[at + 1].name} lie at one place; keep one of them"
     at = int(np.abs(steps - usual).argmax())
     return (
         f": {steps[at]:.2f} mm between {slices[at].name} and {slices[at + 1].name}, usual are "

@@ -30,6 +30,7 @@ from CTSAM3DLib.io.nrrd_image import nrrd_place
 from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, silent_simpleitk
 
 _FEW_SLICES = 8
+_WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
 _SMALL_MM = 30.0
 
 
@@ -123,7 +124,7 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
     """
     place = Path(path)
     shown = printable(place)
-    if not place.exists():
+    if not (place.is_file() or place.is_dir()):
         message = f"expected an image file or a DICOM folder, found nothing at {shown}"
         raise VolumeError(message)
     try:
@@ -187,6 +188,10 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         notes = check_metaimage(file)
     else:
         most = file.stat().st_size * GZIP_RATIO
+        if not _WITH_DIRECTIONS.intersection(suffix.lower() for suffix in file.suffixes):
+            notes.append(
+                f"a {file.suffix} file does not say how the patient lies; took its axes as L, P, S"
+            )
     try:
         with readable_by_itk(file) as readable, silent_simpleitk() as sitk:
             reader = sitk.ImageFileReader()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.data_files import check_data_files
 from CTSAM3DLib.io.header_numbers import (
     GZIP_RATIO,
     checked_origin,
@@ -32,7 +33,8 @@ def check_metaimage(file: Path) -> list[str]:
     Raises
     ------
     VolumeError
-        No header, impossible numbers, sheared axes, or more voxels than the file can hold.
+        No header, impossible numbers or too few of them, sheared axes, more voxels than the file
+        can hold, or voxels in a file that is missing or lies elsewhere.
     """
     with file.open("rb") as stream:
         fields, end = _fields(stream.read(_HEADER_LIMIT))
@@ -55,20 +57,44 @@ def check_metaimage(file: Path) -> list[str]:
     compressed = fields.get("CompressedData", "False")[:1].upper() == "T"
     there = (file.stat().st_size - end) * (GZIP_RATIO if compressed else 1)
     checked_size(counts, each, there if local else float("inf"))
-    spacing = _numbers(fields, ("ElementSpacing", "ElementSize"))
+    if data_file.upper() != "LOCAL" and data_file.split()[:1] != ["LIST"]:
+        check_data_files(file, data_file.split()[:1] if "%" in data_file else [data_file])
+    axes_by_number = _numbers(fields, ("NDims",), 1)
+    if axes_by_number is not None and axes_by_number[0] != len(counts):
+        message = (
+            f"expected {axes_by_number[0]:g} numbers as DimSize, got {fields['DimSize']!r}; "
+            "correct the header"
+        )
+        raise VolumeError(message)
+    spacing = _numbers(fields, ("ElementSpacing", "ElementSize"), len(counts))
     if spacing is not None:
         checked_spacing(spacing[:3], counts[:3], "ElementSpacing")
-    offset = _numbers(fields, _OFFSETS)
+    offset = _numbers(fields, _OFFSETS, len(counts))
     if offset is not None:
         checked_origin(offset[:3], "Offset")
-    matrix = _numbers(fields, _MATRICES)
-    if matrix is not None and len(matrix) == len(counts) ** 2:
+    matrix = _numbers(fields, _MATRICES, len(counts) ** 2)
+    if matrix is not None:
         axes = matrix.reshape(len(counts), -1)[:3, :3]
         if axes.shape == (3, 3):
             squared_directions(axes.T, (1, 1, 1), "TransformMatrix")
-    if spacing is None:
-        return ["the header has no ElementSpacing; took voxels of 1 mm, as Slicer does"]
-    return []
+    return _notes(fields, spacing is not None)
+
+
+def _notes(fields: dict[str, str], has_spacing: bool) -> list[str]:
+    """Return what to tell about fields that are missing, or that Slicer passes over."""
+    notes = []
+    if not has_spacing:
+        notes.append("the header has no ElementSpacing; took voxels of 1 mm, as Slicer does")
+    unit = fields.get("DistanceUnits", "mm").lower()
+    if unit not in ("mm", "?"):
+        notes.append(f"the header has lengths in {unit}; took them as mm, as Slicer does")
+    scale = [fields.get(f"ElementToIntensityFunction{name}") for name in ("Slope", "Offset")]
+    if scale != [None, None]:
+        notes.append(
+            f"the header has a slope of {scale[0] or 1} and an offset of {scale[1] or 0} for its "
+            "voxels; took the voxels as they are, as Slicer does"
+        )
+    return notes
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
@@ -86,13 +112,19 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
     return fields, position
 
 
-def _numbers(fields: dict[str, str], names: tuple[str, ...]) -> np.ndarray | None:
+def _numbers(
+    fields: dict[str, str], names: tuple[str, ...], count: int | None = None
+) -> np.ndarray | None:
     """Return the numbers of the first field of some names that is there."""
     for name in names:
         if name in fields:
             try:
-                return np.array([float(word) for word in fields[name].split()])
+                found = np.array([float(word) for word in fields[name].split()])
             except ValueError:
-                message = f"expected numbers as {name}, got {fields[name]!r}; correct the header"
-                raise VolumeError(message) from None
+                found = None
+            if found is None or len(found) != (len(found) if count is None else count):
+                wanted = "numbers" if count is None else f"{count} numbers"
+                message = f"expected {wanted} as {name}, got {fields[name]!r}; correct the header"
+                raise VolumeError(message)
+            return found
     return None

@@ -81,7 +81,7 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         raise VolumeError(message)
     try:
         with _opened(header_file) as stream:
-            header = NiftiHeader.from_bytes(stream.read(540))
+            header = NiftiHeader.from_bytes(stream.read(540), header_file == voxel_file)
         geometry, notes = _placed(header)
         with _opened(voxel_file) as stream:
             stored = _voxels(stream, header, _bytes_there(voxel_file))

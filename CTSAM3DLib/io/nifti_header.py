@@ -41,18 +41,18 @@ class NiftiHeader:
     mm: float
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> NiftiHeader:
-        """Read what stands at the beginning of a file."""
+    def from_bytes(cls, content: bytes, is_one_file: bool) -> NiftiHeader:
+        """Read what stands at the beginning of a file, which may hold the voxels as well."""
         for order in "<>":
             if len(content) >= 348 and struct.unpack_from(order + "i", content)[0] == 348:
-                return cls._version_1(content, order)
+                return cls._version_1(content, order, is_one_file)
             if len(content) >= 540 and struct.unpack_from(order + "i", content)[0] == 540:
-                return cls._version_2(content, order)
+                return cls._version_2(content, order, is_one_file)
         message = "expected a NIfTI header, got none; is it another format under this name?"
         raise VolumeError(message)
 
     @classmethod
-    def _version_1(cls, content: bytes, order: str) -> NiftiHeader:
+    def _version_1(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
         if content[344:348] not in (b"n+1\0", b"ni1\0"):
             message = (
                 "expected a NIfTI header, got Analyze 7.5, which does not say where left is; "
@@ -67,7 +67,7 @@ class NiftiHeader:
             size=_size(field("8h", 40)),
             datatype=field("h", 70)[0],
             order=order,
-            offset=_offset(field("f", 108)[0], content[344:348] == b"n+1\0"),
+            offset=_offset(field("f", 108)[0], 352 if is_one_file else 0),
             pixdim=field("4f", 76),
             slope=field("f", 112)[0],
             intercept=field("f", 116)[0],
@@ -80,7 +80,7 @@ class NiftiHeader:
         )
 
     @classmethod
-    def _version_2(cls, content: bytes, order: str) -> NiftiHeader:
+    def _version_2(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
         if content[4:8] not in (b"n+2\0", b"ni2\0"):
             message = f"expected a NIfTI header, got a wrong mark {content[4:8]!r}"
             raise VolumeError(message)
@@ -92,7 +92,7 @@ class NiftiHeader:
             size=_size(field("8q", 16)),
             datatype=field("h", 12)[0],
             order=order,
-            offset=_offset(field("q", 168)[0], content[4:8] == b"n+2\0"),
+            offset=_offset(field("q", 168)[0], 544 if is_one_file else 0),
             pixdim=field("4d", 104),
             slope=field("d", 176)[0],
             intercept=field("d", 184)[0],
@@ -132,10 +132,11 @@ def _size(dim: tuple[int, ...]) -> tuple[int, ...]:
     return size[:3]
 
 
-def _offset(value: float, in_one_file: bool) -> int:
+def _offset(value: float, least: int) -> int:
     """Return the first byte of the voxels."""
-    least = 348 if in_one_file else 0
     if not least <= value < 2**31:
-        message = f"expected voxels that begin at byte {least} or later, got {value:g}"
+        message = (
+            f"expected voxels that begin at byte {least} or later, got {value:g}; save it again"
+        )
         raise VolumeError(message)
     return int(value)

@@ -102,7 +102,8 @@ def write_nrrd(
     stored = np.dtype(f"<u{dtype.itemsize}")
     with written_atomically(path) as temporary:
         with temporary.open("wb") as file:
-            file.write(("\n".join(lines) + "\n\n").encode("utf-8"))
+            # What is no Unicode must not keep a result from being written.
+            file.write(("\n".join(lines) + "\n\n").encode("utf-8", "replace"))
             with gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0) as packed:
                 for plane in planes:
                     packed.write(np.ascontiguousarray(plane, dtype=stored).data)

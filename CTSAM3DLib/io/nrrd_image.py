@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import SegmentationFileError, VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.data_files import check_data_files
 from CTSAM3DLib.io.header_numbers import (
     GZIP_RATIO,
     checked_origin,
@@ -30,6 +31,8 @@ _TO_RAS = {
 }
 # These name no side of the patient; Slicer takes them as LPS.
 _NAMELESS = ("", "scanner-xyz", "3d-right-handed")
+_MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
+_LIST_LIMIT = 1 << 24
 _BYTES = {
     "8": 1,
     "16": 2,
@@ -65,7 +68,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     ------
     VolumeError
         Not NRRD, impossible numbers, a space that is unknown or that Slicer takes for another,
-        sheared axes, or more voxels than the file can hold.
+        sheared axes, more voxels than the file can hold, or voxels in files that are missing or
+        lie elsewhere.
     """
     try:
         header, bytes_left = read_nrrd_header(file)
@@ -73,6 +77,7 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     except SegmentationFileError as error:
         raise VolumeError(str(error)) from error
     _check_bytes(header, sizes, bytes_left)
+    check_data_files(file, _data_files(file, header, bytes_left))
     space = header.fields.get("space", "").lower()
     if space not in _TO_RAS and space not in _NAMELESS:
         message = (
@@ -81,15 +86,34 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "left-posterior-superior, without a time axis"
         )
         raise VolumeError(message)
+    notes = _unit_notes(header)
     if "space directions" not in header.fields:
-        return None, _spacing_notes(header, sizes)
-    notes = []
+        return None, notes + _spacing_notes(header, sizes)
     if space in _NAMELESS:
         notes.append(
             f"the header names no sides of the patient (space {space or 'not given'}); took LPS, "
             "as Slicer does"
         )
     return _geometry(header, sizes, space), notes
+
+
+def _data_files(file: Path, header: NrrdHeader, bytes_left: int) -> list[str]:
+    """Return the names of files that hold the voxels, when these do not follow the header."""
+    given = header.fields.get("data file", header.fields.get("datafile", ""))
+    if given.split()[:1] == ["LIST"]:
+        with file.open("rb") as stream:
+            stream.seek(-bytes_left, 2)
+            lines = stream.read(_LIST_LIMIT).decode("utf-8", "replace").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    return given.split()[:1] if "%" in given else [given][: bool(given)]
+
+
+def _unit_notes(header: NrrdHeader) -> list[str]:
+    """Return what to tell about lengths that are not in mm; Slicer takes all as mm."""
+    units = header.fields.get("space units", header.fields.get("units", ""))
+    others = set(re.findall(r'"([^"]*)"', units)) - _MM
+    shown = ", ".join(sorted(others))
+    return [f"the header has lengths in {shown}; took them as mm, as Slicer does"] * bool(others)
 
 
 def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:

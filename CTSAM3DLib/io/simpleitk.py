@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -86,7 +87,9 @@ def printable(path: str | os.PathLike[str]) -> str:
 
 def itk_reason(error: Exception) -> str:
     """Return the part of an ITK message that says what is wrong."""
-    return " ".join(str(error).rpartition("ERROR:")[2].split())
+    text = " ".join(str(error).rpartition("ERROR:")[2].split())
+    # Of the calls that the library of NRRD lists, the last one says it; addresses say nothing.
+    return re.sub(r"^.*\[nrrd\] \w+: |\(0x[0-9a-f]+\)", "", text)
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def colour(name: str) -> tuple[int, int, int]:
     anatomy = find(name)
     if anatomy is not None:
         return anatomy.rgb
-    return _FREE_COLOURS[zlib.crc32(name.encode("utf-8")) % len(_FREE_COLOURS)]
+    return _FREE_COLOURS[zlib.crc32(name.encode("utf-8", "replace")) % len(_FREE_COLOURS)]
 
 
 def _joined(code: Code | None) -> str:

@@ -193,3 +193,13 @@ def test_one_frame_of_four_axes_lies_where_slicer_has_it(tmp_path: Path, name: s
     if name == "ct.mha":
         sitk.WriteImage(sitk.ReadImage(str(tmp_path / "ct.nii")), str(tmp_path / name))
     _assert_as_slicer(read_scan(tmp_path / name), tmp_path / name)
+
+
+@pytest.mark.parametrize(("unit", "is_told"), [("mm", False), ("cm", True)])
+def test_lengths_of_a_nrrd_are_mm_as_in_slicer(tmp_path: Path, unit: str, is_told: bool) -> None:
+    path = _nrrd(tmp_path / "ct.nrrd", "dimension: 3", "sizes: 6 5 4", "space: RAS",
+                 f'space units: "{unit}" "{unit}" "{unit}"', f"space directions: {_ways()}",
+                 "space origin: (10,20,30)")  # fmt: skip
+    scan = read_scan(path)
+    _assert_as_slicer(scan, path)
+    assert ("lengths in cm" in " ".join(scan.notes)) == is_told

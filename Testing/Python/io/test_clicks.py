@@ -258,3 +258,12 @@ def test_points_that_were_never_placed_are_left_out(saved: Any) -> None:
 def test_bad_point_lists_are_refused(saved: Any, content: Any, message: str) -> None:
     with pytest.raises(ClicksFileError, match=f"F.mrk.json: .*{message}"):
         read_clicks(saved(content, "F.mrk.json"))
+
+
+def test_a_name_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.json"
+    path.write_text(
+        '{"coordinate_system": "RAS", "structures": {"a\\ud800": {"positive": [[1, 2, 3]]}}}'
+    )
+    with pytest.raises(ClicksFileError, match=r"'a\\ud800': expected a name in Unicode"):
+        read_clicks(path)

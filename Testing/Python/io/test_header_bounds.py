@@ -106,3 +106,13 @@ def test_a_metaimage_header_with_wrong_numbers_is_refused(
 def test_too_many_voxels_say_what_to_do() -> None:
     with pytest.raises(VolumeError, match=r"got 10000 x 10000 x 10000 .*; crop the CT, or export"):
         checked_size((10_000, 10_000, 10_000), 2)
+
+
+@pytest.mark.parametrize("magic", [b"n+1", b"ni1"])
+@pytest.mark.parametrize("offset", [0, 348])
+def test_voxels_that_begin_inside_the_header_of_their_file_are_refused(
+    tmp_path: Path, magic: bytes, offset: int
+) -> None:
+    (tmp_path / "ct.nii").write_bytes(_nifti((4, 5, 6), magic=magic, vox_offset=offset))
+    with pytest.raises(VolumeError, match=f"begin at byte 352 or later, got {offset}; save it"):
+        read_volume(tmp_path / "ct.nii")

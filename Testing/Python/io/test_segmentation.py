@@ -259,3 +259,12 @@ def test_the_same_segments_give_the_same_bytes(tmp_path: Path, oblique: Geometry
     assert first.read_bytes() == second.read_bytes()
     body = first.read_bytes().split(b"\n\n", 1)[1]
     assert gzip.decompress(body) == b"\x01" * 27
+
+
+def test_a_name_that_is_no_unicode_does_not_lose_the_result(
+    tmp_path: Path, oblique: Geometry
+) -> None:
+    path = tmp_path / "out.seg.nrrd"
+    write_segmentation(path, [segment("liver \ud800", LIVER)], oblique)
+    (found,) = read_segmentation(path).segments
+    assert found.name == "liver ?"

@@ -1,0 +1,51 @@
+"""Headers whose voxels lie in other files: these must be there, in the folder of the header."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.simpleitk import printable
+
+
+def check_data_files(header: Path, names: Iterable[str]) -> None:
+    """Raise VolumeError unless the files that a header names lie below its folder.
+
+    A header of a stranger must not make other files of the computer into an image.
+
+    Parameters
+    ----------
+    header : Path
+        Of the image.
+    names : iterable of str
+        Relative to its folder, as in the header; one with a % is a pattern and need not exist.
+
+    Raises
+    ------
+    VolumeError
+        A file is missing, or lies elsewhere.
+
+    Examples
+    --------
+    >>> check_data_files(Path("ct/head.nhdr"), ["../other.raw"])
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected the voxels in the folder of head.nhdr, got '../other...
+    """
+    folder = os.path.abspath(header.parent)  # noqa: PTH100 - keeps links
+    for name in names:
+        path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - as above
+        if os.path.commonpath([folder, path]) != folder:
+            message = (
+                f"expected the voxels in the folder of {printable(header.name)}, got {name!r}; "
+                "copy them there and correct the header"
+            )
+            raise VolumeError(message)
+        if "%" not in name and not Path(path).is_file():
+            message = (
+                f"expected the voxels in {printable(name)} beside {printable(header.name)}, found "
+                "no such file; copy both"
+            )
+            raise VolumeError(message)

@@ -1,0 +1,111 @@
+"""Stored numbers of DICOM files: in every way of storing them that pydicom writes, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_cases import stack, write_enhanced, write_slice
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+
+from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.image import read_scan
+
+IN_FRAGMENTS = "1.2.840.10008.1.2.1.98"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+
+@pytest.fixture
+def stored(rng: np.random.Generator) -> NDArray[np.int16]:
+    """Numbers of a small CT (4, 5, 6)."""
+    return rng.integers(0, 3000, (4, 5, 6)).astype(np.int16)
+
+
+def _in_fragments(path: Path, frames: NDArray[np.int16]) -> None:
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = IN_FRAGMENTS
+    dataset.PixelData = encapsulate([frame.tobytes() for frame in frames])
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path)
+
+
+def test_a_slice_in_fragments_is_not_shifted_by_their_marks(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, stored[0], stack(1)[0])
+    _in_fragments(path, stored[:1])
+    assert np.array_equal(read_scan(path).volume.array_kji, stored[:1] - 1024)
+
+
+def test_frames_in_fragments_are_not_shifted_by_their_marks(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "many.dcm"
+    write_enhanced(path, stored, stack(4))
+    _in_fragments(path, stored)
+    assert np.array_equal(read_scan(path).volume.array_kji, stored - 1024)
+
+
+def test_bytes_in_words_of_the_other_order_are_those_of_itk(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "one.dcm"
+    pixels = stored[0].astype(np.uint8)
+    write_slice(path, pixels, stack(1)[0], BitsAllocated=8, BitsStored=8, HighBit=7,
+                PixelRepresentation=0)  # fmt: skip
+    dataset = pydicom.Dataset({element.tag: element for element in pydicom.dcmread(path)})
+    dataset.file_meta = pydicom.dcmread(path).file_meta
+    dataset.file_meta.TransferSyntaxUID = BIG_ENDIAN
+    dataset.PixelData = pixels.view("<u2").byteswap().tobytes()
+    dataset["PixelData"].VR = "OW"
+    pydicom.dcmwrite(
+        path, dataset, little_endian=False, implicit_vr=False, enforce_file_format=True
+    )
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0], pixels - 1024.0)
+    assert np.array_equal(read_scan(path).volume.array_kji[0], pixels - 1024.0)
+
+
+def test_a_palette_is_not_taken_for_hu(tmp_path: Path, stored: NDArray[np.int16]) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, stored[0], stack(1)[0], PhotometricInterpretation="PALETTE COLOR")
+    with pytest.raises(VolumeError, match="a palette of colours in place of grey values"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "name"),
+    [("1.2.840.10008.1.2.4.201", "High-Throughput JPEG 2000"), ("1.2.3.4", r"1\.2\.3\.4")],
+)
+def test_a_packing_that_nobody_decodes_is_refused_by_its_name(
+    tmp_path: Path, stored: NDArray[np.int16], syntax: str, name: str
+) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, stored[0], stack(1)[0])
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([stored[0].tobytes()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, implicit_vr=False, little_endian=True)
+    with pytest.raises(VolumeError, match=f"packed as {name}.* save the series without compress"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_packed_slice_that_ends_early_is_refused(
+    tmp_path: Path, stored: NDArray[np.int16], share: float
+) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, np.tile(stored[0], (8, 8)), stack(1)[0], PixelRepresentation=0)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share) // 2 * 2]])
+    dataset.save_as(path)
+    with pytest.raises(VolumeError, match=r"one\.dcm is cut off or damaged"):
+        read_scan(path)
