@@ -73,6 +73,7 @@ class Requests:
         self.finished: list[Callable[[Outcome], None]] = []
         self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
         self._under_way: dict[Future[Any], Edit] = {}
+        self._untold: list[Outcome] = []
         self._volumes: dict[VolumeIdentity, Volume] = {}
         self._fingerprints = Fingerprints()
         self.engine = engine
@@ -190,7 +191,10 @@ class Requests:
             self.drain()
 
     def drain(self) -> None:
-        """Write the answers that have come."""
+        """Write the answers that have come, then tell of them all.
+
+        An error of a listener is raised in the end.
+        """
         for item in self.engine.drain():
             if isinstance(item, ClickProgress):
                 self._show_part(item)
@@ -200,6 +204,7 @@ class Requests:
                     self._finish(edit, item)
                 except Exception as error:  # one answer must not take the others with it
                     self._give_up(edit, error)
+        self._tell_all()
 
     def _go_on(self) -> bool:
         with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
@@ -216,6 +221,7 @@ class Requests:
         for edit in ended:
             self._fingerprints.distrust(edit.target.key)
             self._tell(edit, partial=edit.parts > 0)
+        self._tell_all()
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
@@ -290,7 +296,7 @@ class Requests:
             self._ask_first(key)
 
     def _give_up(self, edit: Edit, error: BaseException | None) -> None:
-        """Tell that an edit has failed, and drop those that wait for it."""
+        """Drop an edit that has failed, and those that wait for it."""
         if isinstance(error, MemoryError):
             error = memory_error(error)
         if error is not None:
@@ -299,7 +305,7 @@ class Requests:
         self._tell(edit, error=error, partial=edit.parts > 0)
 
     def _drop(self, edit: Edit) -> None:
-        """Drop all edits of a structure, and tell of those that waited."""
+        """Drop all edits of a structure."""
         self._fingerprints.distrust(edit.target.key)
         for later in self._edits.pop(edit.target.key, [edit])[1:]:
             self._tell(later)
@@ -342,7 +348,23 @@ class Requests:
         target.write(update, prompts, self.undo.editor_logic(target.editor_node), save)
 
     def _tell(self, edit: Edit, **how: Any) -> None:
+        """Have the listeners hear how an edit has ended, once nothing is half done any more."""
         target = edit.target
-        prompts = target.stored_prompts() if target.exists(self.scene) else ClickHistory()
-        for callback in list(self.finished):
-            callback(Outcome(target, prompts, anew=edit.anew, **how))
+        try:
+            exists = target.exists(self.scene)
+            prompts = target.stored_prompts() if exists else ClickHistory()
+        except CTSAM3DError:  # a tag that is not ours
+            prompts = ClickHistory()
+        self._untold.append(Outcome(target, prompts, anew=edit.anew, **how))
+
+    def _tell_all(self) -> None:
+        errors = []
+        while self._untold:
+            outcome = self._untold.pop(0)
+            for callback in list(self.finished):
+                try:
+                    callback(outcome)
+                except Exception as error:  # the others hear of it all the same
+                    errors.append(error)
+        if errors:
+            raise errors[0]

@@ -62,9 +62,9 @@ class EditTarget:
     overwrites: bool = False
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Tells apart structures of one scene."""
-        return (self.segmentation_node.GetID(), self.segment_id)
+    def key(self) -> tuple[str, str, str]:
+        """Tells apart structures of one scene; one segment on two volumes is two."""
+        return (self.segmentation_node.GetID(), self.segment_id, self.volume_node.GetID())
 
     def exists(self, scene: slicer.vtkMRMLScene) -> bool:
         """Tell whether all nodes are still in a scene and the segment still exists."""

@@ -43,7 +43,7 @@ class ClickSection:
         """Enable what is possible; a change of structure ends placing."""
         work = self._workplace
         target = work.editor.target if work.editor is not None else None
-        key = (target.key, target.volume_node) if target is not None else None
+        key = target.key if target is not None else None
         if key != self._key or work.reason:
             self.place.stop()
         self._key = key
