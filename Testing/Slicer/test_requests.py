@@ -86,7 +86,7 @@ class RequestsTest(unittest.TestCase):
         self.assertEqual(len(self.case.clicks()), 2)
 
     @staticmethod
-    def _fail(outcome):
+    def _fail(_outcome):
         raise RuntimeError("a listener has failed")
 
     # ---- what is stored meanwhile
