@@ -8,8 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.panel.models import models
+from CTSAM3DModuleLib.slice_view_mouse import POINT
 from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
-from CTSAM3DModuleLib.widgets import ERROR_STYLE
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, tool_texts
 
 ROI = "ROI"
 DEFAULT = "default"
@@ -55,13 +56,13 @@ class EffectOptions:
         """Change what a plain click means."""
         (self.outsideButton if self.isInside() else self.insideButton).checked = True
 
-    def isStroke(self):
-        """Tell whether the hand draws strokes."""
-        return self.strokeButton.checked
+    def tool(self):
+        """Return what the hand draws: ``"point"``, or a kind of prompt."""
+        return next(name for name, button in self.toolButtons.items() if button.checked)
 
-    def changeStroke(self):
-        """Change between points and strokes."""
-        self.strokeButton.checked = not self.isStroke()
+    def changeTool(self, name):
+        """Draw something else; points if it is drawn already."""
+        self.toolButtons[POINT if name == self.tool() else name].checked = True
 
     def roiNode(self):
         """Return the box, None for no limit."""
@@ -154,25 +155,27 @@ class EffectOptions:
         return (*boxes, self.growBox, self.overwriteBox, self.smoothingBox)
 
     def _clickRow(self):
-        self.insideButton = self._button(_("Inside"), _("A click adds a point inside."), True)
+        self.insideButton = self._button(_("Inside"), _("What is drawn lies inside."), True)
         self.outsideButton = self._button(
             _("Outside"),
-            _("A click adds a point outside. Ctrl-click does so at any time; key O changes."),
+            _("What is drawn lies outside. Ctrl-click adds a point outside; key O changes."),
             True,
         )
         self.insideButton.checked = True
         self._group = qt.QButtonGroup()
         self._group.addButton(self.insideButton)
         self._group.addButton(self.outsideButton)
-        self.strokeButton = self._button(
-            _("Stroke"),
-            _("Draw a line with the left button held down, instead of points. Key S changes."),
-            True,
-        )
-        self.undoButton = self._button(_("Remove last"), _("Take back the newest point or stroke."))
-        self.clearButton = self._button(_("Remove all"), _("Take back all points and strokes."))
-        self._row(_("Click:"), self.insideButton, self.outsideButton, self.strokeButton)
-        self._row(_("Points:"), self.undoButton, self.clearButton)
+        self.toolButtons = {}
+        self._tools = qt.QButtonGroup()
+        for tool, (text, toolTip) in tool_texts().items():
+            self.toolButtons[tool] = self._button(text, toolTip, True)
+            self._tools.addButton(self.toolButtons[tool])
+        self.toolButtons[POINT].checked = True
+        self.undoButton = self._button(_("Remove last"), _("Take back the newest prompt."))
+        self.clearButton = self._button(_("Remove all"), _("Take back all prompts."))
+        self._row(_("Click:"), self.insideButton, self.outsideButton)
+        self._row(_("Draw:"), *self.toolButtons.values())
+        self._row(_("Prompts:"), self.undoButton, self.clearButton)
 
     def _statusRow(self):
         self.statusLabel = qt.QLabel(_("Click inside the structure."))

@@ -111,56 +111,85 @@ def add_volume(volume: Volume, name: str) -> Any:
 
 
 def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
-    """Add the clicks of a file as point lists, one for each structure.
+    """Add the prompts of a file as Markups: a point list a structure, and its shapes.
 
-    Read back by `CTSAM3DLib.io.markups.clicks_from_markups`, they give the same clicks in the same
-    order.
+    Read back by `CTSAM3DModuleLib.scripting.clicks.clicks_on_volume`, the points give the same
+    clicks in the same order.
 
     Parameters
     ----------
     volume_node : vtkMRMLScalarVolumeNode
-        The CT that the clicks belong to; the points come where it lies now.
+        The CT that the prompts belong to; they come where it lies now.
     path : str or Path
         See `read_clicks`; RAS of the volume itself.
 
     Returns
     -------
-    list of vtkMRMLMarkupsFiducialNode
-        Named as the structures; points outside a structure have ``negative`` in label and
-        description.
+    list of vtkMRMLMarkupsNode
+        Named as the structures. A point outside a structure has ``negative`` in label and
+        description, a curve, closed curve or ROI in its name.
 
     Raises
     ------
     ClicksFileError
         The file cannot be understood.
     ClickOutsideVolumeError
-        A click lies outside the volume; nothing is added.
+        A prompt lies outside the volume; nothing is added.
     """
+    from CTSAM3DLib.io.clicks import read_clicks
+    from CTSAM3DLib.mrml.frames import geometry_from_node
+    from CTSAM3DLib.session.points import obeyed_voxels
+
+    prompts = read_clicks(path)
+    geometry = geometry_from_node(volume_node)
+    for history in prompts.values():
+        for prompt in history:
+            obeyed_voxels(prompt, geometry)
+    nodes = []
+    for name, history in prompts.items():
+        if history.clicks:
+            nodes.append(_point_list(name, history, volume_node))
+        for prompt in history:
+            if prompt.kind != "click":
+                nodes.append(_shape(name, prompt, volume_node))
+    return nodes
+
+
+def _point_list(name: str, history: Any, volume_node: Any) -> Any:
     import vtk
 
-    from CTSAM3DLib.io.clicks import read_clicks
-    from CTSAM3DLib.io.terminology import colour, find
     from CTSAM3DLib.mrml import world_from_click
-    from CTSAM3DLib.mrml.frames import geometry_from_node
 
-    clicks = read_clicks(path)
-    geometry = geometry_from_node(volume_node)
-    for history in clicks.values():
-        for click in history:
-            geometry.voxel_from_ras(click.position_ras)
-    nodes = []
-    for name, history in clicks.items():
-        known = find(name)
-        label = name if known is None else known.label
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", label)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSelectedColor(*(value / 255 for value in colour(name)))
-        node.GetDisplayNode().SetPointLabelsVisibility(False)  # they would hide the organs
-        for number, click in enumerate(history, 1):
-            position = vtk.vtkVector3d(*world_from_click(click, volume_node))
-            index = node.AddControlPointWorld(position)
-            sign = "" if click.positive else " negative"
-            node.SetNthControlPointLabel(index, f"{label}{sign}-{number}")
-            node.SetNthControlPointDescription(index, sign.strip())
-        nodes.append(node)
-    return nodes
+    node, label = _markups("vtkMRMLMarkupsFiducialNode", name)
+    for number, click in enumerate(history.clicks, 1):
+        position = vtk.vtkVector3d(*world_from_click(click, volume_node))
+        index = node.AddControlPointWorld(position)
+        sign = "" if click.positive else " negative"
+        node.SetNthControlPointLabel(index, f"{label}{sign}-{number}")
+        node.SetNthControlPointDescription(index, sign.strip())
+    return node
+
+
+def _shape(name: str, prompt: Any, volume_node: Any) -> Any:
+    from CTSAM3DLib.mrml import MARKUPS_CLASSES, set_markup_points, world_points
+
+    node, label = _markups(MARKUPS_CLASSES[prompt.kind], name)
+    if not prompt.positive:
+        node.SetName(f"{label} negative")
+    if prompt.kind != "box":
+        node.SetCurveTypeToLinear()
+    set_markup_points(node, world_points(prompt, volume_node))
+    return node
+
+
+def _markups(class_name: str, name: str) -> tuple[Any, str]:
+    """Return a new node in the colour of a structure, and the name of the structure."""
+    from CTSAM3DLib.io.terminology import colour, find
+
+    known = find(name)
+    label = name if known is None else known.label
+    node = slicer.mrmlScene.AddNewNodeByClass(class_name, label)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSelectedColor(*(value / 255 for value in colour(name)))
+    node.GetDisplayNode().SetPointLabelsVisibility(False)  # they would hide the organs
+    return node, label

@@ -6,16 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import qt
 import vtk
 
-from CTSAM3DModuleLib.drawn_line import DrawnLine, world_of
+from CTSAM3DModuleLib.drawn_shape import DrawnShape, world_of
 from CTSAM3DModuleLib.widgets import timer
 
 HOVER_MS = 200
 CLICK_PIXELS = 3  # a press that moves as far is a drag
 DELETE_KEYS = ("Delete", "BackSpace")
 FLIP_KEY = "o"
-STROKE_KEY = "s"
+POINT = "point"
+TOOL_KEYS = {"s": "scribble", "l": "lasso", "x": "box"}  # Slicer has b for the slice before
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,15 @@ class SliceViewMouse:
 
     A press adds a point. A press with Ctrl is kept back: released in its place, it adds a point
     of the other sign; once the mouse moves, Slicer gets it and blends. Where the options say that
-    strokes are drawn, a press begins one, and a stroke without length is a point. All else is
-    Slicer's.
+    strokes, lassos or boxes are drawn, a press begins one, and one without length is a point. All
+    else is Slicer's.
 
     Parameters
     ----------
-    effect : SegmentEditorEffect
-        Has `editor`, `options`, `onClick(position, positive)`, `onStroke(line, positive)`,
-        `onDelete(index)` and `onRest(position)`.
+    effect : SegmentEditorEffect or the like
+        Has `editor`, `options` with `isInside()`, `flip()`, `tool()` and `changeTool(name)`,
+        `onClick(position, positive)`, `onShape(kind, corners, positive)`, `onDelete(index)` and
+        `onRest(position)`.
 
     Attributes
     ----------
@@ -54,8 +57,9 @@ class SliceViewMouse:
         self._effect = effect
         self._last: Press | None = None  # the last press that added a point
         self._with_ctrl: Press | None = None  # held down, and kept from Slicer so far
-        self._stroke: DrawnLine | None = None
-        self._stroke_begin: tuple[bool, Any] = (True, None)  # its sign, and what was edited
+        self._shape: DrawnShape | None = None
+        self._shape_begin: tuple[bool, Any] = (True, None)  # its sign, and what was edited
+        self._button_is_known = False  # Qt knows that it is held; of events of scripts it does not
         self._handing_on = False
         self._rest = (0.0, 0.0, 0.0)
         self.timer = timer(HOVER_MS, self._on_rest, single=True)
@@ -77,14 +81,16 @@ class SliceViewMouse:
         """Forget what has begun."""
         self.timer.stop()
         self._last = self._with_ctrl = None
-        self._ended_stroke()
+        self._ended_shape()
 
     # ---- events
 
     def _move(self, interactor: Any, view: Any) -> bool:
         here = Press(view, interactor.GetEventPosition())
-        if self._stroke is not None:
-            self._stroke.go_on(here.xy)
+        if self._shape is not None and not self._is_held(view):
+            self._ended_shape()  # the release has gone elsewhere
+        if self._shape is not None:
+            self._shape.go_on(here.xy)
             return True
         if self._with_ctrl is not None and not self._with_ctrl.is_near(here, CLICK_PIXELS):
             self._hand_on(interactor, self._with_ctrl)
@@ -96,11 +102,12 @@ class SliceViewMouse:
     def _press(self, interactor: Any, view: Any) -> bool:
         here = Press(view, interactor.GetEventPosition())
         self._last, self._with_ctrl = None, None
+        self._ended_shape()  # one whose release has gone elsewhere
         if _modifiers(interactor) == ("Ctrl",):
             self._with_ctrl = here
             return True
-        if self._effect.options.isStroke() and not _modifiers(interactor):
-            return self._begin_stroke(here)
+        if self._effect.options.tool() != POINT and not _modifiers(interactor):
+            return self._begin_shape(here)
         if _modifiers(interactor) or self._marker(here) is not None:
             return False  # a marker: the hand means to drag it
         return self._add(here)
@@ -108,7 +115,7 @@ class SliceViewMouse:
     def _double_click(self, interactor: Any, view: Any) -> bool:
         """Take the second of two quick clicks, which comes in place of a press."""
         here, before = Press(view, interactor.GetEventPosition()), self._last
-        if before is None or self._effect.options.isStroke():  # the first was no point of ours
+        if before is None or self._effect.options.tool() != POINT:  # the first was no point of ours
             return self._press(interactor, view)
         if _modifiers(interactor) not in ((), ("Ctrl",)):
             return False
@@ -121,10 +128,10 @@ class SliceViewMouse:
         return True
 
     def _release(self, interactor: Any, view: Any) -> bool:
-        stroke = self._ended_stroke()
-        if stroke is not None:
+        shape = self._ended_shape()
+        if shape is not None and shape.view is view:
             here = Press(view, interactor.GetEventPosition())
-            return self._add(here) if stroke.is_short else self._add_stroke(stroke)
+            return self._add(here) if shape.is_short else self._add_shape(shape)
         press, self._with_ctrl = self._with_ctrl, None
         return press is not None and self._add(press, flipped=True)
 
@@ -135,8 +142,8 @@ class SliceViewMouse:
         if key.lower() == FLIP_KEY:
             self._effect.options.flip()
             return True
-        if key.lower() == STROKE_KEY:
-            self._effect.options.changeStroke()
+        if key.lower() in TOOL_KEYS:
+            self._effect.options.changeTool(TOOL_KEYS[key.lower()])
             return True
         if key not in DELETE_KEYS:
             return False
@@ -166,38 +173,40 @@ class SliceViewMouse:
         self._effect.onClick(world_of(press.view, press.xy), positive)
         return True
 
-    def _begin_stroke(self, press: Press) -> bool:
+    def _begin_shape(self, press: Press) -> bool:
         from CTSAM3DModuleLib.editing.markers import LOOKS  # takes time to import
 
-        self._ended_stroke()  # one whose release went elsewhere
-        positive = self._effect.options.isInside()
-        self._stroke_begin = (positive, self._edited())
-        colour = LOOKS[positive][1]
-        self._stroke = DrawnLine(self._effect.scriptedEffect, press.view, colour, press.xy)
+        options = self._effect.options
+        positive = options.isInside()
+        self._shape_begin = (positive, self._edited())
+        self._button_is_known = _left_is_held()
+        self._shape = DrawnShape(options.tool(), press.view, LOOKS[positive][1], press.xy)
         return True
 
-    def _ended_stroke(self) -> DrawnLine | None:
-        """Return the line that was being drawn, which is no longer shown."""
-        stroke, self._stroke = self._stroke, None
-        if stroke is not None:
-            stroke.remove()
-        return stroke
+    def _ended_shape(self) -> DrawnShape | None:
+        """Return the shape that was being drawn, which is no longer shown."""
+        shape, self._shape = self._shape, None
+        if shape is not None:
+            shape.remove()
+        return shape
 
-    def _add_stroke(self, stroke: DrawnLine) -> bool:
+    def _add_shape(self, shape: DrawnShape) -> bool:
         self._last = None
-        positive, edited = self._stroke_begin
+        positive, edited = self._shape_begin
         if edited == self._edited():  # else another segment or volume was chosen meanwhile
-            self._effect.onStroke(stroke.line_world_ras, positive)
+            self._effect.onShape(shape.kind, shape.corners_world_ras, positive)
         return True
+
+    def _is_held(self, view: Any) -> bool:
+        """Tell whether the button may still be held that has begun a shape in a view."""
+        if self._button_is_known and not _left_is_held():
+            return False
+        return self._shape is not None and self._shape.view is view
 
     def _edited(self) -> Any:
         """Return what tells segments and volumes apart that are edited."""
-        node = self._effect.scriptedEffect.parameterSetNode()
-        return (
-            node.GetSegmentationNode(),
-            node.GetSelectedSegmentID(),
-            node.GetSourceVolumeNode(),
-        )
+        target = self._effect.editor.target
+        return None if target is None else target.key
 
     def _marker(self, press: Press) -> int | None:
         node, window = press.view.mrmlSliceNode(), press.view.sliceView().renderWindow()
@@ -205,6 +214,11 @@ class SliceViewMouse:
 
     def _on_rest(self) -> None:
         self._effect.onRest(self._rest)
+
+
+def _left_is_held() -> bool:
+    """Tell whether Qt knows the left button as held."""
+    return bool(qt.QApplication.mouseButtons() & qt.Qt.LeftButton)
 
 
 def _modifiers(interactor: Any) -> tuple[str, ...]:

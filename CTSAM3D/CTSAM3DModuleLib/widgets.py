@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakMethod
 
 import qt
+from slicer.i18n import tr as _
 
 ERROR_STYLE = "color: #c03000"
 
@@ -30,6 +31,25 @@ def timer(milliseconds: int, action: Callable[[], object], single: bool = False)
     made.setSingleShot(single)
     made.connect("timeout()", call)
     return made
+
+
+def tool_texts() -> dict[str, tuple[str, str]]:
+    """Return text and tooltip for what the hand draws, the same in effect and panel."""
+    return {
+        "point": (_("Point"), _("A click is a point.")),
+        "scribble": (
+            _("Stroke"),
+            _("A line drawn with the left button held down. Key S changes."),
+        ),
+        "lasso": (
+            _("Lasso"),
+            _("A closed curve drawn with the button held down; its inside counts. Key L changes."),
+        ),
+        "box": (
+            _("Box"),
+            _("A rectangle dragged over two corners, as deep as its longer side. Key X changes."),
+        ),
+    }
 
 
 class Guarded:

@@ -50,8 +50,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return _(
             "<html><b>Click</b> inside a structure in a slice view and get it in three dimensions. "
             "<b>Ctrl-click</b> (Mac: Cmd-click) where the result reaches too far. "
-            "Key <b>O</b> changes between inside and outside, key <b>S</b> between points and "
-            "strokes: lines drawn with the button held down. "
+            "Key <b>O</b> changes between inside and outside. With the button held down the mouse "
+            "draws strokes after key <b>S</b>, lassos after key <b>L</b> and boxes after key "
+            "<b>X</b>; the same key brings points back. "
             "Drag a point to move it. Key <b>Delete</b> removes the point under the mouse. "
             "Undo takes back the last step, points and voxels. Research use only.</html>"
         )
@@ -147,10 +148,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self._isReady():
             self.editor.click(positionRas, positive)
 
-    def onStroke(self, lineRas, positive):
-        """Add a stroke, likewise."""
+    def onShape(self, kind, cornersRas, positive):
+        """Add a stroke, lasso or box, likewise."""
         if self._isReady():
-            self.editor.scribble(lineRas, positive)
+            self.editor.draw(kind, cornersRas, positive)
 
     def onDelete(self, index):
         """Take back a point."""

@@ -14,12 +14,15 @@ from CTSAM3DLib.mrml.clicks import (
 )
 from CTSAM3DLib.mrml.limits import voxels_inside_roi
 from CTSAM3DLib.mrml.prompts import (
+    MARKUPS_CLASSES,
     box_from_roi,
     lasso_from_curve,
     prompt_from_world_ras,
     scribble_from_curve,
     scribble_from_world_ras,
-    world_line,
+    set_markup_points,
+    shape_from_markup,
+    world_points,
 )
 from CTSAM3DLib.mrml.segments import (
     SegmentTarget,
@@ -43,6 +46,7 @@ from CTSAM3DLib.mrml.volumes import (
 from CTSAM3DLib.mrml.writing import write_segment
 
 __all__ = [
+    "MARKUPS_CLASSES",
     "SegmentTarget",
     "VolumeIdentity",
     "add_segment",
@@ -63,10 +67,12 @@ __all__ = [
     "scribble_from_curve",
     "scribble_from_world_ras",
     "set_clicks",
+    "set_markup_points",
+    "shape_from_markup",
     "volume_from_node",
     "volume_identity",
     "voxels_inside_roi",
     "world_from_click",
-    "world_line",
+    "world_points",
     "write_segment",
 ]

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 import slicer
+import vtk
 from numpy.typing import ArrayLike, NDArray
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.mrml.clicks import positive_by_name
@@ -17,9 +18,16 @@ from CTSAM3DLib.mrml.frames import (
     volume_from_world,
     world_from_volume,
 )
-from CTSAM3DLib.prompts import Box, Click, Lasso, Scribble
+from CTSAM3DLib.prompts import Box, Click, Lasso, Prompt, Scribble
 
 _Kind = TypeVar("_Kind", Click, Scribble, Lasso, Box)
+
+MARKUPS_CLASSES = {
+    "scribble": "vtkMRMLMarkupsCurveNode",
+    "lasso": "vtkMRMLMarkupsClosedCurveNode",
+    "box": "vtkMRMLMarkupsROINode",
+}
+"""Which Markups node has the shape of a kind of prompt; a click is a point of a list."""
 
 
 def scribble_from_world_ras(
@@ -140,11 +148,88 @@ def box_from_roi(
     return box
 
 
-def world_line(
-    scribble: Scribble, volume_node: slicer.vtkMRMLScalarVolumeNode
+def shape_from_markup(
+    node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
+) -> Scribble | Lasso | Box | None:
+    """Return the prompt of a curve, closed curve or ROI; None for any other node.
+
+    Raises
+    ------
+    CTSAM3DError
+        See `scribble_from_curve`, `lasso_from_curve` and `box_from_roi`.
+
+    Examples
+    --------
+    >>> shape_from_markup(slicer.vtkMRMLMarkupsFiducialNode(), slicer.vtkMRMLScalarVolumeNode())
+    """
+    if isinstance(node, slicer.vtkMRMLMarkupsClosedCurveNode):  # is a curve, too
+        return lasso_from_curve(node, volume_node)
+    if isinstance(node, slicer.vtkMRMLMarkupsCurveNode):
+        return scribble_from_curve(node, volume_node)
+    if isinstance(node, slicer.vtkMRMLMarkupsROINode):
+        return box_from_roi(node, volume_node)
+    return None
+
+
+def world_points(
+    prompt: Prompt, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> NDArray[np.float64]:
-    """Return where a scribble lies in the world now: corners, (N, 3) RAS mm."""
-    return np.array([world_from_volume(one, volume_node) for one in scribble.line_ras])
+    """Return where a prompt lies in the world now, RAS mm.
+
+    Returns
+    -------
+    ndarray, (N, 3)
+        The point of a click, the corners of a stroke or lasso; of a box the middle, then the
+        middles of the faces that its edges come from, then of those that they lead to.
+
+    Examples
+    --------
+    >>> world_points(Scribble([(1, 2, 3)]), slicer.vtkMRMLScalarVolumeNode()).tolist()
+    [[1.0, 2.0, 3.0]]
+    """
+    if isinstance(prompt, Box):
+        middle, halves = np.array(prompt.middle_ras), np.array(prompt.edges_ras) / 2.0
+        own = np.concatenate([[middle], middle - halves, middle + halves])
+    elif isinstance(prompt, Click):
+        own = np.array([prompt.position_ras])
+    else:
+        own = np.array(prompt.line_ras)  # type: ignore[attr-defined]
+    return np.array([world_from_volume(one, volume_node) for one in own])
+
+
+def set_markup_points(
+    node: slicer.vtkMRMLMarkupsNode, points_world_ras: NDArray[np.float64]
+) -> None:
+    """Give a curve, closed curve or ROI without parent transform the shape of a prompt.
+
+    Parameters
+    ----------
+    node : vtkMRMLMarkupsNode
+        Of the class in `MARKUPS_CLASSES`.
+    points_world_ras : ndarray, (N, 3)
+        See `world_points`.
+
+    Examples
+    --------
+    >>> node = slicer.vtkMRMLMarkupsROINode()
+    >>> box = Box.of_corners((0, 0, 0), (2, 4, 6))
+    >>> set_markup_points(node, world_points(box, slicer.vtkMRMLScalarVolumeNode()))
+    >>> node.GetSize(), node.GetCenter()
+    ((2.0, 4.0, 6.0), (1.0, 2.0, 3.0))
+    """
+    if not isinstance(node, slicer.vtkMRMLMarkupsROINode):
+        points = vtk.vtkPoints()
+        points.SetData(numpy_to_vtk(points_world_ras, deep=True))
+        node.SetControlPointPositionsWorld(points)
+        return
+    edges = points_world_ras[4:] - points_world_ras[1:4]
+    lengths = np.linalg.norm(edges, axis=1)
+    columns = np.vstack([edges / lengths[:, None], points_world_ras[:1]]).T
+    matrix = vtk.vtkMatrix4x4()
+    for row, column in np.ndindex(3, 4):
+        matrix.SetElement(row, column, float(columns[row, column]))
+    node.SetSize(*lengths.tolist())
+    node.SetAndObserveObjectToNodeMatrix(matrix)
 
 
 def prompt_from_world_ras(prompt: _Kind, volume_node: slicer.vtkMRMLScalarVolumeNode) -> _Kind:

@@ -10,14 +10,17 @@ import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError  # noqa: E402
 from CTSAM3DLib.mrml import (  # noqa: E402
+    MARKUPS_CLASSES,
     box_from_roi,
     get_clicks,
     lasso_from_curve,
     scribble_from_curve,
     set_clicks,
-    world_line,
+    set_markup_points,
+    shape_from_markup,
+    world_points,
 )
-from CTSAM3DLib.prompts import Click, Prompts  # noqa: E402
+from CTSAM3DLib.prompts import Box, Click, Lasso, Prompts, Scribble  # noqa: E402
 from Testing.MRML.cases import MOVED, OBLIQUE_LEFT_HANDED, SHAPE, TILTED  # noqa: E402
 
 SCALED = TILTED @ np.diag([1.2, 0.9, 1, 1])
@@ -56,7 +59,7 @@ def test_a_curve_becomes_a_line_in_the_frame_of_the_volume(mrml, volume, above) 
     np.testing.assert_allclose(line[[0, -1]], corners_ras[[0, -1]], atol=1e-4)
     for corner in corners_ras:
         assert np.linalg.norm(line - corner, axis=1).min() < 1e-4
-    shown = world_line(scribble, volume)
+    shown = world_points(scribble, volume)
     for number in range(3):
         corner = np.zeros(3)
         node.GetNthControlPointPositionWorld(number, corner)
@@ -140,3 +143,30 @@ def test_a_closed_curve_becomes_a_lasso(mrml, volume) -> None:
     columns = np.vstack([points.T, np.ones(len(points))])
     shares = np.linalg.lstsq(np.vstack([corners.T, np.ones(3)]), columns, rcond=None)[0]
     assert shares.min() > -1e-4
+
+
+@pytest.mark.parametrize("kind", list(MARKUPS_CLASSES))
+def test_a_prompt_shown_in_markups_reads_back_as_itself(mrml, volume, kind) -> None:
+    flat = np.array([[1.0, 1.0, 1.0], [4.0, 1.0, 1.0], [3.0, 4.0, 1.0]])
+    corners = moved(OBLIQUE_LEFT_HANDED, flat)
+    prompt = {
+        "scribble": lambda: Scribble(corners, False),
+        "lasso": lambda: Lasso(corners, False),
+        "box": lambda: Box.of_rectangle(corners, 3.0, False),
+    }[kind]()
+    node = mrml.scene.AddNewNodeByClass(MARKUPS_CLASSES[kind], "organ negative")
+    if kind != "box":
+        node.SetCurveTypeToLinear()
+
+    set_markup_points(node, world_points(prompt, volume))
+
+    found = shape_from_markup(node, volume)
+    assert type(found) is type(prompt)
+    assert not found.positive
+    if kind == "box":
+        np.testing.assert_allclose(found.middle_ras, prompt.middle_ras, atol=1e-6)
+        np.testing.assert_allclose(found.edges_ras, prompt.edges_ras, atol=1e-6)
+    else:
+        line = np.array(found.line_ras)
+        for corner in corners:
+            assert np.linalg.norm(line - corner, axis=1).min() < 1e-4

@@ -82,13 +82,31 @@ class EditingTest(unittest.TestCase):
         np.testing.assert_array_equal(self.case.mask(), before)
         self.assertEqual(len(self.case.clicks()), 1)
         across = [(45.0, 44.0, 60.0), (45.0, 50.0, 60.0), ASIDE]
-        self.assertFalse(self.case.effect.editor.scribble(across, True))
+        self.assertFalse(self.case.effect.editor.draw("scribble", across, True))
         self.assertIn("inside the box", self.case.effect.editor.status.text)
-        self.assertTrue(self.case.effect.editor.scribble(across[:2], True))
+        self.assertTrue(self.case.effect.editor.draw("scribble", across[:2], True))
         self.case.settle()
         self.assertEqual([one.kind for one in self.case.clicks()], ["click", "scribble"])
         self.case.editor.undo()
         np.testing.assert_array_equal(self.case.mask(), before)
+
+    def test_a_marker_dragged_out_of_the_box_comes_back(self):
+        roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+        roi.SetCenter(*MIDDLE)
+        roi.SetSize(20.0, 200.0, 200.0)
+        self.case.effect.options.roiBox.setCurrentNode(roi)
+        self.click(MIDDLE)
+        before, clicks = self.case.mask(), self.case.clicks()
+        markers = self.case.effect.editor.markers.node(True)
+        markers.SetNthControlPointPositionWorld(0, *ASIDE)
+        markers.InvokeCustomModifiedEvent(markers.PointEndInteractionEvent)
+        self.case.settle()
+        self.assertIn("inside the box", self.case.effect.editor.status.text)
+        self.assertEqual(self.case.clicks(), clicks)
+        np.testing.assert_array_equal(self.case.mask(), before)
+        np.testing.assert_allclose(
+            markers.GetNthControlPointPositionWorld(0), clicks[0].position_ras, atol=1e-4
+        )
 
     # ---- what others have drawn
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 
@@ -81,3 +83,46 @@ class Edit:
             )
         except CTSAM3DError:  # the volume has no voxels any more
             return False
+
+
+class Outcomes:
+    """Tells listeners how edits have ended, once nothing is half done any more.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        Where the targets are or were.
+
+    Attributes
+    ----------
+    listeners : list of callable
+        Called with an `Outcome` for each edit.
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene) -> None:
+        self.listeners: list[Callable[[Outcome], object]] = []
+        self._scene = scene
+        self._untold: list[Outcome] = []
+
+    def add(self, edit: Edit, **how: Any) -> None:
+        """Have the end of an edit told by the next call of `tell`."""
+        target = edit.target
+        try:
+            exists = target.exists(self._scene)
+            prompts = target.stored_prompts() if exists else ClickHistory()
+        except CTSAM3DError:  # a tag that is not ours
+            prompts = ClickHistory()
+        self._untold.append(Outcome(target, prompts, anew=edit.anew, **how))
+
+    def tell(self) -> None:
+        """Call all listeners; the first error of one is raised in the end."""
+        errors = []
+        while self._untold:
+            outcome = self._untold.pop(0)
+            for listener in list(self.listeners):
+                try:
+                    listener(outcome)
+                except Exception as error:  # the others hear of it all the same
+                    errors.append(error)
+        if errors:
+            raise errors[0]

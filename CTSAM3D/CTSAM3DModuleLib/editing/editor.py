@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
-from CTSAM3DLib.mrml import click_from_world_ras, scribble_from_world_ras
+from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node
-from CTSAM3DLib.prompts import ClickHistory, Prompt
+from CTSAM3DLib.prompts import Box, ClickHistory, Lasso, Prompt, Scribble
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
-from CTSAM3DModuleLib.editing.requests import Outcome, Requests
-from CTSAM3DModuleLib.editing.strokes import Strokes
+from CTSAM3DModuleLib.editing.edit import Outcome
+from CTSAM3DModuleLib.editing.requests import Requests
+from CTSAM3DModuleLib.editing.shapes import Shapes
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.tidying import refinement
 from CTSAM3DModuleLib.widgets import timer
@@ -66,7 +68,8 @@ class ClickEditor:
         self._target: EditTarget | None = None
         self._soon = timer(0, self._refresh_now, single=True)
         self._notices: list[str] = []  # not told yet
-        self.strokes = Strokes(controller.scene)
+        self._volume: tuple[Any, int] | None = None  # that is observed, and the observation
+        self.shapes = Shapes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
         controller.finished.append(self._on_finished)
 
@@ -79,6 +82,7 @@ class ClickEditor:
         """Turn to another segment; answers under way still reach the segment they belong to."""
         changed = target != self._target
         self._target = target
+        self._observe(None if target is None else target.volume_node)
         self.refresh()
         if changed:
             self._say(Status())
@@ -88,20 +92,30 @@ class ClickEditor:
         target = self._target
         if target is None or not target.exists(self.controller.scene):
             self.markers.hide()
-            self.strokes.remove()
+            self.shapes.remove()
             return
         try:
             prompts = self.controller.prompts(target)
             self.markers.show(prompts, target.volume_node)
-            self.strokes.show(prompts, target.volume_node)
+            self.shapes.show(prompts, target.volume_node)
         except CTSAM3DError as error:  # a tag that is not ours
             self.markers.hide()
-            self.strokes.remove()
+            self.shapes.remove()
             self._refused(error)
 
     def refresh_later(self) -> None:
         """Refresh once the present event is over: some come in the middle of a change."""
         self._soon.start()
+
+    def _observe(self, volume_node: Any) -> None:
+        """Hear when the volume is moved by a transform: its prompts move along."""
+        if self._volume is not None and volume_node is not self._volume[0]:
+            self._volume[0].RemoveObserver(self._volume[1])
+            self._volume = None
+        if self._volume is None and volume_node is not None:
+            event = volume_node.TransformModifiedEvent
+            tag = volume_node.AddObserver(event, lambda *_: self.refresh_later())
+            self._volume = (volume_node, tag)
 
     def _refresh_now(self) -> None:
         if self._target is not None:
@@ -110,9 +124,10 @@ class ClickEditor:
     def close(self) -> None:
         """Show nothing and hear nothing any more."""
         self._target = None
+        self._observe(None)
         self._soon.stop()
         self.markers.remove()
-        self.strokes.remove()
+        self.shapes.remove()
         if self._on_finished in self.controller.finished:
             self.controller.finished.remove(self._on_finished)
 
@@ -126,13 +141,26 @@ class ClickEditor:
             )
         )
 
-    def scribble(self, line_world_ras: Sequence[Sequence[float]], positive: bool) -> bool:
-        """Add a line through points of the world (N, 3) (RAS, mm); False if it is refused."""
-        return self._try(
-            lambda target: self._add(
-                target, scribble_from_world_ras(line_world_ras, target.volume_node, positive)
-            )
-        )
+    def draw(self, kind: str, corners_world_ras: Sequence[Sequence[float]], positive: bool) -> bool:
+        """Add what was drawn in a slice; False, with a status, if it is refused.
+
+        Parameters
+        ----------
+        kind : str
+            ``"scribble"``: a line; ``"lasso"``: a closed curve; ``"box"``: a rectangle, which
+            becomes a box as deep as its longer side.
+        corners_world_ras : (N, 3) floats
+            Its corners in order, world RAS, mm.
+        positive : bool
+            Whether it lies inside the structure.
+        """
+        shape = {"scribble": Scribble, "lasso": Lasso, "box": _box}[kind]
+
+        def action(target: EditTarget) -> None:
+            drawn = shape([tuple(corner) for corner in corners_world_ras], positive)
+            self._add(target, prompt_from_world_ras(drawn, target.volume_node))
+
+        return self._try(action)
 
     def remove_last(self) -> bool:
         """Take back the newest click."""
@@ -179,15 +207,22 @@ class ClickEditor:
             action(target)
         except CTSAM3DError as error:
             self._refused(error)
-            self.refresh()
+            self.refresh_later()  # not now: the views may still be busy with a point
             return False
         if self.controller.busy:
             self._say(Status(_("Segmenting ..."), "busy"))
         self.refresh()
         return True
 
-    def _on_markers(self, clicks: ClickHistory) -> None:
-        self._try(lambda target: self._put(target, clicks))
+    def _on_markers(self, prompts: ClickHistory) -> None:
+        def action(target: EditTarget) -> None:
+            before = self.controller.prompts(target)
+            for prompt in prompts:
+                if prompt not in before:  # placed or dragged
+                    target.check_inside_roi(prompt)
+            self._put(target, prompts)
+
+        self._try(action)
 
     def _on_finished(self, outcome: Outcome) -> None:
         target = self._target
@@ -239,3 +274,7 @@ class ClickEditor:
     def _say(self, status: Status) -> None:
         self.status = status
         self._on_status(status)
+
+
+def _box(corners: Sequence[Sequence[float]], positive: bool) -> Box:
+    return Box.of_rectangle(corners, positive=positive)

@@ -31,7 +31,7 @@ from CTSAM3DLib.mrml import (
 )
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.memory import memory_error
-from CTSAM3DModuleLib.editing.edit import Edit, Outcome
+from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.undo import UndoStates
@@ -70,10 +70,10 @@ class Requests:
         self.undo = UndoStates(scene)
         self.waiting = Waiting()
         self.started: list[Callable[[], None]] = []
-        self.finished: list[Callable[[Outcome], None]] = []
+        self._outcomes = Outcomes(scene)
+        self.finished = self._outcomes.listeners
         self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
         self._under_way: dict[Future[Any], Edit] = {}
-        self._untold: list[Outcome] = []
         self._volumes: dict[VolumeIdentity, Volume] = {}
         self._fingerprints = Fingerprints()
         self.engine = engine
@@ -204,7 +204,7 @@ class Requests:
                     self._finish(edit, item)
                 except Exception as error:  # one answer must not take the others with it
                     self._give_up(edit, error)
-        self._tell_all()
+        self._outcomes.tell()
 
     def _go_on(self) -> bool:
         with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
@@ -220,8 +220,8 @@ class Requests:
         self._edits, self._under_way = {}, {}
         for edit in ended:
             self._fingerprints.distrust(edit.target.key)
-            self._tell(edit, partial=edit.parts > 0)
-        self._tell_all()
+            self._outcomes.add(edit, partial=edit.parts > 0)
+        self._outcomes.tell()
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
@@ -274,25 +274,25 @@ class Requests:
             except Exception as error:
                 self._give_up(edits[0], error)
                 return
-            self._tell(edits.pop(0))
+            self._outcomes.add(edits.pop(0))
         self._edits.pop(key, None)
 
     def _finish(self, edit: Edit, future: Future[ClickAnswer]) -> None:
         key = edit.target.key
         if not edit.still_applies(self.scene):
             self._drop(edit)
-            self._tell(edit)
+            self._outcomes.add(edit)
         elif future.cancelled() or future.exception() is not None:
             self._give_up(edit, None if future.cancelled() else future.exception())
         elif not self._changed_meanwhile(edit):
             self._write_answer(edit, future.result().update)
             self._edits[key].pop(0)
             self._ask_first(key)
-            self._tell(edit, answer=future.result())
+            self._outcomes.add(edit, answer=future.result())
         else:
             self._fingerprints.distrust(key)
             if edit.parts:  # undone while they came
-                self._tell(self._edits[key].pop(0))
+                self._outcomes.add(self._edits[key].pop(0))
             self._ask_first(key)
 
     def _give_up(self, edit: Edit, error: BaseException | None) -> None:
@@ -302,13 +302,13 @@ class Requests:
         if error is not None:
             logging.getLogger(__name__).debug("a request failed", exc_info=error)
         self._drop(edit)
-        self._tell(edit, error=error, partial=edit.parts > 0)
+        self._outcomes.add(edit, error=error, partial=edit.parts > 0)
 
     def _drop(self, edit: Edit) -> None:
         """Drop all edits of a structure."""
         self._fingerprints.distrust(edit.target.key)
         for later in self._edits.pop(edit.target.key, [edit])[1:]:
-            self._tell(later)
+            self._outcomes.add(later)
 
     def _changed_meanwhile(self, edit: Edit) -> bool:
         """Tell whether somebody drew, undid or loaded since the request."""
@@ -346,25 +346,3 @@ class Requests:
                 self.undo.save(target.segmentation_node, target.editor_node)
 
         target.write(update, prompts, self.undo.editor_logic(target.editor_node), save)
-
-    def _tell(self, edit: Edit, **how: Any) -> None:
-        """Have the listeners hear how an edit has ended, once nothing is half done any more."""
-        target = edit.target
-        try:
-            exists = target.exists(self.scene)
-            prompts = target.stored_prompts() if exists else ClickHistory()
-        except CTSAM3DError:  # a tag that is not ours
-            prompts = ClickHistory()
-        self._untold.append(Outcome(target, prompts, anew=edit.anew, **how))
-
-    def _tell_all(self) -> None:
-        errors = []
-        while self._untold:
-            outcome = self._untold.pop(0)
-            for callback in list(self.finished):
-                try:
-                    callback(outcome)
-                except Exception as error:  # the others hear of it all the same
-                    errors.append(error)
-        if errors:
-            raise errors[0]

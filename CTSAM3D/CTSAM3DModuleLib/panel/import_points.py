@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import ClicksFileError, CTSAM3DError
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined, scribble_from_curve
+from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined, shape_from_markup
 from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
@@ -21,7 +21,7 @@ def clicks_by_name(
 ) -> dict[str, ClickHistory]:
     """Return the placed points of a list as clicks on each structure that the list names.
 
-    A curve is one scribble.
+    A curve is one stroke, a closed curve one lasso, a ROI one box.
 
     Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`.
 
@@ -45,10 +45,10 @@ def clicks_by_name(
     ClickOutsideVolumeError, NodeError, VolumeError
         See `clicks_from_markups_node`.
     """
-    if isinstance(markups_node, slicer.vtkMRMLMarkupsCurveNode):
-        scribble = scribble_from_curve(markups_node, volume_node)
-        (name,) = _named(markups_node, [("", Click(scribble.anchor_ras))])
-        return {name: ClickHistory([scribble])}
+    shape = shape_from_markup(markups_node, volume_node)
+    if shape is not None:
+        (name,) = _named(markups_node, [("", Click(shape.anchor_ras))])
+        return {name: ClickHistory([shape])}
     clicks = clicks_from_markups_node(markups_node, volume_node)
     placed = [
         i for i in range(markups_node.GetNumberOfControlPoints()) if is_defined(markups_node, i)

@@ -13,12 +13,10 @@ from CTSAM3DLib.io.clicks import history_from_points, read_clicks
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
-    box_from_roi,
     clicks_from_markups_node,
     is_defined,
-    lasso_from_curve,
     prompt_from_world_ras,
-    scribble_from_curve,
+    shape_from_markup,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
 from CTSAM3DLib.prompts import Click, ClickHistory
@@ -128,9 +126,9 @@ def _of_structure(
 
 def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> ClickHistory:
     """Return the clicks of a point list, or the one prompt of a curve, closed curve or ROI."""
-    shapes = {"Curve": scribble_from_curve, "ClosedCurve": lasso_from_curve, "ROI": box_from_roi}
-    if node.GetMarkupType() in shapes:
-        return ClickHistory([shapes[node.GetMarkupType()](node, volume_node)])
+    shape = shape_from_markup(node, volume_node)
+    if shape is not None:
+        return ClickHistory([shape])
     return clicks_from_markups_node(_points(node), volume_node)
 
 
