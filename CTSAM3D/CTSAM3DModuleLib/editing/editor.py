@@ -16,8 +16,8 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.prompts import Box, ClickHistory, Lasso, Prompt, Scribble
-from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.edit import Outcome
+from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.requests import Requests
 from CTSAM3DModuleLib.editing.shapes import Shapes
 from CTSAM3DModuleLib.editing.target import EditTarget

@@ -7,8 +7,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.editing.edit import Outcome
+from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 

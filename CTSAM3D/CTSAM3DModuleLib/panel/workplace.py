@@ -12,8 +12,8 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.edit import Outcome
+from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.target import segment_events
 from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
