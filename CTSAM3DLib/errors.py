@@ -51,6 +51,10 @@ class DeviceError(CTSAM3DError):
     """The requested compute device is unknown or not available."""
 
 
+class ModelAnswerError(CTSAM3DError):
+    """A model gave numbers that are no mask: not finite, or of another size than its patch."""
+
+
 class NotEnoughMemoryError(CTSAM3DError, MemoryError):
     """The main memory of the computer does not suffice."""
 

@@ -114,27 +114,49 @@ def write_text_atomically(path: str | Path, text: str) -> None:
 def temporary_beside(final: Path) -> tuple[Path, int | None]:
     """Make an empty file in the folder of another, and that folder; return its lock as well."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(final.parent)
+    for path in leftovers(final.parent):
+        with suppress(OSError):  # removed by another process, or not ours to remove
+            path.unlink()
     prefix, suffix = f"{_PREFIX}{os.getpid()}-", f"-{final.name[-_KEPT_LETTERS:]}"
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=final.parent)
-    # mkstemp keeps the file private; give it the permissions of an ordinary new file.
-    Path(name).chmod(0o666 & ~_umask())
-    if _lock(handle):
-        return Path(name), handle
+    try:
+        # mkstemp keeps the file private; give it the permissions of an ordinary new file.
+        Path(name).chmod(0o666 & ~_umask())
+        if _lock(handle):
+            return Path(name), handle
+    except BaseException:
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)
+        raise
     os.close(handle)
     return Path(name), None
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that have ended."""
-    try:
-        found = [(path, _LEFTOVER.fullmatch(path.name)) for path in folder.iterdir()]
-    except OSError:  # a folder that can be written need not be readable
-        return
-    for path, match in found:
-        with suppress(OSError):  # removed by another process, or not ours to remove
+def leftovers(folder: Path, suffix: str = "") -> list[Path]:
+    """Return the temporary files that processes, which have ended, left in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not exist.
+    suffix : str
+        How their names end; the name of the finished file is one.
+
+    Examples
+    --------
+    >>> leftovers(Path("no such folder"), "a.pt")
+    []
+    """
+    paths: list[Path] = []
+    with suppress(OSError):  # a folder that can be written need not be readable
+        paths = [path for path in folder.iterdir() if path.name.endswith(suffix[-_KEPT_LETTERS:])]
+    found = []
+    for path in paths:
+        match = _LEFTOVER.fullmatch(path.name)
+        with suppress(OSError):  # removed by another process, or not ours to open
             if match and path.is_file() and not path.is_symlink() and _is_left(path, int(match[1])):
-                path.unlink()
+                found.append(path)
+    return found
 
 
 def _cannot_write(final: Path, error: OSError) -> OutputFileError:

@@ -156,21 +156,14 @@ def _removed(model_id: str, own: ModelStore, all_models: ModelStore) -> Path:
     path = entries[model_id].path
     manifest = path.parent / MANIFEST_NAME
     shared = any(e.path == path for name, e in entries.items() if name != model_id)
-    hidden = path.with_name(f".{path.name}.removed")
+    before = manifest.read_bytes()
+    # The entry first: whenever the process ends, no entry is without its file.
+    write_text_atomically(manifest, _listing_without(manifest, model_id))
     try:
-        there = path.exists() and not shared
-        if there:
-            path.replace(hidden)
-        try:
-            write_text_atomically(manifest, _listing_without(manifest, model_id))
-        except BaseException:
-            if there:
-                hidden.replace(path)
-            raise
-        hidden.unlink(missing_ok=True)
-    except OutputFileError:
-        raise
+        if not shared:
+            path.unlink(missing_ok=True)
     except OSError as error:
+        _put_back(manifest, before)
         message = f"cannot remove {path}: {error.strerror or type(error).__name__}"
         raise OutputFileError(message) from error
     return path

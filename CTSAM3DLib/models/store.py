@@ -9,11 +9,13 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.io.safe_write import leftovers
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
 from CTSAM3DLib.resources import resource_folders
 
@@ -155,26 +157,37 @@ def verify(entry: ModelEntry) -> Path:
     BundleError
         If the file is missing, has another size or another checksum.
     """
-    try:
-        status = entry.path.stat()
-    except OSError as error:
-        message = f"the file of model {entry.model_id!r} is missing: {entry.path}"
-        raise BundleError(message) from error
-    if status.st_size != entry.size_bytes:
-        what = "truncated" if status.st_size < entry.size_bytes else "not the expected file"
-        message = (
-            f"the file of model {entry.model_id!r} is {what}: expected {entry.size_bytes} bytes, "
-            f"got {status.st_size}: {entry.path}"
-        )
-        raise BundleError(message)
-    checksum = _sha256(entry.path, status.st_mtime_ns, status.st_size)
-    if checksum != entry.sha256:
-        message = (
-            f"the file of model {entry.model_id!r} is altered: expected SHA-256 {entry.sha256}, "
-            f"got {checksum}: {entry.path}"
-        )
+    if _problem(entry):
+        _finish(entry)
+    problem = _problem(entry)
+    if problem:
+        message = f"the file of model {entry.model_id!r} is {problem}: {entry.path}"
         raise BundleError(message)
     return entry.path
+
+
+def _problem(entry: ModelEntry) -> str:
+    """Return what is wrong with the file of a model; nothing when it is intact."""
+    try:
+        status = entry.path.stat()
+    except OSError:
+        return "missing"
+    if status.st_size != entry.size_bytes:
+        what = "truncated" if status.st_size < entry.size_bytes else "not the expected file"
+        return f"{what}: expected {entry.size_bytes} bytes, got {status.st_size}"
+    checksum = _sha256(entry.path, status.st_mtime_ns, status.st_size)
+    if checksum != entry.sha256:
+        return f"altered: expected SHA-256 {entry.sha256}, got {checksum}"
+    return ""
+
+
+def _finish(entry: ModelEntry) -> None:
+    """Finish an import whose process ended between the last two files: entry, then bundle."""
+    for path in leftovers(entry.path.parent, entry.path.name):
+        with suppress(OSError):  # removed or finished by another process
+            if path.stat().st_size == entry.size_bytes and file_sha256(path) == entry.sha256:
+                path.replace(entry.path)
+                return
 
 
 def user_models_folder() -> Path:

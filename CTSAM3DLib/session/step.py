@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CTSAM3DLib.errors import ModelAnswerError
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
 from CTSAM3DLib.prompts import Prompt
@@ -118,6 +119,11 @@ def asked(
     """Return the answer of the model for a patch, whose image is encoded once.
 
     `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points.
+
+    Raises
+    ------
+    ModelAnswerError
+        The answer has another size than the patch, or holds NaN or infinity.
     """
     hints = np.zeros((0, 3), np.intp) if hints_kji is None else hints_kji
     points_kji = np.concatenate([view.points_kji, hints]).astype(np.float32)
@@ -128,6 +134,13 @@ def asked(
     embedding = encoder.embedding(view.patch)
     encoded = perf_counter()
     logits = encoder.predictor.decode(embedding, points_kji, labels, shown)
+    if logits.shape != view.known.shape or not np.isfinite(logits).all():
+        message = (
+            f"expected {view.known.shape} finite numbers from the model, got {logits.shape}, of "
+            f"which {np.count_nonzero(~np.isfinite(logits))} are not finite; choose the device "
+            "'cpu', or another model"
+        )
+        raise ModelAnswerError(message)
     times = {"encode_ms": encoded - started, "decode_ms": perf_counter() - encoded}
     return PatchAnswer(logits, {name: 1000.0 * seconds for name, seconds in times.items()})
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from failing_predictor import FailingPredictor
 from fake_predictor import BallPredictor
 from phantoms import centred_geometry, empty_volume
 
-from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.api import open_session
+from CTSAM3DLib.errors import ClickOutsideVolumeError, ModelAnswerError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import model_grid
 from CTSAM3DLib.prompts import Click
@@ -73,3 +75,15 @@ def test_blending_is_a_mean_where_something_was_known() -> None:
     result = blended(old, new, weights)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, [[[3.0, -4.0, 2.0, 0.0]]])
+
+
+@pytest.mark.parametrize("kind", ["answers NaN", "answers infinity", "answers too little"])
+def test_an_answer_that_is_no_mask_is_an_error_and_no_step(kind: str) -> None:
+    predictor = FailingPredictor()
+    session = open_session(empty_volume(centred_geometry([100.0] * 3, [2.0] * 3)), predictor)
+    session.add_click((0, 0, 0))
+    before = session.state
+    predictor.fail(kind, 1)
+    with pytest.raises(ModelAnswerError, match=r"finite numbers .* choose the device 'cpu'"):
+        session.add_click((4, 0, 0))
+    assert session.state is before
