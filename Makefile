@@ -132,7 +132,7 @@ $(RUNTIME): requirements/runtime.txt requirements/constraints.txt
 	@touch $@
 
 # The developer set contains the runtime set; slicer-core exists for fewer systems than the rest, hence the fallback.
-$(DEVELOP): requirements/runtime.txt requirements/develop.txt requirements/slicer.txt requirements/constraints.txt
+$(DEVELOP): requirements/runtime.txt requirements/optional.txt requirements/develop.txt requirements/slicer.txt requirements/constraints.txt
 	@sh tools/make_environment.sh "$(PYTHON)" "$(VENV)" requirements/slicer.txt requirements/develop.txt
 	@touch $@ $(RUNTIME)
 

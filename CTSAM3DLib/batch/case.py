@@ -9,10 +9,13 @@ from time import perf_counter
 from typing import Any
 
 from CTSAM3DLib.api import Progress, SegmentationResult, segment
-from CTSAM3DLib.batch.report import report_of, write_report
+from CTSAM3DLib.batch.report import report_of, write_report, write_table
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.dicom_seg import check_dicom_seg, write_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
+from CTSAM3DLib.io.label_map import names_path, write_label_map
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
@@ -52,6 +55,9 @@ class Case:
         The ``.seg.nrrd`` to write.
     picture, report : Path, optional
         PNG and JSON to write as well.
+    label_map, dicom_seg, table : Path, optional
+        NIfTI label map with names, DICOM SEG, and CSV with volume and shape of each structure to
+        write as well.
     title : str
         Above the picture; by default the name of the CT, after that of its folder where many CTs
         have that name.
@@ -66,11 +72,22 @@ class Case:
     report: Path | None = None
     title: str = ""
     series: str = ""
+    label_map: Path | None = None
+    dicom_seg: Path | None = None
+    table: Path | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """The files to write, by kind."""
-        found = {"segmentation": self.output, "picture": self.picture, "report": self.report}
+        found = {
+            "segmentation": self.output,
+            "picture": self.picture,
+            "label map": self.label_map,
+            "label names": None if self.label_map is None else names_path(self.label_map),
+            "DICOM SEG": self.dicom_seg,
+            "table": self.table,
+            "report": self.report,
+        }
         return {kind: path for kind, path in found.items() if path is not None}
 
     @property
@@ -146,6 +163,8 @@ def run_case(
     """
     start = perf_counter()
     clicks = read_clicks(case.clicks)
+    if case.dicom_seg is not None:
+        check_dicom_seg(case.ct, case.series)
     scan = read_scan(case.ct, case.series)
     volume = scan.volume
     check_hu(volume)
@@ -169,16 +188,43 @@ def run_case(
     _tell(warn, result.notices)
     seconds["segment"] = perf_counter() - begun
     begun = perf_counter()
-    result.save(case.output)
-    if case.picture is not None:
-        write_picture(case.picture, volume, result.segments, case.title or picture_title(case.ct))
+    warnings += _written(case, volume, result, warn)
     seconds["write"] = perf_counter() - begun
     seconds["total"] = perf_counter() - start
     files = {kind: str(path) for kind, path in case.files.items()}
     report = report_of(result, str(case.ct), model.entry, seconds, files, warnings)
+    if case.table is not None:
+        write_table(case.table, report)
     if case.report is not None:
         write_report(case.report, report)
     return result, report
+
+
+def _written(
+    case: Case,
+    volume: Volume,
+    result: SegmentationResult,
+    warn: Callable[[str], None] | None,
+) -> list[str]:
+    """Write segmentation, picture, label map and DICOM SEG; return what must be told."""
+    found = []
+    result.save(case.output)
+    if case.picture is not None:
+        write_picture(case.picture, volume, result.segments, case.title or picture_title(case.ct))
+    if case.label_map is not None:
+        hidden = write_label_map(case.label_map, result.segments, result.geometry)
+        if hidden:
+            found.append(
+                f"{hidden} voxels lie in several structures; the label map gives them to the "
+                "smallest one. The .seg.nrrd has all"
+            )
+    if case.dicom_seg is not None:
+        model = result.settings.model_id
+        write_dicom_seg(
+            case.dicom_seg, result.segments, result.geometry, case.ct, case.series, model
+        )
+    _tell(warn, found)
+    return found
 
 
 def _tell(warn: Callable[[str], None] | None, texts: Sequence[str]) -> None:

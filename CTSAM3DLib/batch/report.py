@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -9,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.api import SegmentationResult
+from CTSAM3DLib.geometry.shape import Shape
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.io.segment import Segment
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DLib.version import versions
@@ -90,6 +94,57 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
         fill_mark(temporary)
 
 
+SHAPE_COLUMNS = (
+    "voxels",
+    *(f"centre_{axis}_mm" for axis in "ras"),
+    *(f"size_{axis}_mm" for axis in "ras"),
+    *(f"axis_{number}_mm" for number in (1, 2, 3)),
+    "parts",
+    "largest_part",
+)
+"""What `shape_row` gives for a structure."""
+
+
+def shape_row(structure: Mapping[str, Any]) -> dict[str, Any]:
+    """Return size and shape of a structure of a report by column.
+
+    Examples
+    --------
+    >>> shape_row({"voxels": 0, "shape": None})
+    {'voxels': 0}
+    """
+    shape = structure.get("shape")
+    row = {"voxels": structure["voxels"]}
+    if shape is None:
+        return row
+    values = [*shape["centre_ras"], *shape["size_ras_mm"], *shape["axes_mm"]]
+    values += [shape["parts"], shape["largest_part"]]
+    return {**row, **dict(zip(SHAPE_COLUMNS[1:], values, strict=True))}
+
+
+def write_table(path: str | Path, report: Mapping[str, Any]) -> None:
+    """Write volume and shape of the structures of a report as CSV, whole or not at all.
+
+    The name of the last column, which is empty, holds the mark of the content.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    text = io.StringIO()
+    mark = f"{KEY}={BLANK}    "  # the blanks stand where a PNG has its checksum
+    columns = ("structure", "volume_cm3", *SHAPE_COLUMNS, mark)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for one in report["structures"]:
+        row = {"structure": one["name"], "volume_cm3": one["volume_cm3"], **shape_row(one)}
+        writer.writerow(row)
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
+        fill_mark(temporary)
+
+
 def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
     """Return one entry for each structure."""
     volumes_cm3 = result.volumes_cm3
@@ -98,6 +153,7 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
             "name": segment.name,
             "volume_cm3": round(volumes_cm3[segment.name], 4),
             "voxels": segment.mask.voxel_count,
+            "shape": None if (shape := _shape(segment, result)) is None else shape.rows(),
             "seconds": round(result.seconds[segment.name], 3),
             "terminology": segment.terminology,
             "clicks": {
@@ -108,6 +164,11 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
         }
         for segment in result.segments
     ]
+
+
+def _shape(segment: Segment, result: SegmentationResult) -> Shape | None:
+    """Return the shape of a structure, None for an empty one."""
+    return Shape.of(segment.mask.mask_kji, segment.mask.bbox.start_ijk, result.geometry)
 
 
 def _other_prompts(prompts: Prompts) -> dict[str, list[Any]]:

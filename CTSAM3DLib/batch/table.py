@@ -45,6 +45,8 @@ def read_table(
     output_dir: str | Path,
     pictures: bool = True,
     warn: Callable[[str], None] = _LOG.warning,
+    label_maps: bool = False,
+    dicom_segs: bool = False,
 ) -> list[BatchCase]:
     """Read a table of cases.
 
@@ -61,6 +63,8 @@ def read_table(
         of the CT is taken, with its folder where several CTs have the same name.
     pictures : bool
         Whether to write a picture for each case.
+    label_maps, dicom_segs : bool
+        Whether to write a NIfTI label map, a DICOM SEG, for each case.
     warn : callable
         Called with each warning; by default it goes to the log.
 
@@ -103,6 +107,8 @@ def read_table(
             picture=output.with_name(f"{stem}.png") if pictures else None,
             report=output.with_name(f"{stem}.json"),
             title=name,
+            label_map=output.with_name(f"{stem}.nii.gz") if label_maps else None,
+            dicom_seg=output.with_name(f"{stem}.dcm") if dicom_segs else None,
         )
         found.append(BatchCase(name, case))
     _check_distinct(found, table)

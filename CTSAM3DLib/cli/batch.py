@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from CTSAM3DLib.batch.batch import REPORT_NAME, TABLE_NAME, BatchRun
+from CTSAM3DLib.batch.batch import PAGE_NAME, REPORT_NAME, TABLE_NAME, BatchRun
 from CTSAM3DLib.batch.case import load_model
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.cli.segment import add_model_options
@@ -28,10 +29,22 @@ def main(argv: Sequence[str]) -> int:
         "--overwrite", action="store_true", help="run all cases again; replace changed results too"
     )
     parser.add_argument("--no-pictures", action="store_true", help="write no PNG")
+    parser.add_argument("--nifti", action="store_true", help="write NIfTI label maps as well")
+    parser.add_argument(
+        "--dicom-seg", action="store_true", help="write DICOM SEGs as well; the CTs must be DICOM"
+    )
     add_model_options(parser)
     options = parser.parse_args(argv)
-    cases = read_table(options.table, options.output_dir, not options.no_pictures, _warn)
-    reports = {"report": options.output_dir / REPORT_NAME, "table": options.output_dir / TABLE_NAME}
+    cases = read_table(
+        options.table,
+        options.output_dir,
+        not options.no_pictures,
+        _warn,
+        label_maps=options.nifti,
+        dicom_segs=options.dicom_seg,
+    )
+    names = {"report": REPORT_NAME, "table": TABLE_NAME, "page": PAGE_NAME}
+    reports = {kind: options.output_dir / name for kind, name in names.items()}
     inputs = [path for item in cases for path in item.case.inputs]
     check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
     settings = {"model": options.model or "default", "sha256": resolve_model(options.model).sha256}
@@ -45,14 +58,17 @@ def main(argv: Sequence[str]) -> int:
         grow=options.grow,
         warn=_warn,
     )
-    for item in _with_bar(cases):
-        entry = run.run(item)
-        _say(f"{entry['status']:<8}{item.name}{': ' * ('error' in entry)}{entry.get('error', '')}")
+    try:
+        for item in _with_bar(cases):
+            _say_entry(run.run(item))
+    finally:
+        if run.entries:
+            run.finish()
     counts = [entry["status"] for entry in run.entries.values()]
     kinds = ["done", "skipped", "failed", *(["kept"] if "kept" in counts else [])]
     summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in kinds)
     print(f"{len(counts)} cases: {summary}")
-    print(f"wrote {reports['report']} and {reports['table']}")
+    print(f"wrote {reports['report']}, {TABLE_NAME} and {PAGE_NAME}")
     return 1 if run.failed else 0
 
 
@@ -63,11 +79,12 @@ def _with_bar(cases: Sequence[BatchCase]) -> Iterable[BatchCase]:
     return tqdm(cases, unit="case", file=sys.stderr, disable=None)
 
 
-def _say(text: str) -> None:
-    """Print a line without disturbing the progress bar."""
+def _say_entry(entry: Mapping[str, Any]) -> None:
+    """Print what became of a case, without disturbing the progress bar."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stdout)
+    error = f": {entry['error']}" if "error" in entry else ""
+    tqdm.write(f"{entry['status']:<8}{entry['case']}{error}", file=sys.stdout)
 
 
 def _warn(text: str) -> None:

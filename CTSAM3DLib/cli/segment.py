@@ -71,6 +71,9 @@ def main(argv: Sequence[str]) -> int:
     add_overwrite_option(parser)
     parser.add_argument("--picture", type=Path, help="PNG to write as well")
     parser.add_argument("--report", type=Path, help="JSON with volumes, times, versions to write")
+    parser.add_argument("--nifti", type=Path, help="NIfTI label map to write, with its names")
+    parser.add_argument("--dicom-seg", type=Path, help="DICOM SEG to write; the CT must be DICOM")
+    parser.add_argument("--table", type=Path, help="CSV to write: volume and shape of structures")
     parser.add_argument("--series", default="", metavar="UID", help="which series of the folder")
     add_model_options(parser)
     options = parser.parse_args(argv)
@@ -81,6 +84,9 @@ def main(argv: Sequence[str]) -> int:
         picture=options.picture,
         report=options.report,
         series=options.series,
+        label_map=options.nifti,
+        dicom_seg=options.dicom_seg,
+        table=options.table,
     )
     check_before(case, options.overwrite)
     model = load_model(options.model, options.device)
@@ -98,6 +104,7 @@ def main(argv: Sequence[str]) -> int:
 def check_before(case: Case, overwrite: bool) -> None:
     """Raise what is wrong with clicks or outputs before the model is loaded."""
     from CTSAM3DLib.io.clicks import read_clicks
+    from CTSAM3DLib.io.dicom_seg import check_dicom_seg
     from CTSAM3DLib.io.outputs import check_outputs, check_replaceable
     from CTSAM3DLib.io.segmentation import check_name
 
@@ -106,6 +113,8 @@ def check_before(case: Case, overwrite: bool) -> None:
     if not overwrite:
         check_replaceable(case.files.values())
     read_clicks(case.clicks)
+    if case.dicom_seg is not None:
+        check_dicom_seg(case.ct, case.series)
 
 
 class ClickProgress:

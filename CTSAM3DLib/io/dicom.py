@@ -133,6 +133,44 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     return array, geometry, notes
 
 
+def dicom_files(path: str | Path, series: str = "") -> list[Path]:
+    """Return the files of the series that is read from a folder or file.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `read_scan` was given.
+    series : str
+        What `read_scan` was given.
+
+    Returns
+    -------
+    list of Path
+        Slices of the CT, sorted by name.
+
+    Raises
+    ------
+    VolumeError
+        No DICOM, or no such series.
+
+    Examples
+    --------
+    >>> dicom_files("ct.nii.gz")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.VolumeError: expected a DICOM folder or file, got ct.nii.gz
+    """
+    place = Path(path)
+    if place.is_dir():
+        study, _ = _study_in(place, series)
+        frames = study.series.get(series or study.ranked[0], [])
+    else:
+        frames = read_frames(place) if place.is_file() and is_dicom(place) else []
+    if not frames:
+        raise VolumeError(f"expected a DICOM folder or file, got {printable(place)}")
+    return sorted({frame.file for frame in slices_of(frames)})
+
+
 def _study_in(folder: Path, series: str) -> tuple[_Study, list[str]]:
     """Return what a folder holds, or the first level of its subfolders with a volume, and notes."""
     level = [folder]

@@ -10,7 +10,14 @@ from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.content_mark import is_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
 
-SUFFIXES = {"segmentation": ".seg.nrrd", "picture": ".png", "report": ".json"}
+SUFFIXES = {
+    "segmentation": ".seg.nrrd",
+    "picture": ".png",
+    "report": ".json",
+    "label map": ".nii.gz",
+    "DICOM SEG": ".dcm",
+    "table": ".csv",
+}
 
 
 def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path]) -> None:

@@ -125,7 +125,9 @@ def test_set_up_falls_back_to_the_smaller_set(repository: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", ["runtime.txt", "develop.txt", "slicer.txt", "constraints.txt"])
+@pytest.mark.parametrize(
+    "name", ["runtime.txt", "optional.txt", "develop.txt", "slicer.txt", "constraints.txt"]
+)
 def test_every_requirement_is_pinned(repository: Path, name: str) -> None:
     lines = (repository / "requirements" / name).read_text(encoding="utf-8").splitlines()
     pin = re.compile(r'[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*(; python_version (>=|<) "3\.11")?')
@@ -137,7 +139,7 @@ def test_every_requirement_is_pinned(repository: Path, name: str) -> None:
 
 
 def test_version_dependent_pins_come_in_pairs(repository: Path) -> None:
-    for name in ("runtime.txt", "develop.txt", "slicer.txt"):
+    for name in ("runtime.txt", "optional.txt", "develop.txt", "slicer.txt"):
         text = (repository / "requirements" / name).read_text(encoding="utf-8")
         newer = set(
             re.findall(r'^([^=\n]+)==[^;\n]+; python_version >= "3\.11"', text, re.MULTILINE)

@@ -37,7 +37,7 @@ LARGEST_README = 8000  # bytes: what a user reads before the first click
 PYTHON = ".venv/bin/python"
 # The commands of these pages run here, from the first to the last, with small files. Those of the
 # other pages need weights or a graphics card that a test has not: their parsers read them.
-RUN = ("docs/command-line.md", "docs/training.md")
+RUN = ("docs/command-line.md", "docs/cohorts.md", "docs/training.md")
 CONSOLE = "slicer.util."  # on a page for the console of Slicer
 SMALL = {"patch_size": 32, "widths": [4, 8, 8, 8, 8], "hidden": 4, "spacing_range_mm": [2, 2.5]}
 
@@ -207,12 +207,19 @@ def test_commands_of_a_page_run(page: str, small_files: Path) -> None:
         if words[0] == PYTHON:
             assert cli.main(shortened(words[3:])) == 0, " ".join(words)
     torch.set_num_threads(threads)
-    written = {"docs/command-line.md": _OF_COMMAND_LINE, "docs/training.md": _OF_TRAINING}[page]
-    assert [name for name in written if not (small_files / name).stat().st_size] == []
+    assert [name for name in _WRITTEN[page] if not (small_files / name).stat().st_size] == []
 
 
-_OF_COMMAND_LINE = ("organs.seg.nrrd", "organs.png", "results/batch_report.json", "table.md")
-_OF_TRAINING = ("train.npz", "run/last.pt", "MODELS/my-model.pt", "MODELS/models.json")
+_WRITTEN = {
+    "docs/command-line.md": (
+        *("organs.seg.nrrd", "organs.png", "results/batch_report.json", "table.md"),
+    ),
+    "docs/cohorts.md": (
+        *("cohort/scan.nii.gz", "cohort/scan.labels.json", "cohort/batch_report.html"),
+        *("one.dcm", "one.nii.gz", "one.csv"),
+    ),
+    "docs/training.md": ("train.npz", "run/last.pt", "MODELS/my-model.pt", "MODELS/models.json"),
+}
 
 
 def shortened(words: list[str]) -> list[str]:
@@ -272,7 +279,7 @@ def _write_dicom(folder: Path, volume: Volume, series: str) -> None:
         image = sitk.GetImageFromArray(slice_ji[None].astype(np.int16))
         image.SetSpacing(spacing_mm)
         place = (origin_lps[0], origin_lps[1], origin_lps[2] + k * spacing_mm[2])
-        tags = {"0008|0060": "CT", "0020|000d": "1.2", "0020|000e": series}
+        tags = {"0008|0060": "CT", "0020|000d": "1.2", "0020|000e": series, "0020|0052": "1.3"}
         tags["0020|0032"] = "\\".join(f"{value:g}" for value in place)
         tags["0020|0037"] = "1\\0\\0\\0\\1\\0"
         for key, value in tags.items():

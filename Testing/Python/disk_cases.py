@@ -57,6 +57,7 @@ def write_dicom(folder: Path, series: str, offset_hu: int = 0) -> Path:
             "0020|000d": "1.2",
             "0020|000e": series,
             "0020|0013": str(k + 1),
+            "0020|0052": "1.3",
             "0020|0032": "\\".join(f"{value:g}" for value in place),
             "0020|0037": "1\\0\\0\\0\\1\\0",
         }

@@ -97,6 +97,7 @@ def segment_folder(
         model.on_engine(lambda _, item=item: batch.run(item))
         if progress is not None and progress(item.name, number, len(cases)) is False:
             break
+    batch.finish()
     content: dict[str, Any] = json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
     return content
 

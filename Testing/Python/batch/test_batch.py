@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from disk_cases import ball_model, write_clicks_file, write_ct
 
-from CTSAM3DLib.batch import batch
+from CTSAM3DLib.batch import runner
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.errors import BundleError, ClicksFileError
@@ -122,7 +122,7 @@ def test_a_broken_off_run_leaves_a_report_from_which_the_next_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "run_case", interrupted)
+        patch.setattr(runner, "run_case", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run.run(cases[1])
     assert statuses(run_all(cases, folder)) == {"a": "skipped", "sub/b": "done"}

@@ -1,0 +1,175 @@
+"""What a batch knows of its cases on disk: a journal of every case, and the reports made of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.batch.page import write_page
+from CTSAM3DLib.batch.report import SHAPE_COLUMNS, now, shape_row, write_report
+from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.models.folder import locked_folder
+from CTSAM3DLib.version import versions
+
+REPORT_NAME = "batch_report.json"
+TABLE_NAME = "batch_report.csv"
+PAGE_NAME = "batch_report.html"
+JOURNAL_NAME = "batch_journal.jsonl"
+_TABLE_COLUMNS = (
+    *("case", "status", "structure", "volume_cm3", "clicks", "seconds", "error"),
+    *SHAPE_COLUMNS,
+)
+_ALWAYS = 50
+_FRACTION = 10
+
+Entry = dict[str, Any]
+
+
+class BatchRecords:
+    """The entries of a batch on disk, so that no finished case is lost when a run is killed.
+
+    Each case becomes a line of the journal at once. The reports hold all cases and are rewritten
+    after every case of a small batch, in larger ones when they are a tenth longer, and by `finish`.
+    Then the journal goes.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the reports.
+    settings : mapping
+        Settings of the run, for the report.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._own: dict[str, Entry] = {}
+        self._known: dict[str, Entry] = {}
+        self._seen: tuple[int, ...] = ()
+        self._since = 0
+
+    def earlier(self, name: str) -> Entry:
+        """Return the entry that a case has on disk; empty when there is none."""
+        if self._stamp() != self._seen:
+            self._read()
+        return self._known.get(name, {})
+
+    def note(self, entry: Entry) -> None:
+        """Keep the entry of a case.
+
+        Raises
+        ------
+        OutputFileError
+            The folder cannot be written.
+        """
+        self._own[entry["case"]] = self._known[entry["case"]] = entry
+        self._since += 1
+        if self._since * _FRACTION >= len(self._known) or len(self._known) <= _ALWAYS:
+            self._write()
+            return
+        line = json.dumps(entry, ensure_ascii=True) + "\n"
+        try:
+            with locked_folder(self._folder), (self._folder / JOURNAL_NAME).open("ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            text = f"cannot write {self._folder / JOURNAL_NAME}: {error}. Free some space"
+            raise OutputFileError(text) from error
+
+    def finish(self) -> None:
+        """Write reports and page of all cases.
+
+        Raises
+        ------
+        OutputFileError
+            The folder cannot be written.
+        """
+        self._write()
+        write_page(self._folder / PAGE_NAME, self._known.values(), now())
+
+    def _write(self) -> None:
+        """Write both reports; the cases of other runs into the same folder stay in them."""
+        with locked_folder(self._folder):
+            self._read()
+            entries = [*self._known.values()]
+            content = {
+                "created": now(),
+                "versions": versions(),
+                "settings": self._settings,
+                "cases": entries,
+            }
+            write_report(self._folder / REPORT_NAME, content)
+            write_text_atomically(self._folder / TABLE_NAME, table_text(entries))
+            (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
+            self._seen = self._stamp()
+            self._since = 0
+
+    def _read(self) -> None:
+        """Read what runs have written, this one's cases first."""
+        self._seen = self._stamp()
+        written = cases_of(self._folder / REPORT_NAME) | _journal(self._folder / JOURNAL_NAME)
+        self._known = {**self._own, **{k: v for k, v in written.items() if k not in self._own}}
+
+    def _stamp(self) -> tuple[int, ...]:
+        """Return what changes when another run writes the report."""
+        try:
+            status = (self._folder / REPORT_NAME).stat()
+        except OSError:
+            return (0,)
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def cases_of(path: Path) -> dict[str, Entry]:
+    """Return the entries of a batch report by name; none when there is no usable report."""
+    try:
+        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        return {case["case"]: case for case in cases if isinstance(case["status"], str)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _journal(path: Path) -> dict[str, Entry]:
+    """Return the entries of a journal, without a last line that was cut off."""
+    found = {}
+    with suppress(OSError):
+        for line in path.read_bytes().splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                if isinstance(entry["status"], str):
+                    found[entry["case"]] = entry
+    return found
+
+
+def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return the report as CSV: one line for each structure, one for each failed or kept case.
+
+    Examples
+    --------
+    >>> table_text([{"case": "a", "status": "failed", "error": "no"}]).splitlines()[1]
+    'a,failed,,,,,no,,,,,,,,,,,,'
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _TABLE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for entry in entries:
+        base = {"case": entry["case"], "status": entry["status"]}
+        if entry["status"] == "kept":  # what was measured then is not what lies there now
+            names = ", ".join(entry.get("changed", ()))
+            writer.writerow({**base, "error": f"changed by somebody else: {names}"})
+            continue
+        for structure in entry.get("report", {}).get("structures", []):
+            row = {key: structure[key] for key in ("volume_cm3", "seconds")}
+            count = sum(len(points) for points in structure["clicks"].values())
+            row |= shape_row(structure)
+            writer.writerow({**base, "structure": structure["name"], "clicks": count, **row})
+        if "error" in entry:
+            writer.writerow({**base, "error": entry["error"]})
+    return text.getvalue()

@@ -1,0 +1,167 @@
+"""One case of a batch: is it finished, is it to be kept, or is it to run. Sent to workers as is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
+from CTSAM3DLib.batch.finished import changed_files, is_finished, marks_of
+from CTSAM3DLib.batch.table import BatchCase
+from CTSAM3DLib.version import __version__
+
+ModelSource = Callable[[], LoadedModel]
+"""Loads the model."""
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CaseRunner:
+    """What decides the result of every case of a batch.
+
+    Parameters
+    ----------
+    settings : mapping
+        What else decides the result, such as the checksum of the model.
+    spacing_mm : float, optional
+        See `open_session`.
+    grow : bool or str
+        See `open_session`.
+    overwrite : bool
+        Run finished cases again, and replace files that somebody changed.
+    resume : bool
+        Believe the entry of a finished case without reading its files again.
+    """
+
+    settings: Mapping[str, Any]
+    spacing_mm: float | None = None
+    grow: bool | str = False
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Everything of which a change makes a case run again."""
+        from CTSAM3DLib.session.growing_rules import GrowMode
+
+        chosen = {"spacing_mm": self.spacing_mm, "grow": GrowMode.of(self.grow)}
+        return {**self.settings, **chosen, "version": __version__}
+
+    def entry(
+        self,
+        item: BatchCase,
+        earlier: Mapping[str, Any],
+        model: ModelSource,
+        warn: Callable[[str], None],
+    ) -> Entry:
+        """Run one case, or tell why not.
+
+        Parameters
+        ----------
+        item : BatchCase
+            One row of the table.
+        earlier : mapping
+            Its entry in the reports; empty when there is none.
+        model : callable
+            Gives the model when it is needed.
+        warn : callable
+            Told the warnings of the case, after its name.
+
+        Returns
+        -------
+        dict
+            ``status`` is ``done``, ``skipped``, ``kept`` or ``failed``; a failed one has
+            ``error``, a kept one ``changed``.
+
+        Raises
+        ------
+        BundleError, DeviceError
+            The model cannot be loaded.
+        """
+
+        def tell(text: str) -> None:
+            warn(f"{item.name}: {text}")
+
+        try:
+            entry = self._without_running(item, earlier, tell)
+        except OSError as error:
+            entry = failed(item, error)
+        return entry or self._run(item, model(), tell)
+
+    def _without_running(
+        self, item: BatchCase, earlier: Mapping[str, Any], tell: Callable[[str], None]
+    ) -> Entry:
+        """Return the entry of a case that is finished or kept, empty for one that is to run."""
+        if self.overwrite:
+            return {}
+        known = {key: value for key, value in earlier.items() if key not in ("changed", "error")}
+        mark = self._mark(item.case)
+        if self.resume and earlier.get("status") in ("done", "skipped") and mark is not None:
+            there = all(path.is_file() for path in item.case.files.values())
+            if there and mark == earlier.get("fingerprint"):
+                return {**known, "status": "skipped"}
+        changed = [str(path) for path in changed_files(item.case, earlier)]
+        if changed:
+            tell(
+                f"kept {', '.join(changed)}, which was changed since this program wrote it, or "
+                "which another program wrote. The option overwrite replaces it"
+            )
+            return {**_base(item), **known, "status": "kept", "changed": changed}
+        if is_finished(item.case, earlier, mark):
+            return {**known, "status": "skipped"}
+        return {}
+
+    def _run(self, item: BatchCase, model: LoadedModel, tell: Callable[[str], None]) -> Entry:
+        """Run one case and return its entry; whatever happens to it must not stop the others."""
+        mark = self._mark(item.case)
+        try:
+            _, report = run_case(item.case, model, self.spacing_mm, grow=self.grow, warn=tell)
+            marks = marks_of(item.case)
+        except Exception as error:
+            return failed(item, error)
+        done = {"status": "done", "fingerprint": mark, "marks": marks, "report": report}
+        return {**_base(item), **done}
+
+    def _mark(self, case: Case) -> str | None:
+        """Return the fingerprint, None when a file is missing: reading it tells that better."""
+        try:
+            return fingerprint(case, self.all_settings)
+        except OSError:
+            return None
+
+
+def _base(item: BatchCase) -> Entry:
+    """Return what every entry has."""
+    return {"case": item.name, "ct": str(item.case.ct)}
+
+
+def failed(item: BatchCase, error: Exception) -> Entry:
+    """Return the entry of a failed case."""
+    text = str(error).strip() or "no further details"
+    return {**_base(item), "status": "failed", "error": f"{type(error).__name__}: {text}"}
+
+
+def fingerprint(case: Case, settings: Mapping[str, Any]) -> str:
+    """Return a mark that changes with a case's CT, clicks or settings.
+
+    The CT counts by path, size and time of change, since reading it may take longer than the
+    segmentation; clicks count by content.
+
+    Raises
+    ------
+    OSError
+        The CT or a clicks file is missing.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    files = sorted(case.ct.rglob("*")) if case.ct.is_dir() else [case.ct]
+    for file in files:
+        status = file.stat()
+        line = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    for path in case.clicks:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""The journal of a batch: a killed run loses no finished case, and large batches stay fast."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from CTSAM3DLib.batch.records import JOURNAL_NAME, REPORT_NAME, BatchRecords, cases_of
+
+
+def entry(number: int, status: str = "done") -> dict[str, Any]:
+    return {"case": f"c{number}", "status": status, "report": {"structures": []}}
+
+
+def test_cases_after_the_last_report_are_found_again(tmp_path: Path) -> None:
+    killed = BatchRecords(tmp_path, {})
+    for number in range(60):
+        killed.note(entry(number))
+    written = cases_of(tmp_path / REPORT_NAME)
+    assert 50 <= len(written) < 60
+    with (tmp_path / JOURNAL_NAME).open("ab") as file:
+        file.write(b'{"case": "c60", "sta')  # cut off
+    again = BatchRecords(tmp_path, {})
+    assert [again.earlier(f"c{number}")["status"] for number in range(60)] == ["done"] * 60
+    assert again.earlier("c60") == {}
+    again.finish()
+    assert len(cases_of(tmp_path / REPORT_NAME)) == 60
+    assert not (tmp_path / JOURNAL_NAME).exists()
+
+
+def test_two_runs_keep_the_cases_of_each_other(tmp_path: Path) -> None:
+    first, second = BatchRecords(tmp_path, {}), BatchRecords(tmp_path, {})
+    for number in range(0, 140, 2):
+        first.note(entry(number))
+        second.note(entry(number + 1))
+    second.finish()
+    first.finish()
+    assert len(cases_of(tmp_path / REPORT_NAME)) == 140
+
+
+def test_the_reports_of_a_large_batch_are_rarely_rewritten(tmp_path: Path) -> None:
+    records, sizes = BatchRecords(tmp_path, {}), set()
+    for number in range(300):
+        records.note(entry(number))
+        sizes.add((tmp_path / REPORT_NAME).stat().st_size)
+    assert len(cases_of(tmp_path / REPORT_NAME)) >= 270
+    assert len(sizes) < 50 + 25  # one for each of the first 50, then when a tenth is new
+    records.finish()
+    content = json.loads((tmp_path / REPORT_NAME).read_text())
+    assert [one["case"] for one in content["cases"]] == [f"c{n}" for n in range(300)]
+
+
+def test_a_case_that_ran_again_has_its_newest_entry(tmp_path: Path) -> None:
+    records = BatchRecords(tmp_path, {})
+    records.note(entry(1, "failed"))
+    records.note(entry(1))
+    assert BatchRecords(tmp_path, {}).earlier("c1")["status"] == "done"
