@@ -49,9 +49,19 @@ class SliceViewMouse:
 
     Attributes
     ----------
+    EVENTS : tuple of int
+        What it deals with.
     timer : QTimer
         Runs out when the mouse rests.
     """
+
+    EVENTS = (
+        vtk.vtkCommand.MouseMoveEvent,
+        vtk.vtkCommand.LeftButtonPressEvent,
+        vtk.vtkCommand.LeftButtonDoubleClickEvent,
+        vtk.vtkCommand.LeftButtonReleaseEvent,
+        vtk.vtkCommand.KeyPressEvent,
+    )
 
     def __init__(self, effect: Any) -> None:
         self._effect = effect
@@ -63,14 +73,8 @@ class SliceViewMouse:
         self._handing_on = False
         self._rest = (0.0, 0.0, 0.0)
         self.timer = timer(HOVER_MS, self._on_rest, single=True)
-        commands = vtk.vtkCommand
-        self._actions = {
-            commands.MouseMoveEvent: self._move,
-            commands.LeftButtonPressEvent: self._press,
-            commands.LeftButtonDoubleClickEvent: self._double_click,
-            commands.LeftButtonReleaseEvent: self._release,
-            commands.KeyPressEvent: self._key,
-        }
+        actions = (self._move, self._press, self._double_click, self._release, self._key)
+        self._actions = dict(zip(self.EVENTS, actions, strict=True))
 
     def process(self, interactor: Any, event_id: int, view: Any) -> bool:
         """Take part in an event; True to keep it from Slicer."""

@@ -34,7 +34,7 @@ class GuardTest(StateTestCase):
         self.assertEqual(self.reasons(SEGMENT_BUTTONS[:3]), {"Add a structure first."})
         self.case.add("liver")
         self.assertEqual(
-            self.case.status, 'Press "Add points inside", then click inside Liver in a slice view.'
+            self.case.status, 'Press "Add inside", then click inside Liver in a slice view.'
         )
         self.assertTrue(self.ui.insideButton.enabled)
         self.assertIn("Escape", self.ui.insideButton.toolTip)

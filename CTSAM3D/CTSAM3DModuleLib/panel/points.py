@@ -7,8 +7,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.editing.tidying import STEPS
+from CTSAM3DModuleLib.panel.add_buttons import AddButtons
 from CTSAM3DModuleLib.panel.import_points import import_points
-from CTSAM3DModuleLib.panel.place_buttons import PlaceButtons
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import Guarded
 
@@ -27,9 +27,7 @@ class ClickSection:
     def __init__(self, ui: Any, workplace: Workplace) -> None:
         self._ui, self._workplace = ui, workplace
         self._key: Any = None
-        self.place = PlaceButtons(
-            ui.insideButton, ui.outsideButton, self._node_of, self._on_mouse_rests
-        )
+        self.place = AddButtons(ui, lambda: workplace.editor)
         self._hints = {button: button.toolTip for button in (ui.insideButton, ui.outsideButton)}
         self._remove = Guarded(ui.removeLastButton, self._on_remove)
         self._clear = Guarded(ui.clearButton, self._on_clear)
@@ -70,16 +68,6 @@ class ClickSection:
             guarded.release()
 
     # ---- inside
-
-    def _node_of(self, positive: bool) -> Any:
-        editor = self._workplace.editor
-        if editor is None or editor.target is None:
-            return None
-        return editor.markers.node(positive)
-
-    def _on_mouse_rests(self, position_world_ras: Any) -> None:
-        if self._workplace.editor is not None:
-            self._workplace.editor.hover(position_world_ras)
 
     def _on_remove(self) -> None:
         if self._workplace.editor is not None:

@@ -59,7 +59,7 @@ class RunSection:
 
     def _hint(self) -> str:
         name = self._workplace.nodes.segment_name(self._workplace.nodes.segment_id)
-        text = _('Press "Add points inside", then click inside {name} in a slice view.')
+        text = _('Press "Add inside", then click inside {name} in a slice view.')
         return text.format(name=name)
 
     def _show_progress(self) -> None:

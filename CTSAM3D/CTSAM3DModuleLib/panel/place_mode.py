@@ -1,4 +1,4 @@
-"""Two buttons that place points by the mouse, inside and outside, on Slicer's place mode."""
+"""Points placed by the mouse, inside or outside, in Slicer's place mode."""
 
 from __future__ import annotations
 
@@ -14,36 +14,32 @@ from CTSAM3DModuleLib.widgets import timer
 REST_MS = 200
 
 
-class PlaceButtons(VTKObservationMixin):
-    """Checkable buttons, in step with the interaction mode of Slicer.
+class PlaceMode(VTKObservationMixin):
+    """Slicer's place mode on our point lists; ends when the user chooses another mode.
 
     Parameters
     ----------
-    inside, outside : QPushButton
-        Checkable.
     node_of : callable
         From sign to the point list; None where nothing can be placed.
     on_rest : callable
         Called with world RAS, mm, where the mouse rests while points are placed.
+    on_end : callable
+        Called without arguments when it has ended.
     """
 
     def __init__(
         self,
-        inside: Any,
-        outside: Any,
         node_of: Callable[[bool], Any],
         on_rest: Callable[[Sequence[float]], object],
+        on_end: Callable[[], object],
     ) -> None:
         VTKObservationMixin.__init__(self)
-        self._buttons = {True: inside, False: outside}
         self._node_of = node_of
         self._on_rest = on_rest
+        self._on_end = on_end
         self._node: Any = None
-        self._positive = True
         self._id_before, self._persistence_before = "", 0
         self._timer = timer(REST_MS, self._rested, single=True)
-        inside.connect("clicked(bool)", self._on_inside)
-        outside.connect("clicked(bool)", self._on_outside)
 
     @property
     def placing(self) -> bool:
@@ -59,19 +55,17 @@ class PlaceButtons(VTKObservationMixin):
         node = nodes[positive]
         if node is None:
             self.stop()
-            self._show()
             return
         if self._node is None:
             self._id_before = before
             self._persistence_before = interaction.GetPlaceModePersistence()
         self._unobserve()
-        self._node, self._positive = node, positive
+        self._node = node
         selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
         selection.SetActivePlaceNodeID(node.GetID())
         interaction.SetPlaceModePersistence(1)
         interaction.SetCurrentInteractionMode(interaction.Place)
         self._observe()
-        self._show()
 
     def stop(self) -> None:
         """Give the mouse back."""
@@ -86,14 +80,7 @@ class PlaceButtons(VTKObservationMixin):
             # Otherwise the place button of the toolbar would go on with our points.
             selection.SetActivePlaceNodeID(self._id_before)
         interaction.SetPlaceModePersistence(self._persistence_before)
-        self._show()
-
-    def release(self) -> None:
-        """Stop and disconnect."""
-        self.stop()
-        self._timer.stop()
-        self._buttons[True].disconnect("clicked(bool)", self._on_inside)
-        self._buttons[False].disconnect("clicked(bool)", self._on_outside)
+        self._on_end()
 
     # ---- inside
 
@@ -101,18 +88,6 @@ class PlaceButtons(VTKObservationMixin):
     def _nodes() -> tuple[Any, Any]:
         logic = slicer.app.applicationLogic()
         return logic.GetSelectionNode(), logic.GetInteractionNode()
-
-    def _on_inside(self, checked: bool) -> None:
-        self._pressed(True, checked)
-
-    def _on_outside(self, checked: bool) -> None:
-        self._pressed(False, checked)
-
-    def _pressed(self, positive: bool, checked: bool) -> None:
-        if checked:
-            self.start(positive)
-        else:
-            self.stop()
 
     def _observe(self) -> None:
         for node in self._nodes():
@@ -129,15 +104,8 @@ class PlaceButtons(VTKObservationMixin):
         """Follow a change of the mode by others."""
         selection, interaction = self._nodes()
         mine = self._node is not None and selection.GetActivePlaceNodeID() == self._node.GetID()
-        if mine and interaction.GetCurrentInteractionMode() == interaction.Place:
-            self._show()
-        else:
+        if not (mine and interaction.GetCurrentInteractionMode() == interaction.Place):
             self.stop()
-            self._show()
-
-    def _show(self) -> None:
-        for positive, button in self._buttons.items():
-            button.checked = self._node is not None and positive == self._positive
 
     def _moved(self, caller: Any = None, event: Any = None) -> None:
         self._timer.start()
