@@ -52,6 +52,16 @@ def tool_texts() -> dict[str, tuple[str, str]]:
     }
 
 
+def kind_text(kind: str) -> str:
+    """Return the word for a kind of prompt."""
+    return tool_texts()["point" if kind == "click" else kind][0]
+
+
+def sign_text(positive: bool) -> str:
+    """Return the word for the sign of a prompt."""
+    return _("Inside") if positive else _("Outside")
+
+
 class Guarded:
     """A button with what it does; while it is disabled its tooltip is the reason.
 

@@ -51,11 +51,11 @@ class EffectTest(unittest.TestCase):
         self.click()
         self.assertTrue(self.case.mask().any())
         self.assertEqual(self.label.text.count(SENTENCE), 1)
-        self.assertIn("Points: 1.", self.label.text)
+        self.assertIn("Prompts: 1.", self.label.text)
         self.assertEqual(self.label.styleSheet, "")
         self.click(ASIDE)
         self.assertNotIn(SENTENCE, self.label.text)
-        self.assertIn("Points: 2.", self.label.text)
+        self.assertIn("Prompts: 2.", self.label.text)
 
     def test_the_sentence_outlasts_clicks_that_wait(self):
         self.case.predictor.gate.clear()
@@ -65,7 +65,7 @@ class EffectTest(unittest.TestCase):
         self.case.predictor.gate.set()
         self.case.settle()
         self.assertIn(SENTENCE, self.label.text)
-        self.assertIn("Points: 2.", self.label.text)
+        self.assertIn("Prompts: 2.", self.label.text)
 
     def test_the_sentence_of_a_segment_that_was_left_is_shown(self):
         self.case.predictor.gate.clear()
@@ -112,7 +112,7 @@ class PanelTest(StateTestCase):
         click("Red", ASIDE)
         self.case.settle()
         self.assertNotIn(SENTENCE, self.case.status)
-        self.assertIn("Points: 2.", self.case.status)
+        self.assertIn("Prompts: 2.", self.case.status)
 
     def test_computing_again_shows_it(self):
         self.start(predictor=ChangingPredictor())

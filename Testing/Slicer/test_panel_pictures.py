@@ -6,10 +6,12 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+import qt
 import slicer
+from CTSAM3DModuleLib.editing.markers import LOOKS
 from panel_case import MIDDLE, PanelCase
 from segmentation_case import ball_volume
-from view_mouse import click
+from view_mouse import click, drag_xy, xy_of
 
 FOLDER = Path("build/test-pictures")
 PANEL_WIDTH = 400
@@ -52,6 +54,7 @@ class PictureTest(unittest.TestCase):
         image = self.window.picture(FOLDER / name)
         self.assertGreater(image.width(), PANEL_WIDTH)
         self.assertTrue((FOLDER / name).is_file())
+        return image
 
     def segment_three(self):
         """Segment as a user would: search, add, click."""
@@ -72,6 +75,38 @@ class PictureTest(unittest.TestCase):
     def test_panel(self):
         self.segment_three()
         self.picture("panel.png")
+
+    def test_shapes_and_the_list_of_prompts(self):
+        ui = self.case.ui
+        ui.promptsSection.collapsed = False
+        self.addCleanup(setattr, ui.promptsSection, "collapsed", True)
+        self.addCleanup(ui.pointButton.click)
+        self.case.add("liver")
+        x, y = xy_of("Red", MIDDLE)
+        for tool, sign, start, end in (
+            ("boxButton", "insideButton", (-60, -50), (60, 50)),
+            ("strokeButton", "insideButton", (-25, 0), (25, 10)),
+            ("strokeButton", "outsideButton", (-60, 70), (60, 70)),
+        ):
+            self.case.press(tool)
+            if not getattr(ui, sign).checked:
+                self.case.press(sign)
+            drag_xy("Red", (x + start[0], y + start[1]), (x + end[0], y + end[1]))
+            self.case.settle()
+        self.case.press("lassoButton")
+        self.case.press("insideButton")
+        editor = self.case.widget.panel.workplace.editor
+        turn = np.linspace(0.0, 2 * np.pi, 30)
+        way = np.stack([60 + 8 * np.cos(turn), 50 + 6 * np.sin(turn), np.full(30, 60.0)], axis=1)
+        self.assertTrue(editor.draw("lasso", way, True))
+        self.case.settle()
+        image = self.picture("panel-shapes.png").convertToFormat(qt.QImage.Format_RGB32)
+        pixels = np.frombuffer(image.constBits(), np.uint8)
+        pixels = pixels.reshape(image.height(), image.width(), 4)[:430, PANEL_WIDTH:840, 2::-1]
+        for positive, length in ((True, 600), (False, 100)):  # of the lines in the axial view
+            colour = 255 * np.array(LOOKS[positive][1])
+            like = np.abs(pixels - colour).max(axis=-1) < 40
+            self.assertGreater(like.sum(), length)
 
     def test_panel_at_start(self):
         self.picture("panel-start.png")

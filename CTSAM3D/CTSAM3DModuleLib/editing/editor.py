@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
-from CTSAM3DLib.mrml.frames import geometry_from_node
+from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
 from CTSAM3DLib.prompts import Box, ClickHistory, Lasso, Prompt, Scribble
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
@@ -196,6 +197,15 @@ class ClickEditor:
         if self._target is not None and self._target.exists(self.controller.scene):
             self.controller.warm_up(self._target, position_world_ras, self.choice)
 
+    def go_to(self, position_ras: Sequence[float]) -> None:
+        """Show a point of the volume (RAS, mm) in the middle of all slice views."""
+        if self._target is not None:
+            world_ras = world_from_volume(position_ras, self._target.volume_node)
+            slices = slicer.vtkMRMLSliceNode
+            slices.JumpAllSlices(
+                self.controller.scene, *world_ras.tolist(), slices.CenteredJumpSlice
+            )
+
     # ---- what comes back
 
     def _try(self, action: Callable[[EditTarget], object]) -> bool:
@@ -250,7 +260,7 @@ class ClickEditor:
 
     def _done(self, outcome: Outcome) -> Status:
         answer = outcome.answer
-        text = _("Points: {clicks}. Computed in {seconds:.2f} s on {device}.").format(
+        text = _("Prompts: {clicks}. Computed in {seconds:.2f} s on {device}.").format(
             clicks=len(outcome.prompts), seconds=answer.seconds, device=answer.device
         )
         if outcome.prompts and not outcome.prompts.has_positive and not outcome.target.has_voxels():

@@ -12,7 +12,8 @@ from CTSAM3DLib.mrml import MARKUPS_CLASSES, set_markup_points, world_points
 from CTSAM3DLib.prompts import Prompt, Prompts
 from CTSAM3DModuleLib.editing.markers import hidden_markup
 
-LINE_WIDTH = 0.4  # of the glyphs of the points
+GLYPH_SCALE = 0.1  # percent of the screen: the corners are not to be seen
+LINE_WIDTH = 5.0  # glyphs
 
 
 class Shapes:
@@ -56,7 +57,7 @@ class Shapes:
         node = hidden_markup(self._scene, MARKUPS_CLASSES[prompt.kind], prompt.positive)
         display = node.GetDisplayNode()
         display.SetLineThickness(LINE_WIDTH)
-        display.SetGlyphScale(0.1)
+        display.SetGlyphScale(GLYPH_SCALE)
         display.SetFillVisibility(False)
         if prompt.kind == "box":
             display.SetHandlesInteractive(False)

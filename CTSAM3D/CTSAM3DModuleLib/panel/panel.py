@@ -17,6 +17,7 @@ from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
 from CTSAM3DModuleLib.panel.models import ChoiceSection, ModelSection
 from CTSAM3DModuleLib.panel.points import ClickSection
+from CTSAM3DModuleLib.panel.prompts_table import PromptsSection
 from CTSAM3DModuleLib.panel.pytorch import TorchSection
 from CTSAM3DModuleLib.panel.run import RunSection
 from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
@@ -48,6 +49,7 @@ class Panel(VTKObservationMixin):
         self.models = ModelSection(ui, self.choice, waiting, self._on_models)
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
+        self.prompts = PromptsSection(ui, self.workplace)
         self.run = RunSection(ui, self.workplace)
         self._buttons = (
             Guarded(ui.openEditorButton, self._on_open_editor),
@@ -85,7 +87,7 @@ class Panel(VTKObservationMixin):
         self.close()
         self.removeObservers()
         sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
-        for section in (*sections, self.torch, *self._buttons):
+        for section in (*sections, self.prompts, self.torch, *self._buttons):
             section.release()
 
     def show(self) -> None:
@@ -97,6 +99,7 @@ class Panel(VTKObservationMixin):
         if self._ui.show3DButton.segmentationNode() is not work.nodes.segmentation:
             self._ui.show3DButton.setSegmentationNode(work.nodes.segmentation)
         self.clicks.show()
+        self.prompts.show()
         self.run.show()
         self.models.show()
         nothing = "" if work.nodes.segmentation is not None else _("There is no segmentation yet.")

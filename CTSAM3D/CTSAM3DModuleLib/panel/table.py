@@ -117,7 +117,7 @@ class TableSection:
         self._on_selected = on_selected
         self._rows: list[Row] = []
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Structure"), _("Points +/-"), _("Volume (cm³)")])
+        table.setHorizontalHeaderLabels([_("Structure"), _("Prompts +/-"), _("Volume (cm³)")])
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.horizontalHeader().setHighlightSections(False)
         table.verticalHeader().setVisible(False)

@@ -12,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.prompts import Prompt
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.target import segment_events
@@ -267,6 +268,25 @@ class Workplace(VTKObservationMixin):
         if self.editor is not None and self.editor.refine(step, smoothing_mm):
             self.tell(Status(_("Done. Undo takes it back."), "done"))
             self.refresh()
+
+    def go_to(self, segment_id: str, prompt: Prompt) -> None:
+        """Turn to a structure and show one of its prompts in the middle of the slice views."""
+        self.select(segment_id)
+        if self.editor is not None:
+            self.editor.go_to(prompt.anchor_ras)
+
+    def delete_prompt(self, segment_id: str, index: int, prompt: Prompt) -> None:
+        """Take back one prompt of a structure."""
+        if self.editor is None or segment_id not in self.nodes.segment_ids():
+            return
+        target, controller = self.nodes.target(segment_id), self.logic.controller
+        try:
+            prompts = controller.prompts(target)
+            if index < len(prompts) and prompts[index] == prompt:  # else others were quicker
+                controller.put(target, prompts.removed(index), self.editor.choice)
+        except CTSAM3DError as error:
+            self.tell(Status(str(error), "error"))
+        self.refresh()
 
     def cancel(self) -> None:
         """Take back what is under way."""

@@ -1,0 +1,97 @@
+"""The list of prompts in the panel: rows, going there, deleting."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import slicer
+from panel_case import MIDDLE, StateTestCase
+from view_mouse import click, drag_xy, xy_of
+
+ASIDE = (70.0, 44.0, 60.0)
+
+
+class PromptsTest(StateTestCase):
+    def setUp(self):
+        super().setUp()
+        self.start()
+        self.ui.promptsSection.collapsed = False
+        self.addCleanup(setattr, self.ui.promptsSection, "collapsed", True)
+        self.addCleanup(self.ui.pointButton.click)
+        self.liver = self.case.add("liver")
+        self.case.press("insideButton")
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.case.press("outsideButton")
+        click("Red", ASIDE)
+        self.case.settle()
+        self.spleen = self.case.add("spleen")
+        self.case.press("boxButton")
+        self.case.press("insideButton")
+        x, y = xy_of("Red", MIDDLE)
+        drag_xy("Red", (x - 30, y - 30), (x + 30, y + 30))
+        self.case.press("insideButton") if self.ui.insideButton.checked else None
+        self.case.settle()
+
+    def rows(self):
+        table = self.ui.promptsTable
+        return [
+            tuple(table.item(row, column).text() for column in range(3))
+            for row in range(table.rowCount)
+        ]
+
+    def test_one_row_a_prompt_in_the_words_of_the_buttons(self):
+        self.assertEqual(
+            self.rows(),
+            [
+                ("Point", "Inside", "Liver"),
+                ("Point", "Outside", "Liver"),
+                ("Box", "Inside", "Spleen"),
+            ],
+        )
+        self.assertFalse(self.ui.goToButton.enabled)
+        self.assertEqual(self.ui.deletePromptButton.toolTip, "Select a prompt in the list.")
+
+    def test_going_there_selects_the_structure(self):
+        for signal in ("button", "double click"):
+            slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, 10.0, 20.0, 30.0, 0)
+            self.ui.promptsTable.selectRow(1)
+            if signal == "button":
+                self.case.press("goToButton")
+            else:
+                self.ui.promptsTable.cellDoubleClicked.emit(1, 0)
+            self.assertEqual(self.case.segment_id, self.liver)
+            for name, axis in (("Red", 2), ("Green", 1), ("Yellow", 0)):
+                node = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+                matrix = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())
+                np.testing.assert_allclose(matrix[axis, 3], ASIDE[axis], atol=1.5)
+                np.testing.assert_allclose(matrix[:3, 3], ASIDE, atol=1.5)
+
+    def test_deleting_is_one_step_of_undo_also_of_another_structure(self):
+        self.case.press("segmentAllButton")
+        self.case.settle()
+        before = self.case.mask(self.liver)
+        self.ui.promptsTable.selectRow(1)
+        self.assertEqual(self.case.segment_id, self.spleen)
+        self.case.press("deletePromptButton")
+        self.case.settle()
+        kinds = [("Point", "Inside", "Liver"), ("Box", "Inside", "Spleen")]
+        self.assertEqual(self.rows(), kinds)
+        self.assertEqual([one.positive for one in self.case.clicks(self.liver)], [True])
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertEqual(len(self.rows()), 3)
+        np.testing.assert_array_equal(self.case.mask(self.liver), before)
+
+    def test_the_list_follows_undo_and_an_empty_scene(self):
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertEqual(len(self.rows()), 2)
+        slicer.mrmlScene.Clear()
+        slicer.app.processEvents()
+        self.assertEqual(self.rows(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
