@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
 from CTSAM3DLib.geometry.grid import Geometry
-from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.io.clicks import history_from_points
 from CTSAM3DLib.io.segment import RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
@@ -105,6 +105,30 @@ def open_session(
 
 
 @dataclass(frozen=True, eq=False)
+class Base:
+    """A mask that is kept, for example since a person corrected it.
+
+    Parameters
+    ----------
+    mask : RegionMask
+        On the voxels of the volume.
+    answered : ClickHistory
+        Prompts that the mask answers already; the model is not asked again.
+    further : ClickHistory
+        Prompts that change it.
+    """
+
+    mask: RegionMask
+    answered: ClickHistory = field(default_factory=ClickHistory)
+    further: ClickHistory = field(default_factory=ClickHistory)
+
+    @property
+    def prompts(self) -> ClickHistory:
+        """All prompts."""
+        return ClickHistory((*self.answered, *self.further))
+
+
+@dataclass(frozen=True, eq=False)
 class SegmentationResult:
     """The structures that were segmented in one volume.
 
@@ -186,7 +210,7 @@ def _is_predictor(model: object) -> bool:
 
 def segment(
     volume: Volume,
-    clicks: Mapping[str, ClickHistory | Mapping[str, Any]],
+    clicks: Mapping[str, ClickHistory | Base | Mapping[str, Any]],
     model: str | Path | Predictor | None = None,
     device: str = "auto",
     spacing_mm: float | None = None,
@@ -205,7 +229,7 @@ def segment(
         The CT, for example from `read_volume`.
     clicks : mapping
         Structure name to a `ClickHistory`, or to ``{"positive": [[r, a, s], ...], "negative":
-        [...]}`` in mm, RAS.
+        [...]}`` in mm, RAS, or to a `Base`.
     model : str, Path or Predictor, optional
         See `open_session`.
     device : str
@@ -243,6 +267,7 @@ def segment(
     ...
     CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
     """
+    bases = {name: given for name, given in clicks.items() if isinstance(given, Base)}
     histories = {name: _history(name, given) for name, given in clicks.items()}
     if not histories:
         raise ClicksFileError("expected clicks for at least one structure, got none")
@@ -255,7 +280,9 @@ def segment(
     answered = _counted(click_progress, sum(map(len, histories.values())))
     for name, history in histories.items():
         start = perf_counter()
-        segments.append(Segment(name, _mask(session, history, partial(answered, name)), history))
+        base = bases.get(name)
+        mask = _mask(session, history, base, partial(answered, name))
+        segments.append(Segment(name, mask, history, corrected=base is not None))
         seconds[name] = perf_counter() - start
         if progress is not None:
             progress(name, len(segments), len(histories))
@@ -273,8 +300,10 @@ def segment(
     )
 
 
-def _history(name: str, given: ClickHistory | Mapping[str, Any]) -> ClickHistory:
-    """Return the clicks of one structure, at least one of them positive."""
+def _history(name: str, given: ClickHistory | Base | Mapping[str, Any]) -> ClickHistory:
+    """Return the clicks of one structure, at least one of them positive where it has no mask."""
+    if isinstance(given, Base):
+        return given.prompts
     what = f"structure {name!r}"
     history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
     if not history.has_positive:
@@ -305,11 +334,20 @@ def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:
 
 
 def _mask(
-    shared: InteractiveSession, history: ClickHistory, answered: Callable[[], None]
+    shared: InteractiveSession,
+    history: ClickHistory,
+    base: Base | None,
+    answered: Callable[[], None],
 ) -> RegionMask:
     """Return the mask of one structure; the sessions share their image embeddings."""
     session = shared.for_another_structure()
-    for click in history:
+    known = 0
+    if base is not None:
+        session.rebase(base.answered, MaskUpdate(base.mask.mask_kji, base.mask.bbox))
+        known = len(base.answered)
+    for _ in history[:known]:
+        answered()
+    for click in history[known:]:
         session.add(click)
         answered()
     update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume

@@ -10,8 +10,8 @@ from typing import Any
 
 from CTSAM3DLib.api import Progress, SegmentationResult, segment
 from CTSAM3DLib.batch.report import report_of, write_report, write_table
+from CTSAM3DLib.batch.starts import read_starts
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.dicom_seg import check_dicom_seg, write_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
@@ -50,11 +50,13 @@ class Case:
     ct : Path
         Image file or DICOM folder.
     clicks : tuple of Path
-        One or several clicks files.
+        One or several clicks files, or ``.seg.nrrd`` files with prompts.
     output : Path
         The ``.seg.nrrd`` to write.
     picture, report : Path, optional
         PNG and JSON to write as well.
+    recompute : bool
+        Make structures that a person corrected in a ``.seg.nrrd`` among `clicks` anew.
     label_map, dicom_seg, table : Path, optional
         NIfTI label map with names, DICOM SEG, and CSV with volume and shape of each structure to
         write as well.
@@ -75,6 +77,7 @@ class Case:
     label_map: Path | None = None
     dicom_seg: Path | None = None
     table: Path | None = None
+    recompute: bool = False
 
     @property
     def files(self) -> dict[str, Path]:
@@ -162,13 +165,14 @@ def run_case(
         A file cannot be written.
     """
     start = perf_counter()
-    clicks = read_clicks(case.clicks)
+    read_starts(case.clicks, None, case.recompute)  # tells what is wrong before the CT is read
     if case.dicom_seg is not None:
         check_dicom_seg(case.ct, case.series)
     scan = read_scan(case.ct, case.series)
     volume = scan.volume
     check_hu(volume)
-    warnings = _warnings(scan, model, spacing_mm)
+    clicks, kept = read_starts(case.clicks, volume.geometry, case.recompute)
+    warnings = [*_warnings(scan, model, spacing_mm), *kept]
     _tell(warn, warnings)
     memory = memory_warning(volume, model.predictor, spacing_mm, grow)
     if memory is not None:  # which `segment` logs

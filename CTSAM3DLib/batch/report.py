@@ -156,6 +156,7 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
             "shape": None if (shape := _shape(segment, result)) is None else shape.rows(),
             "seconds": round(result.seconds[segment.name], 3),
             "terminology": segment.terminology,
+            **({"corrected": True} if segment.corrected else {}),
             "clicks": {
                 "positive": [list(click.position_ras) for click in segment.clicks.positives()],
                 "negative": [list(click.position_ras) for click in segment.clicks.negatives()],

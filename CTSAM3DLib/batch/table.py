@@ -47,6 +47,7 @@ def read_table(
     warn: Callable[[str], None] = _LOG.warning,
     label_maps: bool = False,
     dicom_segs: bool = False,
+    recompute: bool = False,
 ) -> list[BatchCase]:
     """Read a table of cases.
 
@@ -65,6 +66,8 @@ def read_table(
         Whether to write a picture for each case.
     label_maps, dicom_segs : bool
         Whether to write a NIfTI label map, a DICOM SEG, for each case.
+    recompute : bool
+        See `Case`.
     warn : callable
         Called with each warning; by default it goes to the log.
 
@@ -107,6 +110,7 @@ def read_table(
             picture=output.with_name(f"{stem}.png") if pictures else None,
             report=output.with_name(f"{stem}.json"),
             title=name,
+            recompute=recompute,
             label_map=output.with_name(f"{stem}.nii.gz") if label_maps else None,
             dicom_seg=output.with_name(f"{stem}.dcm") if dicom_segs else None,
         )

@@ -11,7 +11,7 @@ from typing import Any
 from CTSAM3DLib.batch.batch import PAGE_NAME, REPORT_NAME, TABLE_NAME, BatchRun
 from CTSAM3DLib.batch.case import load_model
 from CTSAM3DLib.batch.table import BatchCase, read_table
-from CTSAM3DLib.cli.segment import add_model_options
+from CTSAM3DLib.cli.segment import add_model_options, add_recompute_option
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.models.store import resolve_model
 
@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--dicom-seg", action="store_true", help="write DICOM SEGs as well; the CTs must be DICOM"
     )
+    add_recompute_option(parser)
     add_model_options(parser)
     options = parser.parse_args(argv)
     cases = read_table(
@@ -42,12 +43,18 @@ def main(argv: Sequence[str]) -> int:
         _warn,
         label_maps=options.nifti,
         dicom_segs=options.dicom_seg,
+        recompute=options.recompute,
     )
     names = {"report": REPORT_NAME, "table": TABLE_NAME, "page": PAGE_NAME}
     reports = {kind: options.output_dir / name for kind, name in names.items()}
     inputs = [path for item in cases for path in item.case.inputs]
     check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
-    settings = {"model": options.model or "default", "sha256": resolve_model(options.model).sha256}
+    settings: dict[str, Any] = {
+        "model": options.model or "default",
+        "sha256": resolve_model(options.model).sha256,
+    }
+    if options.recompute:
+        settings["recompute"] = True
 
     run = BatchRun(
         options.output_dir,

@@ -11,12 +11,14 @@ from typing import Any, TextIO
 
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
+from CTSAM3DLib.batch.starts import read_starts
 from CTSAM3DLib.session.growing_rules import GrowMode
 
 CLICKS_HELP = (
     'JSON {"coordinate_system": "RAS", "structures": {"liver": {"positive": [[r, a, s], ...], '
     '"negative": [...]}}}, or point lists of Slicer (.mrk.json, .fcsv) whose labels or names are '
-    'the structures; "negative" at the end of a name marks points outside'
+    'the structures; "negative" at the end of a name marks points outside; or a .seg.nrrd with '
+    "prompts in its tags"
 )
 
 
@@ -32,6 +34,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--grow-mode", dest="grow", choices=[*GrowMode], help="the same, in a way named here"
+    )
+
+
+def add_recompute_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that gives up masks that somebody corrected."""
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="make structures of a .seg.nrrd among the clicks anew from their prompts, also those "
+        "that were corrected by hand; without it these are kept, and further clicks change them",
     )
 
 
@@ -69,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--clicks", type=Path, nargs="+", required=True, help=CLICKS_HELP)
     parser.add_argument("--output", type=Path, required=True, help="the .seg.nrrd to write")
     add_overwrite_option(parser)
+    add_recompute_option(parser)
     parser.add_argument("--picture", type=Path, help="PNG to write as well")
     parser.add_argument("--report", type=Path, help="JSON with volumes, times, versions to write")
     parser.add_argument("--nifti", type=Path, help="NIfTI label map to write, with its names")
@@ -87,6 +100,7 @@ def main(argv: Sequence[str]) -> int:
         label_map=options.nifti,
         dicom_seg=options.dicom_seg,
         table=options.table,
+        recompute=options.recompute,
     )
     check_before(case, options.overwrite)
     model = load_model(options.model, options.device)
@@ -103,7 +117,6 @@ def main(argv: Sequence[str]) -> int:
 
 def check_before(case: Case, overwrite: bool) -> None:
     """Raise what is wrong with clicks or outputs before the model is loaded."""
-    from CTSAM3DLib.io.clicks import read_clicks
     from CTSAM3DLib.io.dicom_seg import check_dicom_seg
     from CTSAM3DLib.io.outputs import check_outputs, check_replaceable
     from CTSAM3DLib.io.segmentation import check_name
@@ -112,7 +125,7 @@ def check_before(case: Case, overwrite: bool) -> None:
     check_outputs([case.files], case.inputs)
     if not overwrite:
         check_replaceable(case.files.values())
-    read_clicks(case.clicks)
+    read_starts(case.clicks, None, case.recompute)
     if case.dicom_seg is not None:
         check_dicom_seg(case.ct, case.series)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.errors import ClicksFileError, GeometryError
+from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
 from CTSAM3DLib.io.text import decoded, read_bounded
 from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
 
@@ -21,14 +22,18 @@ _LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts":
 """Key of a structure to the kind of the prompts under it; None where each names its own."""
 
 
-def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHistory]:
+def read_clicks(
+    paths: str | Path | Sequence[str | Path], allow_negative: Container[str] = ()
+) -> dict[str, ClickHistory]:
     """Read the clicks of one or several files.
 
     Parameters
     ----------
     paths : path or sequence of paths
-        Each file is our JSON or a Slicer point list, told apart by its content. The clicks of
-        several files are joined in the order given.
+        Each file is our JSON, a Slicer point list, or a ``.seg.nrrd`` with prompts in its tags,
+        told apart by its content. The clicks of several files are joined in the order given.
+    allow_negative : container of str
+        Structures that need no positive click, since they have a mask.
 
     Returns
     -------
@@ -76,7 +81,7 @@ def read_clicks(paths: str | Path | Sequence[str | Path]) -> dict[str, ClickHist
             )
     histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
     for name, history in histories.items():
-        if not history.has_positive:
+        if not history.has_positive and name not in allow_negative:
             raise ClicksFileError(
                 f"{where}: structure {name!r}: expected a positive click, got only negative ones"
             )
@@ -152,6 +157,8 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
 
 def _read_file(path: Path) -> dict[str, ClickHistory]:
     """Return the clicks of one file, not yet checked for positive ones."""
+    if is_segmentation(path):
+        return _from_segmentation(path)
     try:
         text = decoded(read_bounded(path))
     except OSError as error:
@@ -168,6 +175,20 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
         raise ClicksFileError(f"{path}: {error}") from error
     if not found:
         raise ClicksFileError(f"{path}: expected clicks, got none")
+    return found
+
+
+def _from_segmentation(path: Path) -> dict[str, ClickHistory]:
+    """Return the prompts in the tags of a segmentation."""
+    try:
+        found = read_prompts(path)
+    except (ClicksFileError, SegmentationFileError) as error:
+        raise ClicksFileError(f"{path}: {error}") from error
+    if not found:
+        raise ClicksFileError(
+            f"{path}: expected prompts in the tags of its segments, got none. Only segments that "
+            "were made with prompts have them"
+        )
     return found
 
 

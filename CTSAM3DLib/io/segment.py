@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from CTSAM3DLib.prompts import ClickHistory
 
 TERMINOLOGY_TAG = "TerminologyEntry"
 """Name of the segment tag that holds the terminology."""
+MASK_TAG = "CTSAM3D.Mask"
+"""Name of the segment tag that holds `RegionMask.digest` of the mask as it was computed."""
+CORRECTED = "corrected"
+"""What that tag holds for a mask that a person has changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,13 @@ class RegionMask:
         """Number of voxels inside the structure."""
         return int(np.count_nonzero(self.mask_kji))
 
+    @property
+    def digest(self) -> str:
+        """32 letters that change with the form of the mask, whatever its place."""
+        tight = BoundingBox.from_mask(self.mask_kji)
+        content = np.packbits(self.mask_kji[tight.slices_kji]).tobytes()
+        return sha256(repr(tight.shape_kji).encode() + content).hexdigest()[:32]
+
     def full(self, shape_kji: IJK) -> NDArray[np.bool_]:
         """Return the mask of the whole volume, (K, J, I) bool.
 
@@ -116,6 +128,8 @@ class Segment:
         Colour, 0 to 255; by default the one of the anatomy.
     terminology : str, optional
         Seven parts joined by ``~``; by default those of the anatomy.
+    corrected : bool
+        Whether a person has changed the mask, so that it does not follow from the prompts.
 
     Raises
     ------
@@ -134,6 +148,7 @@ class Segment:
     clicks: ClickHistory = field(default_factory=ClickHistory)
     rgb: tuple[int, int, int] = ()  # type: ignore[assignment]  # filled in below
     terminology: str = ""
+    corrected: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.strip():

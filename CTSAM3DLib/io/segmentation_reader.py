@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
 from CTSAM3DLib.geometry.box import IJK
 from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
-from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd
-from CTSAM3DLib.io.segment import TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
+from CTSAM3DLib.io.content_mark import mark_of
+from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd, read_nrrd_header
+from CTSAM3DLib.io.segment import MASK_TAG, TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
 from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
 _REFERENCE = "Reference image geometry"
@@ -42,12 +43,64 @@ def read_segmentation(path: str | Path) -> Segmentation:
         layers = _with_layer_axis(header, array)
         geometry, offset = _geometry(header, layers.shape[:3])
         numbers = _segment_numbers(header.keys)
-        segments = tuple(_segment(header.keys, number, layers, offset) for number in numbers)
+        is_ours = mark_of(path) is not None
+        segments = tuple(
+            _segment(header.keys, number, layers, offset, is_ours) for number in numbers
+        )
         for segment in segments:
             segment.mask.check_inside(geometry.shape_kji)
     except (SegmentationFileError, GeometryError, ClicksFileError, ValueError) as error:
         raise SegmentationFileError(f"{path}: {error}") from error
     return Segmentation(segments, geometry)
+
+
+def is_segmentation(path: str | Path) -> bool:
+    """Tell whether a file begins as an NRRD file does.
+
+    Examples
+    --------
+    >>> is_segmentation(__file__)
+    False
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(4) == b"NRRD"
+    except OSError:
+        return False
+
+
+def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
+    """Read the prompts in the tags of a ``.seg.nrrd`` file, without its voxels.
+
+    Returns
+    -------
+    dict of str to ClickHistory
+        Structure name to its prompts; structures without prompts are left out.
+
+    Raises
+    ------
+    SegmentationFileError
+        The file cannot be read, or holds no segments.
+    ClicksFileError
+        A tag cannot be read.
+    """
+    try:
+        keys = read_nrrd_header(path)[0].keys
+    except OSError as error:
+        raise SegmentationFileError(f"{path}: expected a readable file, got {error}") from error
+    found: dict[str, ClickHistory] = {}
+    for number in _segment_numbers(keys):
+        tags = _tags(keys, number)
+        name = keys.get(f"Segment{number}_Name", keys[f"Segment{number}_ID"])
+        if CLICKS_TAG in tags and (history := ClickHistory.from_json(tags[CLICKS_TAG])):
+            found[name] = history
+    return found
+
+
+def _tags(keys: Mapping[str, str], number: int) -> dict[str, str]:
+    """Return the tags of a segment by name."""
+    text = keys.get(f"Segment{number}_Tags", "")
+    return dict(part.partition(":")[::2] for part in text.split("|") if part)
 
 
 def _with_layer_axis(header: NrrdHeader, array: NDArray[Any]) -> NDArray[Any]:
@@ -102,7 +155,7 @@ def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
 
 
 def _segment(
-    keys: Mapping[str, str], number: int, layers: NDArray[Any], offset_ijk: IJK
+    keys: Mapping[str, str], number: int, layers: NDArray[Any], offset_ijk: IJK, is_ours: bool
 ) -> Segment:
     """Return one segment; very old files have one layer a segment and no label values."""
 
@@ -115,7 +168,7 @@ def _segment(
     region = RegionMask.from_full(layers[..., layer] == int(value("LabelValue", "1")))
     if not region.bbox.is_empty:
         region = RegionMask(region.mask_kji, region.bbox.shifted(offset_ijk))
-    tags = dict(part.partition(":")[::2] for part in value("Tags", "").split("|") if part)
+    tags = _tags(keys, number)
     red, green, blue = (round(255 * float(x)) for x in value("Color", "0.5 0.5 0.5").split())
     return Segment(
         name=value("Name", value("ID", "")),
@@ -123,4 +176,5 @@ def _segment(
         clicks=ClickHistory.from_json(tags[CLICKS_TAG]) if CLICKS_TAG in tags else ClickHistory(),
         rgb=(red, green, blue),
         terminology=tags.get(TERMINOLOGY_TAG, ""),
+        corrected=not is_ours if MASK_TAG not in tags else tags[MASK_TAG] != region.digest,
     )

@@ -1,0 +1,115 @@
+"""Where the structures of a case start: at prompts, or at masks that a person corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from CTSAM3DLib.api import Base
+from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.clicks import read_clicks
+from CTSAM3DLib.io.segment import RegionMask, Segmentation
+from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts, read_segmentation
+from CTSAM3DLib.prompts import ClickHistory
+
+Start = ClickHistory | Base
+
+_TOLERANCE = 0.01  # voxels, and mm along an axis
+
+
+def read_starts(
+    paths: Sequence[Path], geometry: Geometry | None = None, recompute: bool = False
+) -> tuple[dict[str, Start], list[str]]:
+    """Read clicks files and segmentations of one CT.
+
+    A structure of a ``.seg.nrrd`` starts at its prompts, as if they had been made again, unless a
+    person corrected its mask: that mask is kept, and only prompts of further files change it.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Clicks files, see `read_clicks`, and ``.seg.nrrd`` files.
+    geometry : Geometry, optional
+        Of the CT; without it the masks stay where the file has them.
+    recompute : bool
+        Make structures that were corrected anew, too.
+
+    Returns
+    -------
+    starts : dict
+        Structure name to its prompts or its mask.
+    notes : list of str
+        Which masks are kept.
+
+    Raises
+    ------
+    ClicksFileError
+        See `read_clicks`; a segmentation without prompts and corrected masks.
+    SegmentationFileError
+        A segmentation cannot be read, or its masks are not on the voxels of the CT.
+    """
+    bases: dict[str, Base] = {}
+    notes = []
+    if not recompute:
+        for path in paths:
+            if is_segmentation(path):
+                found = _corrected(read_segmentation(path), path, geometry)
+                bases |= found
+                notes += [
+                    f"{path.name}: the mask of {name} was corrected by hand, or not made by this "
+                    "program, and is kept. The option recompute makes it anew from its prompts"
+                    for name in found
+                ]
+    others = _prompts(paths, bases)
+    starts: dict[str, Start] = {**others}
+    for name, base in bases.items():
+        starts[name] = replace(base, further=others.get(name, ClickHistory()))
+    return starts, notes
+
+
+def _prompts(paths: Sequence[Path], bases: Mapping[str, Base]) -> dict[str, ClickHistory]:
+    """Return the prompts of all files but those that a kept mask answers."""
+    drawn = [path for path in paths if bases and is_segmentation(path) and not read_prompts(path)]
+    files = [path for path in paths if path not in drawn]
+    histories = read_clicks(files, allow_negative=bases) if files else {}
+    for name, base in bases.items():
+        if name in histories:
+            rest = list(histories[name])
+            for prompt in base.answered:
+                rest.remove(prompt)
+            histories[name] = ClickHistory(rest)
+    return histories
+
+
+def _corrected(
+    segmentation: Segmentation, path: Path, geometry: Geometry | None
+) -> dict[str, Base]:
+    """Return the structures of a segmentation that a person corrected."""
+    return {
+        one.name: Base(_placed(one.mask, segmentation.geometry, path, geometry), one.clicks)
+        for one in segmentation.segments
+        if one.corrected and one.mask.voxel_count
+    }
+
+
+def _placed(mask: RegionMask, own: Geometry, path: Path, geometry: Geometry | None) -> RegionMask:
+    """Return a mask on the voxels of the CT."""
+    if geometry is None:
+        return mask
+    offset = geometry.ijk_from_ras(own.origin_ras)
+    same_axes = np.allclose(
+        own.ijk_to_ras[:3, :3], geometry.ijk_to_ras[:3, :3], rtol=0, atol=_TOLERANCE
+    )
+    if not same_axes or not np.allclose(offset, np.rint(offset), rtol=0, atol=_TOLERANCE):
+        raise SegmentationFileError(
+            f"{path}: expected masks on the voxels of the CT, {geometry.size_ijk}, got a grid of "
+            f"{own.size_ijk}. Use the CT that was segmented, or the option recompute"
+        )
+    i, j, k = (int(value) for value in np.rint(offset))
+    placed = RegionMask(mask.mask_kji, mask.bbox.shifted((i, j, k)))
+    placed.check_inside(geometry.shape_kji)
+    return placed
