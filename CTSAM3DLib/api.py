@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileEr
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.io.clicks import history_from_points
-from CTSAM3DLib.io.segment import RegionMask, Segment
+from CTSAM3DLib.io.segment import Base, RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import ClickHistory
@@ -102,30 +102,6 @@ def open_session(
     if warning is not None:
         logging.getLogger(__name__).warning(warning)
     return InteractiveSession.for_volume(volume, model, spacing_mm, grow=mode)
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """A mask that is kept, for example since a person corrected it.
-
-    Parameters
-    ----------
-    mask : RegionMask
-        On the voxels of the volume.
-    answered : ClickHistory
-        Prompts that the mask answers already; the model is not asked again.
-    further : ClickHistory
-        Prompts that change it.
-    """
-
-    mask: RegionMask
-    answered: ClickHistory = field(default_factory=ClickHistory)
-    further: ClickHistory = field(default_factory=ClickHistory)
-
-    @property
-    def prompts(self) -> ClickHistory:
-        """All prompts."""
-        return ClickHistory((*self.answered, *self.further))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from CTSAM3DLib.api import Base
 from CTSAM3DLib.errors import SegmentationFileError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.clicks import read_clicks
-from CTSAM3DLib.io.segment import RegionMask, Segmentation
+from CTSAM3DLib.io.segment import Base, RegionMask, Segmentation
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts, read_segmentation
 from CTSAM3DLib.prompts import ClickHistory
 

@@ -166,6 +166,30 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
+class Base:
+    """A mask that is kept, for example since a person corrected it.
+
+    Parameters
+    ----------
+    mask : RegionMask
+        On the voxels of the volume.
+    answered : ClickHistory
+        Prompts that the mask answers already; the model is not asked again.
+    further : ClickHistory
+        Prompts that change it.
+    """
+
+    mask: RegionMask
+    answered: ClickHistory = field(default_factory=ClickHistory)
+    further: ClickHistory = field(default_factory=ClickHistory)
+
+    @property
+    def prompts(self) -> ClickHistory:
+        """All prompts."""
+        return ClickHistory((*self.answered, *self.further))
+
+
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """What a segmentation file holds.
 
