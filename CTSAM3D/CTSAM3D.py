@@ -118,7 +118,7 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
         self.engine.close()
 
     def _onNodeRemoved(self, caller, event):
-        self.controller.forget_missing()
+        self.controller.volumes.forget_missing()
 
     def _onSceneStartClose(self, caller, event):
         self.controller.reset()

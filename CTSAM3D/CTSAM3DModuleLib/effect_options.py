@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from CTSAM3DModuleLib.panel.models import models
 from CTSAM3DModuleLib.slice_view_mouse import POINT
 from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, tool_texts
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, tool_texts, where_next_texts
 
 ROI = "ROI"
 DEFAULT = "default"
@@ -175,7 +175,8 @@ class EffectOptions:
         self.clearButton = self._button(_("Remove all"), _("Take back all prompts."))
         self._row(_("Click:"), self.insideButton, self.outsideButton)
         self._row(_("Draw:"), *self.toolButtons.values())
-        self._row(_("Prompts:"), self.undoButton, self.clearButton)
+        self.nextButton = self._button(*where_next_texts())
+        self._row(_("Prompts:"), self.undoButton, self.clearButton, self.nextButton)
 
     def _statusRow(self):
         self.statusLabel = qt.QLabel(_("Click inside the structure."))

@@ -52,6 +52,14 @@ def tool_texts() -> dict[str, tuple[str, str]]:
     }
 
 
+def where_next_texts() -> tuple[str, str]:
+    """Return text and tooltip of the button, the same in effect and panel."""
+    return (
+        _("Where next?"),
+        _("Show the place where a further prompt helps most, and say why."),
+    )
+
+
 def kind_text(kind: str) -> str:
     """Return the word for a kind of prompt."""
     return tool_texts()["point" if kind == "click" else kind][0]

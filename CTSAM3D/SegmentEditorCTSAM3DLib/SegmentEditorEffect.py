@@ -64,6 +64,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.undoButton.connect("clicked()", self.onRemoveLast)
         self.options.clearButton.connect("clicked()", self.onClear)
         self.options.cancelButton.connect("clicked()", self.onCancel)
+        self.options.nextButton.connect("clicked()", self.onWhereNext)
         self.options.onRefine = self.onRefine
 
     def cleanup(self):
@@ -75,6 +76,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.undoButton.disconnect("clicked()", self.onRemoveLast)
         self.options.clearButton.disconnect("clicked()", self.onClear)
         self.options.cancelButton.disconnect("clicked()", self.onCancel)
+        self.options.nextButton.disconnect("clicked()", self.onWhereNext)
         self.options.cleanup()
 
     def setMRMLDefaults(self):
@@ -180,6 +182,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def onCancel(self):
         if self.editor is not None:
             self.editor.controller.cancel()
+
+    def onWhereNext(self):
+        if self.editor is not None:
+            self.editor.where_next()
 
     def onRefine(self, step):
         if self._mayChange():

@@ -18,6 +18,7 @@ from CTSAM3DLib.engine.sessions import Sessions
 from CTSAM3DLib.engine.worker import SessionWorker
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.session.where_next import Suggestion
 
 T = TypeVar("T")
 
@@ -92,6 +93,18 @@ class SegmentationEngine:
         """
         worker = self._worker
         future = worker.submit(self._sessions.answer, request, worker.cancelled, worker.post)
+        self._queued(request.choice)
+        return future
+
+    def where_next(self, request: ClickRequest) -> Future[Suggestion | None]:
+        """Queue the question where a further prompt helps most after `prompts_before`.
+
+        Raises
+        ------
+        CTSAM3DError
+            The engine was closed.
+        """
+        future = self._worker.submit(self._sessions.where_next, request)
         self._queued(request.choice)
         return future
 

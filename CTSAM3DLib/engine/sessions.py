@@ -19,6 +19,7 @@ from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_error, memory_warning
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import MASK_BLOCK, SessionState
+from CTSAM3DLib.session.where_next import Suggestion
 
 Structure = tuple[Hashable, Hashable]
 """Volume and structure."""
@@ -87,6 +88,14 @@ class Sessions:
         notices = (*self._notices, *notices_of(predictor))
         self._notices.clear()
         return ClickAnswer(update, seconds, session.timings_ms, predictor.device, notices)
+
+    def where_next(self, request: ClickRequest) -> Suggestion | None:
+        """Return where a further prompt helps most after `prompts_before` of a request."""
+        session = self._taken(request)
+        session.cancelled = session.on_patch = None
+        _bring_to_present(session, request)
+        self._structures[_key(request)] = (request.choice, session)
+        return session.where_next()
 
     def warm_up(self, request: ClickRequest, click: Click) -> None:
         """Encode the patch of a click."""

@@ -22,6 +22,7 @@ from CTSAM3DLib.session.mask import logits_on_volume
 from CTSAM3DLib.session.patches import choose_spacing_mm
 from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import answered, planned_patch
+from CTSAM3DLib.session.where_next import Suggestion, where_next
 
 
 class InteractiveSession:
@@ -338,6 +339,16 @@ class InteractiveSession:
         """
         click = _click(position_ras, True)
         self._encoder.embedding(planned_patch(self._encoder, self.state, click))
+
+    def where_next(self) -> Suggestion | None:
+        """Return where a further prompt helps most, from the logits alone; the model is not asked.
+
+        Returns
+        -------
+        Suggestion or None
+            Place and reason; None without anything segmented. See `where_next.where_next`.
+        """
+        return where_next(self.state)
 
     def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
         """Return the logits at a box of voxels of the volume.

@@ -114,7 +114,7 @@ class MemoryTest(unittest.TestCase):
         self.case.predictor.gate.clear()
         click("Red", MIDDLE)
         for _ in range(3):
-            self.case.controller.volume(ball_volume())
+            self.case.controller.volumes.get(ball_volume())
         slicer.util.setSliceViewerLayers(background=self.case.volume, fit=True)
         self.case.predictor.gate.set()
         self.case.settle()
@@ -134,14 +134,14 @@ class MemoryTest(unittest.TestCase):
         others = [ball_volume() for _ in range(3)]
         controller = self.case.controller
         for other in others:
-            controller.volume(other)
+            controller.volumes.get(other)
         slicer.util.setSliceViewerLayers(background=self.case.volume, fit=True)
         self.click(ASIDE)
         self.assert_nothing_lost()
 
     def test_removed_volumes_are_let_go(self):
         self.click(MIDDLE)
-        _, volume = self.case.controller.volume(self.case.volume)
+        _, volume = self.case.controller.volumes.get(self.case.volume)
         kept = weakref.ref(volume)
         del volume
         self.assertIsNotNone(kept())

@@ -6,6 +6,7 @@ import unittest
 
 import numpy as np
 import slicer
+from event_loop import until
 from panel_case import MIDDLE, StateTestCase
 from view_mouse import click, drag_xy, xy_of
 
@@ -91,6 +92,21 @@ class PromptsTest(StateTestCase):
         slicer.mrmlScene.Clear()
         slicer.app.processEvents()
         self.assertEqual(self.rows(), [])
+
+    def test_where_next_takes_the_views_there_and_says_why(self):
+        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, 10.0, 20.0, 30.0, 0)
+        self.ui.segmentsTable.selectRow(0)
+        self.case.press("nextButton")
+        until(lambda: "border" in self.case.status or "face" in self.case.status, "the reason")
+        node = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+        at = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
+        self.assertGreater(np.linalg.norm(at - (10.0, 20.0, 30.0)), 5.0)
+        self.assertEqual(len(self.case.clicks(self.liver)), 2)
+
+    def test_where_next_needs_a_prompt(self):
+        self.case.add("kidney left")
+        self.assertFalse(self.ui.nextButton.enabled)
+        self.assertEqual(self.ui.nextButton.toolTip, "There are no points yet.")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,7 @@ class Outcomes:
         self.listeners: list[Callable[[Outcome], object]] = []
         self._scene = scene
         self._untold: list[Outcome] = []
+        self._errors: list[Exception] = []
 
     def add(self, edit: Edit, **how: Any) -> None:
         """Have the end of an edit told by the next call of `tell`."""
@@ -114,15 +115,19 @@ class Outcomes:
             prompts = ClickHistory()
         self._untold.append(Outcome(target, prompts, anew=edit.anew, **how))
 
+    def guard(self, listener: Callable[[Any], object], what: Any) -> None:
+        """Call a listener; its error is raised by the next call of `tell`."""
+        try:
+            listener(what)
+        except Exception as error:  # the others hear of it all the same
+            self._errors.append(error)
+
     def tell(self) -> None:
         """Call all listeners; the first error of one is raised in the end."""
-        errors = []
         while self._untold:
             outcome = self._untold.pop(0)
             for listener in list(self.listeners):
-                try:
-                    listener(outcome)
-                except Exception as error:  # the others hear of it all the same
-                    errors.append(error)
+                self.guard(listener, outcome)
+        errors, self._errors = self._errors, []
         if errors:
             raise errors[0]

@@ -6,6 +6,7 @@ The panel of the module and the Segment Editor effect both work through this. Ma
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
 from CTSAM3DLib.prompts import Box, ClickHistory, Lasso, Prompt, Scribble
+from CTSAM3DLib.session import Suggestion
+from CTSAM3DLib.session.where_next import LOOSE_PART, UNCLOSED_FACE, UNSURE_BORDER
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.requests import Requests
@@ -197,6 +200,32 @@ class ClickEditor:
         if self._target is not None and self._target.exists(self.controller.scene):
             self.controller.warm_up(self._target, position_world_ras, self.choice)
 
+    def where_next(self) -> bool:
+        """Take the slice views to the place where a further prompt helps most, and say why."""
+
+        def action(target: EditTarget) -> None:
+            if self.controller.busy:
+                self._say(Status(_("Wait for the result first."), "busy"))
+                return
+            self.controller.where_next(
+                target, self.choice, lambda future: self._on_place(target, future)
+            )
+
+        return self._try(action)
+
+    def _on_place(self, target: EditTarget, future: Future[Suggestion | None]) -> None:
+        if future.cancelled() or target != self._target or self.controller.busy:
+            return
+        if future.exception() is not None:
+            self._refused(future.exception())
+            return
+        found = future.result()
+        if found is None:
+            self._say(Status(_("Nothing is segmented yet: click inside the structure.")))
+            return
+        self.go_to(found.position_ras)
+        self._say(Status(reason_text(found.reason), "done"))
+
     def go_to(self, position_ras: Sequence[float]) -> None:
         """Show a point of the volume (RAS, mm) in the middle of all slice views."""
         if self._target is not None:
@@ -284,6 +313,15 @@ class ClickEditor:
     def _say(self, status: Status) -> None:
         self.status = status
         self._on_status(status)
+
+
+def reason_text(reason: str) -> str:
+    """Return what to do at a place, by the reason of a `Suggestion`."""
+    return {
+        UNSURE_BORDER: _("Unsure border: click in the middle, inside or outside."),
+        UNCLOSED_FACE: _("Unclosed face: the structure may go on here. Click inside if it does."),
+        LOOSE_PART: _("Loose part: click outside if it does not belong to the structure."),
+    }[reason]
 
 
 def _box(corners: Sequence[Sequence[float]], positive: bool) -> Box:

@@ -22,22 +22,17 @@ from CTSAM3DLib.engine import (
     SegmentationEngine,
 )
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.mrml import (
-    VolumeIdentity,
-    click_from_world_ras,
-    volume_from_node,
-    volume_identity,
-)
+from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.mrml import VolumeIdentity, click_from_world_ras
 from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.session import Suggestion
 from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.undo import UndoStates
+from CTSAM3DModuleLib.editing.volumes import Volumes
 from CTSAM3DModuleLib.waiting import Waiting
-
-KEPT_VOLUMES = 2
 
 
 class Requests:
@@ -61,6 +56,8 @@ class Requests:
         Where steps of undo are kept.
     waiting : Waiting
         Waits for the engine, and for other threads if asked.
+    volumes : Volumes
+        The last ones that were asked about.
     started, finished : list of callable
         Called without arguments after an edit was put, and with an `Outcome` for each edit.
     """
@@ -74,7 +71,8 @@ class Requests:
         self.finished = self._outcomes.listeners
         self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
         self._under_way: dict[Future[Any], Edit] = {}
-        self._volumes: dict[VolumeIdentity, Volume] = {}
+        self._questions: dict[Future[Any], Callable[[Future[Any]], object]] = {}
+        self.volumes = Volumes(scene, self._forget)
         self._fingerprints = Fingerprints()
         self.engine = engine
 
@@ -139,12 +137,33 @@ class Requests:
             return
         try:
             click = click_from_world_ras(position_world_ras, target.volume_node)
-            identity, volume = self.volume(target.volume_node)
+            identity, volume = self.volumes.get(target.volume_node)
         except CTSAM3DError:
             return
         nothing = ClickHistory()
         request = ClickRequest(volume, identity, target.key, nothing, nothing, choice)
         self.engine.warm_up(request, click)
+
+    def where_next(
+        self,
+        target: EditTarget,
+        choice: ModelChoice,
+        on_answer: Callable[[Future[Suggestion | None]], object],
+    ) -> None:
+        """Ask where a further prompt helps most; `on_answer` gets the future when it is done.
+
+        Raises
+        ------
+        NodeError, VolumeError
+            See `put`.
+        """
+        target.check()
+        prompts = target.stored_prompts()
+        identity, volume = self.volumes.get(target.volume_node)
+        series = Series(identity, choice, self.engine.generation(choice))
+        present = self._fingerprints.present_mask(target, series, prompts)
+        request = ClickRequest(volume, identity, target.key, prompts, prompts, choice, present)
+        self._questions[self.engine.where_next(request)] = on_answer
 
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
         """Replace the mask by a function of it, as one step of undo; the prompts stay.
@@ -157,17 +176,6 @@ class Requests:
         target.check()
         update = target.change_to(function(target.mask()))
         self._write(target, update, None, is_step=True)
-
-    def volume(self, volume_node: Any) -> tuple[VolumeIdentity, Volume]:
-        """Return a volume as the engine takes it; the last ones are kept."""
-        identity = volume_identity(volume_node)
-        volume = self._volumes.pop(identity, None)
-        if volume is None:
-            volume = volume_from_node(volume_node)
-        self._volumes[identity] = volume
-        while len(self._volumes) > KEPT_VOLUMES:
-            self._forget(next(iter(self._volumes)))
-        return identity, volume
 
     # ---- waiting
 
@@ -198,6 +206,8 @@ class Requests:
         for item in self.engine.drain():
             if isinstance(item, ClickProgress):
                 self._show_part(item)
+            elif item in self._questions:
+                self._outcomes.guard(self._questions.pop(item), item)
             elif item in self._under_way:
                 edit = self._under_way.pop(item)
                 try:
@@ -217,7 +227,7 @@ class Requests:
         """Take back what is under way; the segments stay as they are."""
         self.engine.cancel()
         ended = [edit for edits in self._edits.values() for edit in edits]
-        self._edits, self._under_way = {}, {}
+        self._edits, self._under_way, self._questions = {}, {}, {}
         for edit in ended:
             self._fingerprints.distrust(edit.target.key)
             self._outcomes.add(edit, partial=edit.parts > 0)
@@ -225,21 +235,13 @@ class Requests:
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
-        self._edits, self._under_way = {}, {}
+        self._edits, self._under_way, self._questions = {}, {}, {}
         self.engine.cancel()
-        for identity in list(self._volumes):
-            self._forget(identity)
+        self.volumes.clear()
         self.undo.clear()
         self._fingerprints.clear()
 
-    def forget_missing(self) -> None:
-        """Release volumes that have left the scene."""
-        for identity in list(self._volumes):
-            if self.scene.GetNodeByID(identity.node_id) is None:
-                self._forget(identity)
-
     def _forget(self, identity: VolumeIdentity) -> None:
-        del self._volumes[identity]
         self._fingerprints.forget_volume(identity)
         self.engine.forget(identity)
 
@@ -254,7 +256,7 @@ class Requests:
         for later in self._edits[target.key][1:]:
             if later.moved_to(before):
                 before = later.after
-        identity, volume = self.volume(target.volume_node)
+        identity, volume = self.volumes.get(target.volume_node)
         edit.series = Series(identity, edit.choice, self.engine.generation(edit.choice))
         start = ClickHistory() if edit.anew else edit.before
         present = self._fingerprints.present_mask(target, edit.series, start, edit.anew)

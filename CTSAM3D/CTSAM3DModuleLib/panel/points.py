@@ -10,7 +10,7 @@ from CTSAM3DModuleLib.editing.tidying import STEPS
 from CTSAM3DModuleLib.panel.add_buttons import AddButtons
 from CTSAM3DModuleLib.panel.import_points import import_points
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Guarded
+from CTSAM3DModuleLib.widgets import Guarded, where_next_texts
 
 
 class ClickSection:
@@ -31,6 +31,8 @@ class ClickSection:
         self._hints = {button: button.toolTip for button in (ui.insideButton, ui.outsideButton)}
         self._remove = Guarded(ui.removeLastButton, self._on_remove)
         self._clear = Guarded(ui.clearButton, self._on_clear)
+        ui.nextButton.text, ui.nextButton.toolTip = where_next_texts()
+        self._next = Guarded(ui.nextButton, self._on_where_next)
         self._undo = Guarded(ui.undoButton, workplace.undo)
         self._redo = Guarded(ui.redoButton, workplace.redo)
         self._import = Guarded(ui.importButton, self._on_import)
@@ -51,6 +53,8 @@ class ClickSection:
         nothing = "" if work.nodes.count(work.nodes.segment_id) else _("There are no points yet.")
         for guarded in (self._remove, self._clear):
             guarded.allow(work.reason or nothing)
+        waiting = _("Wait for the result, or cancel.") if work.busy else ""
+        self._next.allow(work.reason or nothing or waiting)
         for guarded in self._refine:
             guarded.allow(
                 work.nodes.volume_reason or ("" if work.nodes.segment_id else work.reason)
@@ -63,7 +67,7 @@ class ClickSection:
     def release(self) -> None:
         """Disconnect."""
         self.place.release()
-        buttons = (self._remove, self._clear, self._undo, self._redo, self._import)
+        buttons = (self._remove, self._clear, self._next, self._undo, self._redo, self._import)
         for guarded in (*buttons, *self._refine):
             guarded.release()
 
@@ -76,6 +80,10 @@ class ClickSection:
     def _on_clear(self) -> None:
         if self._workplace.editor is not None:
             self._workplace.editor.clear()
+
+    def _on_where_next(self) -> None:
+        if self._workplace.editor is not None:
+            self._workplace.editor.where_next()
 
     def _on_import(self) -> None:
         import_points(self._workplace, self._workplace.nodes.import_node)
