@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from CTSAM3DLib.phantom.breathing import breathing_torso
 from CTSAM3DLib.phantom.torso import torso_phantom
 
-__all__ = ["torso_phantom"]
+__all__ = ["breathing_torso", "torso_phantom"]

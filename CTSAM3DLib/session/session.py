@@ -14,6 +14,7 @@ from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click, Prompt, Prompts
+from CTSAM3DLib.session.carrying import carried_state
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
@@ -328,6 +329,28 @@ class InteractiveSession:
     def reset(self) -> MaskUpdate:
         """Take back all prompts; the step can be undone."""
         return self.set_prompts(())
+
+    def carry(self, prompts: Sequence[Prompt], earlier: MaskUpdate) -> MaskUpdate:
+        """Answer prompts with the mask of the frame before as a guide, as in a series in time.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+            The new list; see `carrying.followed_prompts`.
+        earlier : MaskUpdate
+            The whole mask of the frame before, on the same voxels.
+
+        Returns
+        -------
+        MaskUpdate
+            The difference to the present mask. The step itself can be undone.
+
+        Raises
+        ------
+        ClickOutsideVolumeError, VolumeError
+            See `carrying.carried_state`. The session stays as it was.
+        """
+        return self._history.add(carried_state(self._encoder, Prompts(prompts), earlier))
 
     def warm_up(self, position_ras: Sequence[float]) -> None:
         """Encode in advance the patch that a click at a position, RAS mm of the volume, would use.

@@ -75,6 +75,7 @@ class ConsoleMethods:
         progress: Progress | None = None,
         model: Any = None,
         grow: bool = False,
+        carry: bool = False,
     ) -> list[Any]:
         """Segment several volumes, or all frames of a sequence browser.
 
@@ -86,6 +87,10 @@ class ConsoleMethods:
             For all volumes, or a mapping for each.
         device, progress, model, grow
             See above.
+        carry : bool
+            The clicks are those of the first frame; they move with the mask from frame to frame,
+            and the model is shown the mask of the frame before. A mask that differs much from it
+            is told.
 
         Returns
         -------
@@ -95,7 +100,7 @@ class ConsoleMethods:
         from CTSAM3DModuleLib.scripting.sequence import segment_sequence
 
         choice = _choice(model, device, grow)
-        return segment_sequence(self, volumes, clicks, choice, progress)
+        return segment_sequence(self, volumes, clicks, choice, progress, carry)
 
     def segmentFolder(
         self,

@@ -41,7 +41,7 @@ NO_CLICKS = ClickHistory()
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Part:
     """One structure: its clicks, and the segment it refines, if there is one."""
 
     name: str
@@ -139,19 +139,19 @@ def in_scene(logic: Any, node: Any) -> Any:
 
 def _parts(
     segmentation_node: Any, volume_node: Any, histories: Mapping[str, ClickHistory]
-) -> list[_Part]:
+) -> list[Part]:
     """Return what is to be done, after all checks that need no model."""
     parts = []
     for name, clicks in histories.items():
-        part = _Part(name, clicks)
+        part = Part(name, clicks)
         segment_id = None if segmentation_node is None else segment_named(segmentation_node, name)
         if segment_id is not None:
             target = EditTarget(segmentation_node, segment_id, volume_node, None)
             present = target.mask()
             if not present.bbox.is_empty:
-                part = _Part(name, clicks, segment_id, target.stored_prompts(), present)
+                part = Part(name, clicks, segment_id, target.stored_prompts(), present)
             else:
-                part = _Part(name, clicks, segment_id)
+                part = Part(name, clicks, segment_id)
         if not clicks.has_positive and part.present is None:
             message = f"structure {name!r} has no positive click"
             raise ClicksFileError(message)
@@ -205,28 +205,49 @@ def segment_histories(
     updates = _answers(logic, volume, parts, choice, progress)
     if updates is None:
         return None
+    if segmentation_node is None:
+        return new_segmentation(logic, volume_node, parts, updates, name)
+    _fill(logic, segmentation_node, volume_node, parts, updates)
+    return segmentation_node
+
+
+def new_segmentation(
+    logic: Any,
+    volume_node: Any,
+    parts: Sequence[Part],
+    updates: Sequence[MaskUpdate],
+    name: str,
+) -> Any:
+    """Return a new segmentation node with masks; after an error the scene is as it was."""
     scene = logic.controller.scene
-    is_new = segmentation_node is None
-    if is_new:
-        unique = scene.GenerateUniqueName(name)
-        segmentation_node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", unique)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     try:
-        if _is_untouched(segmentation_node):
-            prepare_segmentation(segmentation_node, volume_node)
-        _write(scene, segmentation_node, volume_node, parts, updates)
+        _fill(logic, node, volume_node, parts, updates)
     except Exception:
-        if is_new:
-            scene.RemoveNode(segmentation_node)
+        scene.RemoveNode(node)
         raise
+    return node
+
+
+def _fill(
+    logic: Any,
+    segmentation_node: Any,
+    volume_node: Any,
+    parts: Sequence[Part],
+    updates: Sequence[MaskUpdate],
+) -> None:
+    """Write masks and clicks, and have them shown."""
+    if _is_untouched(segmentation_node):
+        prepare_segmentation(segmentation_node, volume_node)
+    _write(logic.controller.scene, segmentation_node, volume_node, parts, updates)
     if segmentation_node.GetDisplayNode() is None:
         segmentation_node.CreateDefaultDisplayNodes()
-    return segmentation_node
 
 
 def _answers(
     logic: Any,
     volume: Volume,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     choice: ModelChoice,
     progress: Progress | None,
 ) -> list[MaskUpdate] | None:
@@ -260,7 +281,7 @@ def _write(
     scene: Any,
     segmentation_node: Any,
     volume_node: Any,
-    parts: Sequence[_Part],
+    parts: Sequence[Part],
     updates: Sequence[MaskUpdate],
 ) -> None:
     """Write all masks and clicks; after an error the segmentation is as it was."""

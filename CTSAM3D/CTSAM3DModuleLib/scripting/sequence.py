@@ -12,6 +12,7 @@ import vtk
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.mrml.frames import name_of
+from CTSAM3DModuleLib.scripting.carrying import carry_on, tracks_of
 from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
 from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_histories
 
@@ -22,6 +23,7 @@ def segment_sequence(
     clicks: Any,
     choice: ModelChoice | None = None,
     progress: Progress | None = None,
+    carry: bool = False,
 ) -> list[slicer.vtkMRMLSegmentationNode]:
     """Segment several volumes, or all frames of a sequence; a new segmentation for each.
 
@@ -38,6 +40,10 @@ def segment_sequence(
         See `segment`.
     progress : callable, optional
         Called after each structure of each volume. If it returns False, the work ends there.
+    carry : bool
+        The clicks are those of the first frame. In each further one they move with the mask, and
+        the model is shown the mask of the frame before; a mask that differs much from it is told
+        (`logging.warning`, and the segment tag ``CTSAM3D.Drift``). All frames have one grid.
 
     Returns
     -------
@@ -52,6 +58,8 @@ def segment_sequence(
     """
     found: list[slicer.vtkMRMLSegmentationNode] = []
     with _frames(logic, volumes) as frames:
+        if carry:
+            return _carried(logic, frames, clicks, choice or ModelChoice(), progress)
         histories = [
             clicks_on_volume(_clicks_of_frame(clicks, number, len(frames)), show())
             for number, (_, show) in enumerate(frames)
@@ -67,6 +75,34 @@ def segment_sequence(
                 break
             found.append(node)
             done += len(structures)
+    return found
+
+
+def _carried(
+    logic: Any,
+    frames: list[tuple[str, Callable[[], Any]]],
+    clicks: Any,
+    choice: ModelChoice,
+    progress: Progress | None,
+) -> list[slicer.vtkMRMLSegmentationNode]:
+    """Segment the first frame from clicks, and each further one from the one before."""
+    found: list[slicer.vtkMRMLSegmentationNode] = []
+    if not frames:
+        return found
+    first = clicks_on_volume(clicks, frames[0][1]())
+    total = len(first) * len(frames)
+    for label, show in frames:
+        step = _step(progress, label, len(first) * len(found), total)
+        name, volume_node = f"{label} segmentation", show()
+        if not found:
+            start = segment_histories(logic, volume_node, first, None, choice, step, name)
+            tracks = [] if start is None else tracks_of(start, volume_node, list(first))
+            node = start
+        else:
+            node = carry_on(logic, volume_node, tracks, choice, step, name)
+        if node is None:
+            break
+        found.append(node)
     return found
 
 
