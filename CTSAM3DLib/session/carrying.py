@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
@@ -20,8 +20,6 @@ from CTSAM3DLib.session.patches import centred_patch
 from CTSAM3DLib.session.points import contained, obeyed_voxels
 from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import PatchView, allowed, asked, joined, planned_patch
-
-_Kind = TypeVar("_Kind", Click, Scribble, Lasso, Box)
 
 LEAST_DICE = 0.6
 """Masks of neighbouring frames that agree less, once their middles are on each other, are told."""
@@ -181,22 +179,25 @@ def _agrees(prompt: Prompt, mask: MaskUpdate, geometry: Geometry) -> bool:
     return bool(np.all(values == prompt.positive))
 
 
-def _moved(prompt: _Kind, way_mm: NDArray[np.float64], geometry: Geometry) -> _Kind:
+def _moved(prompt: Prompt, way_mm: NDArray[np.float64], geometry: Geometry) -> Prompt:
     def by(position: Sequence[float]) -> tuple[float, float, float]:
         r, a, s = (np.array(position) + way_mm).tolist()
         return r, a, s
 
+    moved: Prompt
     if isinstance(prompt, Click):
-        moved, points = replace(prompt, position_ras=by(prompt.position_ras)), None
+        moved = replace(prompt, position_ras=by(prompt.position_ras))
     elif isinstance(prompt, Box):
-        moved, points = replace(prompt, middle_ras=by(prompt.middle_ras)), None
+        moved = replace(prompt, middle_ras=by(prompt.middle_ras))
+    elif isinstance(prompt, (Scribble, Lasso)):
+        moved = replace(prompt, line_ras=tuple(by(one) for one in prompt.line_ras))
     else:
-        line = tuple(by(one) for one in prompt.line_ras)
-        moved, points = replace(prompt, line_ras=line), line
-    wanted = [moved.anchor_ras] if points is None else points
-    ijk = geometry.ijk_from_ras(np.array(wanted))
-    inside = np.all((ijk > -0.5) & (ijk < np.array(geometry.size_ijk) - 0.5))
-    return moved if inside else prompt
+        raise TypeError(f"expected a prompt that can be moved, got {type(prompt).__name__}")
+    try:
+        obeyed_voxels(moved, geometry)
+    except ClickOutsideVolumeError:
+        return prompt
+    return moved
 
 
 @dataclass(frozen=True)
