@@ -61,3 +61,7 @@ class NotEnoughMemoryError(CTSAM3DError, MemoryError):
 
 class NodeError(CTSAM3DError, ValueError):
     """A Slicer node is of the wrong kind, in the wrong state or cannot be brought into place."""
+
+
+class LearningError(CTSAM3DError, ValueError):
+    """There is nothing to learn from, or a run that was begun cannot go on."""

@@ -35,6 +35,7 @@ COMMANDS = {
         "CTSAM3DLib.cli.import_checkpoint",
         "make a model of the checkpoint that the authors published",
     ),
+    "learn": Command("CTSAM3DLib.cli.learn", "let a model learn from corrected segmentations"),
     "train": Command("CTSAM3DLib.cli.train", "train a model"),
     "evaluate": Command("CTSAM3DLib.cli.evaluate", "measure a model on labelled CTs"),
     "export": Command("CTSAM3DLib.cli.export", "make a bundle of trained weights"),

@@ -15,6 +15,7 @@ from CTSAM3DLib.mrml import ct_warning, volume_from_node
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
+from CTSAM3DModuleLib.panel.learning import LearningSection
 from CTSAM3DModuleLib.panel.models import ChoiceSection, ModelSection
 from CTSAM3DModuleLib.panel.points import ClickSection
 from CTSAM3DModuleLib.panel.prompts_table import PromptsSection
@@ -47,6 +48,7 @@ class Panel(VTKObservationMixin):
         self.structures = StructureSection(ui, self.workplace.add_structure)
         self.choice = ChoiceSection(ui)
         self.models = ModelSection(ui, self.choice, waiting, self._on_models)
+        self.learning = LearningSection(ui.moreSection, self._use_model, self._on_learnt)
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
         self.prompts = PromptsSection(ui, self.workplace)
@@ -87,7 +89,8 @@ class Panel(VTKObservationMixin):
         self.close()
         self.removeObservers()
         sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
-        for section in (*sections, self.prompts, self.torch, *self._buttons):
+        own = (self.prompts, self.learning, self.torch, *self._buttons)
+        for section in (*sections, *own):
             section.release()
 
     def show(self) -> None:
@@ -102,6 +105,8 @@ class Panel(VTKObservationMixin):
         self.prompts.show()
         self.run.show()
         self.models.show()
+        self.learning.volume = work.nodes.volume
+        self.learning.show()
         nothing = "" if work.nodes.segmentation is not None else _("There is no segmentation yet.")
         self._buttons[0].allow(nothing)
 
@@ -113,6 +118,7 @@ class Panel(VTKObservationMixin):
     def on_torch(self) -> None:
         """Follow the state of PyTorch."""
         self.workplace.torch_reason = self.models.torch_reason = self.torch.reason
+        self.learning.torch_reason = self.torch.reason
         if self.torch.state is not None and self.torch.state.can_compute:
             self.choice.offer(self.torch.setup.devices())
             self.workplace.prepare()
@@ -120,6 +126,15 @@ class Panel(VTKObservationMixin):
 
     def _on_models(self) -> None:
         self.workplace.logic.engine.forget_models()
+
+    def _on_learnt(self) -> None:
+        self.choice.list_models()
+        self.models.show_models()
+        self._on_models()
+
+    def _use_model(self, model_id: str) -> None:
+        if self.choice.parameters is not None:
+            self.choice.parameters.model = model_id
 
     def _show_volume(self) -> None:
         """Show a volume that was just chosen in the slice views, and whether it looks like CT."""

@@ -1,0 +1,74 @@
+"""Segmentations of the scene, written as cases that `learn` reads. Main thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import NodeError
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.segment import RegionMask, Segment
+from CTSAM3DLib.io.segmentation import write_segmentation
+from CTSAM3DLib.io.simpleitk import silent_simpleitk
+from CTSAM3DLib.mrml import read_segment, volume_from_node
+
+
+def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = None) -> int:
+    """Write a case for each segmentation node; returns how many there are.
+
+    Each goes with the CT that is its source volume, else with `volume_node`. Empty segments and
+    segmentations without any other are left out.
+
+    Raises
+    ------
+    NodeError
+        A segmentation has no CT, or cannot be brought onto its voxels.
+    OSError
+        A file cannot be written.
+    """
+    count = 0
+    for number, node in enumerate(segmentations, start=1):
+        ct_node = _source_volume(node) or volume_node
+        if ct_node is None:
+            text = _("{name} has no source volume: choose its CT in the Segment Editor")
+            raise NodeError(text.format(name=node.GetName()))
+        segments = _segments(node, ct_node)
+        if not segments:
+            continue
+        count += 1
+        place = folder / f"case-{number}"
+        place.mkdir(parents=True, exist_ok=True)
+        volume = volume_from_node(ct_node)
+        _write_volume(place / "ct.nrrd", volume)
+        write_segmentation(place / "organs.seg.nrrd", segments, volume.geometry)
+    return count
+
+
+def _segments(node: Any, ct_node: Any) -> list[Segment]:
+    found: dict[str, Segment] = {}
+    segmentation = node.GetSegmentation()
+    for segment_id in segmentation.GetSegmentIDs():
+        mask = read_segment(node, segment_id, ct_node)
+        name = segmentation.GetSegment(segment_id).GetName().strip() or segment_id
+        if not mask.bbox.is_empty and name not in found:
+            found[name] = Segment(name, RegionMask(mask.mask_kji, mask.bbox))
+    return list(found.values())
+
+
+def _source_volume(node: Any) -> Any:
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    return node.GetNodeReference(role)
+
+
+def _write_volume(path: Path, volume: Volume) -> None:
+    with silent_simpleitk() as sitk:
+        image = sitk.GetImageFromArray(volume.array_kji)
+        origin, spacing, direction = volume.geometry.lps()
+        image.SetOrigin(origin)
+        image.SetSpacing(spacing)
+        image.SetDirection(direction)
+        sitk.WriteImage(image, str(path), True)

@@ -1,0 +1,296 @@
+"""Learn from these segmentations: chosen in the scene or a folder, learnt by another process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ctk
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.models import store
+from CTSAM3DModuleLib.learning_cases import write_cases
+from CTSAM3DModuleLib.learning_process import LearningProcess, learn_command
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded, timer
+
+POLL_MS = 500
+LIST_HEIGHT = 70
+STOPPED, INSTALLED, NOT_BETTER = 130, 0, 1
+SCENE_CASES = "cases"
+
+
+class LearningSection:
+    """Chooses cases, starts and stops the process, shows its progress and what came of it.
+
+    Parameters
+    ----------
+    more : ctkCollapsibleButton
+        The widgets are made in a section after it.
+    use : callable
+        Called with the id of a model that is to be used from now on.
+    on_installed : callable
+        Called without arguments when there is one more model.
+    """
+
+    def __init__(
+        self, more: Any, use: Callable[[str], object], on_installed: Callable[[], object]
+    ) -> None:
+        self.volume: Any = None
+        self.torch_reason = ""
+        self.command: Callable[..., list[str]] = learn_command
+        self.choose_folder: Callable[[], str] = _choose_folder
+        self._use, self._on_installed = use, on_installed
+        self._process: LearningProcess | None = None
+        self._model, self._work, self._report = "", Path(), Path()
+        self._stopping = False
+        self._shown: list[tuple[str, str]] = []
+        self._build(more)
+        self._timer = timer(POLL_MS, self._poll)
+        self._buttons = [
+            Guarded(self.learn_button, self._on_learn),
+            Guarded(self.folder_button, self._on_folder),
+            Guarded(self.use_button, self._on_use),
+            Guarded(self.report_button, self._on_report),
+        ]
+        self._say("")
+        self.show()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being learnt."""
+        return self._process is not None
+
+    def show(self) -> None:
+        """Show what can be learnt from, and what can be done now."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        listed = [(node.GetID(), node.GetName()) for node in nodes if not node.GetHideFromEditors()]
+        if listed != self._shown:
+            self._list(listed)
+        learn, folder, use, report = self._buttons
+        self.learn_button.text = _("Cancel") if self.busy else _("Learn from these segmentations")
+        if self.busy:
+            learn.allow(_("It stops when this step has ended.") if self._stopping else "")
+            folder.allow(_("Wait until this is learnt."))
+        else:
+            learn.allow(self.torch_reason or ("" if listed else _("There is no segmentation yet.")))
+            folder.allow(self.torch_reason)
+        ready = self._report.is_file() and not self.busy
+        report.allow("" if ready else _("Nothing has been learnt yet."))
+        has_model = bool(self._model) and ready and self._installed
+        use.allow("" if has_model else _("There is no new model yet."))
+
+    def release(self) -> None:
+        """End the process, which keeps what it saved last, and disconnect."""
+        self._timer.stop()
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        for button in self._buttons:
+            button.release()
+        self.widget.setParent(None)
+
+    # ---- inside
+
+    def _build(self, more: Any) -> None:
+        self.widget = ctk.ctkCollapsibleButton()
+        self.widget.text = _("Learn from segmentations")
+        self.widget.collapsed = True
+        form = qt.QFormLayout(self.widget)
+        self.list = qt.QListWidget()
+        self.list.setMaximumHeight(LIST_HEIGHT)
+        self.list.toolTip = _("Corrected segmentations; each belongs to its source volume.")
+        form.addRow(_("Segmentations:"), self.list)
+        self.name_edit = qt.QLineEdit("my-model")
+        self.name_edit.toolTip = _("Letters, digits, points and hyphens.")
+        form.addRow(_("New model:"), self.name_edit)
+        self.minutes_box = qt.QSpinBox()
+        self.minutes_box.setRange(1, 600)
+        self.minutes_box.value = 10
+        self.minutes_box.toolTip = _("Time of learning; scoring before and after comes on top.")
+        form.addRow(_("Minutes:"), self.minutes_box)
+        self.learn_button = _button(
+            _("Learn from these segmentations"),
+            _("Go on training the model on what is checked; Slicer stays free."),
+        )
+        self.folder_button = _button(
+            _("From a folder..."), _("Learn from a folder of CTs with .seg.nrrd files.")
+        )
+        form.addRow(_row(self.learn_button, self.folder_button))
+        self.bar = qt.QProgressBar()
+        self.bar.setRange(0, 100)
+        self.bar.visible = False
+        form.addRow(self.bar)
+        self.label = qt.QLabel()
+        self.label.wordWrap = True
+        self.label.textFormat = qt.Qt.PlainText
+        form.addRow(self.label)
+        self.use_button = _button(
+            _("Use for this segment"), _("The next clicks are answered by the new model.")
+        )
+        self.report_button = _button(_("Show report"), _("Dice before and after."))
+        form.addRow(_row(self.use_button, self.report_button))
+        self._installed = False
+        layout = more.parentWidget().layout()
+        layout.insertWidget(layout.indexOf(more) + 1, self.widget)
+
+    def _list(self, listed: list[tuple[str, str]]) -> None:
+        checked = {
+            self._shown[n][0]
+            for n in range(len(self._shown))
+            if self.list.item(n).checkState() == qt.Qt.Checked
+        }
+        self._shown = listed
+        self.list.clear()
+        for identifier, name in listed:
+            item = qt.QListWidgetItem(name)
+            item.setFlags(item.flags() | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Checked if identifier in checked else qt.Qt.Unchecked)
+            self.list.addItem(item)
+
+    def _on_learn(self) -> None:
+        if self._process is not None:
+            self._stopping = True
+            self._process.ask_to_stop()
+            self._say(_("It stops when this step has ended ..."))
+            self.show()
+            return
+        chosen = [
+            slicer.mrmlScene.GetNodeByID(identifier)
+            for n, (identifier, _name) in enumerate(self._shown)
+            if self.list.item(n).checkState() == qt.Qt.Checked
+        ]
+        if not chosen:
+            self._say(_("Check at least one segmentation in the list."), True)
+        elif self._begin():
+            self._start_with(lambda folder: write_cases(folder, chosen, self.volume))
+
+    def _on_folder(self) -> None:
+        path = self.choose_folder()
+        if path and self._begin():
+            self._start(Path(path))
+
+    def _begin(self) -> bool:
+        """Take the name; False where it can be none."""
+        name = self.name_edit.text.strip()
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            self._say(_("The name of a model has letters, digits, '.', '_' and '-' only."), True)
+            return False
+        self._model = name
+        self._work = store.user_models_folder().parent / "learning" / name
+        self._report, self._installed = self._work / "report.md", False
+        return True
+
+    def _start_with(self, write: Callable[[Path], int]) -> None:
+        """Write the cases of the scene and start."""
+        folder = self._work / SCENE_CASES
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            with slicer.util.WaitCursor():
+                count = write(folder)
+        except (CTSAM3DError, OSError, ImportError) as error:
+            self._say(str(error), True)
+            return
+        if count:
+            self._start(folder)
+        else:
+            self._say(_("The checked segmentations are empty."), True)
+
+    def _start(self, cases: Path) -> None:
+        self._report.unlink(missing_ok=True)
+        words = self.command(cases, self._model, self.minutes_box.value, self._work)
+        try:
+            self._process = LearningProcess(words, self._work)
+        except OSError as error:
+            self._say(_("It cannot be started: {problem}").format(problem=error), True)
+            return
+        self._stopping = False
+        self.bar.value = 0
+        self.bar.visible = True
+        self._say(_("Starting ..."))
+        self._timer.start()
+        self.show()
+
+    def _poll(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        code = process.poll()
+        last = process.last
+        if code is None:
+            if last and not self._stopping:
+                self._say(_progress_text(last))
+                self.bar.value = round(100 * float(last.get("share") or 0.0))
+            return
+        self._timer.stop()
+        self._process = None
+        self.bar.visible = False
+        shutil.rmtree(self._work / SCENE_CASES, ignore_errors=True)
+        self._finish(code, str(last.get("text", "")), process.words)
+        self.show()
+
+    def _finish(self, code: int, verdict: str, words: str) -> None:
+        if code == INSTALLED:
+            self._installed = True
+            self._on_installed()
+            added = _("{name} was added under Model; the one in use stays.")
+            self._say(f"{verdict} {added.format(name=self._model)}")
+        elif code == NOT_BETTER and verdict:
+            self._say(verdict + " " + _("It was not added."))
+        elif code == STOPPED:
+            self._say(_("Stopped. Learning the same again goes on from there."))
+        else:
+            problem = words.removeprefix("error: ") or _("exit code {code}").format(code=code)
+            self._say(_("Nothing was learnt: {problem}").format(problem=problem), True)
+
+    def _on_use(self) -> None:
+        self._use(self._model)
+        self._say(_("{name} answers the next clicks.").format(name=self._model))
+
+    def _on_report(self) -> None:
+        slicer.util.infoDisplay(self._report.read_text(encoding="utf-8"), windowTitle=self._model)
+
+    def _say(self, text: str, is_error: bool = False) -> None:
+        self.label.text = text
+        self.label.visible = bool(text)
+        self.label.styleSheet = ERROR_STYLE if is_error else ""
+
+
+def _progress_text(last: dict[str, Any]) -> str:
+    stages = {
+        "reading": _("Reading the cases"),
+        "scoring before": _("Scoring the model as it is"),
+        "learning": _("Learning"),
+        "choosing": _("Choosing the best weights"),
+        "scoring after": _("Scoring the new model"),
+    }
+    text = stages.get(str(last.get("stage")), _("Working"))
+    left = last.get("seconds_left")
+    if left is None:
+        return f"{text} ..."
+    return _("{step}: {minutes:.0f} min left").format(step=text, minutes=float(left) / 60.0 + 0.5)
+
+
+def _button(text: str, hint: str) -> Any:
+    button = qt.QPushButton(text)
+    button.toolTip = hint
+    return button
+
+
+def _row(*widgets: Any) -> Any:
+    row = qt.QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _choose_folder() -> str:
+    """Ask the user for a folder; empty if none."""
+    return qt.QFileDialog.getExistingDirectory(
+        slicer.util.mainWindow(), _("Folder of CTs with corrected segmentations")
+    )

@@ -1,0 +1,266 @@
+"""Go on training a model on a few cases, with its old self as teacher everywhere else."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from CTSAM3DLib.errors import LearningError, OutputFileError
+from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.training.episodes import SMALLEST_IN_PATCH, Episode
+from CTSAM3DLib.training.intensity import window
+from CTSAM3DLib.training.learning_scan import LearningScan
+from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
+from CTSAM3DLib.training.losses import segmentation_loss
+from CTSAM3DLib.training.simulated_clicks import render_each
+from CTSAM3DLib.training.stream import random_sources
+
+MOST_OVERLAP = 0.1
+"""No lesson is an answer of the teacher that is, to more than this share, a learnt structure."""
+
+
+class Learner:
+    """Trains a copy of a model; goes on from ``learner.pt`` of its folder.
+
+    Parameters
+    ----------
+    student, teacher : torch.nn.Module
+        Two copies of one promptable model, as a bundle holds it, in float32. The first one is
+        changed.
+    settings : ModelSettings
+        Of that model.
+    scans : sequence of LearningScan
+        What is learnt.
+    others : sequence of LearningScan
+        Further CT on which the old answers are kept.
+    config : LearnerConfig
+        Time and rates.
+    run_dir : Path
+        Folder of the state.
+    clock : callable
+        Seconds.
+
+    Raises
+    ------
+    LearningError
+        The folder holds the state of another run, or a file that is none.
+    """
+
+    def __init__(
+        self,
+        student: Any,
+        teacher: Any,
+        settings: ModelSettings,
+        scans: Sequence[LearningScan],
+        others: Sequence[LearningScan],
+        config: LearnerConfig,
+        run_dir: Path,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.student, self.teacher, self.settings = student, teacher, settings
+        self.lessons, self.config = Lessons(scans, others, config), config
+        self.run_dir, self.clock = run_dir, clock
+        parameters = list(student.segmenter.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        self.device = parameters[0].device
+        self.start = [p.detach().clone() for p in parameters]
+        self.parameters = parameters
+        self.optimiser = torch.optim.Adam(parameters, config.rate, betas=(0.9, 0.99))
+        self.iteration = 0
+        self.seconds = 0.0
+        self.losses: list[float] = []
+        self.names = self.lessons.names
+        if self.state_file.is_file():
+            self._resume()
+
+    @property
+    def state_file(self) -> Path:
+        """Where the state is kept."""
+        return self.run_dir / "learner.pt"
+
+    @property
+    def share(self) -> float:
+        """How much of the time is used, 0 to 1."""
+        return min(1.0, self.seconds / self.config.seconds)
+
+    def run(
+        self,
+        should_stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[float, float], object] = lambda _share, _seconds_left: None,
+    ) -> bool:
+        """Learn until the time is used; False when it was stopped before.
+
+        `should_stop` is asked before each step. `progress` gets the used share of the time and the
+        seconds that are left. The state is saved on the way and at the end.
+
+        Raises
+        ------
+        OutputFileError
+            The state cannot be saved.
+        """
+        last = saved = self.clock()
+        while self.seconds < self.config.seconds:
+            if should_stop():
+                self.save()
+                return False
+            self.step()
+            now = self.clock()
+            self.seconds += now - last
+            last = now
+            progress(self.share, max(0.0, self.config.seconds - self.seconds))
+            if now - saved >= self.config.save_every_s:
+                self.save()
+                saved = now
+        self.save()
+        return True
+
+    def step(self) -> float:
+        """Take one lesson of the user and one of the old model; returns the loss."""
+        rng, generator = random_sources(torch.device("cpu"), self.config.seed, self.iteration)
+        # As it is written: compiling it anew would cost minutes.
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            loss = self._loss(rng, generator)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for group in self.optimiser.param_groups:
+            warm = min(1.0, (self.iteration + 1) / max(1, self.config.warmup))
+            group["lr"] = self.config.rate * warm * 0.5 * (1.0 + math.cos(math.pi * self.share))
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+        self.iteration += 1
+        self.losses.append(float(loss.detach()))
+        return self.losses[-1]
+
+    @torch.no_grad()
+    def set_share(self, share: float) -> None:
+        """Put the student between its start (0) and what it has learnt (1), for good."""
+        for parameter, start in zip(self.parameters, self.start, strict=True):
+            parameter.copy_(torch.lerp(start, parameter, share))
+
+    def learnt(self) -> list[Tensor]:
+        """Return a copy of the student's weights."""
+        return [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def put(self, weights: Sequence[Tensor]) -> None:
+        """Give the student these weights."""
+        for parameter, value in zip(self.parameters, weights, strict=True):
+            parameter.copy_(value)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "mark": self.config.mark,
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "weights": self.learnt(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with written_atomically(self.state_file) as temporary:
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # PyTorch tells a full disk so
+                message = f"cannot write {self.state_file}: {str(error).splitlines()[0]}"
+                raise OutputFileError(message) from error
+
+    def _resume(self) -> None:
+        try:
+            state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+            mark = state["mark"]
+        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            raise LearningError(
+                f"{self.state_file} is no state of learning. Remove it, or choose another folder"
+            ) from error
+        if mark != self.config.mark:
+            raise LearningError(
+                f"{self.run_dir} holds a run on other cases, with another model or for another "
+                "time. Choose another folder or id, or start anew (--restart)"
+            )
+        self.put(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
+
+    # ---- one step
+
+    def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Decode twice at most: the first sample is the user's lesson, the second the teacher's."""
+        lessons = [self.lessons.own(rng, generator), self.lessons.other(rng, generator)]
+        hu = torch.stack([lesson.hu for lesson in lessons]).to(self.device)
+        known = torch.stack([lesson.target for lesson in lessons])[:, None].float().to(self.device)
+        points = torch.stack([lesson.point for lesson in lessons]).to(self.device)
+        shape = hu.shape[1:]
+        clicks = render_each(points, torch.ones(2, dtype=torch.int64, device=self.device), shape)
+        image = window(hu, self.settings.windows_hu)
+        episode = Episode(image, known.clone(), torch.zeros_like(hu), clicks)
+        with torch.no_grad():
+            taught = self.teacher.segmenter.encode(image[1:])
+        embedding = self.student.segmenter.encode(image)
+        loss, logits = self._decode(embedding, taught, episode, known, episode.prior)
+        if rng.random() >= self.config.rounds:
+            return loss
+        # Corrections are drawn where the samples are.
+        episode.target, before = episode.target.cpu(), logits.detach()
+        episode.clicks = episode.clicks.cpu()
+        episode.correct(before.cpu(), generator)
+        episode.target = episode.target.to(self.device)
+        episode.clicks = episode.clicks.to(self.device)
+        second, _ = self._decode(embedding, taught, episode, known, torch.sigmoid(before[:, 0]))
+        return 0.5 * (loss + second)
+
+    def _decode(
+        self,
+        embedding: list[Tensor],
+        taught: list[Tensor],
+        episode: Episode,
+        known: Tensor,
+        probability: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and the logits; the teacher's answer becomes the second target."""
+        prompt = episode.prompt(probability)
+        logits = self.student.segmenter.decode(embedding, prompt).float()
+        with torch.no_grad():
+            answer = self.teacher.segmenter.decode(taught, prompt[1:]).float()
+        episode.target[1:] = (answer > 0).float()
+        loss = segmentation_loss(logits[:1], known[:1])
+        if _is_lesson(answer, known[1:]):
+            loss = loss + self.config.replay * disagreement(logits[1:], answer)
+        return loss, logits
+
+
+def disagreement(logits: Tensor, answer: Tensor) -> Tensor:
+    """Return how far logits are from another model's: 0 where they are equal.
+
+    Both are (B, 1, D, H, W). It is the divergence of the voxels' probabilities, mean, and their
+    difference as a share of the answer.
+
+    Examples
+    --------
+    >>> answer = torch.tensor([[[[[3.0, -3.0]]]]])
+    >>> float(disagreement(answer, answer)), bool(disagreement(-answer, answer) > 1.0)
+    (0.0, True)
+    """
+    target = torch.sigmoid(answer)
+    own = F.binary_cross_entropy_with_logits(answer, target)
+    entropy = F.binary_cross_entropy_with_logits(logits, target) - own
+    apart = (torch.sigmoid(logits) - target).abs().flatten(1).sum(1)
+    return entropy + (apart / (target.flatten(1).sum(1) + 1.0)).mean()
+
+
+def _is_lesson(answer: Tensor, known: Tensor) -> bool:
+    """Tell whether the teacher found something, and nothing of what is to be learnt."""
+    mask = answer > 0
+    size = int(mask.sum())
+    return size >= SMALLEST_IN_PATCH and int((mask & (known > 0)).sum()) <= MOST_OVERLAP * size

@@ -1,0 +1,340 @@
+"""Learn from a user's corrected segmentations: cases in, a model with its report out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from CTSAM3DLib.bundles.export import check_target, export_model, write_bundle
+from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
+from CTSAM3DLib.errors import LearningError, ModelExistsError
+from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.models.manifest import MANIFEST_NAME
+from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder
+from CTSAM3DLib.phantom import torso_phantom
+from CTSAM3DLib.training.learner import Learner
+from CTSAM3DLib.training.learning_cases import (
+    Division,
+    LearningCase,
+    divide,
+    find_learning_cases,
+    one_patient_where_equal,
+    read_learning_case,
+)
+from CTSAM3DLib.training.learning_report import REPORT, LearningReport
+from CTSAM3DLib.training.learning_scan import LearningScan
+from CTSAM3DLib.training.learning_score import (
+    AFTER,
+    BEFORE,
+    CLICKS,
+    LEARNT,
+    MOST_WORSE,
+    OTHER,
+    Question,
+    Verdict,
+    mean_dice,
+    question,
+    questions_of,
+    score,
+)
+from CTSAM3DLib.training.lessons import LearnerConfig
+
+SHARES = (1.0, 0.75, 0.5, 0.25)
+"""How far the model may go from the old weights towards the new ones; the best is taken."""
+MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
+TORSO_MM = 3.0
+CANDIDATE = "candidate.pt"
+
+
+class LearningStopped(Exception):  # noqa: N818 - asked for, no error
+    """The user has stopped it; it can go on later."""
+
+
+@dataclass(frozen=True)
+class LearningRequest:
+    """What is to be learnt, from what, and what becomes of it."""
+
+    cases: Path  # Folder or table, see `find_learning_cases`
+    model_id: str  # Name of the new model
+    parent: str | None = None  # Id or file of the model it begins with; None: the default
+    structures: tuple[str, ...] = ()  # Names to learn; empty: all
+    minutes: float = 10.0  # Of learning; scoring comes on top
+    device: str = "auto"
+    install_anyway: bool = False  # Also a model that is not better
+    restart: bool = False  # Forget what an earlier run has learnt
+    work_dir: Path | None = None  # Folder of state and report; default: in the user's data
+    models_dir: Path | None = None  # Folder of models; default: the user's
+    patch_size: int = 0  # Edge of a learnt patch; 0: chosen by the device
+    rate: float = LearnerConfig.rate
+    torso: bool = True  # Keep and score a generated torso as well
+    seed: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Folder of state and report."""
+        return self.work_dir or user_models_folder().parent / "learning" / self.model_id
+
+    @property
+    def manifest(self) -> Path:
+        """Manifest in which the model is listed."""
+        return (self.models_dir or user_models_folder()) / MANIFEST_NAME
+
+
+@dataclass(frozen=True)
+class LearningProgress:
+    """How far a run is."""
+
+    stage: str  # ``reading``, ``scoring before``, ``learning``, ``choosing``, ``scoring after``
+    share: float  # Of this stage, 0 to 1
+    seconds_left: float | None = None  # Of learning
+
+
+@dataclass(frozen=True)
+class LearningOutcome:
+    """What came out."""
+
+    verdict: Verdict
+    report: Path
+    share: float  # How far the model went towards the new weights
+    installed: Path | None  # The bundle; None where the model was not installed
+    iterations: int
+
+
+Tell = Callable[[LearningProgress], object]
+
+
+def learn(
+    request: LearningRequest,
+    tell: Tell = lambda _progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LearningOutcome:
+    """Run everything, or go on with a run that was stopped.
+
+    `tell` gets the progress, `should_stop` is asked often, `clock` gives seconds.
+
+    Raises
+    ------
+    LearningStopped
+        `should_stop` said so. A further call with the same request goes on.
+    LearningError
+        No cases, no structure of these names, or the folder holds another run.
+    BundleError
+        The model to begin with cannot be used, or the id cannot be taken.
+    OutputFileError
+        A file cannot be written.
+    """
+    return _Run(request, tell, should_stop, clock).go()
+
+
+class _Run:
+    """One run from cases to outcome."""
+
+    def __init__(
+        self,
+        request: LearningRequest,
+        tell: Tell,
+        should_stop: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self.request, self._tell, self._should_stop, self.clock = request, tell, should_stop, clock
+        check_target(request.manifest, request.model_id)
+        check_writable(request.manifest)
+        self.parent = resolve_model(request.parent)
+        self._check_name()
+        self.device = resolve_device(request.device)
+
+    def go(self) -> LearningOutcome:
+        request = self.request
+        request.folder.mkdir(parents=True, exist_ok=True)
+        self.check_stop()
+        division, others = self._read()
+        questions = self._questions(division, others)
+        before = self._score("scoring before", self._predictor(self.parent.path), questions, BEFORE)
+        learner = self._learner(division)
+        self.tell("learning", learner.share)
+        finished = learner.run(
+            self._should_stop, lambda share, left: self.tell("learning", share, left)
+        )
+        if not finished:
+            raise LearningStopped
+        share = self._choose(learner, questions, before)
+        after = before
+        if share:
+            predictor = self._predictor(self._candidate(learner, share))
+            after = self._score("scoring after", predictor, questions, AFTER)
+        after = [replace(result, method=AFTER) for result in after]
+        report = LearningReport(
+            self.parent, division, learner, tuple(before), tuple(after), share, request.folder
+        )
+        installed = None
+        if share and (report.verdict.is_better or request.install_anyway):
+            model = learner.student.cpu()
+            model.settings = replace(self.parent.settings, model_id=request.model_id)
+            installed = export_model(model, request.manifest, report.card())
+        report.write(request.model_id, installed)
+        for name in (learner.state_file, request.folder / CANDIDATE):
+            name.unlink(missing_ok=True)
+        return LearningOutcome(
+            report.verdict, request.folder / REPORT, share, installed, learner.iteration
+        )
+
+    # ---- parts
+
+    def check_stop(self) -> None:
+        if self._should_stop():
+            raise LearningStopped
+
+    def tell(self, stage: str, share: float, seconds_left: float | None = None) -> None:
+        progress = LearningProgress(stage, share, seconds_left)
+        self._tell(progress)
+
+    def _check_name(self) -> None:
+        name = self.request.model_id
+        standard = ModelStore.standard().entries()
+        theirs = standard.get(name)
+        if theirs is not None and theirs.path.parent != self.request.manifest.parent:
+            message = f"there is a model {name!r} already: {theirs.path}; choose another id"
+            raise ModelExistsError(message)
+        if self.parent.model_id == name:
+            message = f"expected another id than that of the model to begin with, got {name!r}"
+            raise ModelExistsError(message)
+
+    def _read(self) -> tuple[Division, list[LearningCase]]:
+        """Return the division, and what else is labelled in the cases that are held out."""
+        found = find_learning_cases(self.request.cases)
+        cases = []
+        for number, paths in enumerate(found):
+            self.check_stop()
+            self.tell("reading", number / len(found))
+            cases.append(read_learning_case(paths))
+        cases = one_patient_where_equal(cases)
+        wanted = self.request.structures
+        if not wanted:
+            return divide(cases, self.request.seed), []
+        names = sorted({name for case in cases for name in case.masks})
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            message = f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
+            raise LearningError(message)
+        chosen = [case.only(wanted) for case in cases]
+        division = divide([case for case in chosen if case.masks], self.request.seed)
+        scored = {case.name for case in division.held_out}
+        rest = [n for n in names if n not in wanted]
+        others = [case.only(rest) for case in cases if case.name in scored]
+        return division, others
+
+    def _questions(self, division: Division, others: Sequence[LearningCase]) -> list[Question]:
+        found = questions_of(division.held_out, LEARNT, MOST_LEARNT)
+        if division.kind == "structures":
+            found = questions_of(division.learnt, LEARNT, MOST_LEARNT)
+            found += questions_of(division.held_out, OTHER, MOST_OTHER)
+        found += questions_of(others, OTHER, MOST_OTHER)
+        if self.request.torso:
+            volume, truth = torso_phantom(TORSO_MM)
+            large = sorted(truth, key=lambda name: -int(truth[name].sum()))[:MOST_TORSO]
+            found += [question(volume, "torso", OTHER, name, truth[name]) for name in large]
+        return found
+
+    def _score(
+        self,
+        stage: str,
+        predictor: TorchPredictor,
+        questions: Sequence[Question],
+        name: str,
+        clicks: int = max(CLICKS),
+    ) -> list[Result]:
+        done = iter(range(len(questions)))
+
+        def on_each() -> None:
+            self.check_stop()
+            self.tell(stage, next(done) / len(questions))
+
+        # Other clicks than those of the lessons: a seed of their own.
+        return score(predictor, questions, name, clicks, self.request.seed + 1, on_each)
+
+    def _predictor(self, path: Path) -> TorchPredictor:
+        return TorchPredictor(path, str(self.device))
+
+    def _learner(self, division: Division) -> Learner:
+        request, settings = self.request, self.parent.settings
+        size = request.patch_size or self._patch_size()
+        config = LearnerConfig(
+            seconds=60.0 * request.minutes, patch_size=size, rate=request.rate, seed=request.seed
+        )
+        others = []
+        if request.torso:
+            volume, truth = torso_phantom(TORSO_MM, seed=request.seed + 1)
+            others = [LearningScan.of(LearningCase("torso", "torso", volume, truth), settings)]
+        if request.restart:
+            (request.folder / "learner.pt").unlink(missing_ok=True)
+        scans = [LearningScan.of(case, settings) for case in division.learnt]
+        student, teacher = (self._network() for _ in range(2))
+        config = replace(config, mark=self._mark(division, config))
+        return Learner(
+            student, teacher, settings, scans, others, config, request.folder, clock=self.clock
+        )
+
+    def _patch_size(self) -> int:
+        """Smaller patches on a processor: more lessons in the time."""
+        whole = self.parent.settings.patch_size
+        fixed = self.parent.settings.official or self.device.type != "cpu" or whole < 64
+        return whole if fixed else 48
+
+    def _network(self) -> Any:
+        module = torch.jit.load(str(self.parent.path), map_location="cpu")
+        module = module.to(torch.float32).eval().to(self.device)
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        return module
+
+    def _mark(self, division: Division, config: LearnerConfig) -> str:
+        digest = hashlib.sha256(self.parent.sha256.encode())
+        digest.update(json.dumps(asdict(config)).encode())
+        for case in (*division.learnt, *division.held_out):
+            digest.update(case.volume.array_kji.tobytes())
+            for name, mask in sorted(case.masks.items()):
+                digest.update(name.encode() + mask.tobytes())
+        return digest.hexdigest()
+
+    def _choose(
+        self, learner: Learner, questions: Sequence[Question], before: Sequence[Result]
+    ) -> float:
+        """Return how far to go: the best first click that keeps other anatomy; 0 for nowhere."""
+        learnt = learner.learnt()
+        best, best_gain = 0.0, 0.0
+        was = {family: mean_dice(before, family, 1) for family in (LEARNT, OTHER)}
+        for number, share in enumerate(SHARES):
+            learner.put(learnt)
+            predictor = self._predictor(self._candidate(learner, share))
+            self.tell("choosing", number / len(SHARES))
+            now = score(predictor, questions, "", 1, self.request.seed + 1, self.check_stop)
+            gain = mean_dice(now, LEARNT, 1) - was[LEARNT]
+            lost = was[OTHER] - mean_dice(now, OTHER, 1)
+            if gain > best_gain and not lost > 0.5 * MOST_WORSE:
+                best, best_gain = share, gain
+        learner.put(learnt)
+        if not best and self.request.install_anyway:
+            return SHARES[-1]
+        return best
+
+    def _candidate(self, learner: Learner, share: float) -> Path:
+        """Write the model at a share as a bundle; the learner then stands there."""
+        learner.set_share(share)
+        path = self.request.folder / CANDIDATE
+        network = self._network().cpu()
+        own = network.segmenter.state_dict()
+        own.update({k: v.cpu() for k, v in learner.student.segmenter.state_dict().items()})
+        network.segmenter.load_state_dict(own)
+        network.settings = self.parent.settings
+        write_bundle(network, path)
+        return path

@@ -1,0 +1,288 @@
+"""Pairs of CT and segmentation from which a model learns: found, read, and divided by patient."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import GeometryError, LearningError
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.hounsfield import check_hu
+from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.segmentation_reader import read_segmentation
+from CTSAM3DLib.io.text import decoded
+
+SEGMENTATION_SUFFIX = ".seg.nrrd"
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+SMALLEST_VOXELS = 60
+"""A structure of fewer voxels is left out."""
+SAME_PLACE_MM = 0.01
+HELD_OUT_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class CasePaths:
+    """Where a case lies."""
+
+    name: str  # For messages and the report
+    patient: str  # Cases of one patient are learnt from, or held out, together
+    ct: Path  # Image file or DICOM folder
+    segmentation: Path  # ``.seg.nrrd``, or a label map
+    names: Path | None = None  # JSON of a label map: value to name
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCase:
+    """One CT with the masks of its structures."""
+
+    name: str
+    patient: str
+    volume: Volume
+    masks: Mapping[str, NDArray[np.bool_]]  # Name to (K, J, I) bool on the voxels of the CT
+
+    def only(self, names: Sequence[str]) -> LearningCase:
+        """Return the case with some of its structures."""
+        return replace(self, masks={n: m for n, m in self.masks.items() if n in names})
+
+
+def find_learning_cases(source: Path) -> list[CasePaths]:
+    """Find the cases of a folder or a table.
+
+    In a folder, a case is a folder with ``ct`` (image file or DICOM folder) and one ``.seg.nrrd``
+    or ``labels`` (image file) with ``labels.json``; or files side by side: ``NAME.seg.nrrd``
+    next to ``NAME.nrrd``, ``NAME.nii.gz`` or another image. A table is CSV with the columns
+    ``ct``, ``segmentation`` and optionally ``patient``, ``name`` and ``names``; relative paths
+    count from its folder. Without a column ``patient`` each case is a patient.
+
+    Raises
+    ------
+    LearningError
+        There is no case, the table lacks a column or a value, or a file is missing.
+
+    Examples
+    --------
+    >>> find_learning_cases(Path("no-such-folder"))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.LearningError: no-such-folder: expected a folder of cases or a CSV table, ...
+    """
+    if source.is_dir():
+        folders = [p for p in sorted(source.iterdir()) if p.is_dir()]
+        inside = (_in_folder(folder) for folder in (source, *folders))
+        found = [case for case in inside if case is not None] or _side_by_side(source)
+    elif source.is_file():
+        found = _in_table(source)
+    else:
+        raise LearningError(
+            f"{source}: expected a folder of cases or a CSV table, found nothing there"
+        )
+    if not found:
+        raise LearningError(
+            f"{source}: found no case. Expected folders with ct.nii.gz and one .seg.nrrd (or "
+            "labels.nii.gz and labels.json), or NAME.seg.nrrd beside NAME.nrrd"
+        )
+    return found
+
+
+def read_learning_case(paths: CasePaths) -> LearningCase:
+    """Read a case.
+
+    Raises
+    ------
+    LearningError
+        The label map has no names, or no structure has `SMALLEST_VOXELS` voxels.
+    GeometryError
+        The segmentation is not on the voxels of the CT.
+    VolumeError, SegmentationFileError
+        A file cannot be read, or the CT is none.
+    """
+    volume = read_volume(paths.ct)
+    check_hu(volume)
+    if paths.segmentation.name.lower().endswith(SEGMENTATION_SUFFIX):
+        content = read_segmentation(paths.segmentation)
+        _check_grid(paths, volume, content.geometry)
+        shape = volume.geometry.shape_kji
+        masks = {segment.name: segment.mask.full(shape) for segment in content.segments}
+    else:
+        labels = read_volume(paths.segmentation)
+        _check_grid(paths, volume, labels.geometry)
+        masks = {n: labels.array_kji == v for v, n in _names(paths).items()}
+    masks = {n: m for n, m in masks.items() if np.count_nonzero(m) >= SMALLEST_VOXELS}
+    if not masks:
+        raise LearningError(
+            f"{paths.segmentation}: expected a structure of at least {SMALLEST_VOXELS} voxels, "
+            "got none. Correct it, or leave the case out"
+        )
+    return LearningCase(paths.name, paths.patient, volume, masks)
+
+
+def one_patient_where_equal(cases: Sequence[LearningCase]) -> list[LearningCase]:
+    """Give cases with the same CT voxels one patient, so that no CT is on both sides."""
+    patients: dict[str, str] = {}
+    out = []
+    for case in cases:
+        mark = hashlib.sha256(np.ascontiguousarray(case.volume.array_kji).tobytes()).hexdigest()
+        out.append(replace(case, patient=patients.setdefault(mark, case.patient)))
+    return out
+
+
+@dataclass(frozen=True)
+class Division:
+    """What is learnt from, and what is held out to be scored."""
+
+    learnt: tuple[LearningCase, ...]
+    held_out: tuple[LearningCase, ...]
+    kind: str  # ``patients``, ``structures`` or ``nothing`` is held out
+
+
+def divide(cases: Sequence[LearningCase], seed: int = 0) -> Division:
+    """Hold out a quarter of the patients; of one patient, a quarter of the structures.
+
+    With one structure of one patient nothing is held out: the case itself is scored, with clicks
+    that it was not learnt with.
+
+    Raises
+    ------
+    LearningError
+        There is no case.
+    """
+    if not cases:
+        raise LearningError("expected at least one case with a structure to learn, got none")
+    rng = np.random.default_rng(seed)
+    patients = sorted({case.patient for case in cases})
+    if len(patients) > 1:
+        held = set(_some(patients, rng))
+        return Division(
+            tuple(c for c in cases if c.patient not in held),
+            tuple(c for c in cases if c.patient in held),
+            "patients",
+        )
+    names = sorted({name for case in cases for name in case.masks})
+    if len(names) > 1:
+        held_names = _some(names, rng)
+        kept = [name for name in names if name not in held_names]
+        return Division(_with(cases, kept), _with(cases, held_names), "structures")
+    return Division(tuple(cases), tuple(cases), "nothing")
+
+
+def _some(items: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Draw a quarter of the items, at least one."""
+    count = max(1, round(HELD_OUT_SHARE * len(items)))
+    return [items[int(n)] for n in rng.permutation(len(items))[:count]]
+
+
+def _with(cases: Sequence[LearningCase], names: Sequence[str]) -> tuple[LearningCase, ...]:
+    return tuple(c for c in (case.only(names) for case in cases) if c.masks)
+
+
+def _check_grid(paths: CasePaths, volume: Volume, geometry: Geometry) -> None:
+    if geometry.shape_kji != volume.geometry.shape_kji or not volume.geometry.allclose(
+        geometry, SAME_PLACE_MM
+    ):
+        raise GeometryError(
+            f"{paths.segmentation}: expected the voxels of {paths.ct}, "
+            f"{volume.geometry.shape_kji}, got {geometry.shape_kji} or another place. Save the "
+            "segmentation with this CT as its source volume"
+        )
+
+
+def _names(paths: CasePaths) -> dict[int, str]:
+    """Read the names of a label map."""
+    if paths.names is None or not paths.names.is_file():
+        missing = paths.names or f"{_stem(paths.segmentation)}.json"
+        raise LearningError(
+            f"{paths.segmentation}: expected the names of its values in {missing}, such as "
+            '{"1": "liver"}'
+        )
+    try:
+        values = json.loads(paths.names.read_text(encoding="utf-8-sig"))
+        return {int(value): str(name) for value, name in values.items() if int(value) > 0}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise LearningError(
+            f'{paths.names}: expected names such as {{"1": "liver"}}, got {error}'
+        ) from error
+
+
+def _in_folder(folder: Path) -> CasePaths | None:
+    """Return the case that a folder is; None if it is none."""
+    ct = _image(folder, "ct") or (folder / "ct" if (folder / "ct").is_dir() else None)
+    if ct is None:
+        return None
+    segmentations = sorted(folder.glob(f"*{SEGMENTATION_SUFFIX}"))
+    if len(segmentations) > 1:
+        names = ", ".join(path.name for path in segmentations)
+        raise LearningError(f"{folder}: expected one {SEGMENTATION_SUFFIX}, got {names}")
+    if segmentations:
+        return CasePaths(folder.name, folder.name, ct, segmentations[0])
+    labels = _image(folder, "labels")
+    if labels is None:
+        return None
+    return CasePaths(folder.name, folder.name, ct, labels, folder / "labels.json")
+
+
+def _side_by_side(folder: Path) -> list[CasePaths]:
+    """Find pairs of files in one folder."""
+    found = []
+    for path in sorted(folder.glob(f"*{SEGMENTATION_SUFFIX}")):
+        name = path.name[: -len(SEGMENTATION_SUFFIX)]
+        ct = _image(folder, name)
+        if ct is None:
+            raise LearningError(
+                f"{path}: expected its CT beside it, as {name}.nrrd or {name}.nii.gz"
+            )
+        found.append(CasePaths(name, name, ct, path))
+    return found
+
+
+def _in_table(table: Path) -> list[CasePaths]:
+    """Read a table of cases."""
+    try:
+        text = decoded(table.read_bytes())
+        rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
+    found = []
+    for number, row in enumerate(rows, start=2):
+        cells = {str(key).strip().lower(): str(value or "").strip() for key, value in row.items()}
+        if not cells.get("ct") or not cells.get("segmentation"):
+            raise LearningError(
+                f"{table}, line {number}: expected values for ct and segmentation, got {cells}"
+            )
+        ct, segmentation = (table.parent / cells[key] for key in ("ct", "segmentation"))
+        for path in (ct, segmentation):
+            if not path.exists():
+                raise LearningError(f"{table}, line {number}: there is no {path}")
+        name = cells.get("name") or f"{_stem(segmentation).name}"
+        names = cells.get("names") or f"{_stem(segmentation)}.json"
+        found.append(
+            CasePaths(
+                name,
+                cells.get("patient") or f"case {number - 1}",
+                ct,
+                segmentation,
+                table.parent / names,
+            )
+        )
+    return found
+
+
+def _image(folder: Path, name: str) -> Path | None:
+    paths = (folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _stem(path: Path) -> Path:
+    """Return a path without the suffix of an image."""
+    for suffix in (SEGMENTATION_SUFFIX, *IMAGE_SUFFIXES):
+        if path.name.lower().endswith(suffix):
+            return path.with_name(path.name[: -len(suffix)])
+    return path.with_suffix("")

@@ -1,0 +1,80 @@
+"""A CT as patches are cut from it in learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from CTSAM3DLib.geometry.affine import nearest_axes
+from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.session.patches import choose_spacing_mm
+from CTSAM3DLib.training.learning_cases import LearningCase
+
+POINTS = 2000
+BODY_HU = -500
+
+
+@dataclass(frozen=True)
+class LearningScan:
+    """A CT as patches are cut from it: axes along R, A, S."""
+
+    hu: Tensor  # (K, J, I) int16
+    spacing_kji_mm: tuple[float, float, float]
+    look_mm: float  # Voxel size at which a session looks at it
+    names: tuple[str, ...]  # Structures
+    masks: tuple[Tensor, ...]  # (K, J, I) uint8 each
+    points: tuple[Tensor, ...]  # (N, 3) int64 voxels of each, KJI
+    elsewhere: Tensor  # (N, 3) int64 voxels of the body in no structure, KJI
+
+    @classmethod
+    def of(cls, case: LearningCase, settings: ModelSettings, seed: int = 0) -> LearningScan:
+        """Prepare a case."""
+        geometry = case.volume.geometry
+        hu, spacing = ras_array(case.volume.array_kji, geometry)
+        hu = np.clip(hu, -1024, 3071).astype(np.int16)
+        masks = [ras_array(mask, geometry)[0] for mask in case.masks.values()]
+        rng = np.random.default_rng(seed)
+        body = hu > BODY_HU
+        for mask in masks:
+            body &= ~mask
+        look = choose_spacing_mm(geometry, settings.default_spacing_mm, settings.spacing_range_mm)
+        return cls(
+            torch.from_numpy(hu),
+            spacing,
+            look,
+            tuple(case.masks),
+            tuple(torch.from_numpy(mask.astype(np.uint8)) for mask in masks),
+            tuple(_some_voxels(mask, rng) for mask in masks),
+            _some_voxels(body, rng),
+        )
+
+
+def ras_array(
+    array_kji: NDArray[Any], geometry: Geometry
+) -> tuple[NDArray[Any], tuple[float, float, float]]:
+    """Return voxels with K, J, I along S, A, R, and their size along K, J, I in mm.
+
+    Examples
+    --------
+    >>> geometry = Geometry(np.diag([-1.0, 2.0, 3.0, 1.0]), (1, 1, 2))
+    >>> ras_array(np.array([[[5, 6]]]), geometry)
+    (array([[[6, 5]]]), (3.0, 2.0, 1.0))
+    """
+    axes, signs = nearest_axes(geometry.directions_ras)
+    out = np.transpose(array_kji, [2 - axes[world] for world in (2, 1, 0)])
+    out = np.flip(out, tuple(2 - world for world in range(3) if signs[world] < 0))
+    k, j, i = (float(geometry.spacing_mm[axes[world]]) for world in (2, 1, 0))
+    return np.ascontiguousarray(out), (k, j, i)
+
+
+def _some_voxels(mask: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+    flat = np.flatnonzero(mask)
+    if len(flat) > POINTS:
+        flat = rng.choice(flat, POINTS, replace=False)
+    return torch.from_numpy(np.stack(np.unravel_index(flat, mask.shape), 1).astype(np.int64))

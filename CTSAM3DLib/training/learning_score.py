@@ -1,0 +1,158 @@
+"""Before and after: Dice of two models after each click, on what was held out and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.evaluation.cases import Structure
+from CTSAM3DLib.evaluation.methods import ModelMethod
+from CTSAM3DLib.evaluation.protocol import ClickProtocol, simulate
+from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.volume import Volume
+
+if TYPE_CHECKING:
+    from CTSAM3DLib.models.contract import Predictor
+    from CTSAM3DLib.training.learning_cases import LearningCase
+
+CLICKS = (1, 3, 5)
+BEFORE, AFTER = "before", "after"
+LEARNT, OTHER = "learnt structures", "other anatomy"
+MOST_WORSE = 0.01
+"""Other anatomy may lose this much of mean Dice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """A structure that is clicked and scored."""
+
+    volume: Volume
+    structure: Structure
+
+
+def question(
+    volume: Volume, case: str, family: str, anatomy: str, mask_kji: NDArray[np.bool_]
+) -> Question:
+    """Make a structure a question; `mask_kji` is (K, J, I) bool on the voxels of the volume.
+
+    Examples
+    --------
+    >>> volume = Volume.from_array(np.zeros((4, 5, 6), np.int16), (1, 1, 10))
+    >>> mask = np.ones((4, 5, 6), bool)
+    >>> question(volume, "a", LEARNT, "liver", mask).structure.volume_cm3
+    1.2
+    """
+    spacing = volume.geometry.spacing_mm
+    size = BoundingBox.from_mask(mask_kji).size_ijk
+    extent = tuple(float(n * s) for n, s in zip(size, spacing, strict=True))
+    cm3 = float(np.count_nonzero(mask_kji) * np.prod(spacing) / 1000.0)
+    return Question(volume, Structure(case, family, anatomy, mask_kji, cm3, extent))  # type: ignore[arg-type]
+
+
+def questions_of(cases: Iterable[LearningCase], family: str, most: int) -> list[Question]:
+    """Return up to `most` structures of cases, as many cases as possible."""
+    rounds: list[tuple[int, Question]] = []
+    for case in cases:
+        for number, (name, mask) in enumerate(sorted(case.masks.items())):
+            rounds.append((number, question(case.volume, case.name, family, name, mask)))
+    return [item for _, item in sorted(rounds, key=lambda pair: pair[0])][:most]
+
+
+def score(
+    predictor: Predictor,
+    questions: Sequence[Question],
+    name: str,
+    clicks: int = max(CLICKS),
+    seed: int = 0,
+    on_each: Callable[[], object] = lambda: None,
+) -> list[Result]:
+    """Click every structure with a model, on its own largest errors.
+
+    `name` stands for the model in tables. `on_each` is called before each structure; it may raise
+    to stop.
+    """
+    # No checkpoints: surface scores are not wanted.
+    protocol = ClickProtocol(seed=seed, max_clicks=clicks, checkpoints=())
+    method = ModelMethod(predictor, name=name)
+    results = []
+    for item in sorted(questions, key=lambda q: id(q.volume)):  # patches of a CT are encoded once
+        on_each()
+        structure = item.structure
+        trace = simulate(method.start(item.volume), structure, item.volume, protocol)
+        results.append(
+            Result(
+                structure.case_name,
+                structure.family,
+                structure.anatomy,
+                "",
+                name,
+                structure.volume_cm3,
+                trace,
+            )
+        )
+    return results
+
+
+def mean_dice(results: Sequence[Result], family: str, clicks: int) -> float:
+    """Return the mean Dice of a family after so many clicks; NaN without structures."""
+    values = [r.trace.dice_after(clicks) for r in results if r.family == family]
+    return float(np.mean(values)) if values else float("nan")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model is better than the one it comes from."""
+
+    gain: dict[int, float]  # Clicks to gain of mean Dice on the learnt structures
+    loss: float  # Largest loss of mean Dice on other anatomy, 0 where there is none
+
+    @property
+    def is_better(self) -> bool:
+        """Better after the first click, no worse after later ones, and other anatomy kept."""
+        later = min(self.gain[n] for n in CLICKS)
+        return self.gain[1] > 0.0 and later > -MOST_WORSE and self.loss <= MOST_WORSE
+
+    @property
+    def text(self) -> str:
+        """The verdict in one sentence."""
+        gains = ", ".join(f"{self.gain[n]:+.3f}" for n in CLICKS)
+        word = "better" if self.is_better else "not better"
+        return (
+            f"The new model is {word}: mean Dice {gains} after {CLICKS[0]}, {CLICKS[1]} and "
+            f"{CLICKS[2]} clicks; other anatomy loses {self.loss:.3f} at most."
+        )
+
+
+def verdict(before: Sequence[Result], after: Sequence[Result]) -> Verdict:
+    """Compare the results of two models on the same structures."""
+    gain = {n: mean_dice(after, LEARNT, n) - mean_dice(before, LEARNT, n) for n in CLICKS}
+    losses = [mean_dice(before, OTHER, n) - mean_dice(after, OTHER, n) for n in CLICKS]
+    return Verdict(gain, max([0.0, *(x for x in losses if np.isfinite(x))]))
+
+
+def table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
+    """Return a Markdown table: means of the families, then each anatomy."""
+    head = ["structures", "n", *(f"{when} {n}" for n in CLICKS for when in (BEFORE, AFTER))]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    groups: list[tuple[str, str | None]] = [(LEARNT, None), (OTHER, None)]
+    groups += sorted({(r.family, r.anatomy) for r in before})
+    for family, anatomy in groups:
+        pairs = [
+            (b, a)
+            for b, a in zip(before, after, strict=True)
+            if b.family == family and anatomy in (None, b.anatomy)
+        ]
+        if not pairs:
+            continue
+        cells = [family if anatomy is None else f"{family}: {anatomy}", str(len(pairs))]
+        for n in CLICKS:
+            for side in (0, 1):
+                mean = np.mean([pair[side].trace.dice_after(n) for pair in pairs])
+                cells.append(f"{mean:.3f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines

@@ -1,0 +1,142 @@
+"""What a learner is shown: patches of the user's structures, and places for its old model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.training.episodes import SMALLEST_IN_PATCH
+from CTSAM3DLib.training.intensity import vary_intensity
+from CTSAM3DLib.training.learning_scan import LearningScan
+from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
+from CTSAM3DLib.training.simulated_clicks import first_click
+
+SPACING_FACTORS = (0.88, 1.14)
+"""Patches are learnt at the voxel size at which a session looks, times a factor in this range."""
+TRIES = 8
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """What decides how a model goes on learning."""
+
+    seconds: float = 600.0  # Time of learning; the rate falls to 0 at its end
+    patch_size: int = 48  # Edge of a patch in voxels, a multiple of 16
+    rate: float = 5e-4  # Peak rate of Adam
+    warmup: int = 10  # Iterations until the peak
+    replay: float = 1.0  # Weight of the old model's answers
+    torso_share: float = 0.3  # Share of them on CT that is not the user's
+    rounds: float = 0.5  # Probability of a second decode after a correction
+    save_every_s: float = 60.0
+    seed: int = 0
+    mark: str = ""  # Names model and cases: a state with another one is refused
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One sample."""
+
+    hu: Tensor  # (D, H, W) float32
+    target: Tensor  # (D, H, W) bool: what is to be learnt, in a lesson of the teacher all of it
+    point: Tensor  # (3,) float32: the first click, KJI
+
+
+class Lessons:
+    """Draws lessons.
+
+    Parameters
+    ----------
+    scans : sequence of LearningScan
+        What is learnt.
+    others : sequence of LearningScan
+        Further CT on which the old answers are kept.
+    config : LearnerConfig
+        Sizes and shares.
+    """
+
+    def __init__(
+        self,
+        scans: Sequence[LearningScan],
+        others: Sequence[LearningScan],
+        config: LearnerConfig,
+    ) -> None:
+        self.scans, self._others, self._config = list(scans), list(others), config
+        self.names = sorted({name for scan in self.scans for name in scan.names})
+
+    def own(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:
+        """Draw a structure, then one of its cases, then a click in it."""
+        for _ in range(TRIES):
+            name = self.names[int(rng.integers(len(self.names)))]
+            having = [scan for scan in self.scans if name in scan.names]
+            scan = having[int(rng.integers(len(having)))]
+            number = scan.names.index(name)
+            placement, inside = self._place(scan, scan.points[number], rng)
+            target = cut(scan.masks[number], placement, nearest=True, fill=0.0) > 0
+            if int(target.sum()) >= SMALLEST_IN_PATCH:
+                point = _click(target, inside, rng, generator)
+                return Lesson(self._image(scan, placement, rng, generator), target, point)
+        raise LearningError(
+            f"no structure of {', '.join(self.names)} has {SMALLEST_IN_PATCH} voxels in a patch: "
+            "they are too small for this model"
+        )
+
+    def other(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:
+        """Draw a click in something else."""
+        scans = self.scans
+        if self._others and rng.random() < self._config.torso_share:
+            scans = self._others
+        scan = scans[int(rng.integers(len(scans)))]
+        places = scan.elsewhere
+        if scans is self._others and scan.points:
+            places = scan.points[int(rng.integers(len(scan.points)))]
+        placement, inside = self._place(scan, places, rng)
+        known = torch.zeros([self._config.patch_size] * 3, dtype=torch.bool)
+        if scans is self.scans:
+            for mask in scan.masks:
+                known |= cut(mask, placement, nearest=True, fill=0.0) > 0
+        return Lesson(self._image(scan, placement, rng, generator), known, _rounded(inside))
+
+    def _place(
+        self, scan: LearningScan, points: Tensor, rng: np.random.Generator
+    ) -> tuple[PatchPlacement, NDArray[np.float64]]:
+        if not len(points):
+            points = torch.tensor([[n // 2 for n in scan.hu.shape]])
+        voxel = points[int(rng.integers(len(points)))].numpy().astype(np.float64)
+        low, high = (scan.look_mm * factor for factor in SPACING_FACTORS)
+        return random_placement(
+            rng, voxel, scan.spacing_kji_mm, self._config.patch_size, (low, high)
+        )
+
+    def _image(
+        self,
+        scan: LearningScan,
+        placement: PatchPlacement,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+    ) -> Tensor:
+        hu = cut(scan.hu, placement, nearest=False, fill=AIR_HU)
+        return vary_intensity(hu, rng, generator) if rng.random() < 0.5 else hu
+
+
+def _click(
+    target: Tensor,
+    inside: NDArray[np.float64],
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the first click: deep inside, or now and then where the patch was placed."""
+    place = _rounded(inside)
+    k, j, i = (int(v) for v in place)
+    if rng.random() < 0.3 and bool(target[k, j, i]):
+        return place
+    return first_click(target, generator)
+
+
+def _rounded(inside: NDArray[np.float64]) -> Tensor:
+    return torch.tensor([float(round(float(v))) for v in inside])

@@ -1,0 +1,194 @@
+"""From corrected cases on disk to a model that is installed, or not, with its report."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learning_case import ticking, write_case, write_model
+
+from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.cli.main import main
+from CTSAM3DLib.errors import BundleError, LearningError, ModelExistsError, OutputFileError
+from CTSAM3DLib.models.manifest import read_manifest
+from CTSAM3DLib.models.store import FOLDER_VARIABLE, ModelStore, file_sha256, verify
+from CTSAM3DLib.training import learning
+from CTSAM3DLib.training.learning import LearningRequest, LearningStopped, learn
+from CTSAM3DLib.training.learning_score import LEARNT, OTHER
+
+
+@pytest.fixture
+def request_(tmp_path, monkeypatch) -> LearningRequest:
+    """Return a request to learn two patients in three steps."""
+    parent = write_model(tmp_path / "parent")
+    for seed in range(2):
+        write_case(tmp_path / "cases" / f"p{seed}", seed)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "parent"))
+    monkeypatch.setattr(learning, "SHARES", (1.0,))  # one candidate is fast
+    monkeypatch.setattr("CTSAM3DLib.cli.learn.use_threads", lambda count: None)
+    return LearningRequest(
+        tmp_path / "cases",
+        "mine",
+        parent=str(parent),
+        minutes=3 / 60,
+        device="cpu",
+        install_anyway=True,
+        work_dir=tmp_path / "work",
+        models_dir=tmp_path / "models",
+        torso=False,
+    )
+
+
+def test_a_model_with_card_and_report(request_, tmp_path):
+    stages: list[str] = []
+    outcome = learn(request_, lambda now: stages.append(now.stage), clock=ticking())
+    assert outcome.iterations == 3
+    assert list(dict.fromkeys(stages)) == [
+        "reading", "scoring before", "learning", "choosing", "scoring after",
+    ]  # fmt: skip
+    default, entries = read_manifest(tmp_path / "models" / "models.json")
+    assert (default, [entry.model_id for entry in entries]) == ("mine", ["mine"])
+    verify(entries[0])
+    card = json.loads((tmp_path / "models" / "models.json").read_text())["models"][0]
+    parent = tmp_path / "parent" / "tiny.pt"
+    assert card["parent"] == {"id": "tiny", "sha256": file_sha256(parent)}
+    assert card["quality"]["learning"]["cases learnt from"] == 1
+    assert card["quality"]["learning"]["cases held out"] == 1
+    assert card["training_data"][0]["name"] == "balls"
+    assert "1 case of the user: cyst, spleen" in card["training_data"][1]["name"]
+    text = outcome.report.read_text()
+    assert "| learnt structures | 2 |" in text
+    assert outcome.report.with_name("report.png").stat().st_size > 1000
+    patch = np.zeros((32, 32, 32), np.float32)
+    new, old = (TorchPredictor(path, "cpu") for path in (outcome.installed, parent))
+    assert new.settings == replace(old.settings, model_id="mine")
+    assert not np.allclose(new.encode(patch)[0], old.encode(patch)[0], atol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
+        "report.json", "report.md", "report.png",
+    ]  # fmt: skip
+
+
+def test_the_default_of_this_installation_stays(request_, tmp_path):
+    learn(request_, clock=ticking())
+    store = ModelStore([tmp_path / "parent", tmp_path / "models"])
+    assert store.default().model_id == "tiny"
+    assert set(store.entries()) == {"tiny", "mine"}
+
+
+def test_a_model_that_is_not_better_is_not_installed(request_, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "SHARES", ())  # as if none of them were better
+    outcome = learn(replace(request_, install_anyway=False), clock=ticking())
+    assert (outcome.installed, outcome.share) == (None, 0.0)
+    assert not outcome.verdict.is_better
+    assert not (tmp_path / "models").exists()
+    assert "not better" in outcome.report.read_text()
+
+
+def test_of_one_case_some_structures_are_other_anatomy(request_, tmp_path):
+    outcome = learn(replace(request_, cases=tmp_path / "cases" / "p0"), clock=ticking())
+    scores = json.loads(outcome.report.with_name("report.json").read_text())
+    assert [score["family"] for score in scores["before"]] == [LEARNT, OTHER]
+    assert "Nothing was held out" in outcome.report.read_text()
+
+
+def test_structures_that_are_not_wanted_are_other_anatomy(request_):
+    outcome = learn(replace(request_, structures=("cyst",)), clock=ticking())
+    scores = json.loads(outcome.report.with_name("report.json").read_text())
+    assert {(s["family"], s["anatomy"]) for s in scores["before"]} == {
+        (LEARNT, "cyst"),
+        (OTHER, "spleen"),
+    }
+    with pytest.raises(LearningError, match="no case has lung; the cases have cyst, spleen"):
+        learn(replace(request_, structures=("lung",)))
+
+
+def test_a_cancelled_run_goes_on(request_, tmp_path):
+    asked = {"learning": 0}
+
+    def stop_at_the_second_step() -> bool:
+        asked["learning"] += asked.get("begun", 0)
+        return asked["learning"] > 1
+
+    def note(progress) -> None:
+        if progress.stage == "learning":
+            asked["begun"] = 1
+
+    with pytest.raises(LearningStopped):
+        learn(request_, note, stop_at_the_second_step, clock=ticking())
+    assert (tmp_path / "work" / "learner.pt").is_file()
+    assert not (tmp_path / "models").exists()
+    shares: list[float] = []
+    outcome = learn(
+        request_,
+        lambda now: shares.append(now.share) if now.stage == "learning" else None,
+        clock=ticking(),
+    )
+    assert shares[0] > 0.3
+    assert outcome.iterations == 3
+    with pytest.raises(LearningStopped):
+        learn(request_, should_stop=lambda: True)
+
+
+def test_a_full_disk_leaves_no_half_model_and_what_was_learnt(request_, tmp_path, monkeypatch):
+    models, copy = tmp_path / "models", shutil.copyfile
+
+    def full(source: Path, target: Path) -> Path:
+        if models in Path(target).parents:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(OutputFileError, match="Free some space"):
+            learn(request_, clock=ticking())
+    assert not models.exists()
+    outcome = learn(request_, clock=ticking())
+    assert (outcome.iterations, outcome.installed) == (3, models / "mine.pt")
+
+
+def test_a_folder_that_cannot_be_written(request_, tmp_path):
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(OutputFileError, match="is a file, not a folder"):
+        learn(request_)
+
+
+def test_ids_that_are_taken(request_, tmp_path):
+    with pytest.raises(ModelExistsError, match="another id"):
+        learn(replace(request_, model_id="tiny"))
+    with pytest.raises(BundleError, match="expected an id of letters"):
+        learn(replace(request_, model_id="a/b"))
+
+
+def test_the_command(request_, tmp_path, capsys):
+    words = ["learn", str(request_.cases), "--id", "mine", "--from", str(request_.parent)]
+    words += ["--minutes", "0.001", "--device", "cpu", "--threads", "1", "--no-torso"]
+    words += ["--work-dir", str(tmp_path / "work"), "--models-dir", str(tmp_path / "models")]
+    assert main([*words, "--install-anyway", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["stage"] == "done"
+    assert Path(last["installed"]).is_file()
+    assert main([*words, "--minutes", "0.002", "--install-anyway"]) == 0
+    told = capsys.readouterr().out
+    assert "learning: 100 %" in told
+    assert "use it with --model mine" in told
+    assert main(["learn", str(tmp_path / "none"), "--id", "x", "--no-torso"]) == 2
+    assert "found nothing there" in capsys.readouterr().err
+
+
+def test_a_stop_file_stops_the_command(request_, tmp_path, capsys, monkeypatch):
+    begun: list[int] = []
+    monkeypatch.setattr(
+        "CTSAM3DLib.training.learning.read_learning_case",
+        lambda paths: (begun.append(1), (tmp_path / "work" / "stop").write_text("")),
+    )
+    words = ["learn", str(request_.cases), "--id", "mine", "--from", str(request_.parent)]
+    words += ["--work-dir", str(tmp_path / "work"), "--models-dir", str(tmp_path / "models")]
+    assert main([*words, "--device", "cpu", "--threads", "1"]) == 130
+    assert len(begun) == 1
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not (tmp_path / "work" / "stop").exists()

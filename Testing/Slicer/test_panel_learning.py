@@ -1,0 +1,174 @@
+"""The panel learns from segmentations by a process of its own; Slicer stays usable meanwhile."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import qt
+import slicer
+from event_loop import until
+from models_case import BUNDLED, FolderCase
+from panel_case import MIDDLE
+from view_mouse import click
+
+from CTSAM3DLib.training.learning_cases import find_learning_cases, read_learning_case
+
+TELL = "import json, sys, time; from pathlib import Path; work = Path(sys.argv[1]); "
+TELL += "tell = lambda **values: print(json.dumps(values), flush=True); "
+WAIT = TELL + (
+    "tell(stage='learning', share=0.25, seconds_left=90.0)\n"
+    "while not (work / 'stop').exists(): time.sleep(0.01)\n"
+    "sys.exit({code})"
+)
+END = TELL + (
+    "(work / 'report.md').write_text('Dice'); "
+    "tell(stage='done', text='The new model is {word}.'); sys.exit({code})"
+)
+
+
+class LearningTest(FolderCase):
+    def setUp(self):
+        super().setUp()
+        self.start()
+        self.section = self.case.widget.panel.learning
+        self.addCleanup(self.again)
+        for name in ("command", "choose_folder"):
+            self.addCleanup(setattr, self.section, name, getattr(self.section, name))
+        self.asked = []
+        self.work = self.folder.parent / "learning" / "my-model"
+
+    def again(self):
+        if self.section._process is not None:
+            self.section._process.kill()
+            until(lambda: not self.section.busy, "the end")
+        self.case.widget.panel.choice.list_models()
+        self.section._say("")
+
+    def run_script(self, script, **values):
+        """Let the process be a script; `asked` gets what it is given."""
+        text = script.replace("{code}", str(values.get("code", 0)))
+        text = text.replace("{word}", str(values.get("word", "")))
+
+        def command(cases, name, minutes, folder):
+            self.asked.append((cases, name, minutes))
+            return [sys.executable, "-c", text, str(folder)]
+
+        self.section.command = command
+
+    def check(self):
+        """Segment something and check it in the list."""
+        self.segment()
+        self.case.settle()
+        self.section.show()
+        self.section.list.item(0).setCheckState(qt.Qt.Checked)
+
+    def wait(self):
+        until(lambda: not self.section.busy, "the end of learning")
+
+    def models(self):
+        return [self.ui.modelBox.itemText(n) for n in range(self.ui.modelBox.count)]
+
+    @property
+    def text(self):
+        return self.section.label.text
+
+    def test_checked_segmentation_is_written_as_a_case(self):
+        self.run_script(WAIT, code=130)
+        self.check()
+        self.section.learn_button.click()
+        (cases, name, minutes) = self.asked[0]
+        self.assertEqual((name, minutes), ("my-model", 10))
+        (paths,) = find_learning_cases(cases)
+        case = read_learning_case(paths)
+        self.assertEqual(list(case.masks), ["Liver"])
+        self.assertTrue(np.array_equal(case.masks["Liver"], self.case.mask()))
+        voxels = slicer.util.arrayFromVolume(self.case.volume)
+        self.assertTrue(np.array_equal(case.volume.array_kji, voxels))
+        self.section.learn_button.click()
+        self.wait()
+        self.assertFalse(cases.exists())  # no CT is left behind
+
+    def test_progress_is_told_while_slicer_works_and_cancel_stops_it(self):
+        self.run_script(WAIT, code=130)
+        self.check()
+        self.section.learn_button.click()
+        until(lambda: "min left" in self.text, "the progress")
+        self.assertEqual(self.text, "Learning: 2 min left")
+        self.assertEqual(self.section.bar.value, 25)
+        self.assertEqual(self.section.learn_button.text, "Cancel")
+        self.assertFalse(self.section.folder_button.enabled)
+        before = self.case.rows()[0][1]
+        click("Red", tuple(np.add(MIDDLE, 4.0)))
+        self.case.settle()
+        self.assertNotEqual(self.case.rows()[0][1], before)
+        self.assertTrue(self.section.busy)
+        self.section.learn_button.click()
+        self.assertFalse(self.section.learn_button.enabled)
+        self.wait()
+        self.assertIn("goes on from there", self.text)
+        self.assertTrue(self.section.learn_button.enabled)
+        self.assertFalse(self.section.use_button.enabled)
+
+    def test_new_model_is_listed_and_used_by_one_click(self):
+        self.run_script(END, word="better")
+        self.check()
+        self.put("my-model")
+        self.section.learn_button.click()
+        self.wait()
+        self.assertIn("The new model is better. my-model was added", self.text)
+        self.assertEqual(self.models(), [BUNDLED, "my-model"])
+        self.assertEqual(self.case.parameters.model, "")
+        with mock.patch.object(slicer.util, "infoDisplay") as shown:
+            self.section.report_button.click()
+        self.assertEqual(shown.call_args.args[0], "Dice")
+        self.section.use_button.click()
+        self.assertEqual(self.case.parameters.model, "my-model")
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.assertEqual(self.case.loaded[-1][0], "my-model")
+
+    def test_model_that_is_not_better_is_not_offered(self):
+        self.run_script(END, word="not better", code=1)
+        self.check()
+        self.section.learn_button.click()
+        self.wait()
+        self.assertIn("It was not added", self.text)
+        self.assertFalse(self.section.use_button.enabled)
+        self.assertTrue(self.section.report_button.enabled)
+
+    def test_folder_that_has_no_cases_is_told_by_the_real_command(self):
+        self.section.choose_folder = lambda: str(self.folder)
+        self.section.folder_button.click()
+        self.wait()
+        self.assertIn("Nothing was learnt", self.text)
+        self.assertIn("found no case", self.text)
+
+    def test_what_cannot_begin_is_told(self):
+        self.run_script(END)
+        self.section.show()
+        self.assertFalse(self.section.learn_button.enabled)
+        self.check()
+        self.section.list.item(0).setCheckState(qt.Qt.Unchecked)
+        self.section.learn_button.click()
+        self.assertIn("Check at least one", self.text)
+        self.section.list.item(0).setCheckState(qt.Qt.Checked)
+        self.section.name_edit.text = "../other"
+        self.section.learn_button.click()
+        self.assertIn("letters, digits", self.text)
+        self.section.name_edit.text = "my-model"
+        blocked = Path(self.folder.parent / "learning")
+        blocked.write_text(json.dumps("a file in the way"))
+        self.addCleanup(blocked.unlink)
+        self.section.learn_button.click()
+        self.assertFalse(self.section.busy)
+        self.assertNotEqual(self.text, "")
+        self.assertEqual(self.asked, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
