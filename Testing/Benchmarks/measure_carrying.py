@@ -4,8 +4,9 @@ Usage, from the root of the repository (a few minutes on one core):
 
     PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_carrying.py
 
-The clicks are those that are stored for the generated torso. "repeated" asks the model in each
-frame with the same clicks; "carried" moves them with the mask and shows the mask before.
+The clicks are those that are stored for the organs of the generated torso that move. "repeated"
+asks the model in each frame with the same clicks; "carried" moves them with the mask and shows the
+model the mask before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
 from CTSAM3DLib.session.state import SessionState
 
-SHIFTS_MM = (0.0, -5.0, -10.0, -15.0, -20.0, -10.0, 0.0)
+SHIFTS_MM = (0.0, -7.0, -14.0, -20.0, -7.0)
+ORGANS = ("liver", "spleen", "kidney_left", "kidney_right", "pancreas", "gallbladder")
 
 
 def mask_of(state: SessionState) -> MaskUpdate:
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--spacing-mm", type=float, default=3.0)
     options = parser.parse_args(argv)
     predictor = load_predictor(options.model, "cpu")
-    clicks = read_clicks(resource_path("SampleData/torso_phantom_clicks.json"))
+    stored = read_clicks(resource_path("SampleData/torso_phantom_clicks.json"))
+    clicks = {name: prompts for name, prompts in stored.items() if name in ORGANS}
     before: dict[str, MaskUpdate] = {}
     moved = dict(clicks)
     found: dict[tuple[str, str], list[float]] = {}

@@ -35,6 +35,14 @@ class PanelNodes:
         return self.parameters.volume if self.parameters is not None else None
 
     @property
+    def browser(self) -> Any:
+        """The sequence browser that shows the volume, None for a volume alone."""
+        for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+            if self.volume is not None and browser.GetSequenceNode(self.volume) is not None:
+                return browser
+        return None
+
+    @property
     def segmentation(self) -> Any:
         """The segmentation node, or None."""
         return self.parameters.segmentation if self.parameters is not None else None

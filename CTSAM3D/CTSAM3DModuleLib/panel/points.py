@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from CTSAM3DModuleLib.editing.tidying import STEPS
 from CTSAM3DModuleLib.panel.add_buttons import AddButtons
 from CTSAM3DModuleLib.panel.import_points import import_points
+from CTSAM3DModuleLib.panel.next_frame import next_frame
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import Guarded, where_next_texts
 
@@ -33,6 +34,7 @@ class ClickSection:
         self._clear = Guarded(ui.clearButton, self._on_clear)
         ui.nextButton.text, ui.nextButton.toolTip = where_next_texts()
         self._next = Guarded(ui.nextButton, self._on_where_next)
+        self._frame = Guarded(ui.nextFrameButton, lambda: next_frame(workplace))
         self._undo = Guarded(ui.undoButton, workplace.undo)
         self._redo = Guarded(ui.redoButton, workplace.redo)
         self._import = Guarded(ui.importButton, self._on_import)
@@ -55,6 +57,12 @@ class ClickSection:
             guarded.allow(work.reason or nothing)
         waiting = _("Wait for the result, or cancel.") if work.busy else ""
         self._next.allow(work.reason or nothing or waiting)
+        browser = work.nodes.browser
+        self._ui.nextFrameButton.visible = browser is not None
+        if browser is not None:
+            is_last = browser.GetSelectedItemNumber() + 1 >= browser.GetNumberOfItems()
+            last = _("This is the last frame.") if is_last else ""
+            self._frame.allow(work.reason or waiting or last)
         for guarded in self._refine:
             guarded.allow(
                 work.nodes.volume_reason or ("" if work.nodes.segment_id else work.reason)
@@ -67,7 +75,15 @@ class ClickSection:
     def release(self) -> None:
         """Disconnect."""
         self.place.release()
-        buttons = (self._remove, self._clear, self._next, self._undo, self._redo, self._import)
+        buttons = (
+            self._remove,
+            self._clear,
+            self._next,
+            self._frame,
+            self._undo,
+            self._redo,
+            self._import,
+        )
         for guarded in (*buttons, *self._refine):
             guarded.release()
 
