@@ -99,9 +99,13 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         return self._style
 
     def scheduleRender(self) -> None:
-        """Render when the application is idle."""
-        if not self._timer.active:
+        """Render when the application is idle; as in Slicer, not while nobody can see the view."""
+        if self.isVisible() and not self._timer.active:
             self._timer.start(0)
+
+    def showEvent(self, event: Any) -> None:
+        """Render what has changed while the view was hidden."""
+        self.scheduleRender()
 
     def forceRender(self) -> None:
         """Render now."""

@@ -28,9 +28,13 @@ CLICKS = {
 
 @unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed")
 class BundledModelTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.torso, cls.truth = torso_phantom()
+
     def setUp(self):
         slicer.mrmlScene.Clear()
-        volume, self.truth = torso_phantom()
+        volume = self.torso
         node = slicer.util.addVolumeFromArray(volume.array_kji, volume.geometry.ijk_to_ras, "CT")
         node.CreateDefaultDisplayNodes()
         slicer.util.setSliceViewerLayers(background=node, fit=True)

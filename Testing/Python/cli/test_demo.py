@@ -57,16 +57,6 @@ def test_demo_writes_what_it_names(
     assert float(np.median(scores)) > 0.5
 
 
-def test_stored_clicks_lie_in_their_structures(torso) -> None:
-    volume, truth = torso
-    for name, history in read_clicks(
-        [resource_path("SampleData/torso_phantom_clicks.json")]
-    ).items():
-        for click in history:
-            i, j, k = volume.geometry.voxel_from_ras(click.position_ras)
-            assert bool(truth[name][k, j, i]) == click.positive, (name, click)
-
-
 def test_image_file_keeps_voxels_and_geometry(tmp_path: Path) -> None:
     volume, _ = torso_phantom(spacing_mm=8.0)
     write_image(tmp_path / "ct.nii.gz", volume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,25 @@ def checkpoint(tmp_path: Path) -> Path:
     return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
 
 
-def test_ids_that_cannot_be_used(models: Path, checkpoint: Path) -> None:
-    import_official(ImportRequest(checkpoint))
+@pytest.fixture(scope="module")
+def imported_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the micro network as the model ct-sam3d-micro; for copies of it."""
+    folder = tmp_path_factory.mktemp("imported")
+    with pytest.MonkeyPatch.context() as patch:
+        know_micro(patch)
+        models = use_data_folder(folder, patch)
+        import_official(ImportRequest(save(folder / "params.pth", micro_state())))
+    return models
+
+
+@pytest.fixture
+def imported(models: Path, imported_once: Path) -> Path:
+    """Return the user's folder of models, with the model ct-sam3d-micro."""
+    return shutil.copytree(imported_once, models)
+
+
+def test_ids_that_cannot_be_used(imported: Path, checkpoint: Path) -> None:
+    models = imported
     before = content_of(models)
     for name, said in {
         "ctsam3d-lite": "expected an id that is free, got 'ctsam3d-lite', which the model in",
@@ -46,22 +64,21 @@ def test_ids_that_cannot_be_used(models: Path, checkpoint: Path) -> None:
 
 
 def test_a_model_is_replaced_only_when_asked(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    imported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = save(tmp_path / "1.pth", micro_state())
+    models = imported
     state = micro_state()
     state[KEY][0] = 3.5
     second = save(tmp_path / "2.pth", state)
-    import_official(ImportRequest(first))
-    import_official(ImportRequest(first, model_id="other"))
+    import_official(ImportRequest(second, model_id="other"))
     before = content_of(models)
     with pytest.raises(ModelExistsError, match="there is a model 'ct-sam3d-micro' already"):
         import_official(ImportRequest(second))
     assert run("import-checkpoint", second) == 2
     assert "(options --replace, --id and --output)" in capsys.readouterr().err
     assert content_of(models) == before
-    imported = import_official(ImportRequest(second, replace=True))
-    stored = torch.jit.load(str(imported.entry.path)).segmenter.state_dict()
+    replaced = import_official(ImportRequest(second, replace=True))
+    stored = torch.jit.load(str(replaced.entry.path)).segmenter.state_dict()
     assert float(stored[KEY][0]) == 3.5
     assert set(ModelStore.user().entries()) == {"ct-sam3d-micro", "other"}
     assert content_of(models)["other.pt"] == before["other.pt"]
@@ -81,6 +98,7 @@ def test_a_file_that_nobody_lists_is_not_overwritten(models: Path, checkpoint: P
 @pytest.mark.parametrize("step", ["torch.jit.save", "manifest", "rename"])
 @pytest.mark.parametrize("with_others", [False, True])
 def test_a_failure_while_writing_leaves_all_as_it_was(
+    request: pytest.FixtureRequest,
     models: Path,
     checkpoint: Path,
     tmp_path: Path,
@@ -89,7 +107,7 @@ def test_a_failure_while_writing_leaves_all_as_it_was(
     with_others: bool,
 ) -> None:
     if with_others:
-        import_official(ImportRequest(checkpoint, model_id="a"))
+        request.getfixturevalue("imported")
     before = content_of(tmp_path)
 
     def fail(*_: object, **__: object) -> None:
@@ -99,13 +117,15 @@ def test_a_failure_while_writing_leaves_all_as_it_was(
         if step == "rename":
             real = Path.replace
             patch.setattr(
-                Path, "replace", lambda a, b: fail() if Path(b).name == "a.pt" else real(a, b)
+                Path,
+                "replace",
+                lambda a, b: fail() if Path(b).name == "ct-sam3d-micro.pt" else real(a, b),
             )
         else:
             target = {"manifest": "CTSAM3DLib.bundles.export.write_text_atomically"}.get(step, step)
             patch.setattr(target, fail)
         with pytest.raises(OutputFileError, match="cannot write"):
-            import_official(ImportRequest(checkpoint, model_id="a", half=True, replace=True))
+            import_official(ImportRequest(checkpoint, half=True, replace=True))
     assert content_of(tmp_path) == before
 
 

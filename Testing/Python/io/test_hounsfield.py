@@ -12,6 +12,13 @@ from CTSAM3DLib import hu_warning
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.hounsfield import check_hu
+from CTSAM3DLib.phantom import torso_phantom
+
+
+@pytest.fixture(scope="module")
+def torso() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
+    """Return a torso CT of large voxels and its masks."""
+    return torso_phantom(spacing_mm=4.0)
 
 
 @pytest.fixture(scope="module")

@@ -257,7 +257,7 @@ def test_the_legend_explains_only_marks_that_are_there() -> None:
 
 @pytest.mark.parametrize(("count", "said"), [(12, []), (13, ["+ 1 more without a tile"])])
 def test_structures_without_a_tile_are_counted(count: int, said: list[str]) -> None:
-    volume, mask = body_volume()
+    volume, mask = body_volume((20, 40, 60))
     segments = [Segment(f"s{n}", RegionMask.from_full(mask)) for n in range(count)]
     assert legend_texts(drawn(volume, segments))[count:] == said
 

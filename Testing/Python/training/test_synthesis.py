@@ -69,9 +69,9 @@ def test_tissues_have_their_range_in_every_phase(seed):
 
 
 def test_contrast_lifts_the_kidney_more_than_the_liver_and_never_the_bladder():
-    pairs = np.array([[float(inner(made(s), v).mean()) for v in (6, 1, 7)] for s in range(40)])
+    pairs = np.array([[float(inner(made(s), v).mean()) for v in (6, 1, 7)] for s in range(16)])
     enhanced = pairs[:, 0] > 80.0
-    assert 10 < enhanced.sum() < 38
+    assert 4 < enhanced.sum() < 15
     assert (pairs[enhanced, 0] > pairs[enhanced, 1]).mean() > 0.9
     assert abs(pairs[enhanced, 2].mean() - pairs[~enhanced, 2].mean()) < 12.0
 
