@@ -106,42 +106,18 @@ def open_session(
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:
-    """The structures that were segmented in one volume.
+    """The structures that were segmented in one volume."""
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-        In the order of the clicks: name, mask, colour, terminology, clicks.
-    geometry : Geometry
-        Of the volume.
-    volume_name : str
-        Name of the volume, stored with the clicks.
-    seconds : mapping of str to float
-        Time for each structure, by its name.
-    load_seconds : float
-        Time to load the model.
-    settings : ModelSettings
-        Of the model.
-    device : str
-        Where the model ran.
-    grid_spacing_mm : float
-        Voxel size at which the model looked at the volume.
-    grow : GrowMode
-        Whether and how structures were followed beyond the patches of their clicks.
-    notices : tuple of str
-        What happened to the model meanwhile, such as a change of its device.
-    """
-
-    segments: tuple[Segment, ...]
-    geometry: Geometry
-    volume_name: str
-    seconds: Mapping[str, float]
-    load_seconds: float
-    settings: ModelSettings
-    device: str
-    grid_spacing_mm: float
-    grow: GrowMode = GrowMode.OFF
-    notices: tuple[str, ...] = ()
+    segments: tuple[Segment, ...]  # In the order of the clicks
+    geometry: Geometry  # Of the volume
+    volume_name: str  # Stored with the clicks
+    seconds: Mapping[str, float]  # For each structure, by its name
+    load_seconds: float  # For the model
+    settings: ModelSettings  # Of the model
+    device: str  # Where the model ran
+    grid_spacing_mm: float  # Voxel size at which the model looked at the volume
+    grow: GrowMode = GrowMode.OFF  # How structures were followed beyond the patches of their clicks
+    notices: tuple[str, ...] = ()  # What happened to the model meanwhile: another device
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of a structure; KeyError when there is none."""
@@ -206,16 +182,10 @@ def segment(
     clicks : mapping
         Structure name to a `ClickHistory`, or to ``{"positive": [[r, a, s], ...], "negative":
         [...]}`` in mm, RAS, or to a `Base`.
-    model : str, Path or Predictor, optional
-        See `open_session`.
-    device : str
-        See `open_session`.
-    spacing_mm : float, optional
+    model, device, spacing_mm, grow
         See `open_session`.
     progress : callable, optional
         Called after each structure with its name, the number done and their number.
-    grow : bool or str
-        See `open_session`.
     click_progress : callable, optional
         Called after each click with the name of its structure, the number of clicks answered and
         the number of all clicks.

@@ -78,13 +78,9 @@ class SegmentationEngine:
     # ---- asking
 
     def request(self, request: ClickRequest) -> Future[ClickAnswer]:
-        """Queue a request.
+        """Queue a request; the future ends with its answer, or with the error of session or model.
 
-        Returns
-        -------
-        Future
-            Ends with a `ClickAnswer`, or with the error of session or model. A request that fails
-            leaves everything as it was.
+        A request that fails leaves everything as it was.
 
         Raises
         ------

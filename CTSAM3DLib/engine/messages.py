@@ -14,28 +14,16 @@ from CTSAM3DLib.prompts import ClickHistory
 class ModelChoice:
     """Which model answers, and how.
 
-    Parameters
-    ----------
-    model : str or Path, optional
-        Id or file; default: the bundled model.
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-    spacing_mm : float, optional
-        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
-    grow : bool or str
-        Whether and how a structure is followed beyond the patch of the click: True, False or the
-        name of a `GrowMode`.
-
     Examples
     --------
     >>> ModelChoice(device="cpu").grow
     False
     """
 
-    model: str | Path | None = None
-    device: str = "auto"
-    spacing_mm: float | None = None
-    grow: bool | str = False
+    model: str | Path | None = None  # Id or file; default: the bundled model
+    device: str = "auto"  # Or "cpu", "cuda" or "cuda:N"
+    spacing_mm: float | None = None  # Of the model grid; default: see `patches.choose_spacing_mm`
+    grow: bool | str = False  # Beyond the patch of the click: True, False or a `GrowMode`'s name
 
 
 DEFAULT_CHOICE = ModelChoice()
@@ -45,28 +33,17 @@ DEFAULT_CHOICE = ModelChoice()
 class ClickRequest:
     """From one list of prompts on a structure to another: asks for the change of the mask.
 
-    Parameters
-    ----------
-    volume : Volume
-        The CT.
-    volume_key, structure_key : hashable
-        Tell apart volumes (new voxels, new key) and structures. Requests with equal keys share
-        what was computed.
-    prompts_before, prompts_after : ClickHistory
-        The prompts of the present mask, and those wanted now.
-    choice : ModelChoice
-        Model, device and way.
-    present : MaskUpdate, optional
-        The present mask. It may be left out in two cases: the structure is to begin empty
-        (`prompts_before` has none), or the last answers for it came with the same choice, none of
-        them was changed by others, and the engine has kept the model (see
-        `SegmentationEngine.generation`).
+    Requests with equal keys share what was computed: they tell apart volumes (new voxels, new key)
+    and structures. The present mask may be left out in two cases: the structure is to begin empty
+    (`prompts_before` has none), or the last answers for it came with the same choice, none of
+    them was changed by others, and the engine has kept the model (see
+    `SegmentationEngine.generation`).
     """
 
     volume: Volume
     volume_key: Hashable
     structure_key: Hashable
-    prompts_before: ClickHistory
+    prompts_before: ClickHistory  # Of the present mask
     prompts_after: ClickHistory
     choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
@@ -74,41 +51,20 @@ class ClickRequest:
 
 @dataclass(frozen=True, eq=False)
 class ClickProgress:
-    """A part of an answer that is still being computed: one more patch of a growing structure.
-
-    Parameters
-    ----------
-    request : ClickRequest
-        What was asked.
-    update : MaskUpdate
-        Changed box relative to the part before, with its new content.
-    """
+    """A part of an answer that is still being computed: one more patch of a growing structure."""
 
     request: ClickRequest
-    update: MaskUpdate
+    update: MaskUpdate  # Changed box relative to the part before, with its new content
 
 
 @dataclass(frozen=True, eq=False)
 class ClickAnswer:
-    """The result of a request.
+    """The result of a request."""
 
-    Parameters
-    ----------
-    update : MaskUpdate
-        Changed box relative to the last part, or to the present mask if there was none, with its
-        new content.
-    seconds : float
-        Time on the inference thread.
-    timings_ms : mapping
-        Of the last prompt, see `SessionState`.
-    device : str
-        Where the model ran.
-    notices : tuple of str
-        Sentences for the user, each in one answer only: another device, too little memory.
-    """
-
+    # Changed box relative to the last part, or to the present mask if there was none
     update: MaskUpdate
-    seconds: float
-    timings_ms: Mapping[str, float]
-    device: str
+    seconds: float  # On the inference thread
+    timings_ms: Mapping[str, float]  # Of the last prompt, see `SessionState`
+    device: str  # Where the model ran
+    # Sentences for the user, each in one answer only: another device, too little memory
     notices: tuple[str, ...] = ()

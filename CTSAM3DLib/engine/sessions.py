@@ -27,13 +27,7 @@ Structure = tuple[Hashable, Hashable]
 
 @dataclass(eq=False)
 class Sessions:
-    """One model, the image embeddings of volumes, and one session a structure.
-
-    Parameters
-    ----------
-    load_predictor : callable
-        From model and device to a `Predictor`.
-    """
+    """One model, the image embeddings of volumes, and one session a structure."""
 
     load_predictor: Callable[[str | Path | None, str], Predictor]
     _predictors: dict[tuple[str | Path | None, str], Predictor] = field(default_factory=dict)

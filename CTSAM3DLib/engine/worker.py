@@ -67,19 +67,9 @@ class SessionWorker:
         return self._cancelled.is_set
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Queue a task; an idle task that has not begun yet is cancelled.
+        """Queue a task for the worker's thread; an idle task that has not begun yet is cancelled.
 
-        Parameters
-        ----------
-        function : callable
-            Runs on the worker's thread.
-        *arguments
-            Its arguments.
-
-        Returns
-        -------
-        Future
-            Holds the result or the exception; `drain` returns it once, when it is done.
+        The future holds the result or the exception; `drain` returns it once, when it is done.
 
         Raises
         ------
@@ -97,14 +87,10 @@ class SessionWorker:
         return future
 
     def submit_idle(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Run a task in spare time: only if nothing else waits; a newer one replaces an older one.
+        """Run a task in spare time, and tell whether it was queued: only if nothing else waits.
 
-        Nobody gets its result or its errors: it prepares what a later task can also do by itself.
-
-        Returns
-        -------
-        bool
-            Whether it was queued.
+        A newer one replaces an older one. Nobody gets its result or its errors: it prepares what a
+        later task can also do by itself.
         """
         if self._undrained or self._executor is None:
             return False

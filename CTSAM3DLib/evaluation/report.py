@@ -59,16 +59,7 @@ def markdown(
 ) -> str:
     """Return the tables of a report.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        Of all methods and structures.
-    protocol : ClickProtocol
-        How was clicked and scored.
-    setting : mapping
-        Shown as a list above the tables.
-    complete : bool
-        False adds a line that structures are missing.
+    `setting` is shown as a list above them; `complete` is False while structures are missing.
     """
     lines = ["# Clicks to quality", ""]
     if not complete:
@@ -126,17 +117,7 @@ def _seconds(value: float) -> str:
 
 
 def save_plot(path: Path, results: Sequence[Result], protocol: ClickProtocol) -> None:
-    """Draw mean Dice against clicks, one panel for each case family.
-
-    Parameters
-    ----------
-    path : Path
-        An image file of a kind that matplotlib writes.
-    results : sequence of Result
-        At least one.
-    protocol : ClickProtocol
-        Number of clicks.
-    """
+    """Draw mean Dice against clicks into an image file, one panel for each case family."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

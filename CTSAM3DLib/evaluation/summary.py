@@ -55,17 +55,7 @@ class Row:
 
 
 def mean_row(method: str, traces: Sequence[Trace], protocol: ClickProtocol) -> Row:
-    """Average the traces of one method.
-
-    Parameters
-    ----------
-    method : str
-        Name of the method.
-    traces : sequence of Trace
-        At least one.
-    protocol : ClickProtocol
-        Number of clicks and checkpoints.
-    """
+    """Average the traces of one method, at least one, at the checkpoints of a protocol."""
     limit = protocol.max_clicks
     marks = [n for n in protocol.checkpoints if n <= limit]
     counts = {q: [trace.clicks_to(q) for trace in traces] for q in QUALITIES}
@@ -127,14 +117,7 @@ def _collapses(curve: Sequence[float]) -> bool:
 
 
 def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
-    """Sort results into the groups of the report.
-
-    Returns
-    -------
-    dict of dict of list
-        Kind of group ("case family", "size class", "shape class", "anatomy") to name of the group
-        to results.
-    """
+    """Sort results into the groups of the report: kind of group, name of the group, results."""
     groups: dict[str, dict[str, list[Result]]] = {
         "case family": defaultdict(list),
         "size class": defaultdict(list),

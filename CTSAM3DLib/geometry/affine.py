@@ -42,27 +42,16 @@ def finite_array(values: ArrayLike, shape: tuple[int, ...], what: str) -> NDArra
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view of `array` that cannot be written through.
-
-    Examples
-    --------
-    >>> read_only(np.zeros(2)).flags.writeable
-    False
-    """
+    """Return a view of `array` that cannot be written through."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
-    """Return an index-to-world matrix as read-only float64 after checking that it can be used.
+    """Return a (4, 4) index-to-world matrix as read-only float64, checked.
 
     float64 because float32 steps are 0.06 mm at 1000 mm, more than a tenth of a fine voxel.
-
-    Parameters
-    ----------
-    matrix : (4, 4) array_like
-        Maps homogeneous voxel indices (i, j, k, 1) to world mm.
 
     Raises
     ------
@@ -72,8 +61,6 @@ def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> validated_affine(np.diag([1, 2, 3, 1]))[1].tolist()
-    [0.0, 2.0, 0.0, 0.0]
     >>> validated_affine([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     Traceback (most recent call last):
     ...

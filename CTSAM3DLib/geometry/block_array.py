@@ -87,11 +87,6 @@ class BlockArray:
         """Return a box as a new dense array of `bbox.shape_kji`.
 
         The box may reach over the border of the array; the fill value is there.
-
-        Examples
-        --------
-        >>> BlockArray((4, 4, 4), np.float16, np.nan).read(BoundingBox((0, 0, 0), (1, 1, 1)))
-        array([[[nan]]], dtype=float16)
         """
         dense: NDArray[Any] = np.full(bbox.shape_kji, self.fill, self.dtype)
         for index, part in self._parts(bbox):
@@ -101,13 +96,7 @@ class BlockArray:
         return dense
 
     def dense(self) -> NDArray[Any]:
-        """Return the whole array.
-
-        Examples
-        --------
-        >>> BlockArray((1, 1, 2), bool, True).dense()
-        array([[[ True,  True]]])
-        """
+        """Return the whole array."""
         return self.read(self._whole_box())
 
     def written(self, bbox: BoundingBox, values: NDArray[Any]) -> BlockArray:
@@ -121,13 +110,6 @@ class BlockArray:
         ------
         GeometryError
             If the shape of `values` is not that of the box.
-
-        Examples
-        --------
-        >>> box = BoundingBox((0, 0, 0), (1, 1, 1))
-        >>> array = BlockArray((9, 9, 9), np.float16).written(box, np.full((1, 1, 1), 2.5))
-        >>> float(array.read(box)[0, 0, 0])
-        2.5
         """
         if values.shape != bbox.shape_kji:
             message = f"expected values of shape {bbox.shape_kji} (KJI), got {values.shape}"

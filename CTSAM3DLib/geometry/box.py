@@ -70,24 +70,12 @@ class BoundingBox:
 
     @classmethod
     def empty(cls) -> BoundingBox:
-        """Return the box without voxels.
-
-        Examples
-        --------
-        >>> BoundingBox.empty().is_empty
-        True
-        """
+        """Return the box without voxels."""
         return cls((0, 0, 0), (0, 0, 0))
 
     @classmethod
     def from_shape(cls, shape_kji: Sequence[int]) -> BoundingBox:
-        """Return the box of a whole array of shape `shape_kji`.
-
-        Examples
-        --------
-        >>> BoundingBox.from_shape((2, 3, 4)).stop_ijk
-        (4, 3, 2)
-        """
+        """Return the box of a whole array of shape `shape_kji`."""
         k, j, i = three_ints(shape_kji, "the shape of an array")
         return cls((0, 0, 0), (i, j, k))
 
@@ -148,25 +136,13 @@ class BoundingBox:
         return slice(k0, k1), slice(j0, j1), slice(i0, i1)
 
     def contains(self, ijk: Sequence[int]) -> bool:
-        """Whether voxel `ijk` lies in the box.
-
-        Examples
-        --------
-        >>> BoundingBox((0, 0, 0), (2, 2, 2)).contains((1, 1, 2))
-        False
-        """
+        """Whether voxel `ijk` lies in the box."""
         voxel = three_ints(ijk, "a voxel")
         bounds = zip(self.start_ijk, voxel, self.stop_ijk, strict=True)
         return all(first <= here < last for first, here, last in bounds)
 
     def union(self, other: BoundingBox) -> BoundingBox:
-        """Return the smallest box round both boxes; an empty box adds nothing.
-
-        Examples
-        --------
-        >>> BoundingBox((0, 0, 0), (1, 1, 1)).union(BoundingBox((4, 0, 0), (5, 2, 1))).stop_ijk
-        (5, 2, 1)
-        """
+        """Return the smallest box round both boxes; an empty box adds nothing."""
         if self.is_empty or other.is_empty:
             box = other if self.is_empty else self
             return BoundingBox.empty() if box.is_empty else box
@@ -175,13 +151,7 @@ class BoundingBox:
         )
 
     def intersection(self, other: BoundingBox) -> BoundingBox:
-        """Return the box of the voxels in both boxes.
-
-        Examples
-        --------
-        >>> BoundingBox((0, 0, 0), (3, 3, 3)).intersection(BoundingBox((5, 0, 0), (6, 1, 1)))
-        BoundingBox(start_ijk=(0, 0, 0), stop_ijk=(0, 0, 0))
-        """
+        """Return the box of the voxels in both boxes."""
         start = _each(max, self.start_ijk, other.start_ijk)
         stop = _each(min, self.stop_ijk, other.stop_ijk)
         if any(last <= first for first, last in zip(start, stop, strict=True)):
@@ -189,23 +159,11 @@ class BoundingBox:
         return BoundingBox(start, stop)
 
     def clipped(self, shape_kji: Sequence[int]) -> BoundingBox:
-        """Return the part of the box inside an array of shape `shape_kji`.
-
-        Examples
-        --------
-        >>> BoundingBox((-2, 0, 0), (3, 3, 9)).clipped((4, 4, 4))
-        BoundingBox(start_ijk=(0, 0, 0), stop_ijk=(3, 3, 4))
-        """
+        """Return the part of the box inside an array of shape `shape_kji`."""
         return self.intersection(BoundingBox.from_shape(shape_kji))
 
     def padded(self, voxels: int) -> BoundingBox:
-        """Return the box grown by `voxels` >= 0 on all six sides; an empty box stays empty.
-
-        Examples
-        --------
-        >>> BoundingBox((1, 1, 1), (2, 2, 2)).padded(2)
-        BoundingBox(start_ijk=(-1, -1, -1), stop_ijk=(4, 4, 4))
-        """
+        """Return the box grown by `voxels` >= 0 on all six sides; an empty box stays empty."""
         if voxels < 0:
             message = f"expected padding >= 0 voxels, got {voxels}"
             raise GeometryError(message)
@@ -217,12 +175,7 @@ class BoundingBox:
         )
 
     def parts(self, edge: int) -> Iterator[BoundingBox]:
-        """Yield the parts of a box that lie in one cell each of a lattice of cubes.
-
-        Parameters
-        ----------
-        edge : int
-            Of a cube, voxels; one of them begins at (0, 0, 0).
+        """Yield the parts in each cell of a lattice of cubes of `edge` voxels.
 
         Examples
         --------
@@ -239,13 +192,7 @@ class BoundingBox:
             yield self.intersection(BoundingBox(start, stop))
 
     def shifted(self, offset_ijk: Sequence[int]) -> BoundingBox:
-        """Return the box moved by `offset_ijk` voxels; an empty box stays empty.
-
-        Examples
-        --------
-        >>> BoundingBox((1, 1, 1), (2, 2, 2)).shifted((0, -1, 5)).start_ijk
-        (1, 0, 6)
-        """
+        """Return the box moved by `offset_ijk` voxels; an empty box stays empty."""
         offset = three_ints(offset_ijk, "an offset")
         if self.is_empty:
             return BoundingBox.empty()

@@ -37,13 +37,7 @@ _LPS_SIGNS = np.array([-1.0, -1.0, 1.0])
 
 
 def lps_from_ras(points_ras: ArrayLike) -> NDArray[np.float64]:
-    """Return RAS points or vectors (..., 3), mm, in the LPS frame of DICOM and ITK.
-
-    Examples
-    --------
-    >>> lps_from_ras((1, 2, 3)).tolist()
-    [-1.0, -2.0, 3.0]
-    """
+    """Return RAS points or vectors (..., 3), mm, in the LPS frame of DICOM and ITK."""
     points_lps: NDArray[np.float64] = _points(points_ras) * _LPS_SIGNS
     return points_lps
 
@@ -134,12 +128,6 @@ class Geometry:
         ------
         GeometryError
             Wrong lengths, spacing not > 0, or a matrix that `Geometry` refuses.
-
-        Examples
-        --------
-        >>> geometry = Geometry.from_lps((10, 20, 30), (1, 1, 2), np.eye(3).ravel(), (3, 4, 5))
-        >>> geometry.ras_from_ijk((0, 0, 1)).tolist()
-        [-10.0, -20.0, 32.0]
         """
         spacing = finite_array(spacing_mm, (3,), "a spacing")
         if not (spacing > 0).all():
@@ -284,18 +272,11 @@ class Geometry:
 
 
 def model_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
-    """Return the isotropic grid on which a model reads a volume.
+    """Return the isotropic grid of voxels of `spacing_mm` on which a model reads a volume.
 
     Its axes are the axes of the volume, reordered and flipped so that i, j, k run nearest to
     R, A, S; it is always right-handed. It covers the voxels of the volume edge to edge and has
     the same centre, so the same scene stored in another axis order gives the same grid.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the volume.
-    spacing_mm : float
-        Voxel size of the grid, > 0.
 
     Raises
     ------

@@ -13,17 +13,10 @@ if TYPE_CHECKING:
 
 
 def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
-    """Dice overlap of two masks: twice the common volume over the sum of the volumes.
+    """Dice overlap of two masks of one shape, where non-zero is inside, 0 to 1.
 
-    Parameters
-    ----------
-    a_kji, b_kji : arrays of one shape, bool or numeric
-        Non-zero is inside.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
+    Twice the common volume over the sum of the volumes; 1.0 when both masks are empty, 0.0 when
+    exactly one is.
 
     Raises
     ------
@@ -52,11 +45,6 @@ def checked_pair(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.bool_], N
     ------
     GeometryError
         The shapes differ.
-
-    Examples
-    --------
-    >>> checked_pair(np.array([2, 0]), np.array([True, True]))[0].tolist()
-    [True, False]
     """
     first, second = np.asarray(a) != 0, np.asarray(b) != 0
     if first.shape != second.shape:

@@ -65,17 +65,9 @@ class MaskPart:
         return cls(mask_kji[box.slices_kji], box, (k, j, i))
 
     def local(self, voxels_kji: ArrayLike) -> NDArray[np.intp]:
-        """Return those voxels of the whole that lie in the part, counted from its first voxel.
+        """Return those of some voxels KJI, (N, 3), in the part, counted from its first voxel.
 
-        Parameters
-        ----------
-        voxels_kji : (N, 3) integers
-            Voxels of the whole mask.
-
-        Returns
-        -------
-        (M, 3) intp array
-            In the same order.
+        intp, in the same order.
 
         Raises
         ------

@@ -67,16 +67,8 @@ class Volume:
     ) -> Volume:
         """Build a volume whose i, j, k run along R, A, S.
 
-        Parameters
-        ----------
-        array_kji : (K, J, I) array
-            Voxels, HU.
-        spacing_mm : three floats
-            Along i, j, k: in the order of points, not of the array.
-        origin_ras : three floats
-            Centre of voxel (0, 0, 0), mm.
-        name : str
-            For messages.
+        `spacing_mm` is along i, j, k: in the order of points, not of the array; `origin_ras` the
+        centre of voxel (0, 0, 0), mm.
 
         Raises
         ------

@@ -24,28 +24,6 @@ Embedding: TypeAlias = Any
 class ModelSettings:
     """Numbers that belong to a trained model and travel inside its bundle.
 
-    Parameters
-    ----------
-    model_id : str
-        Name of the model, as in the manifest.
-    patch_size : int
-        Edge of the cubic patch in voxels.
-    spacing_range_mm : tuple of float
-        Smallest and largest isotropic voxel size seen in training.
-    default_spacing_mm : float
-        Voxel size used when the caller names none; lies in `spacing_range_mm`.
-    windows_hu : tuple of (low, high)
-        Hounsfield windows; each gives one input channel scaled to [0, 1].
-    version : int
-        Version of the bundle format.
-    official : bool
-        True for weights of the original publication: click maps overwrite each other and the
-        prompt is resized without anti-aliasing, as in the published code.
-    cross_patch_trained : bool
-        True if the answers of `Predictor.cross_patch` mean something.
-    cross_patch_aligned : bool
-        True if `Predictor.cross_patch` wants its patch on the neighbour's grid.
-
     Raises
     ------
     BundleError
@@ -60,15 +38,17 @@ class ModelSettings:
     True
     """
 
-    model_id: str
-    patch_size: int
-    spacing_range_mm: tuple[float, float]
-    default_spacing_mm: float
-    windows_hu: tuple[tuple[float, float], ...]
-    version: int = 1
+    model_id: str  # As in the manifest
+    patch_size: int  # Edge of the cubic patch in voxels
+    spacing_range_mm: tuple[float, float]  # Smallest and largest isotropic voxels of the training
+    default_spacing_mm: float  # Where the caller names none
+    windows_hu: tuple[tuple[float, float], ...]  # Each gives one input channel scaled to [0, 1]
+    version: int = 1  # Of the bundle format
+    # Weights of the original publication: click maps overwrite each other and the prompt is
+    # resized without anti-aliasing, as in the published code
     official: bool = False
-    cross_patch_trained: bool = False
-    cross_patch_aligned: bool = False
+    cross_patch_trained: bool = False  # The answers of `Predictor.cross_patch` mean something
+    cross_patch_aligned: bool = False  # `Predictor.cross_patch` wants its patch on the neighbour's
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -86,18 +66,7 @@ class ModelSettings:
             raise BundleError(message)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as a dictionary of JSON types (tuples become lists in JSON).
-
-        Returns
-        -------
-        dict
-            One entry for each field.
-
-        Examples
-        --------
-        >>> ModelSettings("demo", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),)).to_dict()["model_id"]
-        'demo'
-        """
+        """Return the settings as a dictionary of JSON types, one entry for each field."""
         return asdict(self)
 
     @classmethod
@@ -235,13 +204,7 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class TellsNotices(Protocol):
-    """A predictor that may have something to tell the user, such as that it changed its device.
-
-    Examples
-    --------
-    >>> isinstance(object(), TellsNotices)
-    False
-    """
+    """A predictor that may have something to tell the user, such as that it changed its device."""
 
     def take_notices(self) -> tuple[str, ...]:
         """Return sentences for the user that were not returned before."""
@@ -249,11 +212,5 @@ class TellsNotices(Protocol):
 
 
 def notices_of(predictor: object) -> tuple[str, ...]:
-    """Return what a predictor wants the user to know and has not told yet; most want nothing.
-
-    Examples
-    --------
-    >>> notices_of(object())
-    ()
-    """
+    """Return what a predictor wants the user to know and has not told yet; most want nothing."""
     return predictor.take_notices() if isinstance(predictor, TellsNotices) else ()

@@ -43,11 +43,6 @@ class ModelStore:
 
         Searched in this order: folders in the environment variable ``CTSAM3D_MODELS``, models
         that come with the extension, the user's data folder.
-
-        Examples
-        --------
-        >>> ModelStore.standard().folders[-1].name
-        'models'
         """
         named = [
             Path(part) for part in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if part
@@ -57,13 +52,7 @@ class ModelStore:
 
     @classmethod
     def user(cls) -> ModelStore:
-        """Return the models that the user has added, and no others.
-
-        Examples
-        --------
-        >>> len(ModelStore.user().folders)
-        1
-        """
+        """Return the models that the user has added, and no others."""
         return cls([user_models_folder()])
 
     def entries(self) -> dict[str, ModelEntry]:
@@ -191,13 +180,7 @@ def _finish(entry: ModelEntry) -> None:
 
 
 def user_models_folder() -> Path:
-    """Return the folder for models that the user adds; it need not exist.
-
-    Examples
-    --------
-    >>> user_models_folder().parent.name
-    'CTSAM3D'
-    """
+    """Return the folder for models that the user adds; it need not exist."""
     home = Path.home()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")

@@ -214,8 +214,8 @@ def set_markup_points(
     >>> node = slicer.vtkMRMLMarkupsROINode()
     >>> box = Box.of_corners((0, 0, 0), (2, 4, 6))
     >>> set_markup_points(node, world_points(box, slicer.vtkMRMLScalarVolumeNode()))
-    >>> node.GetSize(), node.GetCenter()
-    ((2.0, 4.0, 6.0), (1.0, 2.0, 3.0))
+    >>> list(node.GetSize()), list(node.GetCenter())
+    ([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
     """
     if not isinstance(node, slicer.vtkMRMLMarkupsROINode):
         points = vtk.vtkPoints()

@@ -26,12 +26,7 @@ SMALL_WIDTHS = (8, 16, 32, 64, 128)
 class ConvUnit(nn.Module):
     """A 3³ convolution (or its transpose), instance norm without parameters, and one-weight PReLU.
 
-    Parameters
-    ----------
-    conv : Module
-        The convolution.
-    width : int
-        Channels that it gives.
+    `width` channels come out of the convolution.
     """
 
     def __init__(self, conv: nn.Module, width: int) -> None:
@@ -59,15 +54,7 @@ class BareConv(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Convolution units in a row plus a shortcut.
-
-    Parameters
-    ----------
-    units : sequence of Module
-        The units; the shortcut adapts to what they do to channels and grid.
-    width_in, width_out, stride : int
-        Channels before and after, and the stride of the whole.
-    """
+    """Convolution units in a row plus a shortcut that adapts to their channels and grid."""
 
     def __init__(
         self, units: Sequence[nn.Module], width_in: int, width_out: int, stride: int

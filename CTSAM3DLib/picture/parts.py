@@ -45,17 +45,9 @@ MARKERS: dict[bool, dict[str, Any]] = {
 
 
 def body_box(array_ras: NDArray[Any]) -> NDArray[np.int64]:
-    """Return first and last voxel (2, 3) of the body, without the air round it.
+    """Return first and last voxel (2, 3) of the body in (R, A, S) HU, without air round it.
 
-    Parameters
-    ----------
-    array_ras : (R, A, S) array
-        HU. Seen in steps, so that the box may be up to a step too small or large.
-
-    Returns
-    -------
-    (2, 3) int64
-        The whole volume where there is no body.
+    The whole volume where there is no body. Seen in steps: may be up to a step too small or large.
 
     Examples
     --------
@@ -86,16 +78,8 @@ def shown_box(
 ) -> NDArray[np.float64]:
     """Return edges (2, 3), in voxel indices, round the body and everything that is drawn.
 
-    Parameters
-    ----------
-    body : (2, 3) int64
-        First and last voxel.
-    things : sequence of (N, 3) arrays
-        Indices of what must be seen.
-    size : three int
-        Of the volume; the edges stay in it.
-    margin : three float
-        Voxels to add at each side.
+    `body` is its first and last voxel, `things` are indices (N, 3) of what must be seen, `margin`
+    are voxels to add at each side; the edges stay in the volume of that size.
 
     Examples
     --------
@@ -108,14 +92,7 @@ def shown_box(
 
 
 def tile_window_hu(values_hu: NDArray[Any], usual: tuple[float, float]) -> tuple[float, float]:
-    """Return the window for a structure: that for lungs where it consists of air.
-
-    Parameters
-    ----------
-    values_hu : (N,) array
-        Voxels of the structure, HU.
-    usual : (low, high)
-        For everything else, HU.
+    """Return the window, HU, for a structure of some voxels: for lungs where it consists of air.
 
     Examples
     --------
@@ -290,13 +267,7 @@ def legend(
 
 
 def legend_rows(segments: Sequence[Segment], tiles: int) -> int:
-    """Return how many lines `legend` takes.
-
-    Examples
-    --------
-    >>> legend_rows([], 0)
-    0
-    """
+    """Return how many lines `legend` takes."""
     entries = len(segments) + len(_kinds_of_clicks(segments)) + (0 < tiles < len(segments))
     return math.ceil(entries / _legend_columns(segments))
 

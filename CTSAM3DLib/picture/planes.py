@@ -20,24 +20,15 @@ from CTSAM3DLib.geometry.grid import Geometry
 
 @dataclass(frozen=True)
 class Plane:
-    """How one anatomical plane is drawn.
+    """How one anatomical plane is drawn."""
 
-    Parameters
-    ----------
-    name : str
-        For people.
-    normal, across, up : int
-        Anatomical axes (0 R, 1 A, 2 S): the one that the plane cuts, the one that runs from right
-        to left in the picture, and the one that runs upwards.
-    letters : str
-        Left, right, upper and lower edge of the picture.
-    """
-
-    name: str
+    name: str  # For people
+    # Anatomical axes (0 R, 1 A, 2 S): the one that the plane cuts, the one that runs from right to
+    # left in the picture, and the one that runs upwards
     normal: int
     across: int
     up: int
-    letters: str
+    letters: str  # Left, right, upper and lower edge of the picture
 
 
 PLANES = (
@@ -50,11 +41,6 @@ PLANES = (
 @dataclass(frozen=True, eq=False)
 class AnatomicalGrid:
     """A volume's voxels counted along R, A and S.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the volume.
 
     Examples
     --------
@@ -107,16 +93,9 @@ class AnatomicalGrid:
         return -(columns - 0.5) * wide, 0.5 * wide, -0.5 * high, (rows - 0.5) * high
 
     def cut(self, array_kji: NDArray[Any], plane: Plane, index: int) -> NDArray[Any]:
-        """Return the picture of a slice: rows upwards, columns from left to right.
+        """Return a slice of a (K, J, I) array: rows upwards, columns from left to right.
 
-        Parameters
-        ----------
-        array_kji : (K, J, I) array
-            The whole volume or a mask of it.
-        plane : Plane
-            One of `PLANES`.
-        index : int
-            Along the plane's normal, counted from R, A or S = lowest.
+        `index` is along the plane's normal, counted from R, A or S = lowest.
         """
         ordered = self.view(array_kji).transpose(plane.normal, plane.up, plane.across)
         picture: NDArray[Any] = ordered[index, :, ::-1]

@@ -26,21 +26,11 @@ _SURFACES_PER_PIXEL = 4
 
 @dataclass(frozen=True, eq=False)
 class SurfaceView:
-    """A finished picture.
+    """A finished picture."""
 
-    Parameters
-    ----------
-    rgb : (rows, columns, 3) float32
-        0 to 1, rows from the lower to the upper edge.
-    extent_mm : tuple of float
-        Left, right, bottom, top of the picture in the view's own frame.
-    ras_to_view : (3, 3) float64
-        Rotation from RAS to the view: to the right, up, away from the viewer.
-    """
-
-    rgb: _Floats
-    extent_mm: tuple[float, float, float, float]
-    ras_to_view: NDArray[np.float64]
+    rgb: _Floats  # (rows, columns, 3), 0 to 1, rows from the lower to the upper edge
+    extent_mm: tuple[float, float, float, float]  # Left, right, bottom, top in the view's frame
+    ras_to_view: NDArray[np.float64]  # (3, 3) rotation: to the right, up, away from the viewer
 
     def project(self, points_ras: ArrayLike) -> NDArray[np.float64]:
         """Return the places (..., 2) of RAS mm points in the picture, in mm."""
@@ -49,19 +39,10 @@ class SurfaceView:
 
 
 def view_rotation(azimuth_deg: float, elevation_deg: float) -> NDArray[np.float64]:
-    """Return the rotation from RAS to a view of the patient's front.
+    """Return the rotation (3, 3) from RAS to a view of the front: rows right, up and away.
 
-    Parameters
-    ----------
-    azimuth_deg : float
-        0 looks straight from the front; positive numbers move the viewer to the patient's left.
-    elevation_deg : float
-        Positive numbers move the viewer up.
-
-    Returns
-    -------
-    (3, 3) float64
-        Rows: right, up and away in the picture.
+    Azimuth 0 looks straight from the front; positive numbers move the viewer to the patient's left.
+    Positive elevations move the viewer up.
 
     Examples
     --------
@@ -83,25 +64,10 @@ def render_surfaces(
     background: ArrayLike = (0.0, 0.0, 0.0),
     pixels: int = 440,
 ) -> SurfaceView:
-    """Render masks from the front.
+    """Render masks from the front; empty ones are passed over, without any it is a blank of 100 mm.
 
-    Parameters
-    ----------
-    masks : sequence of RegionMask
-        Empty ones are passed over.
-    colours : sequence of (3,) floats
-        One for each mask, 0 to 1.
-    geometry : Geometry
-        Of the volume.
-    background : (3,) floats
-        0 to 1.
-    pixels : int
-        Number of pixels along the longer edge; fewer when they would be finer than the voxels.
-
-    Returns
-    -------
-    SurfaceView
-        A blank picture of 100 mm when all masks are empty.
+    Colours are 0 to 1. The longer edge has `pixels`; fewer when they would be finer than the
+    voxels.
     """
     rotation = view_rotation(18.0, 12.0)
     boxes = [_view_box(mask, geometry, rotation) for mask in masks]

@@ -196,18 +196,8 @@ class Box:
     def filled_share(self, points_ras: NDArray[np.float64], chosen: NDArray[np.bool_]) -> float:
         """Return how well chosen points fill the box.
 
-        Parameters
-        ----------
-        points_ras : ndarray, (..., 3)
-            Some points in the box and outside it, mm RAS.
-        chosen : ndarray, bool, (...)
-            Which of them belong to a structure.
-
-        Returns
-        -------
-        float
-            The share of the box that the tight box of the chosen points in it takes, times the
-            share of the chosen points that lie in it; only points that are given count.
+        The share of the box that the tight box of the chosen points in it takes, times the share of
+        the chosen points that lie in it; only points that are given, (..., 3) mm RAS, count.
 
         Examples
         --------
@@ -232,15 +222,7 @@ class Box:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Box:
-        """Return the box of what `to_json` gave, or of two opposite ``corners``.
-
-        Raises
-        ------
-        GeometryError
-            See `Box`.
-        KeyError
-            A key is missing.
-        """
+        """Return the box of what `to_json` gave, or of two ``corners``; else see `Prompt`."""
         if "corners" not in row:
             return cls(row["middle"], row["edges"], row["positive"])
         corners = finite_positions(row["corners"], "a box")

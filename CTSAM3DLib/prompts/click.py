@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Position = tuple[float, float, float]
 """R, A, S in mm."""
@@ -36,6 +39,24 @@ class OfPoints:
         return points, np.full(len(points), self.positive)
 
 
+@dataclass(frozen=True)
+class OfLine(OfPoints):
+    """What prompts have in common whose positions are corners of a line; see `Prompt`."""
+
+    line_ras: tuple[Position, ...]
+    positive: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return positions and sign as plain values, exact."""
+        return {"line": [list(position) for position in self.line_ras], "positive": self.positive}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """Return the prompt of what `to_json` gave; GeometryError or KeyError for others."""
+        return cls(row["line"], row["positive"])
+
+
+@final
 @dataclass(frozen=True)
 class Click(OfPoints):
     """One click of the user.
@@ -85,27 +106,12 @@ class Click(OfPoints):
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Click:
-        """Return the click of what `to_json` gave.
-
-        Raises
-        ------
-        GeometryError
-            The position does not consist of three finite numbers.
-        KeyError
-            A key is missing.
-        """
+        """Return the click of what `to_json` gave; GeometryError or KeyError for others."""
         return cls(row["position"], row["positive"])
 
 
 def finite_position(values: Any, owner: str) -> Position:
-    """Return a position as three floats.
-
-    Parameters
-    ----------
-    values : sequence of 3 numbers
-        R, A, S in mm.
-    owner : str
-        What has the position, for the message.
+    """Return a position, R, A, S in mm, as three floats; `owner` is what has it, for the message.
 
     Raises
     ------
@@ -130,24 +136,12 @@ def finite_position(values: Any, owner: str) -> Position:
 
 
 def finite_positions(values: Any, owner: str) -> tuple[Position, ...]:
-    """Return positions as tuples of three floats.
-
-    Parameters
-    ----------
-    values : sequence of positions
-        R, A, S in mm.
-    owner : str
-        What has the positions, for the message.
+    """Return positions as tuples of three floats; see `finite_position`.
 
     Raises
     ------
     GeometryError
         No sequence, or one that holds something else.
-
-    Examples
-    --------
-    >>> finite_positions([[1, 2, 3]], "a scribble")
-    ((1.0, 2.0, 3.0),)
     """
     try:
         given = tuple(values)

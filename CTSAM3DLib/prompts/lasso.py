@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import OfPoints, Position, finite_positions
+from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
 
 FLATNESS_MM = 1.0
 """A lasso is drawn in a slice: its positions are at most so far from one plane."""
@@ -24,7 +23,7 @@ _LEAST_AREA_MM2 = 1e-6
 
 
 @dataclass(frozen=True)
-class Lasso(OfPoints):
+class Lasso(OfLine):
     """One closed curve of the user: straight lines from position to position and back.
 
     Parameters
@@ -49,9 +48,6 @@ class Lasso(OfPoints):
     """
 
     kind: ClassVar[str] = "lasso"
-
-    line_ras: tuple[Position, ...]
-    positive: bool = True
 
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types, and check the curve."""
@@ -82,18 +78,11 @@ class Lasso(OfPoints):
         return r, a, s
 
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
-        """Return points of its inside and of the curve itself.
+        """Return points of its inside and of the curve itself, (N, 3) mm RAS.
 
-        Parameters
-        ----------
-        step_mm : float
-            Every point of the inside has one at most half of it away.
-
-        Returns
-        -------
-        ndarray, (N, 3)
-            Mm RAS: the anchor, a square lattice in the plane of the curve, and points so close
-            along the curve that a voxel of that width whose centre is inside holds one.
+        The anchor, a square lattice in the plane of the curve, of which every point of the inside
+        has one at most half a step away, and points so close along the curve that a voxel as wide
+        as a step whose centre is inside holds one.
         """
         polygon = self._plane[2]
         lengths = np.linalg.norm(np.roll(polygon, -1, axis=0) - polygon, axis=1)
@@ -107,23 +96,6 @@ class Lasso(OfPoints):
         largest = float(np.ptp(self._plane[2], axis=0).max())
         points = self._lattice(max(step_mm, math.sqrt(2.0) * largest / _SHOWN))
         return points, np.full(len(points), self.positive)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return positions and sign as plain values, exact."""
-        return {"line": [list(position) for position in self.line_ras], "positive": self.positive}
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Lasso:
-        """Return the lasso of what `to_json` gave.
-
-        Raises
-        ------
-        GeometryError
-            See `Lasso`.
-        KeyError
-            A key is missing.
-        """
-        return cls(row["line"], row["positive"])
 
     @cached_property
     def _plane(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

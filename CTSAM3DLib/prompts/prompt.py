@@ -70,12 +70,7 @@ KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble, Las
 
 @dataclass(frozen=True)
 class Prompts(Sequence[Prompt]):
-    """The ordered prompts on one structure; every change gives a new list.
-
-    Parameters
-    ----------
-    items : iterable of Prompt
-        In the order in which they were made.
+    """The ordered prompts on one structure, oldest first; every change gives a new list.
 
     Raises
     ------
@@ -163,23 +158,10 @@ class Prompts(Sequence[Prompt]):
         return [{"kind": prompt.kind, **prompt.to_json()} for prompt in self.items]
 
     def to_json(self, volume_id: str | None = None) -> str:
-        """Return one line of JSON without any ``|``, fit for a Slicer segment tag.
+        """Return ``{"version":2,"volume":...,"prompts":[{"kind":"click",...},...]}``: mm, exact.
 
-        Parameters
-        ----------
-        volume_id : str, optional
-            Whatever names the volume of the prompts; kept, never interpreted.
-
-        Returns
-        -------
-        str
-            ``{"version":2,"volume":...,"prompts":[{"kind":"click",...},...]}``, positions in mm,
-            exact.
-
-        Notes
-        -----
-        Slicer separates the tags of a segment by ``|``, so a bar inside a value would cut it off;
-        JSON allows to write it as an escape.
+        One line without any ``|``, by which Slicer separates the tags of a segment. `volume_id` is
+        whatever names the volume of the prompts; kept, never interpreted.
         """
         content = {"version": _JSON_VERSION, "volume": volume_id, "prompts": self.rows()}
         return json.dumps(content, separators=(",", ":")).replace("|", "\\u007c")
@@ -204,19 +186,12 @@ class Prompts(Sequence[Prompt]):
 
 
 def prompt_from_row(row: Any, what: str) -> Prompt:
-    """Return the prompt of one row of `Prompts.rows`.
-
-    Parameters
-    ----------
-    row : dict
-        ``kind``, ``positive``, and what the kind has.
-    what : str
-        Names the prompt in an error.
+    """Return the prompt of one row of `Prompts.rows`; `what` names it in an error.
 
     Raises
     ------
     ClicksFileError
-        Anything else.
+        Not a dictionary with ``kind``, ``positive``, and what the kind has.
 
     Examples
     --------

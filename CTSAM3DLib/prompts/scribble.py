@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import OfPoints, Position, finite_positions
+from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
 
 
 @dataclass(frozen=True)
-class Scribble(OfPoints):
+class Scribble(OfLine):
     """One stroke of the user: straight lines from point to point.
 
     Parameters
@@ -39,9 +38,6 @@ class Scribble(OfPoints):
 
     kind: ClassVar[str] = "scribble"
 
-    line_ras: tuple[Position, ...]
-    positive: bool = True
-
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types."""
         line = finite_positions(self.line_ras, "a scribble")
@@ -57,37 +53,12 @@ class Scribble(OfPoints):
         return r, a, s
 
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
-        """Return points along the stroke.
+        """Return points from its first position to its last, (N, 3) mm RAS, a step apart at most.
 
-        Parameters
-        ----------
-        step_mm : float
-            Neighbours are at most so far apart along it, and equally far.
-
-        Returns
-        -------
-        ndarray, (N, 3)
-            From its first position to its last, mm RAS; one for a stroke without length.
+        They are equally far apart along the stroke; one for a stroke without length.
         """
         steps = math.ceil(float(self._lengths_mm()[-1]) / step_mm)
         return self._at(np.linspace(0.0, 1.0, steps + 1))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return positions and sign as plain values, exact."""
-        return {"line": [list(position) for position in self.line_ras], "positive": self.positive}
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Scribble:
-        """Return the scribble of what `to_json` gave.
-
-        Raises
-        ------
-        GeometryError
-            See `Scribble`.
-        KeyError
-            A key is missing.
-        """
-        return cls(row["line"], row["positive"])
 
     def _lengths_mm(self) -> NDArray[np.float64]:
         """Return the length of the stroke up to each of its positions."""

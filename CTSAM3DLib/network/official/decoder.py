@@ -25,12 +25,7 @@ PROMPT_CHANNELS = 3
 class PromptNorm(nn.Module):
     """Instance norm whose scale and shift are convolved from the prompt, voxel by voxel.
 
-    Parameters
-    ----------
-    width : int
-        Feature channels C.
-    prompt_hidden : int
-        Hidden channels between the prompt and the scale and shift.
+    Of `width` feature channels C, with `prompt_hidden` channels between the prompt and both.
     """
 
     def __init__(self, width: int, prompt_hidden: int) -> None:
