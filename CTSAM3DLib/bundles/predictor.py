@@ -63,14 +63,6 @@ def exact_float32() -> Iterator[None]:
 
     PyTorch lets cuDNN round factors to the 11 digits of TF32 unless it is told otherwise. The
     settings of the process are put back as they were.
-
-    Examples
-    --------
-    >>> before = torch.backends.cudnn.allow_tf32
-    >>> with exact_float32():
-    ...     pass
-    >>> torch.backends.cudnn.allow_tf32 == before
-    True
     """
     backends: Any = torch.backends
     newer = hasattr(backends.cuda.matmul, "fp32_precision")  # since PyTorch 2.9
@@ -197,11 +189,6 @@ def to_tensor(array: NDArray[np.float32]) -> Tensor:
 
     torch 2.2, the newest for Intel macOS, was built against NumPy 1; with NumPy 2 its
     ``from_numpy`` fails, the buffer protocol does not.
-
-    Examples
-    --------
-    >>> to_tensor(np.ones((2, 0, 3), np.float32)).shape
-    torch.Size([2, 0, 3])
     """
     array = np.ascontiguousarray(array, np.float32)
     if array.size == 0:

@@ -14,13 +14,7 @@ BORDER_TOLERANCE = 1e-6
 
 
 def nearest_indices(positions: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the voxel that holds each continuous index: [v - 0.5, v + 0.5) is voxel v.
-
-    Examples
-    --------
-    >>> nearest_indices(np.array([-0.5, 0.49, 0.5])).tolist()
-    [0, 0, 1]
-    """
+    """Return the voxel that holds each continuous index: [v - 0.5, v + 0.5) is voxel v."""
     return np.floor(positions + 0.5 + BORDER_TOLERANCE).astype(np.int64)
 
 
@@ -94,13 +88,7 @@ class Blocks:
 
 
 def block_mean(array: NDArray[Any], axis: int, blocks: Blocks) -> NDArray[np.float32]:
-    """Return the mean of every block along `axis`, as float32; the array has any real dtype.
-
-    Examples
-    --------
-    >>> block_mean(np.arange(7), 0, Blocks.of_axis(7, 2.0)).tolist()
-    [0.5, 2.5, 4.5, 6.0]
-    """
+    """Return the mean of every block along `axis`, as float32; the array has any real dtype."""
     sizes = np.diff(blocks.edges)
     shape = list(array.shape)
     shape[axis] = sizes.size

@@ -194,14 +194,6 @@ def grid_bbox_of_volume_bbox(
     ------
     GeometryError
         The axes of grid and volume are not parallel.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.geometry.grid import model_grid
-    >>> volume = Geometry(np.eye(4), (8, 8, 8))
-    >>> box = BoundingBox((3, 0, 0), (6, 2, 8))
-    >>> grid_bbox_of_volume_bbox(box, model_grid(volume, 2.0), volume)
-    BoundingBox(start_ijk=(1, 0, 0), stop_ijk=(3, 1, 4))
     """
     axis_map = AxisMap.between(volume_geometry, grid)
     if volume_bbox.is_empty:

@@ -113,11 +113,6 @@ class Predictor(Protocol):
 
     Patch arrays are KJI, `(patch_size, patch_size, patch_size)`, float32. A predictor keeps no
     state between calls: the same arguments give the same result.
-
-    Examples
-    --------
-    >>> isinstance(object(), Predictor)
-    False
     """
 
     @property

@@ -203,18 +203,7 @@ def _sha256(path: Path, modified_ns: int, size_bytes: int) -> str:  # noqa: ARG0
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-
-    Examples
-    --------
-    >>> file_sha256(Path(os.devnull))[:8]
-    'e3b0c442'
-    """
+    """Return the SHA-256 of a file, read in pieces; OSError if it cannot be read."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

@@ -39,7 +39,6 @@ from CTSAM3DLib.mrml.tags import (
 )
 from CTSAM3DLib.mrml.volumes import (
     VolumeIdentity,
-    ct_warning,
     volume_from_node,
     volume_identity,
 )
@@ -55,7 +54,6 @@ __all__ = [
     "click_from_world_ras",
     "clicks_from_markups_node",
     "clicks_text",
-    "ct_warning",
     "describe_segment",
     "get_clicks",
     "is_defined",

@@ -1,4 +1,4 @@
-"""Volume nodes as `Volume`: voxels without a copy, identity, and a check for HU."""
+"""Volume nodes as `Volume`: voxels without a copy and identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vtk.util.numpy_support import vtk_to_numpy
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.hounsfield import hu_warning
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
 
 
@@ -144,17 +143,3 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
         geometry=digest,
         name=volume_node.GetName() or "",
     )
-
-
-def ct_warning(volume: Volume) -> str | None:
-    """Return why the voxels do not look like HU, as `hu_warning` does; None when they do.
-
-    Examples
-    --------
-    >>> brain_mr = np.arange(1000.0).reshape(10, 10, 10)
-    >>> ct_warning(Volume.from_array(brain_mr, (1, 1, 1)))
-    'no voxel below -20: expected HU with fat or air, got 0 to 999'
-    >>> ct_warning(Volume.from_array(brain_mr - 1000, (1, 1, 1))) is None
-    True
-    """
-    return hu_warning(volume)

@@ -11,9 +11,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import GeometryError, VolumeError  # noqa: E402
-from CTSAM3DLib.geometry.volume import Volume  # noqa: E402
 from CTSAM3DLib.mrml.volumes import (  # noqa: E402
-    ct_warning,
     volume_from_node,
     volume_identity,
 )
@@ -164,27 +162,3 @@ def test_identity_tells_two_nodes_apart_but_not_their_key(mrml):
 
     assert volume_identity(first) != volume_identity(second)
     assert volume_identity(first).key == volume_identity(second).key
-
-
-@pytest.mark.parametrize(
-    ("values", "problem"),
-    [
-        ((0, 1), "no voxel below"),
-        ((0, 4095), "no voxel below"),
-        ((-1024, -1024), "all voxels alike"),
-        ((-100, -95), "hardly any contrast"),
-        ((-20000, 3000), "out of range"),
-        ((-1000, 60000), "out of range"),
-    ],
-)
-def test_values_that_are_not_hu_are_named(values, problem):
-    array = np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)
-    volume = Volume.from_array(array, (1, 1, 1))
-
-    assert problem in ct_warning(volume)
-
-
-@pytest.mark.parametrize("values", [(-1024, 3071), (-3024, 1500), (-150, 250)])
-def test_ct_and_crops_of_it_raise_no_warning(values):
-    array = np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)
-    assert ct_warning(Volume.from_array(array, (1, 1, 1))) is None

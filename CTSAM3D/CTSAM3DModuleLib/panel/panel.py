@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.mrml import ct_warning, volume_from_node
+from CTSAM3DLib.io import hu_warning
+from CTSAM3DLib.mrml import volume_from_node
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
@@ -156,7 +157,7 @@ class Panel(VTKObservationMixin):
         warning = ""
         if self._volume is not None:
             try:
-                found = ct_warning(volume_from_node(self._volume))
+                found = hu_warning(volume_from_node(self._volume))
                 warning = _("Perhaps not a CT: {reason}").format(reason=found) if found else ""
             except CTSAM3DError as error:
                 warning = str(error)

@@ -61,11 +61,6 @@ def bias_of(bias: Tensor | None) -> Tensor:
     ------
     ValueError
         The layer has none.
-
-    Examples
-    --------
-    >>> bias_of(torch.nn.Conv3d(1, 2, 3).bias).shape
-    torch.Size([2])
     """
     if bias is None:
         raise ValueError("expected a layer with a bias, got one without")
@@ -73,35 +68,17 @@ def bias_of(bias: Tensor | None) -> Tensor:
 
 
 def to_rows(features: Tensor) -> Tensor:
-    """(1, C, D, H, W) -> contiguous (D, H, W, C); no copy when the strides are right already.
-
-    Examples
-    --------
-    >>> to_rows(torch.zeros(1, 5, 2, 3, 4)).shape
-    torch.Size([2, 3, 4, 5])
-    """
+    """(1, C, D, H, W) -> contiguous (D, H, W, C); no copy when the strides are right already."""
     return features[0].permute(1, 2, 3, 0).contiguous()
 
 
 def to_maps(rows: Tensor) -> Tensor:
-    """(D, H, W, C) -> (1, C, D, H, W) without copying.
-
-    Examples
-    --------
-    >>> to_maps(torch.zeros(2, 3, 4, 5)).shape
-    torch.Size([1, 5, 2, 3, 4])
-    """
+    """(D, H, W, C) -> (1, C, D, H, W) without copying."""
     return rows[None].permute(0, 4, 1, 2, 3)
 
 
 def pad_rows(rows: Tensor, width: int) -> Tensor:
-    """Add `width` voxels of zeros on all six sides.
-
-    Examples
-    --------
-    >>> pad_rows(torch.ones(2, 3, 4, 5), 1).shape
-    torch.Size([4, 5, 6, 5])
-    """
+    """Add `width` voxels of zeros on all six sides."""
     return torch.constant_pad_nd(rows, [0, 0, width, width, width, width, width, width], 0.0)
 
 

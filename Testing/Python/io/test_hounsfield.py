@@ -94,3 +94,25 @@ def test_values_out_of_range_by_thousands_are_an_error(ct: NDArray[np.float32]) 
     padded = ct.copy()
     padded[:, :9] = -32768
     check_hu(Volume.from_array(padded, (1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ((0, 1), "no voxel below"),
+        ((0, 4095), "no voxel below"),
+        ((-1024, -1024), "all voxels alike"),
+        ((-100, -95), "hardly any contrast"),
+        ((-20000, 3000), "out of range"),
+        ((-1000, 60000), "out of range"),
+    ],
+)
+def test_values_that_are_not_hu_are_named(values, problem):
+    array = np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)
+    assert problem in warning(array)
+
+
+@pytest.mark.parametrize("values", [(-1024, 3071), (-3024, 1500), (-150, 250)])
+def test_ct_and_crops_of_it_raise_no_warning(values):
+    array = np.linspace(*values, 4 * 5 * 6).reshape(4, 5, 6)
+    assert warning(array) == ""
