@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 from PySide6 import QtCore, QtWidgets
 
 from Testing.HeadlessSlicer.native import cpp_property, native_class, native_property
@@ -89,17 +90,19 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def setMRMLScene(self, scene: Any) -> None:
         """Fill the list from a scene."""
         self._scene = scene
-        names = (
-            "NodeAddedEvent",
-            "NodeRemovedEvent",
-            "EndImportEvent",
-            "EndCloseEvent",
-            "EndBatchProcessEvent",
-        )
+        names = ("EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
         followers = {
             getattr(slicer.vtkMRMLScene, name): lambda caller, event: self._refill()
             for name in names
         }
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def on_node(caller: Any, event: str, node: Any) -> None:
+            if self._is_of_a_listed_class(node):
+                self._refill()
+
+        followers[slicer.vtkMRMLScene.NodeAddedEvent] = on_node
+        followers[slicer.vtkMRMLScene.NodeRemovedEvent] = on_node
         observe(self, "scene", scene, followers)
         self._refill(choose_first=True)
 
@@ -110,6 +113,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self.showChildNodeTypes and any(map(node.IsA, kinds))
         )
         return fits and not any(map(node.IsA, self.hideChildNodeTypes))
+
+    def _is_of_a_listed_class(self, node: Any, name: str = "") -> bool:
+        """`_fits`, asked once for each class of nodes."""
+        name = name or node.GetClassName()
+        if name not in self._fitting:
+            self._fitting[name] = self._fits(node)
+        return self._fitting[name]
 
     def _has_attributes(self, node: Any) -> bool:
         for (kind, attribute), value in self._attributes.items():
@@ -124,9 +134,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             return []
         hidden, found = self.showHidden, []
         for name, places in _places_by_class(self._scene).items():
-            if name not in self._fitting:
-                self._fitting[name] = self._fits(self._scene.GetNthNode(places[0]))
-            if self._fitting[name]:
+            if self._is_of_a_listed_class(self._scene.GetNthNode(places[0]), name):
                 found += places
         nodes = [self._scene.GetNthNode(place) for place in sorted(found)]
         return [
