@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
 from CTSAM3DLib.geometry.grid import Geometry
-from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import history_from_points
 from CTSAM3DLib.io.segment import Base, RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
@@ -289,7 +289,7 @@ def _mask(
     session = shared.for_another_structure()
     known = 0
     if base is not None:
-        session.rebase(base.answered, MaskUpdate(base.mask.mask_kji, base.mask.bbox))
+        session.rebase(base.answered, base.mask)
         known = len(base.answered)
     for _ in history[:known]:
         answered()

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import SegmentationFileError
-from CTSAM3DLib.geometry.affine import read_only
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.io.terminology import colour, terminology_entry
 from CTSAM3DLib.prompts import ClickHistory
 
@@ -23,21 +23,13 @@ CORRECTED = "corrected"
 """What that tag holds for a mask that a person has changed."""
 
 
-@dataclass(frozen=True, eq=False)
-class RegionMask:
-    """Part of a volume's mask; every voxel outside the box is empty.
-
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        Content of the box; held as a read-only view.
-    bbox : BoundingBox
-        Its place in the volume.
+class RegionMask(MaskUpdate):
+    """A whole mask of a volume, kept as the part in a box; every voxel outside it is empty.
 
     Raises
     ------
-    SegmentationFileError
-        Not bool, or not the shape of the box.
+    VolumeError
+        See `MaskUpdate`.
 
     Examples
     --------
@@ -49,19 +41,6 @@ class RegionMask:
     >>> bool((region.full((5, 6, 7)) == whole).all())
     True
     """
-
-    mask_kji: NDArray[np.bool_]
-    bbox: BoundingBox
-
-    def __post_init__(self) -> None:
-        kind = getattr(self.mask_kji, "dtype", type(self.mask_kji).__name__)
-        if kind != np.bool_:
-            raise SegmentationFileError(f"expected a bool mask, got {kind}")
-        if self.mask_kji.shape != self.bbox.shape_kji:
-            raise SegmentationFileError(
-                f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
-            )
-        object.__setattr__(self, "mask_kji", read_only(self.mask_kji))
 
     @classmethod
     def from_full(cls, mask_kji: NDArray[np.bool_]) -> RegionMask:

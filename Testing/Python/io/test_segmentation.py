@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.errors import SegmentationFileError, VolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.segmentation import (
@@ -179,7 +179,7 @@ def test_bad_requests_are_refused(tmp_path: Path, oblique: Geometry) -> None:
         segment("liver", LIVER, terminology="a~b")
     with pytest.raises(SegmentationFileError, match="3D bool mask, got uint8"):
         RegionMask.from_full(LIVER.astype(np.uint8))  # type: ignore[arg-type]
-    with pytest.raises(SegmentationFileError, match=r"of shape \(2, 2, 2\), got \(1, 2, 2\)"):
+    with pytest.raises(VolumeError, match=r"of shape \(2, 2, 2\), got \(1, 2, 2\)"):
         RegionMask(np.ones((1, 2, 2), bool), BoundingBox((0, 0, 0), (2, 2, 2)))
 
 
