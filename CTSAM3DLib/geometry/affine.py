@@ -21,11 +21,6 @@ def finite_array(values: ArrayLike, shape: tuple[int, ...], what: str) -> NDArra
     ------
     GeometryError
         Not numeric, another shape, or NaN or infinite numbers; `what` names the value.
-
-    Examples
-    --------
-    >>> finite_array([1, 2, 3], (3,), "a position").dtype
-    dtype('float64')
     """
     try:
         array = np.array(values, dtype=np.float64)

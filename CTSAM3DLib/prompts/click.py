@@ -117,11 +117,6 @@ def finite_position(values: Any, owner: str) -> Position:
     ------
     GeometryError
         Not three finite numbers.
-
-    Examples
-    --------
-    >>> finite_position([1, 2, 3], "a click")
-    (1.0, 2.0, 3.0)
     """
     try:
         given = tuple(values)

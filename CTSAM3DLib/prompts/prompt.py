@@ -192,11 +192,6 @@ def prompt_from_row(row: Any, what: str) -> Prompt:
     ------
     ClicksFileError
         Not a dictionary with ``kind``, ``positive``, and what the kind has.
-
-    Examples
-    --------
-    >>> prompt_from_row({"kind": "click", "position": [1, 2, 3], "positive": True}, "prompt 1")
-    Click(position_ras=(1.0, 2.0, 3.0), positive=True)
     """
     kind = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
     if kind is None:

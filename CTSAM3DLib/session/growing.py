@@ -39,13 +39,7 @@ from CTSAM3DLib.session.step import (
 
 @dataclass(frozen=True)
 class GrowingRules:
-    """When the model is asked again, and when its answer counts.
-
-    Examples
-    --------
-    >>> GrowingRules().max_patches
-    32
-    """
+    """When the model is asked again, and when its answer counts."""
 
     # Most times that the model is asked for one prompt, its own patch and refused ones included
     max_patches: int = 32
