@@ -49,17 +49,19 @@ endif
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
-CHECKS := lint types imports unit
+CHECKS := lint imports unit
 
 # Each process has one core: libraries that compute in threads of their own take one.
 unit slow coverage: export OMP_NUM_THREADS := 1
 unit slow coverage: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 
 .PHONY: test
-test: $(DEVELOP) ## All checks: lint, types, imports, unit tests; every one runs, also after a failure
-	@failed=; for check in $(CHECKS); do \
+test: $(DEVELOP) ## All checks: lint, imports, unit tests, meanwhile types; every one runs, also after a failure
+	@failed=; mkdir -p build; $(MAKE) types >build/types.txt 2>&1 & types=$$!; \
+	for check in $(CHECKS); do \
 		printf '\n== make %s\n' "$$check"; $(MAKE) "$$check" || failed="$$failed $$check"; \
 	done; \
+	wait $$types || failed="$$failed types"; printf '\n== make types\n'; cat build/types.txt; \
 	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
 
 .PHONY: test-all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,14 @@ class qSlicerApplication(QtWidgets.QApplication):
     documentationBaseUrl = cpp_property(str, lambda self: "https://slicer.readthedocs.io/")
     os = cpp_property(str, lambda self: "linux")
     arch = cpp_property(str, lambda self: "amd64")
+
+    @staticmethod
+    def processEvents(*arguments: Any) -> None:
+        """Handle what waits; an exception of a slot is printed, as in Slicer, and not raised."""
+        try:
+            QtWidgets.QApplication.processEvents(*arguments)
+        except Exception:  # whatever a slot raised
+            sys.excepthook(*sys.exc_info())
 
     def applicationLogic(self) -> Any:
         """Return the application logic."""
