@@ -150,3 +150,5 @@ class SelfTestTest(unittest.TestCase):
         ):
             self.run_self_test()
         made.assert_called_once()
+
+    test_without_torch.slow = True

@@ -126,7 +126,8 @@ def test_a_file_that_somebody_made_or_changed_is_replaced_only_when_told(
     case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(case)
-    words = ("segment", "ct.nrrd", *SEGMENT, "--picture", "x.png", "--report", "x.json")
+    further = {"x.png": ("--picture", "x.png"), "x.json": ("--report", "x.json")}.get(name, ())
+    words = ("segment", "ct.nrrd", *SEGMENT, *further)
     assert run(*words) == 0
     assert run(*words) == 0  # its own files
     with (case / name).open("ab") as file:
