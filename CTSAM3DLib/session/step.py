@@ -31,6 +31,10 @@ from CTSAM3DLib.session.state import SessionState, added_times
 _MUCH_BETTER = 2.0
 """Another seed of a box than the first counts if its answer fills so many times more of it."""
 
+_GOOD_SHARES = (0.45, 0.15, 0.0)
+"""So much of a box must be filled for no more to be asked: by the answer for the middle (hardly a
+structure fills twice as much), after the seeds towards the faces, and in the end."""
+
 
 def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> SessionState:
     """Return the state after one more prompt.
@@ -148,28 +152,30 @@ def asked(
 def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> PatchAnswer:
     """Return what the newest prompt changes in its patch.
 
-    For a positive box the model is asked with its middle. Unless the answer fills half of the box,
-    it is asked with the other seeds in turn, and the answer that fills the box best counts if it
-    does so twice as well as the one for the middle.
+    For a positive box the model is asked with its middle, then with the seeds towards its faces,
+    then with those towards its corners, until an answer fills the box well. The one that fills it
+    best counts if it does so twice as well as the one for the middle.
     """
     box = prompt.bounds
     if box is None or not prompt.positive:
         return allowed(view, asked(encoder, view), prompt)
     grid, patch = view.state.grid, view.patch
     voxels = nearest_voxels(box.seeds_ras(), grid)
-    distinct = dict.fromkeys(map(tuple, voxels[contained([patch], voxels)].tolist()))
     centres = centres_ras(grid, patch)
     found, times = [], dict[str, float]()
-    for voxel_ijk in distinct:
-        seed_kji = np.array([voxel_ijk])[:, ::-1] - np.array(patch.start_ijk)[::-1]
-        answer = asked(encoder, view, seed_kji)
-        times = added_times(times, answer.timings_ms)
-        share = box.filled_share(centres, _touching(answer.logits > 0, seed_kji[0]))
-        found.append((share, answer, seed_kji))
-        if len(found) == 1 and share * _MUCH_BETTER >= 1.0:
-            break  # no answer can be so much better
-    first, best = found[0], max(found, key=lambda one: one[0])
-    _, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
+    # The middle, then towards the faces, then towards the corners.
+    rings = zip((voxels[:1], voxels[1:7], voxels[7:]), _GOOD_SHARES, strict=True)
+    for ring, good_share in rings:
+        for voxel_ijk in dict.fromkeys(map(tuple, ring[contained([patch], ring)].tolist())):
+            seed_kji = np.array([voxel_ijk])[:, ::-1] - np.array(patch.start_ijk)[::-1]
+            answer = asked(encoder, view, seed_kji)
+            times = added_times(times, answer.timings_ms)
+            share = box.filled_share(centres, _touching(answer.logits > 0, seed_kji[0]))
+            found.append((share, answer, seed_kji))
+        first, best = found[0], max(found, key=lambda one: one[0])
+        share, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
+        if share >= good_share:
+            break
     return replace(allowed(view, answer, prompt, seed_kji), timings_ms=times)
 
 

@@ -162,6 +162,25 @@ def test_a_box_finds_a_structure_that_is_not_in_its_middle() -> None:
     assert boxed > 10 * session.mask.sum()
 
 
+@pytest.mark.parametrize(("share", "asked"), [("middle", 1), ("face", 7), ("nowhere", 15)])
+def test_a_box_asks_no_more_than_it_must(share: str, asked: int) -> None:
+    class Filling(BallPredictor):
+        """All of the box for a point in its middle, or for one beside it; else a small ball."""
+
+        def logits(self, call):
+            seed = call.points_kji[call.labels == 1][-1]
+            first = self.decoded[0].points_kji[-1]
+            at = np.stack(np.indices((self.patch_size,) * 3), axis=-1)
+            beside = bool(np.any(seed != first))
+            if share == "middle" or (share == "face" and beside):
+                return 7.0 - np.abs(at - first).max(axis=-1)
+            return 0.5 - np.linalg.norm(at - seed, axis=-1)
+
+    model = Filling()
+    opened(model=model).add(Box.of_corners((-14, -14, -14), (14, 14, 14)))
+    assert len(model.decoded) == asked
+
+
 @pytest.mark.parametrize("grow", ["off", "coarse"])
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_negative_box_takes_away_its_inside_and_nothing_else(name: str, grow: str) -> None:
