@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -118,6 +118,8 @@ class SegmentationResult:
     grid_spacing_mm: float  # Voxel size at which the model looked at the volume
     grow: GrowMode = GrowMode.OFF  # How structures were followed beyond the patches of their clicks
     notices: tuple[str, ...] = ()  # What happened to the model meanwhile: another device
+    # See `InteractiveSession.uncertainty`; without structures that the model was not asked for
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of a structure; KeyError when there is none."""
@@ -222,13 +224,17 @@ def segment(
     session = open_session(volume, model, device, spacing_mm, grow)
     load_seconds = perf_counter() - start
     segments: list[Segment] = []
-    seconds = {}
+    seconds, uncertainty = {}, {}
     answered = _counted(click_progress, sum(map(len, histories.values())))
     for name, history in histories.items():
         start = perf_counter()
         base = bases.get(name)
-        mask = _mask(session, history, base, partial(answered, name))
+        one = _answered(session, history, base, partial(answered, name))
+        update = one.state.changes_since(session.state)  # tight; `mask` would be the whole volume
+        mask = RegionMask(update.mask_kji, update.bbox)
         segments.append(Segment(name, mask, history, corrected=base is not None))
+        if one.uncertainty is not None:
+            uncertainty[name] = one.uncertainty
         seconds[name] = perf_counter() - start
         if progress is not None:
             progress(name, len(segments), len(histories))
@@ -243,6 +249,7 @@ def segment(
         grid_spacing_mm=session.grid.spacing_mm[0],
         grow=session.grow,
         notices=notices_of(session.predictor),
+        uncertainty=uncertainty,
     )
 
 
@@ -279,13 +286,13 @@ def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:
     return answered
 
 
-def _mask(
+def _answered(
     shared: InteractiveSession,
     history: ClickHistory,
     base: Base | None,
     answered: Callable[[], None],
-) -> RegionMask:
-    """Return the mask of one structure; the sessions share their image embeddings."""
+) -> InteractiveSession:
+    """Return the session of one structure; all share their image embeddings."""
     session = shared.for_another_structure()
     known = 0
     if base is not None:
@@ -296,5 +303,4 @@ def _mask(
     for click in history[known:]:
         session.add(click)
         answered()
-    update = session.state.changes_since(shared.state)  # tight; `mask` would be the whole volume
-    return RegionMask(update.mask_kji, update.bbox)
+    return session

@@ -59,6 +59,10 @@ class NotEnoughMemoryError(CTSAM3DError, MemoryError):
     """The main memory of the computer does not suffice."""
 
 
+class ClusterError(CTSAM3DError):
+    """A cluster of processes cannot be reached, or has been lost."""
+
+
 class NodeError(CTSAM3DError, ValueError):
     """A Slicer node is of the wrong kind, in the wrong state or cannot be brought into place."""
 

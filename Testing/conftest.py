@@ -144,8 +144,12 @@ def _torch_globals() -> tuple[object, ...]:
 
 
 def _threads() -> set[threading.Thread]:
-    # tqdm keeps one monitor thread for the life of the process.
-    return {thread for thread in threading.enumerate() if type(thread).__name__ != "TMonitor"}
+    # tqdm keeps one monitor thread for the life of the process, Dask the threads of its pools.
+    return {
+        thread
+        for thread in threading.enumerate()
+        if type(thread).__name__ != "TMonitor" and not thread.name.startswith("Dask-")
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -154,7 +154,7 @@ def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
     Examples
     --------
     >>> table_text([{"case": "a", "status": "failed", "error": "no"}]).splitlines()[1]
-    'a,failed,,,,,no,,,,,,,,,,,,'
+    'a,failed,,,,,no,,,,,,,,,,,,,'
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, _TABLE_COLUMNS, lineterminator="\n")

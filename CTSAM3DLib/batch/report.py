@@ -101,6 +101,7 @@ SHAPE_COLUMNS = (
     *(f"axis_{number}_mm" for number in (1, 2, 3)),
     "parts",
     "largest_part",
+    "uncertainty",
 )
 """What `shape_row` gives for a structure."""
 
@@ -114,12 +115,12 @@ def shape_row(structure: Mapping[str, Any]) -> dict[str, Any]:
     {'voxels': 0}
     """
     shape = structure.get("shape")
-    row = {"voxels": structure["voxels"]}
+    row = {key: structure[key] for key in ("voxels", "uncertainty") if key in structure}
     if shape is None:
         return row
     values = [*shape["centre_ras"], *shape["size_ras_mm"], *shape["axes_mm"]]
     values += [shape["parts"], shape["largest_part"]]
-    return {**row, **dict(zip(SHAPE_COLUMNS[1:], values, strict=True))}
+    return {**row, **dict(zip(SHAPE_COLUMNS[1:-1], values, strict=True))}
 
 
 def write_table(path: str | Path, report: Mapping[str, Any]) -> None:
@@ -156,6 +157,7 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
             "shape": None if (shape := _shape(segment, result)) is None else shape.rows(),
             "seconds": round(result.seconds[segment.name], 3),
             "terminology": segment.terminology,
+            **_rounded("uncertainty", result.uncertainty.get(segment.name)),
             **({"corrected": True} if segment.corrected else {}),
             "clicks": {
                 "positive": [list(click.position_ras) for click in segment.clicks.positives()],
@@ -165,6 +167,11 @@ def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
         }
         for segment in result.segments
     ]
+
+
+def _rounded(name: str, value: float | None) -> dict[str, float]:
+    """Return a value under its name, nothing for None."""
+    return {} if value is None else {name: round(value, 4)}
 
 
 def _shape(segment: Segment, result: SegmentationResult) -> Shape | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--dicom-seg", action="store_true", help="write DICOM SEGs as well; the CTs must be DICOM"
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="skip what an earlier run finished without reading its results again, which takes "
+        "long in a large batch; results that were damaged or changed since are not seen",
+    )
+    add_cluster_options(parser)
     add_recompute_option(parser)
     add_model_options(parser)
     options = parser.parse_args(argv)
@@ -64,10 +71,13 @@ def main(argv: Sequence[str]) -> int:
         overwrite=options.overwrite,
         grow=options.grow,
         warn=_warn,
+        resume=options.resume,
     )
     try:
-        for item in _with_bar(cases):
-            _say_entry(run.run(item))
+        with _bar(len(cases)) as bar:
+            for entry in _entries(run, cases, options):
+                _say_entry(entry)
+                bar.update()
     finally:
         if run.entries:
             run.finish()
@@ -79,11 +89,43 @@ def main(argv: Sequence[str]) -> int:
     return 1 if run.failed else 0
 
 
-def _with_bar(cases: Sequence[BatchCase]) -> Iterable[BatchCase]:
-    """Return the cases with a progress bar on a terminal."""
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that share the cases among processes."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="share the cases among N processes"
+    )
+    where.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="of a Dask cluster: tcp://host:8786"
+    )
+    parser.add_argument(
+        "--memory-limit",
+        default="auto",
+        metavar="SIZE",
+        help="of each of the --workers, such as 8GB (default: an equal share)",
+    )
+
+
+def _entries(
+    run: BatchRun, cases: Sequence[BatchCase], options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Run the cases here, or on the processes that the options name."""
+    if options.workers < 1 and not options.scheduler:
+        yield from map(run.run, cases)
+        return
+    from CTSAM3DLib.batch.cluster import WorkerModel, connected, run_on_cluster
+
+    model = WorkerModel((options.model, options.device), load_model)
+    with connected(options.scheduler, options.workers, options.memory_limit) as client:
+        print(f"dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
+        yield from run_on_cluster(run, cases, client, model)
+
+
+def _bar(count: int) -> Any:
+    """Return a progress bar, which is shown on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(cases, unit="case", file=sys.stderr, disable=None)
+    return tqdm(total=count, unit="case", file=sys.stderr, disable=None)
 
 
 def _say_entry(entry: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from CTSAM3DLib.errors import OutputFileError
@@ -50,6 +50,8 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
     sources = {_identity(path): path for path in given}
     folders = {identity: path for identity, path in sources.items() if path.is_dir()}
     files = {_file_number(path) for path in given} - {None}
+    numbers = {_file_number(folder): folder for folder in folders.values()}
+    number_of = cache(_file_number)  # many outputs lie in one folder
     seen: dict[str, Path] = {}
     for kind, path in (item for group in outputs for item in group.items()):
         _check_suffix(kind, path)
@@ -57,17 +59,20 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
         if identity in sources or _file_number(path) in files:
             message = f"{path} is an input. Write the {kind} to another file"
             raise OutputFileError(message)
-        above = {_file_number(folder) for folder in path.absolute().parents}
-        for key, folder in folders.items():
-            if identity.startswith(key + os.sep) or _file_number(folder) in above:
-                message = f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
-                raise OutputFileError(message)
+        above = [folders.get(str(parent)) for parent in Path(identity).parents]
+        above += [numbers.get(number_of(parent)) for parent in path.absolute().parents]
+        for folder in filter(None, above):
+            message = f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
+            raise OutputFileError(message)
         if identity in seen:
             message = f"{seen[identity]} and {path} are one file. Give each output its own name"
             raise OutputFileError(message)
         seen[identity] = path
+    checked: set[Path] = set()
     for path in seen.values():
-        check_writable(path)
+        if path.parent not in checked or path.is_dir():
+            check_writable(path)
+            checked.add(path.parent)
 
 
 def check_replaceable(paths: Iterable[Path]) -> None:

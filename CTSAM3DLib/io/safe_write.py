@@ -149,7 +149,8 @@ def leftovers(folder: Path, suffix: str = "") -> list[Path]:
     """
     paths: list[Path] = []
     with suppress(OSError):  # a folder that can be written need not be readable
-        paths = [path for path in folder.iterdir() if path.name.endswith(suffix[-_KEPT_LETTERS:])]
+        ours = folder.glob(f"{_PREFIX}*")  # of 40,000 files in a folder, a few
+        paths = [path for path in ours if path.name.endswith(suffix[-_KEPT_LETTERS:])]
     found = []
     for path in paths:
         match = _LEFTOVER.fullmatch(path.name)

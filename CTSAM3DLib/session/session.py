@@ -12,6 +12,7 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.models.calibration import calibration_of
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click, Prompt, Prompts
 from CTSAM3DLib.session.carrying import carried_state
@@ -23,6 +24,7 @@ from CTSAM3DLib.session.mask import logits_on_volume
 from CTSAM3DLib.session.patches import choose_spacing_mm
 from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import answered, planned_patch
+from CTSAM3DLib.session.uncertainty import uncertainty_of
 from CTSAM3DLib.session.where_next import Suggestion, where_next
 
 
@@ -391,6 +393,11 @@ class InteractiveSession:
             message = f"expected a box inside the volume of shape {shape_kji} (KJI), got {bbox}"
             raise VolumeError(message)
         return logits_on_volume(self.state.logits, self.grid, self.volume.geometry, bbox)
+
+    @property
+    def uncertainty(self) -> float | None:
+        """The error that the model expects of the mask, as 1 - Dice; None before it was asked."""
+        return uncertainty_of(self.state, calibration_of(self.predictor.settings))
 
     def _next(self, state: SessionState, prompt: Prompt) -> SessionState:
         """Return the state after one more prompt."""

@@ -1,0 +1,220 @@
+"""The cases of a batch on the processes of a Dask cluster; needs the package ``distributed``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from CTSAM3DLib.batch.batch import BatchRun
+from CTSAM3DLib.batch.case import LoadedModel, load_model
+from CTSAM3DLib.batch.runner import CaseRunner, Entry, failed
+from CTSAM3DLib.batch.table import BatchCase
+from CTSAM3DLib.errors import ClusterError
+
+_AHEAD = 16  # cases that wait at the scheduler beside two for each thread of a worker
+_LOADED: dict[WorkerModel, LoadedModel] = {}
+_LOADING = Lock()
+
+
+@dataclass(frozen=True)
+class WorkerModel:
+    """Which model a worker loads, once in its life.
+
+    Parameters
+    ----------
+    arguments : tuple
+        Of the loader.
+    loader : callable
+        By default `load_model`, with the id or path of a model and a device.
+    """
+
+    arguments: tuple[Any, ...]
+    loader: Callable[..., LoadedModel] = load_model
+
+    def load(self) -> LoadedModel:
+        """Return the model of this process."""
+        with _LOADING:
+            if self not in _LOADED:
+                _LOADED.clear()  # of an earlier batch
+                _LOADED[self] = self.loader(*self.arguments)
+            return _LOADED[self]
+
+
+@contextmanager
+def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto") -> Iterator[Any]:
+    """Give a client of a cluster, and close what was started for it.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address such as ``tcp://10.0.0.1:8786``; without it, a cluster is started on this computer.
+    workers : int
+        Number of processes of that one, each with one thread.
+    memory_limit : str
+        For each of them, such as ``8GB``; a worker that needs more is ended, and its case fails
+        when that has happened four times.
+
+    Raises
+    ------
+    ClusterError
+        The package is missing, or there is no such scheduler.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ClusterError(
+            "a batch on several processes needs the package distributed. Install it: "
+            "pip install distributed"
+        ) from error
+    if scheduler:
+        try:
+            client = Client(scheduler, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise ClusterError(
+                f"expected a Dask scheduler at {scheduler}, got {error}. Start it, or check the "
+                "address"
+            ) from error
+        with client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=memory_limit,
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def run_on_cluster(
+    run: BatchRun, cases: Iterable[BatchCase], client: Any, model: WorkerModel
+) -> Iterator[Entry]:
+    """Run the cases of a batch on the workers of a cluster; the entries are kept here.
+
+    A few cases more than there are workers are under way, so that a table may have any length. A
+    case whose worker ends is given to another one.
+
+    Parameters
+    ----------
+    run : BatchRun
+        Keeps the entries; its own model is not used.
+    cases : iterable of BatchCase
+        Rows of the table. The workers read and write the same paths, made absolute.
+    client : distributed.Client
+        From `connected`.
+    model : WorkerModel
+        What each worker loads.
+
+    Yields
+    ------
+    dict
+        Each entry as it comes; see `CaseRunner.entry`.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler was lost. What was finished is kept; the next run goes on from there.
+    BundleError, DeviceError
+        A worker cannot load the model.
+    """
+    from distributed import as_completed
+
+    waiting = iter(cases)
+    under_way: dict[Any, BatchCase] = {}
+    lost = 0
+    done = as_completed(loop=client.loop)
+
+    def submit() -> None:
+        wanted = _AHEAD + 2 * _threads(client)
+        while len(under_way) < wanted and (item := next(waiting, None)) is not None:
+            moved = _absolute(item)
+            task = (run_on_worker, run.runner, moved, run.records.earlier(item.name), model)
+            future = client.submit(*task, pure=False)
+            under_way[future] = item
+            done.add(future)
+
+    try:
+        submit()
+        for future in done:
+            entry = _entry(future, under_way.pop(future), run)
+            if entry is None:
+                lost += 1
+                continue
+            yield run.note(entry)
+            if not lost:
+                submit()
+    except OSError as error:  # the connection
+        if client.status == "running":
+            raise
+        raise ClusterError(_lost(client, run)) from error
+    finally:
+        with suppress(Exception):
+            client.cancel(list(under_way))
+    if lost:
+        raise ClusterError(_lost(client, run))
+
+
+def _entry(future: Any, item: BatchCase, run: BatchRun) -> Entry | None:
+    """Return what became of a case, None when its scheduler was lost; tell its warnings."""
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        entry: Entry
+        entry, told = future.result()
+        future.release()
+        for text in told:
+            run.tell(text)
+        return entry
+    if future.status != "error":
+        return None
+    error = future.exception()
+    if not isinstance(error, KilledWorker):
+        raise error
+    return failed(item, _killed(error))
+
+
+def run_on_worker(
+    runner: CaseRunner, item: BatchCase, earlier: Mapping[str, Any], model: WorkerModel
+) -> tuple[Entry, list[str]]:
+    """Run one case in a worker; return its entry and what must be told."""
+    told: list[str] = []
+    return runner.entry(item, earlier, model.load, told.append), told
+
+
+def _threads(client: Any) -> int:
+    """Return how many cases the workers run at the same time now."""
+    return sum(client.nthreads().values())
+
+
+def _absolute(item: BatchCase) -> BatchCase:
+    """Return a case whose paths do not depend on the folder where a process runs."""
+    case = item.case
+    moved: dict[str, Any] = {
+        name: value.absolute() for name, value in vars(case).items() if isinstance(value, Path)
+    }
+    moved["clicks"] = tuple(path.absolute() for path in case.clicks)
+    return replace(item, case=replace(case, **moved))
+
+
+def _killed(error: Exception) -> ClusterError:
+    """Return what to tell about a case that ended its workers."""
+    return ClusterError(
+        f"expected a worker that lives until the case is done, got several that ended ({error}). "
+        "If the memory did not suffice, raise --memory-limit or take fewer workers"
+    )
+
+
+def _lost(client: Any, run: BatchRun) -> str:
+    """Return what to tell when the scheduler is gone."""
+    address = getattr(client.scheduler, "address", "the cluster")
+    return (
+        f"lost the scheduler at {address} after {len(run.entries)} cases, which are kept. Start it "
+        "and run the same command again"
+    )

@@ -1,0 +1,85 @@
+"""From logits to probabilities that are as often right as they say, measured for each model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.resources import resource_path
+
+CALIBRATION_FILE = "Models/calibration.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the logits of a model near a mask are worth; by default what they say.
+
+    Fitted on validation data by ``Testing/Benchmarks/measure_uncertainty.py``.
+
+    Parameters
+    ----------
+    logits, probabilities_there : tuple of float
+        A rising curve, straight between its points; empty for the sigmoid.
+    scale : float
+        From the error that the probabilities let expect to the one that was measured.
+
+    Examples
+    --------
+    >>> Calibration((-2.0, 2.0), (0.1, 0.5)).probabilities(np.float32([-9, 0, 9]))
+    array([0.1, 0.3, 0.5], dtype=float32)
+    """
+
+    logits: tuple[float, ...] = ()
+    probabilities_there: tuple[float, ...] = ()
+    scale: float = 1.0
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a curve."""
+        return bool(self.logits)
+
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the probabilities of logits of any shape, float32."""
+        values = logits.astype(np.float32)
+        if self.is_measured:
+            found = np.interp(values, self.logits, self.probabilities_there)
+            return found.astype(np.float32)
+        sigmoid: NDArray[np.float32] = 0.5 + 0.5 * np.tanh(0.5 * values)  # no overflow
+        return sigmoid
+
+
+def calibration_of(settings: ModelSettings) -> Calibration:
+    """Return the calibration of a model by its id and version.
+
+    Examples
+    --------
+    >>> calibration_of(ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))).is_measured
+    False
+    """
+    return _rows().get((settings.model_id, settings.version), Calibration())
+
+
+@lru_cache(maxsize=1)
+def _rows() -> Mapping[tuple[str, int], Calibration]:
+    """Return what the resource file says."""
+    path = resource_path(CALIBRATION_FILE)
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["calibrations"]
+        return {
+            (str(row["model"]), int(row["version"])): Calibration(
+                tuple(map(float, row["logits"])),
+                tuple(map(float, row["probabilities"])),
+                float(row["scale"]),
+            )
+            for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is no table of calibrations: {error!r}") from error

@@ -1,0 +1,178 @@
+"""Batches on a real Dask cluster of this computer: the same results, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster_case import counted_model, no_model, stuck_model
+from disk_cases import ball_model, write_clicks_file, write_ct
+from waiting import HANG_S
+
+from CTSAM3DLib.batch.batch import BatchRun
+from CTSAM3DLib.batch.cluster import WorkerModel, connected, run_on_cluster
+from CTSAM3DLib.batch.records import cases_of
+from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.errors import BundleError, ClusterError
+
+pytest.importorskip("SimpleITK")
+pytest.importorskip("matplotlib")
+distributed = pytest.importorskip("distributed")
+
+TESTS = Path(__file__).resolve().parents[1]
+COUNT = 6
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers import what this file imports."""
+    paths = [str(TESTS), str(TESTS.parents[1])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Return a table of good cases and one without a CT."""
+    write_clicks_file(tmp_path / "c.json")
+    rows = [f"{write_ct(tmp_path / f'{n}.nrrd', n).name},c.json" for n in range(COUNT)]
+    (tmp_path / "t.csv").write_text("\n".join(["ct,clicks", *rows, "none.nrrd,c.json"]) + "\n")
+    return tmp_path / "t.csv"
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    kinds = (".seg.nrrd", ".png")
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name.endswith(kinds)}
+
+
+def written(file: Path) -> str:
+    """Return the content of a file as soon as it has one."""
+    end = time.monotonic() + HANG_S
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return file.read_text()
+
+
+def started(kind: str, *words: object) -> subprocess.Popen[bytes]:
+    """Start a scheduler or a worker of its own."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard"]
+    return subprocess.Popen([*command, *map(str, words)], stderr=subprocess.DEVNULL)
+
+
+def on_cluster(cases: list[BatchCase], folder: Path, model: WorkerModel, client: Any) -> BatchRun:
+    run = BatchRun(folder, ball_model, {"model": "fake"})
+    for _ in run_on_cluster(run, cases, client, model):
+        pass
+    run.finish()
+    return run
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Return a client of two worker processes."""
+    before = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parents[1])])
+    try:
+        with connected(workers=2) as client:
+            yield client
+    finally:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes_as_one_process(
+    client: Any, table: Path, tmp_path: Path
+) -> None:
+    alone = BatchRun(tmp_path / "alone", ball_model, {"model": "fake"})
+    for item in read_table(table, tmp_path / "alone"):
+        alone.run(item)
+    loaded = tmp_path / "loaded"
+    loaded.mkdir()
+    model = WorkerModel((str(loaded),), counted_model)
+    cases = read_table(table, tmp_path / "both")
+    both = on_cluster(cases, tmp_path / "both", model, client)
+    assert len(results(tmp_path / "both")) == 2 * COUNT
+    assert results(tmp_path / "both") == results(tmp_path / "alone")
+    assert both.failed == alone.failed == ["none"]
+    assert both.entries["none"]["error"].startswith("VolumeError")
+    assert {file.read_text() for file in loaded.iterdir()} == {"x"}  # once a process
+    again = on_cluster(cases, tmp_path / "both", model, client)
+    assert [entry["status"] for entry in again.entries.values()].count("skipped") == COUNT
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_ends_the_batch(
+    client: Any, table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="not here"):
+        on_cluster(
+            read_table(table, tmp_path / "o"), tmp_path / "o", WorkerModel((), no_model), client
+        )
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_no_case(table: Path, tmp_path: Path) -> None:
+    killed = []
+
+    def kill() -> None:
+        for number in range(3):
+            file = tmp_path / f"stuck-{number}"
+            killed.append(int(written(file)))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    with connected(workers=2) as own:
+        thread = threading.Thread(target=kill)
+        thread.start()
+        model = WorkerModel((str(tmp_path), 3), stuck_model)
+        cases = read_table(table, tmp_path / "o", pictures=False)
+        run = on_cluster(cases, tmp_path / "o", model, own)
+        thread.join()
+    assert len(set(killed)) == 3
+    assert len(run.entries) == COUNT + 1
+    assert run.failed == ["none"]
+    assert len(cases_of(tmp_path / "o" / "batch_report.json")) == COUNT + 1
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_is_told_and_the_next_run_goes_on(table: Path, tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    scheduler = started("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
+    worker = None
+    try:
+        address = json.loads(written(file))["address"]
+        words = ("--nthreads", "1", "--no-nanny", "--death-timeout", "20")
+        worker = started("worker", address, *words)
+        cases = read_table(table, tmp_path / "o", pictures=False)
+        model = WorkerModel((str(tmp_path),), stuck_model)
+
+        def kill() -> None:
+            written(tmp_path / "stuck-0")
+            scheduler.kill()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        with (
+            pytest.raises(ClusterError, match="run the same command again"),
+            connected(address) as own,
+        ):
+            on_cluster(cases, tmp_path / "o", model, own)
+        thread.join()
+    finally:
+        for process in (scheduler, worker):
+            if process is not None:
+                process.kill()
+                process.wait()
+    run = BatchRun(tmp_path / "o", ball_model, {"model": "fake"})
+    for item in cases:
+        run.run(item)
+    assert run.failed == ["none"]
+    assert len(results(tmp_path / "o")) == COUNT
