@@ -262,13 +262,20 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         allowed = self.scriptedEffect.confirmCurrentSegmentVisible()
         if allowed != self.scriptedEffect.ConfirmedWithoutDialog:
             return False
-        if self.editor.controller.engine.is_closed:  # the module was reloaded meanwhile
-            self.activate()
+        self._renew()
         return True
 
     def _mayChange(self):
         """Tell whether a button or key may change the segment: a hidden one after a question."""
-        return self.editor is not None and bool(self.scriptedEffect.confirmCurrentSegmentVisible())
+        if self.editor is None or not self.scriptedEffect.confirmCurrentSegmentVisible():
+            return False
+        self._renew()
+        return True
+
+    def _renew(self):
+        """Go on with the new engine if the module was reloaded meanwhile."""
+        if self.editor.controller.engine.is_closed:
+            self.activate()
 
     @staticmethod
     def _isViewing():

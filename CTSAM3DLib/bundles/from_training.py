@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
-from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.bundles.script_code import check_script
+from CTSAM3DLib.errors import BundleError, CheckpointError
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.segmenters import build_segmenter
@@ -84,6 +85,7 @@ def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
         weights: dict[str, torch.Tensor] = _load(path, "cross_patch")["cross_patch"]
         return weights
     extra = {SETTINGS_FILE: ""}
+    check_script(path)
     module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     if not json.loads(extra[SETTINGS_FILE] or "{}").get("cross_patch_trained"):
         message = f"expected a trained cross-patch predictor, got a file without one: {path}"
@@ -100,8 +102,9 @@ def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
         When the file is no bundle or its weights do not fit.
     """
     try:
+        check_script(bundle)
         weights = torch.jit.load(str(bundle), map_location="cpu").segmenter.state_dict()
-    except (RuntimeError, ValueError, AttributeError) as error:
+    except (BundleError, RuntimeError, ValueError, AttributeError) as error:
         message = f"expected a model bundle, got {bundle}: {error}"
         raise CheckpointError(message) from error
     _fill(segmenter, weights, bundle)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from CTSAM3DLib.bundles.fallback import FallbackPredictor, stages_from
+from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, DeviceError
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.store import resolve_model
@@ -86,13 +87,14 @@ class TorchPredictor:
     Raises
     ------
     BundleError
-        When the file is no bundle of this project.
+        When the file is no bundle of this project, or could do more than compute.
     DeviceError
         When the device cannot be used.
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._device = resolve_device(device)
+        check_script(path)
         extra = {SETTINGS_FILE: ""}
         try:
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)

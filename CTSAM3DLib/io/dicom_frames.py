@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from CTSAM3DLib.io.simpleitk import printable
 
 _LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "TOPO"}  # values of Image Type
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_META_BYTES, _PIECE, _MOST_BYTES = 1 << 12, 1 << 20, 1 << 30
 _CHECKED_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
     "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
@@ -135,6 +138,7 @@ def read_frames(file: Path) -> list[Frame]:
 
     dataset = None
     try:
+        _check_inflated(file)
         with quiet_pydicom():
             dataset = pydicom.dcmread(
                 file, stop_before_pixels=True, force=True, specific_tags=_CHECKED_TAGS
@@ -150,6 +154,20 @@ def read_frames(file: Path) -> list[Frame]:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         message = f"{printable(file.name)} cannot be read ({reason}); copy the file again"
         raise BrokenSliceError(message, series) from error
+
+
+def _check_inflated(file: Path) -> None:
+    """Raise ValueError for a deflated file that becomes huge: pydicom inflates it in one piece."""
+    with file.open("rb") as stream:
+        start = stream.read(_META_BYTES)
+        if start[128:138] != b"DICM\x02\0\0\0UL" or _DEFLATED not in start:
+            return
+        stream.seek(144 + int.from_bytes(start[140:144], "little"))
+        inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while piece := inflater.unconsumed_tail or stream.read(_PIECE):
+            total += len(inflater.decompress(piece, _PIECE))
+            if total > _MOST_BYTES:
+                raise ValueError(f"it inflates to more than {_MOST_BYTES} bytes")
 
 
 def _should_be_image(dataset: Any) -> bool:

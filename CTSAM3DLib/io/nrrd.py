@@ -8,6 +8,7 @@ Format: http://teem.sourceforge.net/nrrd/format.html
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import SegmentationFileError
+from CTSAM3DLib.errors import SegmentationFileError, VolumeError
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
+from CTSAM3DLib.io.header_numbers import GZIP_RATIO, checked_size
 from CTSAM3DLib.io.safe_write import written_atomically
 
 _MAGIC = b"NRRD000"
@@ -193,7 +195,12 @@ def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
     order = ">" if header.fields.get("endian", "little").lower() == "big" else "<"
     dtype = np.dtype(order + _DTYPES[name])
     shape = tuple(reversed(header.numbers("sizes")))
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    there = Path(file.name).stat().st_size * (1 if encoding == "raw" else GZIP_RATIO)
+    try:
+        checked_size(shape, dtype.itemsize, there)
+    except VolumeError as error:
+        raise SegmentationFileError(str(error)) from error
+    expected = math.prod(shape) * dtype.itemsize
     if encoding == "raw":
         content = file.read(expected)
     else:

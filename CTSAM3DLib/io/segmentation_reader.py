@@ -129,6 +129,8 @@ def _geometry(header: NrrdHeader, shape_kji: tuple[int, ...]) -> tuple[Geometry,
     offset = header.keys.get("Segmentation_ReferenceImageExtentOffset", "0 0 0").split()
     if extent is None or len(offset) != 3:
         return box, (0, 0, 0)
+    if not _on_reference_voxels(header.keys, box):
+        return box, (0, 0, 0)  # oversampled: the extent counts other voxels
     start = [int(value) - first for value, first in zip(offset, extent[0::2], strict=True)]
     matrix[:3, 3] = box.ras_from_ijk([-value for value in start])
     i, j, k = (last - first + 1 for first, last in zip(extent[0::2], extent[1::2], strict=True))
@@ -143,6 +145,17 @@ def _reference_extent(keys: Mapping[str, str]) -> list[int] | None:
             values = [value for value in rest.split("|")[0].split(";") if value]
             return [int(value) for value in values[16:]] if len(values) == 22 else None
     return None
+
+
+def _on_reference_voxels(keys: Mapping[str, str], box: Geometry) -> bool:
+    """Whether the stored voxels are as large as those of the reference image.
+
+    Slicer stores smaller ones where it oversamples, and where a segment is empty.
+    """
+    text = keys.get("Segmentation_ConversionParameters", "").partition(f"{_REFERENCE}|")[2]
+    matrix = np.array([float(value) for value in text.split("|")[0].split(";")[:16]])
+    spacing = np.linalg.norm(matrix.reshape(4, 4)[:3, :3], axis=0)
+    return bool(np.allclose(spacing, box.spacing_mm, rtol=1e-3))
 
 
 def _segment_numbers(keys: Mapping[str, str]) -> list[int]:

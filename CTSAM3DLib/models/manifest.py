@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.io.text import read_bounded
 from CTSAM3DLib.models.contract import ModelSettings
 
 MANIFEST_NAME = "models.json"
@@ -170,8 +171,8 @@ def entry_beside(path: Path) -> ModelEntry:
 def _read_json(path: Path) -> Any:
     """Parse a file of JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_bounded(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         message = f"the model manifest {path} cannot be read: {error}"
         raise BundleError(message) from error
 

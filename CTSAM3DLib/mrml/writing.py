@@ -67,7 +67,7 @@ def write_segment(
     NodeError
         No such segment; not stored as a binary labelmap; another segmentation in the editor; a
         mask setting that cannot be used; a non-linear transform between segmentation and volume;
-        or Slicer reports an error. Only the last one may leave a part of the step behind.
+        or Slicer reports an error. After this one, and any other, voxels and tag are put back.
     VolumeError
         The volume has no voxels, or the mask does not fit it.
 
@@ -86,9 +86,10 @@ def write_segment(
     try:
         with masking.editing(target):
             plan.carry_out()
-    except Exception:
+    except BaseException:
         if clicks is not None:
             _restore_tag(target, text)
+        plan.take_back()
         raise
 
 
@@ -143,6 +144,7 @@ class Plan:
             else tight(MaskUpdate(mask, BoundingBox.from_shape(mask.shape)))
         )
         self._unchanged = update.bbox.is_empty and not self._replaces
+        self._changed: list[tuple[str, Lattice, MaskUpdate]] = []  # what was there before
         self._new, self._covered = self._moved(update, to_segmentation @ geometry.ijk_to_ras)
 
     @cached_property
@@ -173,6 +175,24 @@ class Plan:
             self._set()
         else:
             self._write_difference(bbox)
+
+    def take_back(self) -> None:
+        """Put back the voxels of all segments that were changed, as after an error."""
+        node, editor_node = self._target.segmentation_node, self._editor_node
+        changed, self._changed = self._changed[::-1], []
+        mode = editor_node.GetOverwriteMode()
+        editor_node.SetOverwriteMode(editor_node.OverwriteNone)
+        try:
+            with masking.masks_off(editor_node):
+                for segment_id, lattice, before in changed:
+                    now = stored_part(node, segment_id, before.bbox)
+                    for part, way in (
+                        (now & ~before.mask_kji, "Remove"),
+                        (before.mask_kji & ~now, "Add"),
+                    ):
+                        self._put(segment_id, lattice, MaskUpdate(part, before.bbox), way)
+        finally:
+            editor_node.SetOverwriteMode(mode)
 
     def _moved(
         self, update: MaskUpdate, volume: Lattice
@@ -216,8 +236,11 @@ class Plan:
     def _set(self) -> None:
         """Replace the segment in one call, masks and overwriting left to Slicer."""
         bbox = self._old_box.union(self._new.bbox)
+        target = self._target
+        for one in (target.segment_id, *masking.overwritten_segments(target)):
+            self._remember(one, self._lattice, bbox)
         image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
-        self.modify(self._target.segment_id, image, "Set", False)
+        self.modify(target.segment_id, image, "Set", False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:
         """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
@@ -232,13 +255,10 @@ class Plan:
         if np.array_equal(before, after):
             self._touch()
         with masking.masks_off(self._editor_node):
-            self._remove(target.segment_id, self._lattice, MaskUpdate(before & ~after, bbox))
+            self._put(target.segment_id, self._lattice, MaskUpdate(before & ~after, bbox), "Remove")
             for other in overwritten:
                 self._overwrite(other, MaskUpdate(after, bbox))
-            added = tight(MaskUpdate(after & ~before, bbox))
-            if not added.bbox.is_empty:
-                image = oriented_image(self._lattice, added)
-                self.modify(target.segment_id, image, "Add", True)
+            self._put(target.segment_id, self._lattice, MaskUpdate(after & ~before, bbox), "Add")
 
     def _touch(self) -> None:
         """Have Slicer's undo take back a step without a change, and not the one before."""
@@ -258,14 +278,20 @@ class Plan:
             final, _ = resampled(tight(mask), self._lattice, lattice)
         if not final.bbox.is_empty:
             lost = stored_part(node, other, final.bbox) & final.mask_kji
-            self._remove(other, lattice, MaskUpdate(lost, final.bbox))
+            self._put(other, lattice, MaskUpdate(lost, final.bbox), "Remove")
 
-    def _remove(self, segment_id: str, lattice: Lattice, mask: MaskUpdate) -> None:
-        """Remove voxels from a segment on its own lattice."""
-        lost = tight(mask)
-        if not lost.bbox.is_empty:
-            image = oriented_image(lattice, lost)
-            self.modify(segment_id, image, "Remove", True)
+    def _put(self, segment_id: str, lattice: Lattice, mask: MaskUpdate, mode: str) -> None:
+        """Add voxels to a segment on its own lattice, or remove them."""
+        part = tight(mask)
+        if not part.bbox.is_empty:
+            image = oriented_image(lattice, part)
+            self._remember(segment_id, lattice, part.bbox)
+            self.modify(segment_id, image, mode, True)
+
+    def _remember(self, segment_id: str, lattice: Lattice, bbox: BoundingBox) -> None:
+        """Keep what is there before it is changed."""
+        before = stored_part(self._target.segmentation_node, segment_id, bbox)
+        self._changed.append((segment_id, lattice, MaskUpdate(before, bbox)))
 
     def modify(
         self, segment_id: str, image: slicer.vtkOrientedImageData, mode: str, bypass_masks: bool

@@ -245,6 +245,18 @@ class RobustnessTest(unittest.TestCase):
         self.assertEqual(len(self.case.clicks()), 2)
         self.assertTrue(self.case.mask()[20, 22, 35])
 
+    def test_buttons_work_after_the_module_was_reloaded(self):
+        self.click()
+        self.click(ASIDE)
+        for button, left in (("undoButton", 1), ("clearButton", 0)):
+            slicer.util.reloadScriptedModule("CTSAM3D")
+            self.case.logic = slicer.util.getModuleLogic("CTSAM3D")
+            engine = SegmentationEngine(lambda model, device: self.case.predictor)
+            self.case.logic.setEngine(engine)
+            getattr(self.case.effect.options, button).click()
+            self.case.settle()
+            self.assertEqual(len(self.case.clicks()), left)
+
     # ---- more than one of things
 
     def test_two_editors_do_not_disturb_each_other(self):

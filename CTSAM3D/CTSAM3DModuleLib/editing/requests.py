@@ -203,23 +203,35 @@ class Requests:
 
         An error of a listener is raised in the end.
         """
-        for item in self.engine.drain():
-            if isinstance(item, ClickProgress):
-                self._show_part(item)
-            elif item in self._questions:
+        for item in self._engine.drain():
+            if item in self._questions:
                 self._outcomes.guard(self._questions.pop(item), item)
-            elif item in self._under_way:
-                edit = self._under_way.pop(item)
-                try:
-                    self._finish(edit, item)
-                except Exception as error:  # one answer must not take the others with it
+                continue
+            try:
+                self._take(item)
+            except Exception as error:  # one answer must not take the others with it
+                for edit in self._edits_of(item):
                     self._give_up(edit, error)
         self._outcomes.tell()
+
+    def _take(self, item: Future[ClickAnswer] | ClickProgress) -> None:
+        for edit in self._edits_of(item):
+            if isinstance(item, ClickProgress):
+                self._show_part(edit, item)
+            else:
+                self._finish(edit, item)
+                self._under_way.pop(item, None)
+
+    def _edits_of(self, item: Future[ClickAnswer] | ClickProgress) -> list[Edit]:
+        """Return the edit to which an answer belongs; none if it was dropped."""
+        if isinstance(item, ClickProgress):
+            return [edit for edit in self._under_way.values() if edit.request is item.request]
+        return [self._under_way[item]] if item in self._under_way else []
 
     def _go_on(self) -> bool:
         with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
             self.drain()
-        return self.engine.is_working
+        return self._engine.is_working
 
     # ---- ending
 
@@ -307,7 +319,10 @@ class Requests:
         self._outcomes.add(edit, error=error, partial=edit.parts > 0)
 
     def _drop(self, edit: Edit) -> None:
-        """Drop all edits of a structure."""
+        """Drop all edits of a structure, and what was asked for them."""
+        asked = [future for future, one in self._under_way.items() if one.target == edit.target]
+        for future in asked:
+            del self._under_way[future]
         self._fingerprints.distrust(edit.target.key)
         for later in self._edits.pop(edit.target.key, [edit])[1:]:
             self._outcomes.add(later)
@@ -318,18 +333,12 @@ class Requests:
             return True
         return not edit.anew and self._fingerprints.has_changed(edit.target)
 
-    def _show_part(self, progress: ClickProgress) -> None:
+    def _show_part(self, edit: Edit, progress: ClickProgress) -> None:
         """Write a part of an answer; all parts and the rest are one step of undo."""
-        for future, edit in list(self._under_way.items()):
-            if edit.request is not progress.request or edit.anew:
-                continue
-            try:
-                if edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
-                    self._write_answer(edit, progress.update)
-                    edit.parts += 1
-            except Exception as error:
-                del self._under_way[future]
-                self._give_up(edit, error)
+        if edit.anew or not edit.still_applies(self.scene) or self._changed_meanwhile(edit):
+            return
+        self._write_answer(edit, progress.update)
+        edit.parts += 1
 
     # ---- writing and telling
 

@@ -1,0 +1,84 @@
+"""TorchScript of strangers: what does more than compute is not even loaded."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.bundles.script_code import check_script
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.models.store import ModelStore
+
+
+class _Writes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.save(x, "made")
+        return x
+
+
+class _Maps(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_file("made", True, 10) + x
+
+
+class _Computes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu() + 1
+
+
+def _scripted(module: torch.nn.Module, path: Path) -> Path:
+    torch.jit.save(torch.jit.script(module), str(path))
+    return path
+
+
+@pytest.mark.parametrize(("module", "name"), [(_Writes, "save"), (_Maps, "from_file")])
+def test_code_that_opens_files_is_refused_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: type[torch.nn.Module], name: str
+) -> None:
+    path = _scripted(module(), tmp_path / "model.pt")
+    monkeypatch.setattr(torch.jit, "load", None)
+    with pytest.raises(BundleError, match=f"its code names '{name}', and a model may only compute"):
+        TorchPredictor(path, "cpu")
+    assert not (tmp_path / "made").exists()
+
+
+def test_operators_of_other_libraries_are_refused(tmp_path: Path) -> None:
+    path = _scripted(_Computes(), tmp_path / "model.pt")
+    check_script(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/code/__torch__/more.py", "def f(x):\n  return ops.mine.run(x)\n")
+    with pytest.raises(BundleError, match=r"its code names 'ops\.mine'"):
+        check_script(path)
+
+
+def test_the_bundled_models_only_compute() -> None:
+    entries = ModelStore.standard().entries()
+    assert entries
+    for entry in entries.values():
+        check_script(entry.path)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data/0", bytes(1000))
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02") + 24  # the size that the directory of the archive states
+    content[at : at + 4] = struct.pack("<I", 2**32 - 2)
+    path.write_bytes(content)
+    check_script(path)  # 4 GiB may be a model
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/code/huge.py", b" " * (2**26 + 1))
+    with pytest.raises(BundleError, match="it unpacks to 67108865 bytes, at most 67108864"):
+        check_script(path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"no archive")
+    with pytest.raises(BundleError, match="is not a readable TorchScript bundle"):
+        TorchPredictor(tmp_path / "model.pt", "cpu")
