@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from check_extension import MOST_MB, REPOSITORY, UNSET_ADDRESS_FAULT, faults, size_mb, version
+from sbom import SUFFIX, write_bill
 
 STUB = Path("Testing", "Packaging", "slicer_stub")
 
@@ -29,6 +30,8 @@ def make_release(
     most_mb: float = MOST_MB,
 ) -> list[str]:
     """Write a release into a folder that does not exist yet; returns what was done.
+
+    The packages that it pins are listed in a file beside the folder.
 
     Parameters
     ----------
@@ -61,8 +64,12 @@ def make_release(
         if found:
             raise ReleaseError("\n".join(found))
         built = _build(release, Path(scratch))
+        packages = Path(scratch, "packages")
+        write_bill(packages, release)
         release.rename(folder)
-    return [f"wrote {folder}: one commit, tag {tag}, {size:.1f} MB with .git", built]
+        listed = packages.rename(folder.with_name(folder.name + SUFFIX))
+    wrote = f"wrote {folder}: one commit, tag {tag}, {size:.1f} MB with .git"
+    return [wrote, built, f"wrote {listed}: the packages that it pins (CycloneDX)"]
 
 
 def _write(release: Path, source: Path) -> str:

@@ -7,6 +7,7 @@ signatures of MRML classes.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,6 +28,12 @@ def known_class(name: str) -> type | None:
     return NATIVE_CLASSES.get(name) or getattr(QtWidgets, name, None)
 
 
+@cache
+def _has_property(cls: Any, name: str) -> bool:
+    """Whether a class of widgets has a property; asked once, as PySide may drop what tells it."""
+    return bool(cls.staticMetaObject.indexOfProperty(name) >= 0)
+
+
 def _check(root: ElementTree.Element) -> None:
     for widget in root.iter("widget"):
         class_name = widget.get("class", "")
@@ -37,7 +44,7 @@ def _check(root: ElementTree.Element) -> None:
         for entry in widget.findall("property"):
             name = entry.get("name", "")
             dynamic = entry.get("stdset") == "0"
-            if not dynamic and cls.staticMetaObject.indexOfProperty(name) < 0:
+            if not dynamic and not _has_property(cls, name):
                 message = f"{class_name} '{widget.get('name')}' has no property {name}"
                 raise UiFileError(message)
 

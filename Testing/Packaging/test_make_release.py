@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import make_release
 import pytest
+import sbom
 
 PLACEHOLDER = "https://example.org/SlicerCTSAM3D"
 
@@ -33,7 +37,9 @@ def test_a_release_is_the_tree_of_head_in_one_tagged_commit(source: Path, tmp_pa
     assert git(folder, "rev-parse", "HEAD^{tree}") == git(source, "rev-parse", "HEAD^{tree}")
     assert git(folder, "status", "--porcelain") == ""
     assert make_release.size_mb(folder) < make_release.MOST_MB
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    listed = folder.with_name("SlicerCTSAM3D.cdx.json")
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, listed.name}
+    assert json.loads(listed.read_text("utf-8")) == sbom.bill(source)
     if shutil.which("cmake") and shutil.which("cc"):
         assert lines[1].startswith("built and installed ")
     with pytest.raises(make_release.ReleaseError, match="exists: name a new folder"):
@@ -54,3 +60,27 @@ def test_what_the_index_refuses_is_named_and_nothing_is_left(tmp_path: Path, sou
     assert "tier: CMakeLists.txt says '1', CTSAM3D.s4ext '4'" in str(caught.value)
     assert ("public address" in str(caught.value)) == (address == PLACEHOLDER)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_every_pin_is_listed_and_is_what_is_installed(repository: Path) -> None:
+    components = sbom.bill(repository)["components"]
+    listed = {(part["name"], part["version"]) for part in components}
+    lines = [
+        line.partition(";")[0].strip()
+        for file in (repository / "requirements").glob("*.txt")
+        for line in file.read_text("utf-8").splitlines()
+        if "==" in line and not line.startswith("#")
+    ]
+    pins = {(re.sub(r"[-_.]+", "-", n).lower(), v) for n, v in (x.split("==") for x in lines)}
+    assert listed == pins
+    required = {part["name"] for part in components if part["scope"] == "required"}
+    assert {"numpy", "torch", "simpleitk", "pydicom"} <= required
+    assert ("numpy", version("numpy")) in listed
+    assert len({part["bom-ref"] for part in components}) == len(components)
+
+
+def test_a_line_that_pins_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "runtime.txt").write_text("numpy>=2")
+    with pytest.raises(ValueError, match="expected name==version, got 'numpy>=2'"):
+        sbom.bill(tmp_path)

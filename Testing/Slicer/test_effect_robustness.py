@@ -245,17 +245,15 @@ class RobustnessTest(unittest.TestCase):
         self.assertEqual(len(self.case.clicks()), 2)
         self.assertTrue(self.case.mask()[20, 22, 35])
 
-    def test_buttons_work_after_the_module_was_reloaded(self):
+    def test_a_button_works_after_the_module_was_reloaded(self):
         self.click()
         self.click(ASIDE)
-        for button, left in (("undoButton", 1), ("clearButton", 0)):
-            slicer.util.reloadScriptedModule("CTSAM3D")
-            self.case.logic = slicer.util.getModuleLogic("CTSAM3D")
-            engine = SegmentationEngine(lambda model, device: self.case.predictor)
-            self.case.logic.setEngine(engine)
-            getattr(self.case.effect.options, button).click()
-            self.case.settle()
-            self.assertEqual(len(self.case.clicks()), left)
+        slicer.util.reloadScriptedModule("CTSAM3D")
+        self.case.logic = slicer.util.getModuleLogic("CTSAM3D")
+        self.case.logic.setEngine(SegmentationEngine(lambda model, device: self.case.predictor))
+        self.case.effect.options.undoButton.click()
+        self.case.settle()
+        self.assertEqual(len(self.case.clicks()), 1)
 
     # ---- more than one of things
 
