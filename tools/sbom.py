@@ -13,7 +13,6 @@ from pathlib import Path
 from check_extension import REPOSITORY, version
 
 SUFFIX = ".cdx.json"
-FILES = ("runtime.txt", "slicer.txt", "develop.txt", "constraints.txt")
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)\s*(?:;\s*(.+))?$")
 
 
@@ -29,9 +28,10 @@ def bill(repository: Path = REPOSITORY) -> dict[str, object]:
         A line is neither a pin, a comment nor ``-r``.
     """
     found: dict[str, dict[str, object]] = {}
-    for file in FILES:
-        text = (repository / "requirements" / file).read_text(encoding="utf-8")
-        for line in text.splitlines():
+    files = sorted((repository / "requirements").glob("*.txt"))
+    for path in sorted(files, key=lambda path: path.name != "runtime.txt"):
+        file = path.name
+        for line in path.read_text(encoding="utf-8").splitlines():
             if not line.strip() or line.startswith(("#", "-r ")):
                 continue
             pin = _PIN.match(line.strip())

@@ -158,7 +158,7 @@ def _shape(
         middle, size, axes = (np.array(row, float).reshape(-1) for row in rows)
         edges = (axes.reshape(3, 3) * size.reshape(1, 3)).T
         at = np.stack([middle.reshape(3), *edges])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise GeometryError(
             f"expected a ROI with 3 numbers as center and size and 9 as orientation, got {rows}"
         ) from None
