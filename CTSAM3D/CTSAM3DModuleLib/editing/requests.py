@@ -206,27 +206,17 @@ class Requests:
         for item in self._engine.drain():
             if item in self._questions:
                 self._outcomes.guard(self._questions.pop(item), item)
-                continue
-            try:
-                self._take(item)
-            except Exception as error:  # one answer must not take the others with it
-                for edit in self._edits_of(item):
+            asked = item.request if isinstance(item, ClickProgress) else item
+            for future, edit in list(self._under_way.items()):
+                try:
+                    if asked is edit.request:
+                        self._show_part(edit, item)
+                    elif asked is future:
+                        self._finish(edit, future)
+                        self._under_way.pop(future, None)
+                except Exception as error:  # one answer must not take the others with it
                     self._give_up(edit, error)
         self._outcomes.tell()
-
-    def _take(self, item: Future[ClickAnswer] | ClickProgress) -> None:
-        for edit in self._edits_of(item):
-            if isinstance(item, ClickProgress):
-                self._show_part(edit, item)
-            else:
-                self._finish(edit, item)
-                self._under_way.pop(item, None)
-
-    def _edits_of(self, item: Future[ClickAnswer] | ClickProgress) -> list[Edit]:
-        """Return the edit to which an answer belongs; none if it was dropped."""
-        if isinstance(item, ClickProgress):
-            return [edit for edit in self._under_way.values() if edit.request is item.request]
-        return [self._under_way[item]] if item in self._under_way else []
 
     def _go_on(self) -> bool:
         with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
@@ -320,9 +310,8 @@ class Requests:
 
     def _drop(self, edit: Edit) -> None:
         """Drop all edits of a structure, and what was asked for them."""
-        asked = [future for future, one in self._under_way.items() if one.target == edit.target]
-        for future in asked:
-            del self._under_way[future]
+        others = {f: one for f, one in self._under_way.items() if one.target != edit.target}
+        self._under_way = others
         self._fingerprints.distrust(edit.target.key)
         for later in self._edits.pop(edit.target.key, [edit])[1:]:
             self._outcomes.add(later)
@@ -335,10 +324,9 @@ class Requests:
 
     def _show_part(self, edit: Edit, progress: ClickProgress) -> None:
         """Write a part of an answer; all parts and the rest are one step of undo."""
-        if edit.anew or not edit.still_applies(self.scene) or self._changed_meanwhile(edit):
-            return
-        self._write_answer(edit, progress.update)
-        edit.parts += 1
+        if not edit.anew and edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
+            self._write_answer(edit, progress.update)
+            edit.parts += 1
 
     # ---- writing and telling
 
