@@ -174,9 +174,9 @@ class EffectOptions:
         self.undoButton = self._button(_("Remove last"), _("Take back the newest prompt."))
         self.clearButton = self._button(_("Remove all"), _("Take back all prompts."))
         self._row(_("Click:"), self.insideButton, self.outsideButton)
-        self._row(_("Draw:"), *self.toolButtons.values())
+        self._row("", *self.toolButtons.values())  # a label would make it wider than the column
         self.nextButton = self._button(*where_next_texts())
-        self._row(_("Prompts:"), self.undoButton, self.clearButton, self.nextButton)
+        self._row("", self.undoButton, self.clearButton, self.nextButton)
 
     def _statusRow(self):
         self.statusLabel = qt.QLabel(_("Click inside the structure."))
