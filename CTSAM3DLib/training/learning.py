@@ -36,6 +36,7 @@ from CTSAM3DLib.training.learning_score import (
     BEFORE,
     CLICKS,
     LEARNT,
+    LEAST_GAIN,
     MOST_WORSE,
     OTHER,
     Question,
@@ -311,7 +312,7 @@ class _Run:
     ) -> float:
         """Return how far to go: the best first click that keeps other anatomy; 0 for nowhere."""
         learnt = learner.learnt()
-        best, best_gain = 0.0, 0.0
+        best, best_gain = 0.0, LEAST_GAIN
         was = {family: mean_dice(before, family, 1) for family in (LEARNT, OTHER)}
         for number, share in enumerate(SHARES):
             learner.put(learnt)
@@ -320,7 +321,7 @@ class _Run:
             now = score(predictor, questions, "", 1, self.request.seed + 1, self.check_stop)
             gain = mean_dice(now, LEARNT, 1) - was[LEARNT]
             lost = was[OTHER] - mean_dice(now, OTHER, 1)
-            if gain > best_gain and not lost > 0.5 * MOST_WORSE:
+            if gain >= best_gain and not lost > 0.5 * MOST_WORSE:
                 best, best_gain = share, gain
         learner.put(learnt)
         if not best and self.request.install_anyway:

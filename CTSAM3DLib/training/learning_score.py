@@ -25,6 +25,8 @@ BEFORE, AFTER = "before", "after"
 LEARNT, OTHER = "learnt structures", "other anatomy"
 MOST_WORSE = 0.01
 """Other anatomy may lose this much of mean Dice."""
+LEAST_GAIN = 0.005
+"""A smaller gain of mean Dice after the first click is chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,7 @@ class Verdict:
     def is_better(self) -> bool:
         """Better after the first click, no worse after later ones, and other anatomy kept."""
         later = min(self.gain[n] for n in CLICKS)
-        return self.gain[1] > 0.0 and later > -MOST_WORSE and self.loss <= MOST_WORSE
+        return self.gain[1] >= LEAST_GAIN and later > -MOST_WORSE and self.loss <= MOST_WORSE
 
     @property
     def text(self) -> str:
