@@ -12,7 +12,7 @@ from fault_table import show
 
 from Testing.HeadlessSlicer import callback_errors
 
-MANY = 400
+MANY = 200
 
 
 def _faults(seed: int, kinds: list[str], folder: Path) -> Counter[tuple[str, str]]:

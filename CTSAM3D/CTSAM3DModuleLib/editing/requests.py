@@ -219,9 +219,13 @@ class Requests:
         self._outcomes.tell()
 
     def _go_on(self) -> bool:
-        with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
-            self.drain()
-        return self._engine.is_working
+        try:
+            with slicer.util.tryWithErrorDisplay(_("CT-SAM3D could not write a result.")):
+                self.drain()
+        finally:  # an error must not end the waiting for other answers
+            if self._engine.is_working:
+                self.waiting.watch(self._engine.wait, self._go_on)
+        return False
 
     # ---- ending
 
@@ -310,8 +314,7 @@ class Requests:
 
     def _drop(self, edit: Edit) -> None:
         """Drop all edits of a structure, and what was asked for them."""
-        others = {f: one for f, one in self._under_way.items() if one.target != edit.target}
-        self._under_way = others
+        self._under_way = {f: e for f, e in self._under_way.items() if e.target != edit.target}
         self._fingerprints.distrust(edit.target.key)
         for later in self._edits.pop(edit.target.key, [edit])[1:]:
             self._outcomes.add(later)

@@ -19,9 +19,11 @@ from fault_table import show
 from file_faults import FileFaults, calls_of, full_disk, injected, killed, raising
 from manifest_case import entry_values, write_manifest
 
-from CTSAM3DLib.batch.batch import BatchRun, cases_of
+from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.case import Case, run_case
+from CTSAM3DLib.batch.records import cases_of
 from CTSAM3DLib.batch.table import BatchCase
+from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
 from CTSAM3DLib.io.content_mark import mark_of
 from CTSAM3DLib.io.safe_write import write_text_atomically
@@ -221,7 +223,7 @@ def _errors(prepared: Prepared, count: int, seed: int) -> Iterator[tuple[str, st
         at, goes_on = rng.randint(1, prepared.calls), rng.random() < 0.3
         prepared.renew()
         faults = FileFaults(prepared.folder, raising(ERRORS[kind]), at, goes_on)
-        with suppress(OSError, MemoryError, KeyboardInterrupt), injected(faults):
+        with suppress(CTSAM3DError, OSError, MemoryError, KeyboardInterrupt), injected(faults):
             prepared.step.run(prepared.folder)
         # What cannot be removed stays until the next process.
         assert faults.hits
@@ -232,7 +234,7 @@ def _full(prepared: Prepared, count: int, seed: int) -> Iterator[tuple[str, str]
     rng = random.Random(seed)
     for _ in range(count):
         prepared.renew()
-        with suppress(OSError), full_disk(int(2 ** rng.uniform(0, 14))):
+        with suppress(CTSAM3DError, OSError), full_disk(int(2 ** rng.uniform(0, 14))):
             prepared.step.run(prepared.folder)
         yield "disk full in a file", prepared.mended(may_leave_files=False)
 
