@@ -60,7 +60,7 @@ class Panel(VTKObservationMixin):
         )
         ui.warningLabel.styleSheet = ERROR_STYLE
         ui.warningLabel.visible = False
-        ui.moreSection.collapsed = True
+        ui.promptsSection.collapsed = ui.moreSection.collapsed = True
         self.show()
 
     def set_parameters(self, parameters: Any) -> None:
