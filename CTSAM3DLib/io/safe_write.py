@@ -58,10 +58,12 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.replace(final)
+        except BaseException:  # not after it was renamed: then nothing may fail any more
+            temporary.unlink(missing_ok=True)
+            raise
         finally:
             if lock is not None:
                 os.close(lock)
-            temporary.unlink(missing_ok=True)
     except OutputFileError:
         raise
     except OSError as error:

@@ -184,7 +184,8 @@ class FaultCase:
                 self.settle()
             except AssertionError as stuck:
                 raise AssertionError(f"{faults.hit}, {action}") from stuck
-        return self._ended(f"{error.__name__} in {faults.hit}", action, before, after)
+        outcome = self._ended(f"{error.__name__} in {faults.hit}", action, before, after)
+        return outcome if faults.hit else self.fault("call_fails")  # too few calls for this one
 
     def clock_jumps(self, action: str, before: tuple, after: tuple) -> str:
         jump = self.rng.choice((-1e9, -3600.0, 3600.0, 1e9))

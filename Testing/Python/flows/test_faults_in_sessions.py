@@ -120,7 +120,8 @@ def faults_behind_the_engine(volume: Volume, seed: int, count: int) -> Iterator[
     kinds = [*KINDS, "model cannot be loaded", "cancelled", "volume forgotten", "models forgotten"]
     known: dict[str, tuple[ClickHistory, np.ndarray]] = {}
     try:
-        for _ in range(count):
+        done = 0
+        while done < count:
             kind, name = rng.choice(kinds), rng.choice(["liver", "spleen"])
             prompts, mask = known.get(name, (ClickHistory(), np.zeros(SHAPE, bool)))
             after = prompts.added(_prompt(rng)) if len(prompts) < 4 else ClickHistory()
@@ -129,6 +130,7 @@ def faults_behind_the_engine(volume: Volume, seed: int, count: int) -> Iterator[
                 engine.forget_models()
                 fails_to_load.append(ImportError("No module named 'torch'"))
             outcome, mask = _asked(engine, volume, name, (prompts, after), mask, kind)
+            was_hit = predictor.hit
             if outcome == "before":
                 predictor.at = 0
                 again, mask = _asked(engine, volume, name, (prompts, after), mask, "")
@@ -137,7 +139,9 @@ def faults_behind_the_engine(volume: Volume, seed: int, count: int) -> Iterator[
             expected.set_prompts(after)
             assert np.array_equal(mask, expected.mask), f"seed {seed}: {kind}"
             known[name] = (after, mask)
-            yield kind, outcome
+            if was_hit or kind not in KINDS:
+                done += 1
+                yield kind, outcome
         assert engine.drain() is not None
         assert not engine.busy
     finally:
