@@ -121,7 +121,7 @@ def finite_position(values: Any, owner: str) -> Position:
     try:
         given = tuple(values)
         numbers = tuple(float(value) for value in given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise GeometryError(f"{owner} needs 3 numbers (R, A, S in mm), got {values!r}") from None
     if any(isinstance(value, (str, bytes, bool)) for value in given):
         raise GeometryError(f"{owner} needs 3 numbers (R, A, S in mm), got {values!r}")

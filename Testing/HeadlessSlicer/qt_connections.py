@@ -30,8 +30,8 @@ def signature_of(sender: QtCore.QObject, signal: str) -> str:
         translated = cls.__dict__.get("__cpp_signals__", {}).get(normalized)
         if translated:
             return str(translated)
-    if "PyObject" in normalized or sender.metaObject().indexOfSignal(normalized) < 0:
-        message = f"{sender.metaObject().className()} has no signal {signal}"
+    if "PyObject" in normalized or type(sender).staticMetaObject.indexOfSignal(normalized) < 0:
+        message = f"{type(sender).staticMetaObject.className()} has no signal {signal}"
         raise ValueError(message)
     return normalized
 
@@ -86,10 +86,12 @@ def slot_named(receiver: QtCore.QObject, slot: str) -> Slot:
     name = slot.partition("(")[0].strip()
     function = getattr(receiver, name, None)
     if function is not None and not callable(function):
-        message = f"{name} of {receiver.metaObject().className()} is a property, not a slot"
+        message = (
+            f"{name} of {type(receiver).staticMetaObject.className()} is a property, not a slot"
+        )
         raise ValueError(message)
     if function is None:
-        message = f"{receiver.metaObject().className()} has no slot {slot}"
+        message = f"{type(receiver).staticMetaObject.className()} has no slot {slot}"
         raise ValueError(message)
     if isinstance(function, QtCore.SignalInstance):
         return function.emit
@@ -111,7 +113,7 @@ def connect(sender: QtCore.QObject, signal: Any, *receiver_and_slot: Any) -> Any
     wrapper = _with_arity(slot, _argument_count(signature))
     connection = _qt_connect(sender, "2" + signature, wrapper)
     if not connection:
-        message = f"{sender.metaObject().className()}.{signal} cannot be connected"
+        message = f"{type(sender).staticMetaObject.className()}.{signal} cannot be connected"
         raise ValueError(message)
     address = shiboken6.getCppPointer(sender)[0]
     _connections.setdefault((address, signature), []).append((slot, connection))

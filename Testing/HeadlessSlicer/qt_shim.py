@@ -187,7 +187,7 @@ def _class_name(self: QtCore.QObject) -> str:
     for cls in type(self).__mro__:
         if is_native(cls):
             return cls.__name__
-    return str(self.metaObject().className())
+    return str(type(self).staticMetaObject.className())
 
 
 def _first_of_pair(function: Callable[..., tuple[str, str]]) -> staticmethod[..., str]:
