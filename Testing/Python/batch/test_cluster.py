@@ -11,17 +11,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cluster_case import counted_model, no_model, stuck_model
-from disk_cases import ball_model, write_clicks_file, write_ct
+from disk_cases import ball_model, run_command, write_clicks_file, write_ct
 from waiting import HANG_S
 
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.cluster import WorkerModel, connected, run_on_cluster
 from CTSAM3DLib.batch.records import cases_of
 from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.cli import batch as cli_batch
 from CTSAM3DLib.errors import BundleError, ClusterError
 
 pytest.importorskip("SimpleITK")
@@ -175,4 +177,21 @@ def test_a_killed_scheduler_is_told_and_the_next_run_goes_on(table: Path, tmp_pa
     for item in cases:
         run.run(item)
     assert run.failed == ["none"]
+    assert len(results(tmp_path / "o")) == COUNT
+
+
+@pytest.mark.slow
+def test_the_command_shares_its_cases_and_tells_the_dashboard(
+    table: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cli_batch, "load_model", ball_model)
+    monkeypatch.setattr(cli_batch, "resolve_model", lambda _: SimpleNamespace(sha256="0"))
+    words = ("batch", table, "--output-dir", tmp_path / "o", "--no-pictures", "--workers", "1")
+    assert run_command(*words) == 1  # a case has no CT
+    printed = capfd.readouterr()
+    assert f"{COUNT + 1} cases: {COUNT} done, 0 skipped, 1 failed" in printed.out
+    assert "dashboard: http://127.0.0.1:" in printed.err
     assert len(results(tmp_path / "o")) == COUNT
