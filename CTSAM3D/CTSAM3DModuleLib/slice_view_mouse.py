@@ -151,7 +151,8 @@ class SliceViewMouse:
             return True
         if key not in DELETE_KEYS:
             return False
-        index = self._marker(Press(view, interactor.GetEventPosition()))
+        at = (view.mrmlSliceNode(), view.sliceView().renderWindow())
+        index = self._effect.editor.prompt_at(*at, interactor.GetEventPosition())
         if index is not None:
             self._effect.onDelete(index)
         return index is not None

@@ -53,7 +53,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "Key <b>O</b> changes between inside and outside. With the button held down the mouse "
             "draws strokes after key <b>S</b>, lassos after key <b>L</b> and boxes after key "
             "<b>X</b>; the same key brings points back. "
-            "Drag a point to move it. Key <b>Delete</b> removes the point under the mouse. "
+            "Drag a point to move it. Key <b>Delete</b> removes the point, stroke, lasso or box "
+            "under the mouse. "
             "Undo takes back the last step, points and voxels. Research use only.</html>"
         )
 
@@ -156,7 +157,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             self.editor.draw(kind, cornersRas, positive)
 
     def onDelete(self, index):
-        """Take back a point."""
+        """Take back a prompt."""
         if self._mayChange():
             self.editor.remove(index)
 

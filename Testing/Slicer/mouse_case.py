@@ -6,10 +6,13 @@ import unittest
 
 import slicer
 from ctsam3d_case import CTSAM3DCase
-from view_mouse import interactor_of, press_key
+from view_mouse import drag_xy, hover, interactor_of, press_key, xy_of
+
+from CTSAM3DLib.mrml import MARKUPS_CLASSES
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
+ROUND = [(-30, 0), (-20, 25), (0, 35), (20, 25), (30, 0), (20, -25), (0, -35), (-20, -25)]
 
 
 class MouseCase(unittest.TestCase):
@@ -43,3 +46,42 @@ class MouseCase(unittest.TestCase):
         """Have Slicer forget the display node that it blended: it outlives the scene otherwise."""
         for _ in range(2):
             press_key("Red", (20, 20), "g", "g")
+
+
+class ShapeCase(MouseCase):
+    def setUp(self):
+        super().setUp()
+        self.middle = xy_of("Red", MIDDLE)
+
+    def way(self, steps=ROUND):
+        return [(self.middle[0] + x, self.middle[1] + y) for x, y in steps]
+
+    def draw_along(self, pixels):
+        """Press at the first pixel, go along all others, release at the last."""
+        interactor = interactor_of("Red")
+        hover("Red", pixels[0])
+        interactor.LeftButtonPressEvent()
+        for xy in pixels[1:]:
+            hover("Red", xy)
+        interactor.LeftButtonReleaseEvent()
+        slicer.app.processEvents()
+
+    def lasso(self):
+        press_key("Red", self.middle, "l", "l")
+        self.draw_along(self.way())
+        press_key("Red", self.middle, "l", "l")
+
+    def box(self, half=(40, 30)):
+        press_key("Red", self.middle, "x", "x")
+        (x, y), (w, h) = self.middle, half
+        drag_xy("Red", (x - w, y - h), (x + w, y + h))
+        press_key("Red", self.middle, "x", "x")
+
+    def kinds(self):
+        self.case.settle()
+        return [(prompt.kind, prompt.positive) for prompt in self.case.clicks()]
+
+    def markups(self, kind):
+        """Return the nodes that show a kind of prompt."""
+        nodes = slicer.util.getNodesByClass(MARKUPS_CLASSES[kind])
+        return [node for node in nodes if node.GetClassName() == MARKUPS_CLASSES[kind]]

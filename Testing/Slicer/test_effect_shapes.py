@@ -11,51 +11,10 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from mouse_case import ASIDE, MIDDLE, MouseCase
+from mouse_case import ASIDE, MIDDLE, ShapeCase
 from view_mouse import click, drag_xy, hover, interactor_of, press_key, ras_of, xy_of
 
-from CTSAM3DLib.mrml import MARKUPS_CLASSES, shape_from_markup
-
-ROUND = [(-30, 0), (-20, 25), (0, 35), (20, 25), (30, 0), (20, -25), (0, -35), (-20, -25)]
-
-
-class ShapeCase(MouseCase):
-    def setUp(self):
-        super().setUp()
-        self.middle = xy_of("Red", MIDDLE)
-
-    def way(self, steps=ROUND):
-        return [(self.middle[0] + x, self.middle[1] + y) for x, y in steps]
-
-    def draw_along(self, pixels):
-        """Press at the first pixel, go along all others, release at the last."""
-        interactor = interactor_of("Red")
-        hover("Red", pixels[0])
-        interactor.LeftButtonPressEvent()
-        for xy in pixels[1:]:
-            hover("Red", xy)
-        interactor.LeftButtonReleaseEvent()
-        slicer.app.processEvents()
-
-    def lasso(self):
-        press_key("Red", self.middle, "l", "l")
-        self.draw_along(self.way())
-        press_key("Red", self.middle, "l", "l")
-
-    def box(self, half=(40, 30)):
-        press_key("Red", self.middle, "x", "x")
-        (x, y), (w, h) = self.middle, half
-        drag_xy("Red", (x - w, y - h), (x + w, y + h))
-        press_key("Red", self.middle, "x", "x")
-
-    def kinds(self):
-        self.case.settle()
-        return [(prompt.kind, prompt.positive) for prompt in self.case.clicks()]
-
-    def markups(self, kind):
-        """Return the nodes that show a kind of prompt."""
-        nodes = slicer.util.getNodesByClass(MARKUPS_CLASSES[kind])
-        return [node for node in nodes if node.GetClassName() == MARKUPS_CLASSES[kind]]
+from CTSAM3DLib.mrml import shape_from_markup
 
 
 class DrawingTest(ShapeCase):

@@ -84,6 +84,36 @@ class DrawingTest(StateTestCase):
         self.drag()
         self.assertEqual(len(self.kinds()), 2)
 
+    def test_delete_removes_what_the_mouse_means_also_when_nothing_is_added(self):
+        self.case.press("boxButton")
+        self.case.press("insideButton")
+        self.drag()
+        self.case.press("pointButton")
+        click("Red", (70.0, 44.0, 60.0))
+        self.assertEqual(self.kinds(), [("box", True), ("click", True)])
+        press_key("Red", (self.x + 30, self.y), "Delete", "\x7f")  # while points are placed
+        self.assertEqual(self.kinds(), [("click", True)])
+        self.case.press("undoButton")
+        self.assertEqual(self.kinds(), [("box", True), ("click", True)])
+        self.assertTrue(self.ui.insideButton.checked)  # placing goes on
+        self.case.press("insideButton")
+        self.assertFalse(self.ui.insideButton.checked)
+        press_key("Red", (self.x + 30, self.y), "Delete", "\x7f")
+        self.assertEqual(self.kinds(), [("click", True)])
+        press_key("Red", xy_of("Red", (70.0, 44.0, 60.0)), "BackSpace", "\x08")
+        self.assertEqual(self.kinds(), [])
+        self.case.press("undoButton")
+        self.case.panel.exit()
+        press_key("Red", xy_of("Red", (70.0, 44.0, 60.0)), "Delete", "\x7f")
+        self.case.panel.enter()
+        self.assertEqual(self.kinds(), [("click", True)])
+
+    def test_other_keys_are_slicers_while_nothing_is_added(self):
+        for key in ("x", "o", "Escape"):
+            press_key("Red", (self.x, self.y), key)
+        self.assertTrue(self.ui.pointButton.checked)
+        self.assertFalse(self.ui.insideButton.checked or self.ui.outsideButton.checked)
+
     def test_one_prompt_for_one_press_also_without_a_drag(self):
         self.case.press("strokeButton")
         self.case.press("insideButton")

@@ -5,7 +5,7 @@ The panel of the module and the Segment Editor effect both work through this. Ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -170,8 +170,19 @@ class ClickEditor:
         """Take back the newest click."""
         return self._try(lambda target: self._put(target, self.controller.prompts(target)[:-1]))
 
+    def prompt_at(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
+        """Return the number of the prompt that is meant at a pixel of a slice view, None for none.
+
+        A point goes before a shape; see `ClickMarkers.nearest` and `Shapes.nearest`.
+        """
+        index = self.markers.nearest(slice_node, render_window, xy)
+        if index is not None:
+            return index
+        shape = self.shapes.nearest(slice_node, render_window, xy)
+        return None if shape is None else list(self.markers.shown).index(shape)
+
     def remove(self, index: int) -> bool:
-        """Take back one click of those that are shown."""
+        """Take back one prompt of those that are shown."""
         left = self.markers.shown.removed(index)
         return self._try(lambda target: self._put(target, left))
 

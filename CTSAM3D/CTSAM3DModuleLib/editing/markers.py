@@ -103,8 +103,7 @@ class ClickMarkers(VTKObservationMixin):
     def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
         """Return which click is meant by the mouse at a pixel of a slice view, None for none.
 
-        It reaches as far as Slicer's own cursor: half a glyph and a tolerance, both scaled by
-        the screen.
+        See `reach_pixels`.
 
         Parameters
         ----------
@@ -125,8 +124,7 @@ class ClickMarkers(VTKObservationMixin):
         clicks = {i: click for i, click in enumerate(self._shown) if isinstance(click, Click)}
         if not clicks:
             return None
-        glyph = math.hypot(*render_window.GetScreenSize()) * GLYPH_SCALE / 100
-        reach = (glyph / 2 + PICKING_TOLERANCE) * slice_node.GetScreenScaleFactor()
+        reach = reach_pixels(slice_node, render_window, GLYPH_SCALE)
         to_xyz = np.linalg.inv(slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS()))
         world = [[*world_from_click(click, self._volume), 1.0] for click in clicks.values()]
         xyz = (np.array(world) @ to_xyz.T)[:, :3]
@@ -203,6 +201,16 @@ class ClickMarkers(VTKObservationMixin):
         return ClickHistory(found.values()), list(found)
 
 
+def reach_pixels(slice_node: Any, render_window: Any, glyph_scale: float) -> float:
+    """Return how far the mouse may be from what it means: as far as Slicer's own cursor.
+
+    Half a glyph, whose size is in percent of the screen, and a tolerance, both scaled by the
+    screen.
+    """
+    glyph = math.hypot(*render_window.GetScreenSize()) * glyph_scale / 100
+    return float((glyph / 2 + PICKING_TOLERANCE) * slice_node.GetScreenScaleFactor())
+
+
 def hidden_markup(scene: slicer.vtkMRMLScene, class_name: str, positive: bool) -> Any:
     """Return a new node of Markups in the colour of a sign, not saved and not in selectors."""
     name, colour, _ = LOOKS[positive]
@@ -213,10 +221,16 @@ def hidden_markup(scene: slicer.vtkMRMLScene, class_name: str, positive: bool) -
     node.SetSaveWithScene(False)
     node.SetUndoEnabled(False)
     selection = scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-    active = selection.GetActivePlaceNodeID() if selection is not None else None
-    scene.AddNode(node)
-    if selection is not None:  # Slicer places points into whichever list was made last
-        selection.SetActivePlaceNodeID(active)
+    if selection is None:
+        scene.AddNode(node)
+    else:
+        active = selection.GetActivePlaceNodeID()
+        class_name = selection.GetActivePlaceNodeClassName()
+        with slicer.util.NodeModify(selection):  # who places points now must not hear of another
+            scene.AddNode(node)
+            # Slicer places points into whichever list was made last.
+            selection.SetReferenceActivePlaceNodeClassName(class_name)
+            selection.SetActivePlaceNodeID(active)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetSaveWithScene(False)

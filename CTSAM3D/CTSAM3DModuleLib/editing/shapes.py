@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,8 @@ import slicer
 from numpy.typing import NDArray
 
 from CTSAM3DLib.mrml import MARKUPS_CLASSES, set_markup_points, world_points
-from CTSAM3DLib.prompts import Prompt, Prompts
-from CTSAM3DModuleLib.editing.markers import hidden_markup
+from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts
+from CTSAM3DModuleLib.editing.markers import hidden_markup, reach_pixels
 
 GLYPH_SCALE = 0.1  # percent of the screen: the corners are not to be seen
 LINE_WIDTH = 5.0  # glyphs
@@ -48,6 +50,32 @@ class Shapes:
         for prompt in list(self._shown):
             self._take_out(prompt)
 
+    def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> Prompt | None:
+        """Return which shape is meant by the mouse at a pixel of a slice view, None for none.
+
+        Its line has to be near, as for Slicer's own cursor. Of several the one counts that is
+        drawn most clearly, then the nearest one.
+
+        Parameters
+        ----------
+        slice_node, render_window, xy
+            See `ClickMarkers.nearest`.
+        """
+        reach = reach_pixels(slice_node, render_window, GLYPH_SCALE)
+        to_ras = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())
+        slice_mm = float(np.linalg.norm(to_ras[:3, 2]))
+        found = []
+        for number, (prompt, (node, points)) in enumerate(self._shown.items()):
+            seen = (np.c_[points, np.ones(len(points))] @ np.linalg.inv(to_ras).T)[:, :3]
+            seen[:, 2] *= slice_mm
+            pieces = _cut_faces(seen) if isinstance(prompt, Box) else _sides(prompt, seen)
+            display = node.GetDisplayNode()
+            pixels, off_mm = _gaps(pieces, [*xy], display.GetLineColorFadingEnd())
+            clear_mm = np.maximum(off_mm, display.GetLineColorFadingStart())[pixels < reach]
+            if len(clear_mm):
+                found.append((clear_mm.min(), pixels.min(), number, prompt))
+        return min(found)[3] if found else None
+
     def _take_out(self, prompt: Prompt) -> None:
         node, _ = self._shown.pop(prompt)
         if self._scene.IsNodePresent(node):
@@ -65,3 +93,45 @@ class Shapes:
             node.SetCurveTypeToLinear()
         node.SetLocked(True)
         return node
+
+
+def _sides(prompt: Prompt, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the straight pieces (M, 2, 3) of a line through points (N, 3); a lasso is closed."""
+    if isinstance(prompt, Lasso) or len(points) == 1:
+        return np.stack([points, np.roll(points, -1, axis=0)], axis=1)
+    return np.stack([points[:-1], points[1:]], axis=1)
+
+
+def _cut_faces(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the pieces (M, 2, 3) in which the plane z = 0 cuts the faces of a box.
+
+    Its points (7, 3) are those of `world_points`.
+    """
+    middle, halves = points[0], (points[4:] - points[1:4]) / 2.0
+    pieces = []
+    for axis, sign in itertools.product(range(3), (-1.0, 1.0)):
+        u, v = halves[axis - 2], halves[axis - 1]
+        corners = middle + sign * halves[axis] + np.array([u + v, u - v, -u - v, v - u])
+        sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+        ends = [a + (b - a) * (a[2] / (a[2] - b[2])) for a, b in sides if (a[2] < 0) != (b[2] < 0)]
+        if ends:
+            pieces.append(ends)
+    return np.array(pieces).reshape(-1, 2, 3)
+
+
+def _gaps(
+    pieces: NDArray[np.float64], xy: list[int], depth: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far pieces (M, 2, 3) are from a pixel, and how far from z = 0 they are there.
+
+    What is farther than a depth from z = 0 is left out.
+    """
+    start, way = pieces[:, 0], pieces[:, 1] - pieces[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = np.sort((np.array([[-depth], [depth]]) - start[:, 2]) / way[:, 2], axis=0)
+        shares = np.sum((xy - start[:, :2]) * way[:, :2], 1) / np.sum(way[:, :2] ** 2, 1)
+    first, last = np.fmax(ends[0], 0.0), np.fmin(ends[1], 1.0)
+    near = first <= last
+    shares = np.clip(np.nan_to_num(shares), first, last)[near]
+    at = start[near] + way[near] * shares[:, None]
+    return np.linalg.norm(at[:, :2] - xy, axis=1), np.abs(at[:, 2])

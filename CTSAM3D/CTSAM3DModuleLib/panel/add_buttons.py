@@ -11,7 +11,7 @@ import vtk
 
 from CTSAM3DModuleLib.editing.editor import ClickEditor
 from CTSAM3DModuleLib.panel.place_mode import PlaceMode
-from CTSAM3DModuleLib.slice_view_mouse import POINT, SliceViewMouse
+from CTSAM3DModuleLib.slice_view_mouse import DELETE_KEYS, POINT, SliceViewMouse
 from CTSAM3DModuleLib.widgets import tool_texts
 
 BEFORE_SLICER = 1.0  # priority of an observer
@@ -25,6 +25,8 @@ TOOL_BUTTONS = {
 
 class AddButtons:
     """Points are placed in Slicer's place mode; shapes are drawn as in the Segment Editor effect.
+
+    While the panel is open, the key Delete removes the prompt under the mouse.
 
     Parameters
     ----------
@@ -103,6 +105,15 @@ class AddButtons:
 
     # ---- on and off
 
+    def open(self) -> None:
+        """Hear the slice views from now on."""
+        self._observe()
+
+    def close(self) -> None:
+        """Stop, and hear nothing any more."""
+        self.stop()
+        self._unobserve()
+
     def start(self, positive: bool) -> None:
         """Add prompts of a sign with the chosen tool until `stop`, or Escape."""
         if self._editor_of() is None or self.editor.target is None:
@@ -118,7 +129,6 @@ class AddButtons:
         finally:
             self._changing = False
         self._mouse.stop()
-        self._observe()
         self._show()
 
     def stop(self) -> None:
@@ -126,12 +136,11 @@ class AddButtons:
         self._adding = None
         self._place.stop()
         self._mouse.stop()
-        self._unobserve()
         self._show()
 
     def release(self) -> None:
-        """Stop and disconnect."""
-        self.stop()
+        """Close and disconnect."""
+        self.close()
         if self._layouts is not None:
             self._layouts.disconnect("layoutChanged(int)", self._on_layout)
         for button in self._tools.values():
@@ -165,7 +174,7 @@ class AddButtons:
             self.stop()
 
     def _on_layout(self, _layout: int) -> None:
-        if self._adding is not None:
+        if self._observations:
             self._observe()  # there may be other views now
 
     def _show(self) -> None:
@@ -197,13 +206,15 @@ class AddButtons:
 
     def _process(self, interactor: Any, event: int, view: Any) -> bool:
         """Take part in an event of a slice view; True to keep it from Slicer."""
-        if self._adding is None or self.editor is None:
+        if self.editor is None:
             return False
-        if event == vtk.vtkCommand.KeyPressEvent:
-            if interactor.GetKeySym() == "Escape":
-                self.stop()
-                return True
-        elif self.tool() == POINT or not self._is_viewing():
+        key = interactor.GetKeySym() if event == vtk.vtkCommand.KeyPressEvent else None
+        if self._adding is None and key not in DELETE_KEYS:
+            return False
+        if key == "Escape":
+            self.stop()
+            return True
+        if key is None and (self.tool() == POINT or not self._is_viewing()):
             return False  # Slicer places the point, adjusts window and level, ...
         return self._mouse.process(interactor, event, view)
 

@@ -77,11 +77,12 @@ class Panel(VTKObservationMixin):
     def open(self) -> None:
         """Begin: the user has come."""
         self.workplace.open()
+        self.clicks.place.open()
         self.torch.refresh()
 
     def close(self) -> None:
         """End markers and place mode: the user goes, or the scene is closed."""
-        self.clicks.place.stop()
+        self.clicks.place.close()
         self.torch.close()
         self.workplace.close()
 
