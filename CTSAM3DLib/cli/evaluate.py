@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,11 @@ from CTSAM3DLib.evaluation.simulated_user import STRATEGIES
 from CTSAM3DLib.version import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from CTSAM3DLib.evaluation.summary import Result
 
+ALL = "all"
 _DEFAULT_METHODS = f"{MODEL},confidence_connected,grow_from_seeds"
 
 
@@ -34,11 +38,16 @@ def main(argv: list[str] | None = None) -> int:
     """Compare methods on labelled CTs; returns the exit code."""
     args = _parser().parse_args(argv)
     try:
-        cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases)
-        protocol = ClickProtocol(strategy=args.strategy, seed=args.seed, max_clicks=args.clicks)
+        cases = find_cases(
+            args.data, args.split, args.case_filter, args.limit_cases, args.annotations
+        )
+        users = STRATEGIES if args.strategy == ALL else (args.strategy,)
+        protocols = [
+            ClickProtocol(strategy=user, seed=args.seed, max_clicks=args.clicks) for user in users
+        ]
         use_threads(args.threads)
         methods, setting = _methods(args)
-        return _run(args, cases, methods, protocol, setting)
+        return _run(args, cases, methods, protocols, setting)
     except CTSAM3DError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
@@ -49,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled cases")
     parser.add_argument("--split", default="validation", help="as in meta.json, or all")
     parser.add_argument("--case-filter", help="regular expression in the name of a case")
+    parser.add_argument(
+        "--annotations", type=Path, help="folder with other label maps, a folder a case"
+    )
     parser.add_argument("--limit", type=int, help="most structures to score")
     parser.add_argument("--limit-cases", type=int, help="most cases to read")
     parser.add_argument(
@@ -58,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         "confidence_connected, grow_from_seeds, random_walker; options "
         f"as in grow_from_seeds[margin_mm=40,locality=0.1]; default: {_DEFAULT_METHODS}",
     )
-    parser.add_argument("--strategy", default=STRATEGIES[0], choices=STRATEGIES)
+    parser.add_argument(
+        "--strategy",
+        default=STRATEGIES[0],
+        choices=(*STRATEGIES, ALL),
+        help="the simulated user; all: each of them in turn, as rows of the same tables",
+    )
     parser.add_argument(
         "--shared-clicks", action="store_true", help="give the first's clicks to all"
     )
@@ -125,29 +142,23 @@ def _run(
     args: argparse.Namespace,
     cases: list[LabelledCase],
     methods: list[Method],
-    protocol: ClickProtocol,
+    protocols: list[ClickProtocol],
     setting: dict[str, Any],
 ) -> int:
-    model = next((method for method in methods if isinstance(method, ModelMethod)), None)
+    # In the report, what all users have in common.
+    protocol = replace(protocols[0], strategy=", ".join(p.strategy for p in protocols))
     results: list[Result] = []
     start = time.perf_counter()
-    stream = evaluate(
-        cases,
-        methods,
-        protocol,
-        model.predictor.settings if model else None,
-        args.spacing_mm,
-        args.shared_clicks,
-        args.min_voxels,
-    )
-    for done, (case, found, is_last) in enumerate(stream, 1):
-        results += found
-        limited = args.limit is not None and done >= args.limit
-        print(_line(case, found, cases, done, time.perf_counter() - start), flush=True)
-        if is_last or limited:
-            _write(args, results, protocol, setting, complete=False)
-        if limited:
-            break
+    for user in protocols:
+        stream = _stream(args, cases, methods, user)
+        for done, (case, found, is_last) in enumerate(stream, 1):
+            results += found if len(protocols) == 1 else _named(found, user.strategy)
+            limited = args.limit is not None and done >= args.limit
+            print(_line(case, found, cases, done, time.perf_counter() - start), flush=True)
+            if is_last or limited:
+                _write(args, results, protocol, setting, complete=False)
+            if limited:
+                break
     if not results:
         raise CTSAM3DError(f"no labelled structure has {args.min_voxels} voxels or more")
     setting["seconds in all"] = round(time.perf_counter() - start, 1)
@@ -157,6 +168,28 @@ def _run(
         if path is not None:
             print(f"wrote {path}")
     return 0
+
+
+def _named(results: list[Result], user: str) -> list[Result]:
+    return [replace(result, method=f"{result.method}, {user}") for result in results]
+
+
+def _stream(
+    args: argparse.Namespace,
+    cases: list[LabelledCase],
+    methods: list[Method],
+    protocol: ClickProtocol,
+) -> Iterator[tuple[LabelledCase, list[Result], bool]]:
+    model = next((method for method in methods if isinstance(method, ModelMethod)), None)
+    return evaluate(
+        cases,
+        methods,
+        protocol,
+        model.predictor.settings if model else None,
+        args.spacing_mm,
+        args.shared_clicks,
+        args.min_voxels,
+    )
 
 
 def _write(

@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     pack_parser.add_argument("output", type=Path, help="the .npz to write")
     pack_parser.add_argument("--split", default="train", choices=("train", "validation"))
     pack_parser.add_argument("--pseudo-cases", type=int, default=60)
+    pack_parser.add_argument("--annotations", type=Path, help="folder of further label maps")
+    pack_parser.add_argument("--leave-out", nargs="+", default=[], help="names of cases")
     pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
     for name, text in (
         ("run", "train the segmenter, resuming where the run stopped"),
@@ -79,7 +81,15 @@ def _problem(args: argparse.Namespace) -> str:
 def _pack(args: argparse.Namespace) -> int:
     from CTSAM3DLib.training.packing import pack
 
-    header = pack(args.data, args.output, args.split, args.pseudo_cases, args.limit)
+    header = pack(
+        args.data,
+        args.output,
+        args.split,
+        args.pseudo_cases,
+        args.limit,
+        args.annotations,
+        args.leave_out,
+    )
     targets = sum(len(case["targets"]) for case in header["cases"])
     print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
     return 0

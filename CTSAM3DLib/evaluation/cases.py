@@ -29,8 +29,9 @@ class LabelledCase:
     folder: Path  # Where the files are
     split: str  # For example ``"train"`` or ``"validation"``
     region: str  # What the scan shows
-    label_kind: str  # ``"human"`` or ``"machine"``: who drew the labels
+    label_kind: str  # ``"human"``, ``"machine"`` or ``"annotated"``: who drew the labels
     anatomies: dict[int, str]  # Voxel value to name; nothing else is known about the case
+    labels_folder: Path  # Where ``labels.nii.gz`` and ``labels.json`` are
 
     @property
     def name(self) -> str:
@@ -91,13 +92,18 @@ def shape_class(anatomy: str) -> str:
 
 
 def find_cases(
-    data: Path, split: str, pattern: str | None = None, limit: int | None = None
+    data: Path,
+    split: str,
+    pattern: str | None = None,
+    limit: int | None = None,
+    annotations: Path | None = None,
 ) -> list[LabelledCase]:
     """List the labelled cases of a split, sorted by name.
 
     `data` is a folder of case folders, or one that holds them in ``ct/``. `split` is as in
     ``meta.json``; ``"all"`` takes every split. `pattern` is a regular expression that must occur in
-    the name, `limit` the most cases.
+    the name, `limit` the most cases. With `annotations`, label map and names come from the folder
+    of the same name there, and other cases are left out.
 
     Raises
     ------
@@ -106,12 +112,17 @@ def find_cases(
     """
     root = data / "ct" if (data / "ct").is_dir() else data
     folders = sorted(path.parent for path in root.glob("*/meta.json"))
-    complete = [folder for folder in folders if all((folder / f).is_file() for f in _FILES)]
-    cases = [_case(folder) for folder in complete if re.search(pattern or "", folder.name)]
+    pairs = [(f, f if annotations is None else annotations / f.name) for f in folders]
+    cases = [
+        _case(folder, labelled)
+        for folder, labelled in pairs
+        if _is_complete(folder, labelled) and re.search(pattern or "", folder.name)
+    ]
     chosen = [case for case in cases if split in {"all", case.split} and case.anatomies]
     if not chosen:
+        where = root if annotations is None else f"{root} and {annotations}"
         raise CTSAM3DError(
-            f"expected cases of split {split!r} with {', '.join(_FILES)} in {root}, "
+            f"expected cases of split {split!r} with {', '.join(_FILES)} in {where}, "
             f"found none among {len(folders)} folders"
         )
     return chosen[:limit]
@@ -130,7 +141,7 @@ def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
         When CT and labels are not on the same voxels.
     """
     volume = read_volume(case.folder / "ct.nii.gz")
-    labels = read_volume(case.folder / "labels.nii.gz")
+    labels = read_volume(case.labels_folder / "labels.nii.gz")
     if labels.array_kji.shape != volume.array_kji.shape or not volume.geometry.allclose(
         labels.geometry, 1e-2
     ):
@@ -172,18 +183,23 @@ def structures_of(
     return found
 
 
-def _case(folder: Path) -> LabelledCase:
+def _is_complete(folder: Path, labelled: Path) -> bool:
+    return all(((labelled if "labels" in f else folder) / f).is_file() for f in _FILES)
+
+
+def _case(folder: Path, labelled: Path) -> LabelledCase:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        names = json.loads((labelled / "labels.json").read_text(encoding="utf-8"))
         anatomies = {int(value): str(name) for value, name in names.items()}
-        origin = str(meta["label_origin"])
+        human = str(meta["label_origin"]).lower().startswith("human")
         return LabelledCase(
             folder=folder,
             split=str(meta["split"]),
             region=str(meta["body_region"]),
-            label_kind="human" if origin.lower().startswith("human") else "machine",
+            label_kind="annotated" if labelled != folder else "human" if human else "machine",
             anatomies=anatomies,
+            labels_folder=labelled,
         )
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise CTSAM3DError(f"{folder} is not a labelled case: {error!r}") from error

@@ -6,6 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+ANNOTATED = "annotated with this product"
+"""Origin of the labels that ``train pack --annotations`` adds."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -32,7 +35,8 @@ class TrainConfig:
     ema: float = 0.998  # Decay of the weight average that is evaluated and bundled
     # Isotropic patch spacing is drawn log-uniformly from this range
     spacing_range_mm: tuple[float, float] = (1.5, 4.5)
-    # How often a kind of target is drawn: ``human``, ``machine``, ``synthetic``, ``pseudo``
+    # How often a kind of target is drawn: ``human``, ``machine``, ``synthetic``, ``pseudo``,
+    # ``annotated``
     source_weights: dict[str, float] = field(
         default_factory=lambda: {"human": 0.3, "machine": 0.35, "synthetic": 0.2, "pseudo": 0.15}
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.synthesis import TissueTable, tissue_table
 
 BONE = re.compile(
@@ -18,7 +19,7 @@ BONE = re.compile(
 )
 AIR = re.compile(r"trachea|airway|sinus")
 # Kinds of target: where the label comes from, or that the image itself is synthetic.
-KINDS = ("human", "machine", "synthetic", "pseudo")
+KINDS = ("human", "machine", "synthetic", "pseudo", "annotated")
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class PackedData:
                 kind = "synthetic"
             elif target["kind"] == "pseudo":
                 kind = "pseudo"
+            elif str(entry["label_origin"]) == ANNOTATED:
+                kind = "annotated"
             else:
                 kind = "human" if human else "machine"
             start, count = int(target["points"]), int(target["count"])

@@ -7,12 +7,14 @@ The file is an uncompressed ``.npz`` with the flat arrays ``hu`` (int16), ``labe
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 
 POINTS_PER_TARGET = 400
@@ -22,32 +24,56 @@ MARGIN_VOXELS = 6
 
 
 def pack(
-    data_dir: Path, output: Path, split: str = "train", pseudo_cases: int = 60, limit: int = 0
+    data_dir: Path,
+    output: Path,
+    split: str = "train",
+    pseudo_cases: int = 60,
+    limit: int = 0,
+    annotations: Path | None = None,
+    leave_out: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Pack the cases of a split into one ``.npz``; returns its header.
 
     `data_dir` holds ``ct/`` and ``labels_only/``, one folder a case (``ct.nii.gz``,
     ``labels.nii.gz``, ``labels.json``, ``meta.json``). `split` is compared with ``meta.json``.
     `pseudo_cases` CTs with human organ labels also get pseudo-labels; all others always do. `limit`
-    is the most cases, 0 for all. The header has one entry a case with its shape, spacing and
-    targets.
+    is the most cases, 0 for all. `annotations` holds further label maps, one folder a CT of
+    `data_dir` with its name, ``labels.nii.gz`` and ``labels.json``; they become cases of their own
+    on the voxels of that CT. Cases named in `leave_out` are not packed. The header has one entry a
+    case with its shape, spacing and targets.
 
     Raises
     ------
     FileNotFoundError
-        When no case of that split is found.
+        When no case of that split is found, or there is none of a name in `leave_out` or in
+        `annotations`.
+    ValueError
+        When CT and labels of a case differ in shape.
     """
     writer = _Writer()
     folders = sorted((data_dir / "ct").glob("*")) + sorted((data_dir / "labels_only").glob("*"))
+    unknown = sorted(set(leave_out) - {folder.name for folder in folders})
+    if unknown:
+        message = f"no case {', '.join(unknown)} under {data_dir}: expected names of its folders"
+        raise FileNotFoundError(message)
     seen: dict[str, int] = {}
     for folder in folders:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if meta.get("split") != split or (limit and len(writer.cases) >= limit):
+        meta = _meta(folder)
+        if meta.get("split") != split or folder.name in leave_out:
             continue
+        if limit and len(writer.cases) >= limit:
+            break
         family = folder.name.split("__")[0]
         seen[family] = seen.get(family, 0) + 1
         with_pseudo = family != "openkbp" or seen[family] <= pseudo_cases
-        writer.add(folder, meta, with_pseudo=with_pseudo)
+        writer.add(folder, folder, str(meta.get("label_origin", "")), with_pseudo=with_pseudo)
+    for labels in sorted(annotations.glob("*/labels.nii.gz")) if annotations else ():
+        folder = data_dir / "ct" / labels.parent.name
+        if not folder.is_dir():
+            message = f"{labels.parent} has no CT: expected a folder {folder}"
+            raise FileNotFoundError(message)
+        if folder.name not in leave_out and _meta(folder).get("split") == split:
+            writer.add(folder, labels.parent, ANNOTATED, with_pseudo=False)
     if not writer.cases:
         message = f"no case of split {split!r} under {data_dir}: expected ct/*/meta.json there"
         raise FileNotFoundError(message)
@@ -66,26 +92,30 @@ class _Writer:
             "points": [],
         }
         self.sizes = dict.fromkeys(self.parts, 0)
+        self.hu_starts: dict[Path, int] = {}
         self.rng = np.random.default_rng(0)
 
-    def add(self, folder: Path, meta: dict[str, Any], *, with_pseudo: bool) -> None:
+    def add(self, folder: Path, labelled: Path, origin: str, *, with_pseudo: bool) -> None:
         hu, spacing = _read(folder / "ct.nii.gz", np.int16)
-        labels, labels_spacing = _read(folder / "labels.nii.gz", np.uint8)
+        labels, labels_spacing = _read(labelled / "labels.nii.gz", np.uint8)
         spacing = spacing or labels_spacing
         if labels is None:
             if hu is None:
                 return
             labels = np.zeros(hu.shape, np.uint8)
+        if hu is not None and hu.shape != labels.shape:
+            message = f"{labelled}: expected labels of shape {hu.shape} KJI, got {labels.shape}"
+            raise ValueError(message)
         box = _crop(hu > BODY_HU if hu is not None else labels > 0)
         labels = np.ascontiguousarray(labels[box])
-        names_file = folder / "labels.json"
+        names_file = labelled / "labels.json"
         names = json.loads(names_file.read_text(encoding="utf-8")) if names_file.is_file() else {}
         case: dict[str, Any] = {
             "name": folder.name,
             "family": folder.name.split("__")[0],
             "shape": list(labels.shape),
             "spacing_kji_mm": spacing,
-            "label_origin": meta.get("label_origin", ""),
+            "label_origin": origin,
             "label_names": names,
             "hu": None,
             "labels": self._append("labels", labels),
@@ -95,7 +125,9 @@ class _Writer:
         self._targets(case, labels, "labels", names)
         if hu is not None:
             hu = np.ascontiguousarray(hu[box])
-            case["hu"] = self._append("hu", hu)
+            if folder not in self.hu_starts:
+                self.hu_starts[folder] = self._append("hu", hu)
+            case["hu"] = self.hu_starts[folder]
             if with_pseudo:
                 pseudo = pseudo_labels(hu, (spacing[0], spacing[1], spacing[2]))
                 case["pseudo"] = self._append("pseudo", pseudo)
@@ -139,6 +171,10 @@ class _Writer:
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
         np.savez(output, **arrays)  # type: ignore[arg-type]
         return header
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "meta.json").read_text(encoding="utf-8")))
 
 
 def _read(path: Path, dtype: type) -> tuple[NDArray[Any] | None, list[float]]:

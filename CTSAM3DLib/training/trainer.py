@@ -136,13 +136,15 @@ class Trainer:
         iterations: int,
         log_every: int = 50,
         save_every: int = 250,
+        most_unsaved_seconds: float = 300.0,
         most_cpu_seconds: float = math.inf,
         most_seconds: float = math.inf,
         cooldown_share: float = 0.0,
     ) -> None:
         """Train up to a total number of iterations, saving and logging on the way.
 
-        `iterations` counts from the start of the run and not from where it is resumed.
+        `iterations` counts from the start of the run and not from where it is resumed. The state
+        is saved every `save_every` iterations, and whenever `most_unsaved_seconds` have passed.
         `most_cpu_seconds` ends it once the steps have taken this much processor time, over all
         resumptions, without processes that draw batches. `most_seconds` ends it after this time of
         this call. With it, the rates fall linearly to 0 over its last `cooldown_share`.
@@ -152,7 +154,7 @@ class Trainer:
         pin = self.workers > 0 and self.device.type == "cuda"
         stream = batches_from(batches, self.iteration, iterations, self.workers, pin)
         gathered: list[dict[str, Tensor]] = []
-        began = last = self.clock()
+        began = last = saved = self.clock()
         cpu_last = time.process_time()
         while self.iteration < iterations and self.cpu_seconds < most_cpu_seconds:
             gathered.append(self.step(next(stream)))
@@ -163,8 +165,9 @@ class Trainer:
                 means = {k: float(torch.stack([g[k] for g in gathered]).mean()) for k in MEASURED}
                 self._log({"kind": "train", **means})
                 gathered = []
-            if self.iteration % save_every == 0:
+            if self.iteration % save_every == 0 or now - saved >= most_unsaved_seconds:
                 self.save()
+                saved = now
             if self.validation is not None and self.iteration % (4 * save_every) == 0:
                 self._log({"kind": "validation", **self.validate(self.validation)})
             last, cpu_last = self.clock(), time.process_time()

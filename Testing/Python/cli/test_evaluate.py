@@ -54,6 +54,15 @@ def test_command_stops_at_the_limit(data_folder, capsys, monkeypatch):
     assert "b__one" not in output
 
 
+def test_all_simulated_users_stand_in_one_table(data_folder, tmp_path):
+    table = tmp_path / "out.md"
+    arguments = ["--data", str(data_folder), "--clicks", "1", "--strategy", "all"]
+    arguments += ["--methods", "confidence_connected", "--table", str(table)]
+    assert command.main(arguments) == 0
+    for user in ("largest_error", "uniform_error", "hurried"):
+        assert f"torso, human labels | confidence_connected, {user} | 1" in table.read_text()
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -23,6 +23,20 @@ def test_missing_cases_are_an_error(data_folder):
         find_cases(data_folder, "test")
 
 
+def test_label_maps_may_come_from_a_folder_of_their_own(data_folder, tmp_path):
+    labelled = tmp_path / "annotations" / "b__one"
+    labelled.mkdir(parents=True)
+    source = data_folder / "ct" / "b__one"
+    (labelled / "labels.nii.gz").write_bytes((source / "labels.nii.gz").read_bytes())
+    (labelled / "labels.json").write_text('{"3": "spleen"}')
+    (case,) = find_cases(data_folder, "all", annotations=labelled.parent)
+    assert (case.name, case.family) == ("b__one", "torso, annotated labels")
+    (spleen,) = structures_of(case, *load_case(case))
+    assert spleen.anatomy == "spleen"
+    with pytest.raises(CTSAM3DError, match=r"and .*annotations, found none among 3 folders"):
+        find_cases(data_folder, "all", "two", annotations=labelled.parent)
+
+
 def test_damaged_case_is_named(data_folder):
     (data_folder / "ct" / "a__two" / "meta.json").write_text('{"split": "train"}')
     with pytest.raises(CTSAM3DError, match=r"a__two is not a labelled case.*label_origin"):

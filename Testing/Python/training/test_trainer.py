@@ -22,6 +22,7 @@ from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Samples
+from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.packing import pack
 from CTSAM3DLib.training.trainer import Trainer
 
@@ -110,6 +111,35 @@ def test_pack_keeps_voxels_and_targets(packed: Path) -> None:
         assert int(volume[k, j, i]) == target.value
 
 
+def test_annotations_are_cases_on_the_voxels_of_their_ct(tmp_path: Path) -> None:
+    for name in ("balls__1", "balls__2", "balls__3"):
+        _write_case(tmp_path / "data" / "ct" / name, int(name[-1]))
+    labelled = tmp_path / "annotations" / "balls__2"
+    _write_case(labelled, 2, ct=False)
+    (labelled / "labels.json").write_text(json.dumps({"1": "hip_left", "2": "hip_right"}))
+    _write_case(labelled.parent / "balls__3", 3, ct=False)
+    pack(
+        tmp_path / "data",
+        tmp_path / "out.npz",
+        annotations=labelled.parent,
+        leave_out=["balls__3"],
+    )
+    data = PackedData(tmp_path / "out.npz", CPU)
+    assert [case.name for case in data.cases] == ["balls__1", "balls__2", "balls__2"]
+    ordinary, annotated = data.cases[1:]
+    assert ordinary.hu is not None
+    assert annotated.hu is not None
+    assert ordinary.hu.data_ptr() == annotated.hu.data_ptr()  # stored once
+    assert {t.name for t in data.targets if t.kind == "annotated"} == {"hip_left", "hip_right"}
+    assert {t.case for t in data.targets if t.kind == "annotated"} == {2}
+    with pytest.raises(FileNotFoundError, match="no case balls__9"):
+        pack(tmp_path / "data", tmp_path / "other.npz", leave_out=["balls__9"])
+    small = nibabel.Nifti1Image(np.ones((40, 44, 9), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    nibabel.save(small, labelled / "labels.nii.gz")
+    with pytest.raises(ValueError, match=r"expected labels of shape \(48, 44, 40\) KJI, got"):
+        pack(tmp_path / "data", tmp_path / "other.npz", annotations=labelled.parent)
+
+
 def test_draw_follows_the_weights(packed: Path) -> None:
     data = PackedData(packed, CPU)
     rng = np.random.default_rng(0)
@@ -178,6 +208,29 @@ def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: P
     assert trainer.seconds == trainer.iteration == 5
     trainer.run(6)
     assert steps.rates[5] == 1.0  # the next call has a time of its own
+
+
+def test_work_is_saved_after_a_time(packed: Path, tmp_path: Path) -> None:
+    steps = Steps()
+    trainer = Trainer(CONFIG, PackedData(packed, CPU), tmp_path, clock=steps.seconds)
+    steps.of(trainer)
+    saved = []
+    trainer.save = lambda: saved.append(trainer.iteration)  # type: ignore[method-assign]
+    trainer.run(7, most_unsaved_seconds=3.0)  # a step is one second
+    assert saved == [3, 6, 7]
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep, flat = torch.zeros(1, 1, 48, 48, 48), torch.zeros(1, 1, 32, 32, 32)
+
+    def enabled(able: bool, patches: torch.Tensor) -> bool:
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able}, raising=False
+        )
+        with mixed_precision(patches):
+            return bool(torch.is_autocast_enabled("cpu"))
+
+    assert [enabled(True, deep), enabled(True, flat), enabled(False, deep)] == [True, False, False]
 
 
 @pytest.mark.parametrize("patch_size", [32, pytest.param(48, marks=pytest.mark.slow)])
