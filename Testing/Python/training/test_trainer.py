@@ -7,10 +7,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 import torch
+from packed_case import write_case
 
 from CTSAM3DLib.bundles.export import write_bundle
 from CTSAM3DLib.cli.train import main
@@ -37,31 +37,6 @@ CONFIG = TrainConfig(
 )
 
 
-def _ball_case(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """HU and labels, axes I, J, K: two balls of different HU in a body."""
-    rng = np.random.default_rng(seed)
-    i, j, k = np.ogrid[:40, :44, :48]
-    hu = np.full((40, 44, 48), -1000.0)
-    hu[4:36, 4:40, 4:44] = 0.0
-    labels = np.zeros(hu.shape, np.uint8)
-    for value, (centre, level) in enumerate((((12, 20, 20), 150), ((27, 22, 30), 90)), 1):
-        ball = (i - centre[0]) ** 2 + (j - centre[1]) ** 2 + (k - centre[2]) ** 2 < 49
-        labels[ball] = value
-        hu[ball] = level
-    return (hu + rng.normal(0, 10, hu.shape)).astype(np.int16), labels
-
-
-def _write_case(folder: Path, seed: int, *, ct: bool = True, origin: str = "human (test)") -> None:
-    folder.mkdir(parents=True)
-    hu, labels = _ball_case(seed)
-    affine = np.diag([2.0, 2.0, 2.0, 1.0])
-    if ct:
-        nibabel.save(nibabel.Nifti1Image(hu, affine), folder / "ct.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "labels.nii.gz")
-    (folder / "labels.json").write_text(json.dumps({"1": "spleen", "2": "kidney_left"}))
-    (folder / "meta.json").write_text(json.dumps({"split": "train", "label_origin": origin}))
-
-
 class Steps:
     """Notes the rate of each step of a trainer; a clock on which each step takes one second."""
 
@@ -84,60 +59,11 @@ class Steps:
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    _write_case(root / "ct" / "balls__1", 1)
-    _write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
-    _write_case(root / "labels_only" / "maps__1", 3, ct=False)
+    write_case(root / "ct" / "balls__1", 1)
+    write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
+    write_case(root / "labels_only" / "maps__1", 3, ct=False)
     pack(root, root / "train.npz")
     return root / "train.npz"
-
-
-def test_pack_keeps_voxels_and_targets(packed: Path) -> None:
-    data = PackedData(packed, CPU)
-    assert [c.name for c in data.cases] == ["balls__1", "balls__2", "maps__1"]
-    hu, labels = _ball_case(1)
-    case = data.cases[0]
-    assert case.hu is not None
-    # Nothing but air is cropped away: 4 voxels of air were there, and the margin is 6.
-    np.testing.assert_array_equal(case.hu.numpy(), hu.transpose(2, 1, 0))
-    np.testing.assert_array_equal(case.labels.numpy(), labels.transpose(2, 1, 0))
-    assert case.spacing_kji_mm == pytest.approx((2.0, 2.0, 2.0))
-    kinds = {t.kind for t in data.targets}
-    assert kinds == {"human", "machine", "synthetic", "pseudo"}
-    for target in data.targets:
-        of = data.cases[target.case]
-        volume = of.pseudo if target.volume == "pseudo" else of.labels
-        assert volume is not None
-        k, j, i = target.points[0].tolist()
-        assert int(volume[k, j, i]) == target.value
-
-
-def test_annotations_are_cases_on_the_voxels_of_their_ct(tmp_path: Path) -> None:
-    for name in ("balls__1", "balls__2", "balls__3"):
-        _write_case(tmp_path / "data" / "ct" / name, int(name[-1]))
-    labelled = tmp_path / "annotations" / "balls__2"
-    _write_case(labelled, 2, ct=False)
-    (labelled / "labels.json").write_text(json.dumps({"1": "hip_left", "2": "hip_right"}))
-    _write_case(labelled.parent / "balls__3", 3, ct=False)
-    pack(
-        tmp_path / "data",
-        tmp_path / "out.npz",
-        annotations=labelled.parent,
-        leave_out=["balls__3"],
-    )
-    data = PackedData(tmp_path / "out.npz", CPU)
-    assert [case.name for case in data.cases] == ["balls__1", "balls__2", "balls__2"]
-    ordinary, annotated = data.cases[1:]
-    assert ordinary.hu is not None
-    assert annotated.hu is not None
-    assert ordinary.hu.data_ptr() == annotated.hu.data_ptr()  # stored once
-    assert {t.name for t in data.targets if t.kind == "annotated"} == {"hip_left", "hip_right"}
-    assert {t.case for t in data.targets if t.kind == "annotated"} == {2}
-    with pytest.raises(FileNotFoundError, match="no case balls__9"):
-        pack(tmp_path / "data", tmp_path / "other.npz", leave_out=["balls__9"])
-    small = nibabel.Nifti1Image(np.ones((40, 44, 9), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
-    nibabel.save(small, labelled / "labels.nii.gz")
-    with pytest.raises(ValueError, match=r"expected labels of shape \(48, 44, 40\) KJI, got"):
-        pack(tmp_path / "data", tmp_path / "other.npz", annotations=labelled.parent)
 
 
 def test_draw_follows_the_weights(packed: Path) -> None:
@@ -148,14 +74,6 @@ def test_draw_follows_the_weights(packed: Path) -> None:
     assert 0.65 < drawn.count("human") / 200 < 0.85
     with pytest.raises(ValueError, match="no target for the weights"):
         data.draw(rng, {"human": 0.0})
-
-
-def test_packing_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no case of split 'train'"):
-        pack(tmp_path, tmp_path / "out.npz")
-    np.savez(tmp_path / "other.npz", x=np.zeros(1))
-    with pytest.raises(ValueError, match="expected an array 'header'"):
-        PackedData(tmp_path / "other.npz", CPU)
 
 
 @pytest.mark.slow
@@ -347,7 +265,7 @@ def test_validation_patches_are_not_bent(packed: Path, tmp_path: Path) -> None:
 
 
 def test_command_line_packs_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _write_case(tmp_path / "data" / "ct" / "balls__1", 1)
+    write_case(tmp_path / "data" / "ct" / "balls__1", 1)
     assert main(["pack", str(tmp_path / "data"), str(tmp_path / "train.npz")]) == 0
     config = tmp_path / "config.json"
     config.write_text(json.dumps({**CONFIG.to_dict(), "source_weights": {"human": 1.0}}))
