@@ -104,6 +104,21 @@ class SegmentationEngine:
         self._queued(request.choice)
         return future
 
+    def carry(self, request: ClickRequest) -> Future[ClickAnswer]:
+        """Queue a request on the next frame of a series; see `InteractiveSession.carry`.
+
+        `prompts_after` are answered; `present` is the whole mask of the frame before. The answer
+        is the whole mask of this frame.
+
+        Raises
+        ------
+        CTSAM3DError
+            The engine was closed.
+        """
+        future = self._worker.submit(self._sessions.carry, request)
+        self._queued(request.choice)
+        return future
+
     def run(
         self, function: Callable[[Predictor], T], choice: ModelChoice = DEFAULT_CHOICE
     ) -> Future[T]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ import numpy as np
 from CTSAM3DLib.engine.messages import ClickAnswer, ClickProgress, ClickRequest, ModelChoice
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.block_array import BlockArray
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.prompts import Click
@@ -53,30 +55,32 @@ class Sessions:
         post: Callable[[ClickProgress], None],
     ) -> ClickAnswer:
         """Bring the session of a structure from the prompts before to those after."""
-        try:
-            return self._answer(request, cancelled, post)
-        except NotEnoughMemoryError:
-            raise
-        except MemoryError as error:
-            raise memory_error(error) from error
+        started = perf_counter()
+        with _memory_errors_named():
+            session = self._taken(request)
+            session.cancelled, session.on_patch = cancelled, None
+            try:
+                _bring_to_present(session, request)
+                session.on_patch = reporter = _Reporter(request, session.state, post)
+                session.set_clicks(request.prompts_after)
+            finally:
+                if not cancelled():  # else the state may be less than what its prompts give
+                    self._structures[_key(request)] = (request.choice, session)
+            update = session.state.changes_since(reporter.shown)
+        return self._answer(session, update, started)
+
+    def carry(self, request: ClickRequest) -> ClickAnswer:
+        """Answer the prompts after, with the present mask as that of the frame before."""
+        started = perf_counter()
+        nothing = MaskUpdate(np.zeros((0, 0, 0), np.bool_), BoundingBox.empty())
+        with _memory_errors_named():
+            session = InteractiveSession(self._root(request).encoder)
+            update = session.carry(request.prompts_after, request.present or nothing)
+        return self._answer(session, update, started)
 
     def _answer(
-        self,
-        request: ClickRequest,
-        cancelled: Callable[[], bool],
-        post: Callable[[ClickProgress], None],
+        self, session: InteractiveSession, update: MaskUpdate, started: float
     ) -> ClickAnswer:
-        started = perf_counter()
-        session = self._taken(request)
-        session.cancelled, session.on_patch = cancelled, None
-        try:
-            _bring_to_present(session, request)
-            session.on_patch = reporter = _Reporter(request, session.state, post)
-            session.set_clicks(request.prompts_after)
-        finally:
-            if not cancelled():  # else the state may be less than what its prompts give
-                self._structures[_key(request)] = (request.choice, session)
-        update = session.state.changes_since(reporter.shown)
         seconds = perf_counter() - started
         predictor = session.predictor
         notices = (*self._notices, *notices_of(predictor))
@@ -134,6 +138,17 @@ class Sessions:
         warning = memory_warning(request.volume, predictor, choice.spacing_mm, grow)
         if warning is not None:
             self._notices.append(warning)
+
+
+@contextmanager
+def _memory_errors_named() -> Iterator[None]:
+    """Turn errors of memory into one that says what to do."""
+    try:
+        yield
+    except NotEnoughMemoryError:
+        raise
+    except MemoryError as error:
+        raise memory_error(error) from error
 
 
 def _key(request: ClickRequest) -> Structure:

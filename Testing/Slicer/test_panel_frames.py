@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import slicer
+from event_loop import until
 from panel_case import StateTestCase
 from test_console_carrying import BrightPredictor, ball, frame
 from view_mouse import click
@@ -75,6 +78,96 @@ class FramesTest(StateTestCase):
         self.assertIn("the model is gone", self.case.status)
         self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
         self.assertIs(self.case.segmentation, before)
+
+    def test_slicer_goes_on_meanwhile_and_shows_the_frame_in_the_end(self):
+        self.begin([frame(0.0), frame(7.0)])
+        before, gate = self.case.segmentation, self.case.predictor.gate
+        gate.clear()
+        self.case.press("nextFrameButton")
+        self.assertTrue(self.case.logic.controller.busy)
+        self.assertIn("Frame 2: segmenting Liver (1 of 1)", self.case.status)
+        for name in ("insideButton", "nextFrameButton", "segmentButton", "clearButton"):
+            self.assertFalse(getattr(self.ui, name).enabled, name)
+        self.assertTrue(self.ui.cancelButton.enabled)
+        self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
+        self.assertIs(self.case.segmentation, before)
+        gate.set()
+        self.case.settle()
+        self.assertEqual(self.browser.GetSelectedItemNumber(), 1)
+        self.assertIsNot(self.case.segmentation, before)
+        self.assertTrue(self.ui.insideButton.enabled)
+
+    def test_cancel_leaves_the_frame_as_it_was(self):
+        self.begin([frame(0.0), frame(7.0)])
+        before, mask, gate = self.case.segmentation, self.case.mask(), self.case.predictor.gate
+        for cancel in (
+            lambda: self.case.press("cancelButton"),
+            lambda: self.case.press("undoButton"),
+            self.case.logic.controller.cancel,  # as the effect does
+        ):
+            gate.clear()
+            self.case.press("nextFrameButton")
+            cancel()
+            self.assertEqual(self.case.status, "Cancelled; nothing was changed.")
+            self.assertFalse(self.case.logic.controller.busy)
+            gate.set()
+            self.case.settle()
+            self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
+            self.assertIs(self.case.segmentation, before)
+            self.assertTrue((self.case.mask() == mask).all())
+            self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)
+        self.case.press("nextFrameButton")
+        self.case.settle()
+        self.assertEqual(self.browser.GetSelectedItemNumber(), 1)
+
+    def test_what_was_changed_meanwhile_is_not_carried(self):
+        self.begin([frame(0.0), frame(7.0)])
+        before, gate = self.case.segmentation, self.case.predictor.gate
+        markers = self.case.widget.panel.workplace.editor.markers.node(True)
+        changes = {
+            "voxels": lambda: slicer.util.updateSegmentBinaryLabelmapFromArray(
+                self.case.mask().astype("uint8") * 0, before, self.case.segment_id, self.case.volume
+            ),
+            "a point": lambda: markers.AddControlPointWorld(33.0, 44.0, 60.0),
+            "the frame": lambda: self.browser.SetSelectedItemNumber(1),
+        }
+        for name, change in changes.items():
+            with self.subTest(what=name):
+                gate.clear()
+                self.case.press("nextFrameButton")
+                told, tell = [], self.case.widget.panel.run.show_status
+                with mock.patch.object(
+                    self.case.widget.panel.run,
+                    "show_status",
+                    lambda status, told=told, tell=tell: told.append(status.text) or tell(status),
+                ):
+                    change()
+                    gate.set()
+                    self.case.settle()
+                self.assertIn("changed meanwhile", " ".join(told))
+                self.assertIs(self.case.segmentation, before)
+                self.assertTrue(before.GetDisplayNode().GetVisibility())
+
+    def test_leaving_the_panel_drops_the_frame(self):
+        self.begin([frame(0.0), frame(7.0)])
+        gate = self.case.predictor.gate
+        gate.clear()
+        self.case.press("nextFrameButton")
+        self.case.panel.exit()
+        gate.set()
+        until(lambda: not self.case.logic.controller.busy, "the end of the work")
+        self.case.panel.enter()
+        self.case.settle()
+        self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
+        self.assertTrue(self.ui.insideButton.enabled)
+
+    def test_frames_of_another_grid_are_refused_at_once(self):
+        other = frame(7.0)
+        other.SetOrigin(5.0, 0.0, 0.0)
+        self.begin([frame(0.0), other])
+        self.case.press("nextFrameButton")
+        self.assertIn("frames of one voxel grid", self.case.status)
+        self.assertFalse(self.case.logic.controller.busy)
 
     def test_there_is_no_button_without_a_sequence(self):
         self.start()

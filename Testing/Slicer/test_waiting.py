@@ -15,6 +15,7 @@ import qt
 import slicer
 from ball_predictor import BallPredictor
 from ctsam3d_case import CTSAM3DCase
+from CTSAM3DModuleLib.scripting.carrying import carry_requests, tracks_of
 from event_loop import HANG_S
 from models_case import ModelsCase, imported
 from panel_case import MIDDLE, StateTestCase, ready_torch
@@ -87,6 +88,18 @@ class LockTest(StateTestCase):
         self.case.logic.setEngine(SegmentationEngine(lambda model, device: work() and None))
         self.case.logic.engine.prepare()
         self.assert_lock_is_released_until(lambda: not self.case.logic.engine.is_working)
+
+    def test_what_is_carried_to_the_next_frame(self):
+        self.segment()
+        self.case.settle()
+        answers, controller = [], self.case.logic.controller
+        editor = self.case.widget.panel.workplace.editor
+        _, volume = controller.volumes.get(self.case.volume)
+        tracks = tracks_of(self.case.segmentation, self.case.volume, ["Liver"])
+        for request in carry_requests(volume, "next frame", tracks, editor.choice):
+            controller.carry(request, answers.append)
+        self.assert_lock_is_released_until(lambda: not controller.busy)
+        self.assertEqual(len(answers), 1)
 
     def test_the_patch_under_a_resting_mouse(self):
         self.case.add("liver")

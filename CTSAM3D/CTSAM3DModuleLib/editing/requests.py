@@ -72,6 +72,7 @@ class Requests:
         self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
         self._under_way: dict[Future[Any], Edit] = {}
         self._questions: dict[Future[Any], Callable[[Future[Any]], object]] = {}
+        self._carried: dict[Future[Any], Callable[[Future[Any] | None], object]] = {}
         self.volumes = Volumes(scene, self._forget)
         self._fingerprints = Fingerprints()
         self.engine = engine
@@ -165,6 +166,17 @@ class Requests:
         request = ClickRequest(volume, identity, target.key, prompts, prompts, choice, present)
         self._questions[self.engine.where_next(request)] = on_answer
 
+    def carry(
+        self, request: ClickRequest, on_answer: Callable[[Future[ClickAnswer] | None], object]
+    ) -> None:
+        """Ask for a structure in the next frame, see `SegmentationEngine.carry`; write nothing.
+
+        `on_answer` gets the future when it is done, or None once it was cancelled.
+        """
+        self._carried[self.engine.carry(request)] = on_answer
+        for callback in self.started:
+            callback()
+
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
         """Replace the mask by a function of it, as one step of undo; the prompts stay.
 
@@ -182,7 +194,7 @@ class Requests:
     @property
     def busy(self) -> bool:
         """Whether answers are awaited."""
-        return bool(self._edits)
+        return bool(self._edits or self._carried)
 
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
@@ -193,7 +205,7 @@ class Requests:
             If they have not come in time.
         """
         while self.busy:
-            if wait(list(self._under_way), seconds).not_done:
+            if wait([*self._under_way, *self._carried], seconds).not_done:
                 message = f"expected an answer within {seconds:g} s, got none"
                 raise TimeoutError(message)
             self.drain()
@@ -204,8 +216,9 @@ class Requests:
         An error of a listener is raised in the end.
         """
         for item in self._engine.drain():
-            if item in self._questions:
-                self._outcomes.guard(self._questions.pop(item), item)
+            for asked_by in (self._questions, self._carried):
+                if item in asked_by:
+                    self._outcomes.guard(asked_by.pop(item), item)
             asked = item.request if isinstance(item, ClickProgress) else item
             for future, edit in list(self._under_way.items()):
                 try:
@@ -233,7 +246,10 @@ class Requests:
         """Take back what is under way; the segments stay as they are."""
         self.engine.cancel()
         ended = [edit for edits in self._edits.values() for edit in edits]
+        carried, self._carried = self._carried, {}
         self._edits, self._under_way, self._questions = {}, {}, {}
+        for on_answer in carried.values():
+            self._outcomes.guard(on_answer, None)
         for edit in ended:
             self._fingerprints.distrust(edit.target.key)
             self._outcomes.add(edit, partial=edit.parts > 0)
@@ -241,7 +257,7 @@ class Requests:
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
-        self._edits, self._under_way, self._questions = {}, {}, {}
+        self._edits, self._under_way, self._questions, self._carried = {}, {}, {}, {}
         self.engine.cancel()
         self.volumes.clear()
         self.undo.clear()

@@ -2,52 +2,165 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from typing import Any
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.engine import ClickAnswer
+from CTSAM3DLib.errors import CTSAM3DError, VolumeError
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.mrml import volume_from_node
 from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.panel.progress import Progress
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.scripting.carrying import DRIFT_TAG, carry_on, tracks_of
+from CTSAM3DModuleLib.scripting.carrying import (
+    DRIFT_TAG,
+    carry_requests,
+    new_frame,
+    tracks_of,
+)
 
 
 def next_frame(work: Workplace) -> None:
-    """Show the next frame and segment all structures there, into a new segmentation.
-
-    The segmentation of the frame before is hidden. After an error, which is told, the frame before
-    is shown again.
+    """Ask for all structures in the next frame; it is shown once all answers are there.
 
     Parameters
     ----------
     work : Workplace
         Open, not busy, on a volume of a sequence that has a further frame.
     """
-    browser, volume, before = work.nodes.browser, work.nodes.volume, work.nodes.segmentation
-    item = browser.GetSelectedItemNumber()
-    name = f"{volume.GetName()} [{item + 1}] segmentation"
     names = [work.nodes.segment_name(one) for one in work.nodes.with_clicks()]
-    present = work.nodes.segment_name(work.nodes.segment_id)
     if not names:
         work.tell(Status(_("No structure has points yet."), "error"))
         return
-    with slicer.util.WaitCursor():
-        try:
-            tracks = tracks_of(before, volume, names)
-            browser.SetSelectedItemNumber(item + 1)
-            node = carry_on(work.logic, volume, tracks, work.editor.choice, None, name)
-        except (CTSAM3DError, ImportError) as error:
-            browser.SetSelectedItemNumber(item)
-            work.tell(Status(str(error), "error"))
+    try:
+        work.begin(Carrying(work, names))
+    except CTSAM3DError as error:
+        work.end(Status(str(error), "error"))
+
+
+class Carrying(Progress):
+    """The way to the next frame. Until its end the scene is as it was; then one frame is left.
+
+    Parameters
+    ----------
+    work : Workplace
+        See `next_frame`.
+    names : list of str
+        Of the structures.
+
+    Raises
+    ------
+    CTSAM3DError
+        The next frame is no volume, or has another voxel grid.
+    """
+
+    def __init__(self, work: Workplace, names: list[str]) -> None:
+        super().__init__()
+        self._work, nodes = work, work.nodes
+        self._volume, self._before, self._browser = nodes.volume, nodes.segmentation, nodes.browser
+        self._item = self._browser.GetSelectedItemNumber()
+        self._begun = self._seen()
+        self._tracks = tracks_of(self._before, self._volume, names)
+        self._updates: list[MaskUpdate] = []
+        self.total = len(names)
+        key = ("frame", object())  # of its own: the frame before is left alone
+        volume = self._volume_of_next()
+        self._requests = carry_requests(volume, key, self._tracks, work.editor.choice)
+
+    @property
+    def blocks(self) -> str:
+        """Why nothing can be edited meanwhile."""
+        return _("Wait for the next frame, or cancel.")
+
+    @property
+    def busy(self) -> bool:
+        """Whether structures are awaited."""
+        return len(self._updates) < self.total
+
+    @property
+    def done(self) -> int:
+        """How many are there."""
+        return len(self._updates)
+
+    def ask(self) -> None:
+        """Ask for all of them."""
+        controller = self._work.logic.controller
+        for request in self._requests:
+            controller.carry(request, self._on_answer)
+        controller.engine.forget(self._requests[0].volume_key)  # after the last one
+
+    def report(self) -> Status:
+        """Return a line for the user: what is under way."""
+        text = _("Frame {frame}: segmenting {name} ({number} of {total}) ...").format(
+            frame=self._item + 2,
+            name=self._tracks[self.done].name,
+            number=self.done + 1,
+            total=self.total,
+        )
+        return Status(text, "busy")
+
+    # ---- inside
+
+    def _volume_of_next(self) -> Volume:
+        """Return the voxels of the next frame, which is not shown yet."""
+        value = self._browser.GetMasterSequenceNode().GetNthIndexValue(self._item + 1)
+        node = self._browser.GetSequenceNode(self._volume).GetDataNodeAtValue(value, False)
+        if node is None:
+            raise VolumeError(f"expected a volume in frame {self._item + 2}, got none")
+        return volume_from_node(node)
+
+    def _seen(self) -> list[Any]:
+        """Return what must stay as it is until the next frame is there."""
+        work, nodes = self._work, self._work.nodes
+        seen = [nodes.volume, nodes.segmentation, self._browser.GetSelectedItemNumber()]
+        for one in nodes.with_clicks():
+            target = nodes.target(one)
+            seen.append((one, work.logic.controller.prompts(target), target.digest()))
+        return seen
+
+    def _on_answer(self, future: Future[ClickAnswer] | None) -> None:
+        if self._work.progress is not self:  # the panel was left, or an answer before failed
             return
-    before.GetDisplayNode().SetVisibility(False)
-    work.nodes.parameters.segmentation = node
-    work.select(work.nodes.segment_named(present) or work.nodes.segment_id)
-    told = _warnings(node)
-    text = _("Frame {frame}: {count} structures carried on.").format(
-        frame=item + 2, count=len(names)
-    )
-    work.tell(Status(" ".join([text, *told]), "error" if told else "done"))
+        if future is None or future.cancelled():
+            self._work.end(Status(_("Cancelled; nothing was changed.")))
+        elif future.exception() is not None:
+            self._work.end(Status(str(future.exception()), "error"))
+            self._work.logic.controller.cancel()  # the other structures
+        else:
+            answer = future.result()
+            self._updates.append(answer.update)
+            self._notices += answer.notices
+            if self.busy:
+                self._work.tell(self.report())
+            else:
+                self._work.end(self._show())
+
+    def _show(self) -> Status:
+        """Show the next frame with its segmentation, and return what to tell."""
+        if self._seen() != self._begun:
+            text = _("Points, segments or the frame were changed meanwhile: carry on once more.")
+            return Status(text, "error")
+        work, nodes = self._work, self._work.nodes
+        present = nodes.segment_name(nodes.segment_id)
+        name = f"{self._volume.GetName()} [{self._item + 1}] segmentation"
+        self._browser.SetSelectedItemNumber(self._item + 1)
+        try:
+            node = new_frame(work.logic, self._volume, self._tracks, self._updates, name)
+        except CTSAM3DError as error:
+            self._browser.SetSelectedItemNumber(self._item)
+            return Status(str(error), "error")
+        self._before.GetDisplayNode().SetVisibility(False)
+        nodes.parameters.segmentation = node
+        work.select(nodes.segment_named(present) or nodes.segment_id)
+        text = _("Frame {frame}: {count} structures carried on.").format(
+            frame=self._item + 2, count=self.total
+        )
+        told = _warnings(node)
+        return Status(" ".join([*self._notices, text, *told]), "error" if told else "done")
 
 
 def _warnings(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[str]:

@@ -19,7 +19,14 @@ class Progress:
     ----------
     targets : iterable of EditTarget
         In the order in which they are computed.
+
+    Attributes
+    ----------
+    blocks : str
+        Why nothing can be edited meanwhile; empty if it can.
     """
+
+    blocks = ""
 
     def __init__(self, targets: Iterable[EditTarget] = ()) -> None:
         self._waiting = {target.key: _name(target) for target in targets}

@@ -94,7 +94,7 @@ class Workplace(VTKObservationMixin):
             return self.nodes.volume_reason
         if not self.nodes.segment_id:
             return _("Add a structure first.")
-        return self.torch_reason
+        return self.torch_reason or self.progress.blocks
 
     # ---- following
 
@@ -261,6 +261,18 @@ class Workplace(VTKObservationMixin):
             except CTSAM3DError as error:
                 self.progress.fail(target, error)
         self.tell(self.progress.report())
+
+    def begin(self, progress: Progress) -> None:
+        """Have something computed that tells of itself."""
+        self.progress = progress
+        self.tell(progress.report())
+        progress.ask()
+
+    def end(self, status: Status) -> None:
+        """Tell what has become of it."""
+        self.progress = Progress()
+        self.tell(status)
+        self.refresh()
 
     def refine(self, step: str) -> None:
         """Tidy up the mask."""

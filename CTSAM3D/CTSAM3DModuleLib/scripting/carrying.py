@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,13 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.engine import ModelChoice
+from CTSAM3DLib.engine import ClickRequest, ModelChoice
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.mrml import read_segment, volume_from_node
 from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.scripting.clicks import segment_named
@@ -101,22 +99,56 @@ def carry_on(
     CTSAM3DError
         See `segment`; the scene is as it was.
     """
-    volume = volume_from_node(volume_node)
+    key = ("frame", object())  # of its own: what a user edits meanwhile is left alone
+    requests = carry_requests(volume_from_node(volume_node), key, tracks, choice)
     updates: list[MaskUpdate] = []
-    for number, track in enumerate(tracks, 1):
+    try:
+        for track, request in zip(tracks, requests, strict=True):
+            answer = logic.engine.carry(request).result()
+            updates.append(answer.update)
+            for notice in answer.notices:
+                logging.warning("CT-SAM3D: %s", notice)
+            done = len(updates)
+            if progress is not None and progress(track.name, done, len(tracks)) is False:
+                return None
+    finally:
+        logic.engine.forget(key)
+    return new_frame(logic, volume_node, tracks, updates, name)
+
+
+def carry_requests(
+    volume: Volume, key: Hashable, tracks: Sequence[Track], choice: ModelChoice
+) -> list[ClickRequest]:
+    """Return what to ask the engine for: a request for each track on a frame, known by a key.
+
+    Raises
+    ------
+    VolumeError
+        The frame has another voxel grid than the one before.
+    """
+    for track in tracks:
         _check_grid(volume, track.geometry)
+    return [
+        ClickRequest(volume, key, one.name, one.prompts, one.prompts, choice, one.mask)
+        for one in tracks
+    ]
 
-        def work(predictor: Predictor, track: Track = track) -> MaskUpdate:
-            session = InteractiveSession.for_volume(volume, predictor, choice.spacing_mm)
-            return session.carry(track.prompts, track.mask)
 
-        updates.append(logic.engine.run(work, choice).result())
-        if progress is not None and progress(track.name, number, len(tracks)) is False:
-            return None
-    drifts = []
+def new_frame(
+    logic: Any,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    tracks: Sequence[Track],
+    updates: Sequence[MaskUpdate],
+    name: str,
+) -> Any:
+    """Return a new segmentation with the masks of a frame; the tracks move on.
+
+    Parameters and errors: see `carry_on`; `updates` are the answers to `carry_requests`.
+    """
+    geometry, drifts = geometry_from_node(volume_node), []
     for track, update in zip(tracks, updates, strict=True):
-        drifts.append(Drift.between(track.mask, update, volume.geometry))
-        track.prompts = followed_prompts(track.prompts, track.mask, update, volume.geometry)
+        drifts.append(Drift.between(track.mask, update, geometry))
+        track.prompts = followed_prompts(track.prompts, track.mask, update, geometry)
         track.mask = update
     parts = [Part(track.name, track.prompts) for track in tracks]
     node = new_segmentation(logic, volume_node, parts, updates, name)

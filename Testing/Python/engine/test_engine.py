@@ -265,3 +265,32 @@ def test_close_is_quiet_and_final(volume: Volume, predictor: BallPredictor) -> N
     engine.close()
     engine.forget("ct")
     engine.close()
+
+
+def test_a_mask_is_carried_to_another_volume_and_the_structures_there_stay(
+    engine, ask, predictor, volume: Volume
+) -> None:
+    before = applied(np.zeros(SHAPE, bool), ask([], [A]).update)
+    moved = Volume(np.ones(SHAPE, np.int16), volume.geometry)
+    prompts = ClickHistory([A])
+    session = InteractiveSession.for_volume(moved, BallPredictor())
+    expected = session.carry(prompts, as_update(before))
+    encoded = predictor.encode_calls
+    requests = [
+        ClickRequest(moved, "next", name, prompts, prompts, present=as_update(before))
+        for name in ("liver", "spleen")
+    ]
+    for request in requests:
+        answer = engine.carry(request).result(HANG_S)
+        mask = applied(np.zeros(SHAPE, bool), answer.update)
+        assert mask.any()
+        np.testing.assert_array_equal(mask, applied(np.zeros(SHAPE, bool), expected))
+        assert answer.device == "cpu"
+    assert predictor.encode_calls == encoded + 1  # both structures share the image
+    again = ask([A], [A, B], key="ct")
+    np.testing.assert_array_equal(applied(before, again.update), wanted(volume, [A, B]))
+
+
+def test_nothing_is_carried_from_an_empty_mask_without_prompts(engine, volume: Volume) -> None:
+    request = ClickRequest(volume, "next", "liver", NOTHING, NOTHING)
+    assert engine.carry(request).result(HANG_S).update.bbox.is_empty
