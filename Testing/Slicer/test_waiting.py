@@ -97,7 +97,7 @@ class LockTest(StateTestCase):
         _, volume = controller.volumes.get(self.case.volume)
         tracks = tracks_of(self.case.segmentation, self.case.volume, ["Liver"])
         for request in carry_requests(volume, "next frame", tracks, editor.choice):
-            controller.carry(request, answers.append)
+            controller.questions.carry(request, answers.append)
         self.assert_lock_is_released_until(lambda: not controller.busy)
         self.assertEqual(len(answers), 1)
 

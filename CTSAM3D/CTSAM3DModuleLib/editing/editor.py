@@ -208,8 +208,9 @@ class ClickEditor:
 
     def hover(self, position_world_ras: Sequence[float]) -> None:
         """Prepare a click where the mouse rests."""
-        if self._target is not None and self._target.exists(self.controller.scene):
-            self.controller.warm_up(self._target, position_world_ras, self.choice)
+        target, controller = self._target, self.controller
+        if target is not None and target.exists(controller.scene) and not controller.busy:
+            controller.questions.warm_up(target, position_world_ras, self.choice)
 
     def where_next(self) -> bool:
         """Take the slice views to the place where a further prompt helps most, and say why."""
@@ -218,7 +219,7 @@ class ClickEditor:
             if self.controller.busy:
                 self._say(Status(_("Wait for the result first."), "busy"))
                 return
-            self.controller.where_next(
+            self.controller.questions.where_next(
                 target, self.choice, lambda future: self._on_place(target, future)
             )
 

@@ -7,7 +7,7 @@ which a timer calls.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -21,14 +21,13 @@ from CTSAM3DLib.engine import (
     ModelChoice,
     SegmentationEngine,
 )
-from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.mrml import VolumeIdentity, click_from_world_ras
+from CTSAM3DLib.mrml import VolumeIdentity
 from CTSAM3DLib.prompts import ClickHistory
-from CTSAM3DLib.session import Suggestion
 from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
+from CTSAM3DModuleLib.editing.questions import Questions
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.undo import UndoStates
 from CTSAM3DModuleLib.editing.volumes import Volumes
@@ -58,6 +57,8 @@ class Requests:
         Waits for the engine, and for other threads if asked.
     volumes : Volumes
         The last ones that were asked about.
+    questions : Questions
+        What is asked besides edits.
     started, finished : list of callable
         Called without arguments after an edit was put, and with an `Outcome` for each edit.
     """
@@ -71,10 +72,9 @@ class Requests:
         self.finished = self._outcomes.listeners
         self._edits: dict[Hashable, list[Edit]] = {}  # of each structure, the first under way
         self._under_way: dict[Future[Any], Edit] = {}
-        self._questions: dict[Future[Any], Callable[[Future[Any]], object]] = {}
-        self._carried: dict[Future[Any], Callable[[Future[Any] | None], object]] = {}
         self.volumes = Volumes(scene, self._forget)
         self._fingerprints = Fingerprints()
+        self.questions = Questions(self.volumes, self._fingerprints, self._outcomes)
         self.engine = engine
 
     @property
@@ -84,7 +84,7 @@ class Requests:
 
     @engine.setter
     def engine(self, engine: SegmentationEngine) -> None:
-        self._engine = engine
+        self._engine = self.questions.engine = engine
         engine.on_queued = lambda: self.waiting.watch(engine.wait, self._go_on)
 
     # ---- asking
@@ -130,53 +130,6 @@ class Requests:
         for callback in self.started:
             callback()
 
-    def warm_up(
-        self, target: EditTarget, position_world_ras: Sequence[float], choice: ModelChoice
-    ) -> None:
-        """Prepare a click at a position in spare time; a position outside is ignored."""
-        if self.busy:
-            return
-        try:
-            click = click_from_world_ras(position_world_ras, target.volume_node)
-            identity, volume = self.volumes.get(target.volume_node)
-        except CTSAM3DError:
-            return
-        nothing = ClickHistory()
-        request = ClickRequest(volume, identity, target.key, nothing, nothing, choice)
-        self.engine.warm_up(request, click)
-
-    def where_next(
-        self,
-        target: EditTarget,
-        choice: ModelChoice,
-        on_answer: Callable[[Future[Suggestion | None]], object],
-    ) -> None:
-        """Ask where a further prompt helps most; `on_answer` gets the future when it is done.
-
-        Raises
-        ------
-        NodeError, VolumeError
-            See `put`.
-        """
-        target.check()
-        prompts = target.stored_prompts()
-        identity, volume = self.volumes.get(target.volume_node)
-        series = Series(identity, choice, self.engine.generation(choice))
-        present = self._fingerprints.present_mask(target, series, prompts)
-        request = ClickRequest(volume, identity, target.key, prompts, prompts, choice, present)
-        self._questions[self.engine.where_next(request)] = on_answer
-
-    def carry(
-        self, request: ClickRequest, on_answer: Callable[[Future[ClickAnswer] | None], object]
-    ) -> None:
-        """Ask for a structure in the next frame, see `SegmentationEngine.carry`; write nothing.
-
-        `on_answer` gets the future when it is done, or None once it was cancelled.
-        """
-        self._carried[self.engine.carry(request)] = on_answer
-        for callback in self.started:
-            callback()
-
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
         """Replace the mask by a function of it, as one step of undo; the prompts stay.
 
@@ -194,7 +147,7 @@ class Requests:
     @property
     def busy(self) -> bool:
         """Whether answers are awaited."""
-        return bool(self._edits or self._carried)
+        return bool(self._edits or self.questions.awaited)
 
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
@@ -205,7 +158,7 @@ class Requests:
             If they have not come in time.
         """
         while self.busy:
-            if wait([*self._under_way, *self._carried], seconds).not_done:
+            if wait([*self._under_way, *self.questions.awaited], seconds).not_done:
                 message = f"expected an answer within {seconds:g} s, got none"
                 raise TimeoutError(message)
             self.drain()
@@ -216,9 +169,7 @@ class Requests:
         An error of a listener is raised in the end.
         """
         for item in self._engine.drain():
-            for asked_by in (self._questions, self._carried):
-                if item in asked_by:
-                    self._outcomes.guard(asked_by.pop(item), item)
+            self.questions.answer(item)
             asked = item.request if isinstance(item, ClickProgress) else item
             for future, edit in list(self._under_way.items()):
                 try:
@@ -246,10 +197,8 @@ class Requests:
         """Take back what is under way; the segments stay as they are."""
         self.engine.cancel()
         ended = [edit for edits in self._edits.values() for edit in edits]
-        carried, self._carried = self._carried, {}
-        self._edits, self._under_way, self._questions = {}, {}, {}
-        for on_answer in carried.values():
-            self._outcomes.guard(on_answer, None)
+        self._edits, self._under_way = {}, {}
+        self.questions.cancel()
         for edit in ended:
             self._fingerprints.distrust(edit.target.key)
             self._outcomes.add(edit, partial=edit.parts > 0)
@@ -257,7 +206,8 @@ class Requests:
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
-        self._edits, self._under_way, self._questions, self._carried = {}, {}, {}, {}
+        self._edits, self._under_way = {}, {}
+        self.questions.clear()
         self.engine.cancel()
         self.volumes.clear()
         self.undo.clear()

@@ -90,7 +90,7 @@ class Carrying(Progress):
         """Ask for all of them."""
         controller = self._work.logic.controller
         for request in self._requests:
-            controller.carry(request, self._on_answer)
+            controller.questions.carry(request, self._on_answer)
         controller.engine.forget(self._requests[0].volume_key)  # after the last one
 
     def report(self) -> Status:

@@ -267,6 +267,7 @@ class Workplace(VTKObservationMixin):
         self.progress = progress
         self.tell(progress.report())
         progress.ask()
+        self._on_changed()
 
     def end(self, status: Status) -> None:
         """Tell what has become of it."""

@@ -1,0 +1,111 @@
+"""What the engine is asked besides edits: no answer is written. Main thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice, SegmentationEngine
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml import click_from_world_ras
+from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.session import Suggestion
+from CTSAM3DModuleLib.editing.edit import Outcomes
+from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
+from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.volumes import Volumes
+
+
+class Questions:
+    """Asks, and keeps who wants to know.
+
+    Parameters
+    ----------
+    volumes : Volumes
+        Shared with the edits.
+    fingerprints : Fingerprints
+        Know which masks were changed by others.
+    outcomes : Outcomes
+        Keep the errors of those who are answered.
+
+    Attributes
+    ----------
+    engine : SegmentationEngine
+        What answers; to be set.
+    """
+
+    engine: SegmentationEngine
+
+    def __init__(self, volumes: Volumes, fingerprints: Fingerprints, outcomes: Outcomes) -> None:
+        self._volumes, self._fingerprints, self._outcomes = volumes, fingerprints, outcomes
+        self._asked: dict[Future[Any], Callable[[Future[Any]], object]] = {}
+        self._carried: dict[Future[Any], Callable[[Future[Any] | None], object]] = {}
+
+    @property
+    def awaited(self) -> list[Future[Any]]:
+        """Those that a user waits for."""
+        return list(self._carried)
+
+    def warm_up(
+        self, target: EditTarget, position_world_ras: Sequence[float], choice: ModelChoice
+    ) -> None:
+        """Prepare a click at a position in spare time; a position outside is ignored."""
+        try:
+            click = click_from_world_ras(position_world_ras, target.volume_node)
+            identity, volume = self._volumes.get(target.volume_node)
+        except CTSAM3DError:
+            return
+        nothing = ClickHistory()
+        request = ClickRequest(volume, identity, target.key, nothing, nothing, choice)
+        self.engine.warm_up(request, click)
+
+    def where_next(
+        self,
+        target: EditTarget,
+        choice: ModelChoice,
+        on_answer: Callable[[Future[Suggestion | None]], object],
+    ) -> None:
+        """Ask where a further prompt helps most; `on_answer` gets the future when it is done.
+
+        Raises
+        ------
+        NodeError, VolumeError
+            See `Requests.put`.
+        """
+        self._asked[self.engine.where_next(self._present(target, choice))] = on_answer
+
+    def carry(
+        self, request: ClickRequest, on_answer: Callable[[Future[ClickAnswer] | None], object]
+    ) -> None:
+        """Ask for a structure in the next frame, see `SegmentationEngine.carry`.
+
+        `on_answer` gets the future when it is done, or None once it was cancelled.
+        """
+        self._carried[self.engine.carry(request)] = on_answer
+
+    def answer(self, future: object) -> None:
+        """Pass an answer on, if it is one to a question."""
+        for asked in (self._asked, self._carried):
+            if future in asked:
+                self._outcomes.guard(asked.pop(future), future)
+
+    def cancel(self) -> None:
+        """Expect no answer any more; the engine is told by others."""
+        carried, self._carried = self._carried, {}
+        self._asked = {}
+        for on_answer in carried.values():
+            self._outcomes.guard(on_answer, None)
+
+    def clear(self) -> None:
+        """Forget who wanted to know."""
+        self._asked, self._carried = {}, {}
+
+    def _present(self, target: EditTarget, choice: ModelChoice) -> ClickRequest:
+        """Return a request for what a segment is now."""
+        target.check()
+        prompts = target.stored_prompts()
+        identity, volume = self._volumes.get(target.volume_node)
+        series = Series(identity, choice, self.engine.generation(choice))
+        mask = self._fingerprints.present_mask(target, series, prompts)
+        return ClickRequest(volume, identity, target.key, prompts, prompts, choice, mask)
