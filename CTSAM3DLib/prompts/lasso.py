@@ -16,7 +16,10 @@ from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
 FLATNESS_MM = 1.0
 """A lasso is drawn in a slice: its positions are at most so far from one plane."""
 
-_SHOWN = 12  # a model is shown at most so many points along the lasso's longer side
+_SHOWN = 12  # points for a model are chosen among so many along the lasso's longer side
+_FEWEST_SHOWN = 3  # of these a model is shown so many, where they lie far enough apart,
+_CLOSEST_STEPS = 2  # that is so many steps,
+_SHOWN_STEPS = 12  # and more until every one has a shown one so many steps away
 _ANCHORS = 48  # the anchor is sought on so many lines across the longer side
 _CLOSER = 8  # along the curve points are so many times closer than inside
 _LEAST_AREA_MM2 = 1e-6
@@ -43,8 +46,8 @@ class Lasso(OfLine):
     Examples
     --------
     >>> lasso = Lasso([(0, 0, 5), (8, 0, 5), (8, 8, 5), (0, 8, 5)])
-    >>> [round(at) for at in lasso.anchor_ras], len(lasso.shown_ras(math.sqrt(2.0))[0])
-    ([4, 4, 5], 65)
+    >>> [round(at) for at in lasso.anchor_ras], len(lasso.shown_ras(1.0)[0])
+    ([4, 4, 5], 3)
     """
 
     kind: ClassVar[str] = "lasso"
@@ -92,10 +95,23 @@ class Lasso(OfLine):
         return np.concatenate([self._lattice(step_mm), self._in_space(np.concatenate(curve))])
 
     def shown_ras(self, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return points for a model and their signs: the lattice, with a wider step if large."""
+        """Return points for a model and their signs: three far apart, or more in a large lasso.
+
+        A model that was trained with clicks takes many points in one slice as the size of what is
+        meant, and finds less of it. The anchor comes first; none lies close to the curve.
+        """
         largest = float(np.ptp(self._plane[2], axis=0).max())
         points = self._lattice(max(step_mm, math.sqrt(2.0) * largest / _SHOWN))
-        return points, np.full(len(points), self.positive)
+        depth = _distances((points - self._plane[0]) @ self._plane[1][:2].T, self._plane[2])
+        points = points[depth >= depth[0] / 2]
+        chosen = points[:1]
+        for _ in points[1:]:
+            gaps = np.linalg.norm(points[:, None] - chosen, axis=2).min(axis=1)
+            enough = _SHOWN_STEPS if len(chosen) >= _FEWEST_SHOWN else _CLOSEST_STEPS
+            if gaps.max() < enough * step_mm:
+                break
+            chosen = np.concatenate([chosen, points[[gaps.argmax()]]])
+        return chosen, np.full(len(chosen), self.positive)
 
     @cached_property
     def _plane(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
 
+_SHOWN_STEPS = 12  # A model is shown one point on so many steps of a stroke
+
 
 @dataclass(frozen=True)
 class Scribble(OfLine):
@@ -59,6 +61,16 @@ class Scribble(OfLine):
         """
         steps = math.ceil(float(self._lengths_mm()[-1]) / step_mm)
         return self._at(np.linspace(0.0, 1.0, steps + 1))
+
+    def shown_ras(self, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return points for a model and their signs: two, or more on a long stroke.
+
+        A model that was trained with clicks takes many points in a row as the size of what is
+        meant, and finds less of it.
+        """
+        count = max(2, math.ceil(float(self._lengths_mm()[-1]) / (_SHOWN_STEPS * step_mm)))
+        points = self._at((np.arange(count) + 0.5) / count)
+        return points, np.full(count, self.positive)
 
     def _lengths_mm(self) -> NDArray[np.float64]:
         """Return the length of the stroke up to each of its positions."""

@@ -7,7 +7,8 @@ Usage, from the root of the repository (one case of 3 mm voxels: some 4 minutes 
 
 The prompts are made from the truth: a click where it is deepest, a straight stroke through the
 deepest point of its largest axial slice, a lasso round that slice, one voxel further in, and its
-bounding box with two voxels more on each side. A box is compared with a click in its middle.
+bounding box with two voxels more on each side. A box is compared with a click in its middle, a
+stroke and a lasso with as many clicks as they take seconds by hand (3, a click taking one).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from skimage.measure import find_contours
 
 from CTSAM3DLib.bundles.predictor import load_predictor
 from CTSAM3DLib.evaluation.cases import Structure, find_cases, load_case, structures_of
+from CTSAM3DLib.evaluation.simulated_user import next_click
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
@@ -33,6 +35,8 @@ from CTSAM3DLib.session import InteractiveSession
 
 MARGIN_VOXELS = 2
 DIRECTIONS = 36
+SECONDS_BY_HAND = 3
+"""A stroke or a lasso takes about so long to draw; a click takes a second."""
 
 
 def prompts_of(truth: NDArray[np.bool_], geometry: Geometry) -> Iterator[tuple[str, Prompt]]:
@@ -97,13 +101,30 @@ def scores(
     shared: InteractiveSession, structure: Structure, grow: bool
 ) -> dict[str, tuple[float, float]]:
     """Return Dice and seconds after one prompt, by the name of its column."""
-    found = {}
+    found = {f"{SECONDS_BY_HAND} clicks": _clicks(shared, structure, grow)}
     for name, prompt in prompts_of(structure.truth_kji, shared.volume.geometry):
         session = InteractiveSession(shared.encoder, grow=grow)
         started = perf_counter()
         session.add(prompt)
         found[name] = dice(structure.truth_kji, session.mask), perf_counter() - started
     return found
+
+
+def _clicks(shared: InteractiveSession, structure: Structure, grow: bool) -> tuple[float, float]:
+    """Return Dice and seconds after the clicks of the user who corrects the largest mistake."""
+    session = InteractiveSession(shared.encoder, grow=grow)
+    geometry, truth, rng = shared.volume.geometry, structure.truth_kji, np.random.default_rng(0)
+    mask: NDArray[np.bool_] | None = None
+    seconds = 0.0
+    for _ in range(SECONDS_BY_HAND):
+        chosen = next_click(truth, mask, geometry.spacing_mm, rng)
+        if chosen is None:
+            break
+        started = perf_counter()
+        session.add(Click(geometry.ras_from_ijk(np.array(chosen[0], float)), chosen[1]))
+        seconds += perf_counter() - started
+        mask = session.mask
+    return dice(truth, session.mask), seconds
 
 
 def table(rows: Sequence[tuple[str, dict[str, tuple[float, float]]]]) -> Iterator[str]:

@@ -32,6 +32,14 @@ def test_points_lie_on_the_stroke_at_most_a_step_apart(step_mm: float) -> None:
     assert BENT.anchor_ras == (3.0, 0.5, 0.0)
 
 
+@pytest.mark.parametrize(("step_mm", "count"), [(1.0, 2), (0.2, 3)])
+def test_a_model_is_shown_few_points_of_a_stroke(step_mm: float, count: int) -> None:
+    points, signs = BENT.shown_ras(step_mm)  # 7 mm long
+    assert signs.tolist() == [True] * count
+    along = np.where(np.isclose(points[:, 1], 0), points[:, 0], 3 + points[:, 1])
+    np.testing.assert_allclose(along, 7 * (np.arange(count) + 0.5) / count)
+
+
 def test_a_stroke_without_length_is_a_point() -> None:
     for line in ([(1, 2, 3)], [(1, 2, 3), (1, 2, 3)]):
         dot = Scribble(line)
@@ -102,8 +110,7 @@ def test_every_voxel_under_a_stroke_has_its_sign(grow: str) -> None:
     session.add(inside)
     assert session.mask[voxels_of(session, inside)].all()
     call = session.predictor.decoded[0]
-    length = np.linalg.norm(np.diff(np.array(inside.line_ras), axis=0), axis=1).sum()
-    assert len(call.labels) == math.ceil(length / 4.0) + 1  # every second voxel of 2 mm
+    assert len(call.labels) == 2
     assert (call.labels == 1).all()
     outside = Scribble([(10, -8, 0), (10, 8, 0)], positive=False)
     before = session.mask
