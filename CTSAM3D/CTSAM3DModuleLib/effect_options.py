@@ -10,15 +10,20 @@ from slicer.i18n import tr as _
 from CTSAM3DModuleLib.panel.models import models
 from CTSAM3DModuleLib.slice_view_mouse import POINT
 from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, tool_texts, where_next_texts
+from CTSAM3DModuleLib.widgets import (
+    DEFAULT_MODEL,
+    ERROR_STYLE,
+    model_label,
+    tool_texts,
+    where_next_texts,
+)
 
 ROI = "ROI"
-DEFAULT = "default"
 
 
 def set_defaults(scriptedEffect):
     """Give the parameters that have no value their first one; needs no options."""
-    scriptedEffect.setParameterDefault("Model", DEFAULT)
+    scriptedEffect.setParameterDefault("Model", DEFAULT_MODEL)
     scriptedEffect.setParameterDefault("Device", AUTO)
     scriptedEffect.setParameterDefault("Grow", "0")
     scriptedEffect.setParameterDefault("Overwrite", "0")
@@ -38,7 +43,8 @@ class EffectOptions:
 
     def __init__(self, scriptedEffect, onChanged):
         self.scriptedEffect = scriptedEffect
-        self.onRefine = None
+        self.onRefine = self.onOwnModel = None
+        self.ownModel = ""  # the one that the selected segment has for itself
         self._onChanged = onChanged
         self._connections = []
         self._clickRow()
@@ -71,7 +77,7 @@ class EffectOptions:
     def model(self):
         """Id of the model; None for the default."""
         name = self.scriptedEffect.parameter("Model")
-        return None if name == DEFAULT else name
+        return None if name == DEFAULT_MODEL else name
 
     def device(self):
         """Return the name of the device."""
@@ -92,11 +98,8 @@ class EffectOptions:
     def updateFromMRML(self):
         """Show the parameters."""
         self._addNewDevices()
-        model = self.model()
-        if model and self.modelBox.findData(model) < 0:  # of a scene from another computer
-            self.modelBox.addItem(model, model)
+        self.showModel(self.ownModel)
         blockers = [qt.QSignalBlocker(widget) for widget in self._parameterWidgets()]
-        self.modelBox.currentIndex = max(0, self.modelBox.findData(self.model() or DEFAULT))
         self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
         self.growBox.checked = self.grow()
         self.overwriteBox.checked = self.overwrites()
@@ -104,6 +107,17 @@ class EffectOptions:
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.setCurrentNode(self.roiNode())
         del blockers
+
+    def showModel(self, ownModel):
+        """Show the model that the selected segment has for itself, else the one of all."""
+        self.ownModel = ownModel
+        self.modelLabel.text = model_label(ownModel)
+        model = ownModel or self.model() or DEFAULT_MODEL
+        blocker = qt.QSignalBlocker(self.modelBox)
+        if self.modelBox.findData(model) < 0:  # of a scene from another computer
+            self.modelBox.addItem(model, model)
+        self.modelBox.currentIndex = self.modelBox.findData(model)
+        del blocker
 
     def _addNewDevices(self):
         name = self.device()  # a scene may come from another computer
@@ -117,12 +131,11 @@ class EffectOptions:
         self.modelBox.clear()
         for title, identifier in models():
             # Slicer takes an empty parameter of an effect for none.
-            self.modelBox.addItem(title, identifier or DEFAULT)
+            self.modelBox.addItem(title, identifier or DEFAULT_MODEL)
         del blocker
 
     def updateMRML(self):
         """Store what is shown."""
-        self.scriptedEffect.setParameter("Model", self.modelBox.currentData)
         self.scriptedEffect.setParameter("Device", self.deviceBox.currentData)
         self.scriptedEffect.setParameter("Grow", "1" if self.growBox.checked else "0")
         self.scriptedEffect.setParameter("Overwrite", "1" if self.overwriteBox.checked else "0")
@@ -150,8 +163,18 @@ class EffectOptions:
     def _changed(self, *_arguments):
         self._onChanged()
 
+    def _modelChanged(self, index):
+        chosen = self.modelBox.itemData(index)
+        if not self.ownModel:
+            self.scriptedEffect.setParameter("Model", chosen)
+        elif chosen == (self.model() or DEFAULT_MODEL):
+            self.onOwnModel("")
+        else:
+            self.onOwnModel(chosen)
+        self._onChanged()
+
     def _parameterWidgets(self):
-        boxes = (self.modelBox, self.deviceBox, self.roiBox)
+        boxes = (self.deviceBox, self.roiBox)
         return (*boxes, self.growBox, self.overwriteBox, self.smoothingBox)
 
     def _clickRow(self):
@@ -224,7 +247,7 @@ class EffectOptions:
             self.deviceBox.addItem(device.label, device.value)
         self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))
         self.growBox.toolTip = _("For organs larger than one patch; takes longer.")
-        self._connect(self.modelBox, "currentIndexChanged(int)", self._changed)
+        self._connect(self.modelBox, "currentIndexChanged(int)", self._modelChanged)
         self._connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
         self._connect(self.growBox, "toggled(bool)", self._changed)
         self.overwriteBox = qt.QCheckBox(_("Overwrite other segments"))
@@ -240,7 +263,8 @@ class EffectOptions:
         form.addRow(_("Box:"), self.roiBox)
         form.addRow(self.growBox)
         form.addRow(self.overwriteBox)
-        form.addRow(_("Model:"), self.modelBox)
+        self.modelLabel = qt.QLabel(model_label(""))
+        form.addRow(self.modelLabel, self.modelBox)
         form.addRow(_("Device:"), self.deviceBox)
         self.scriptedEffect.addOptionsWidget(section)
 

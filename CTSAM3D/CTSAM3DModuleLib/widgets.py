@@ -9,6 +9,7 @@ from weakref import WeakMethod
 import qt
 from slicer.i18n import tr as _
 
+DEFAULT_MODEL = "default"  # Slicer takes an empty parameter or tag for none
 ERROR_STYLE = "color: #c03000"
 
 
@@ -58,6 +59,11 @@ def where_next_texts() -> tuple[str, str]:
         _("Where next?"),
         _("Show the place where a further prompt helps most, and say why."),
     )
+
+
+def model_label(own: str) -> str:
+    """Return the label of the list of models, the same in effect and panel."""
+    return _("Model of this segment:") if own else _("Model:")
 
 
 def kind_text(kind: str) -> str:

@@ -67,6 +67,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.cancelButton.connect("clicked()", self.onCancel)
         self.options.nextButton.connect("clicked()", self.onWhereNext)
         self.options.onRefine = self.onRefine
+        self.options.onOwnModel = self.onOwnModel
 
     def cleanup(self):
         self.deactivate()
@@ -100,7 +101,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         modified = vtk.vtkCommand.ModifiedEvent
         self._nodeTag = self._node.AddObserver(modified, self._onNode)  # other segment selected
         self.updateTarget()
-        logic.prepare(self.editor.choice)
+        logic.prepare(self.editor.next_choice)
 
     def deactivate(self):
         self.mouse.stop()
@@ -192,6 +193,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self._mayChange():
             self.editor.refine(step, self.options.smoothingMm())
 
+    def onOwnModel(self, model):
+        """Have a model answer the next prompts of this segment alone; empty for that of all."""
+        from CTSAM3DLib.mrml import set_segment_model
+
+        target = self.editor.target
+        set_segment_model(target.segmentation_node, target.segment_id, model)
+
     def onStatus(self, status):
         self.options.showStatus(status)
 
@@ -213,19 +221,17 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.editor.choice = ModelChoice(
             model=self.options.model(), device=self.options.device(), grow=self.options.grow()
         )
-        if segmentation is None or volume is None or not segmentId:
-            self.editor.edit(None)
-            return
-        self.editor.edit(
-            EditTarget(
-                segmentation,
-                segmentId,
-                volume,
-                node,
-                self.options.roiNode(),
-                self.options.overwrites(),
-            )
-        )
+        target = None
+        if segmentation is not None and volume is not None and segmentId:
+            limits = (self.options.roiNode(), self.options.overwrites())
+            target = EditTarget(segmentation, segmentId, volume, node, *limits)
+        self.editor.edit(target)
+        self._showModel()
+
+    def _showModel(self):
+        target = self.editor.target
+        isThere = target is not None and target.exists(slicer.mrmlScene)
+        self.options.showModel(target.own_model if isThere else "")
 
     def _saveState(self, segmentation):
         """Keep a state in this editor's undo, also for what another one writes; True if so."""
@@ -254,6 +260,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def _onSegments(self, caller=None, event=None):
         if self.editor is not None:
             self.editor.refresh_later()
+            self._showModel()
 
     def _onNode(self, caller=None, event=None):
         self.updateTarget()

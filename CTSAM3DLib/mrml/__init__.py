@@ -35,7 +35,9 @@ from CTSAM3DLib.mrml.tags import (
     clicks_text,
     describe_segment,
     get_clicks,
+    segment_model,
     set_clicks,
+    set_segment_model,
 )
 from CTSAM3DLib.mrml.volumes import (
     VolumeIdentity,
@@ -64,8 +66,10 @@ __all__ = [
     "read_segment",
     "scribble_from_curve",
     "scribble_from_world_ras",
+    "segment_model",
     "set_clicks",
     "set_markup_points",
+    "set_segment_model",
     "shape_from_markup",
     "volume_from_node",
     "volume_identity",

@@ -11,6 +11,8 @@ from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DLib.mrml.volumes import volume_identity
 from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
 
+MODEL_TAG = "CTSAM3D.Model"
+
 
 def describe_segment(
     segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, name: str
@@ -124,3 +126,45 @@ def get_clicks(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: st
     """
     text = clicks_text(segmentation_node, segment_id)
     return ClickHistory() if text is None else ClickHistory.from_json(text)
+
+
+def segment_model(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:
+    """Return the id of the model that is to answer the prompts of one segment; empty for any.
+
+    Raises
+    ------
+    NodeError
+        There is no such segment.
+    """
+    text = vtk.mutable("")
+    found = segment_of(segmentation_node, segment_id).GetTag(MODEL_TAG, text)
+    return str(text) if found else ""
+
+
+def set_segment_model(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, model_id: str
+) -> None:
+    """Keep in the tag ``CTSAM3D.Model`` which model answers the prompts of one segment alone.
+
+    Raises
+    ------
+    NodeError
+        There is no such segment.
+
+    Examples
+    --------
+    >>> segmentation = slicer.vtkMRMLSegmentationNode()
+    >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
+    >>> segment_id = segmentation.GetSegmentation().AddEmptySegment("liver")
+    >>> set_segment_model(segmentation, segment_id, "my-model")
+    >>> segment_model(segmentation, segment_id)
+    'my-model'
+    >>> set_segment_model(segmentation, segment_id, "")
+    >>> segment_model(segmentation, segment_id)
+    ''
+    """
+    segment = segment_of(segmentation_node, segment_id)
+    if model_id:
+        segment.SetTag(MODEL_TAG, model_id)
+    else:
+        segment.RemoveTag(MODEL_TAG)

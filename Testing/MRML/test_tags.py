@@ -13,7 +13,9 @@ from CTSAM3DLib.mrml.tags import (  # noqa: E402
     clicks_text,
     describe_segment,
     get_clicks,
+    segment_model,
     set_clicks,
+    set_segment_model,
 )
 from CTSAM3DLib.mrml.volumes import volume_identity  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
@@ -81,6 +83,8 @@ def test_a_damaged_tag_and_a_missing_segment_are_named(mrml):
         lambda: get_clicks(case.segmentation, "gone"),
         lambda: set_clicks(case.segmentation, "gone", CLICKS, case.volume),
         lambda: describe_segment(case.segmentation, "", "liver"),
+        lambda: set_segment_model(case.segmentation, "gone", "mine"),
+        lambda: segment_model(case.segmentation, "gone"),
     ):
         with pytest.raises(NodeError, match="expected a segment id"):
             use()
@@ -91,6 +95,7 @@ def test_a_saved_segmentation_brings_everything_back(mrml, tmp_path):
     describe_segment(case.segmentation, "organ", "kidney_left")
     case.volume.SetName("a|b: {c}, 'd\"")
     write_segment(case.target, NEW, CLICKS)
+    set_segment_model(case.segmentation, "organ", "my-model.1")
     path = str(tmp_path / "organs.seg.nrrd")
     storage = mrml.scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     storage.SetFileName(path)
@@ -106,6 +111,8 @@ def test_a_saved_segmentation_brings_everything_back(mrml, tmp_path):
     assert segment.GetName() == "Left kidney"
     assert segment.GetTerminology() == original.GetTerminology()
     np.testing.assert_allclose(segment.GetColor(), original.GetColor(), atol=1e-4)
+    assert segment_model(loaded, "organ") == "my-model.1"
+    assert segment_model(loaded, "neighbour") == ""
     assert get_clicks(loaded, "organ") == CLICKS
     assert clicks_text(loaded, "organ") == clicks_text(case.segmentation, "organ")
     np.testing.assert_array_equal(mrml.exported(loaded, "organ", case.volume), NEW)

@@ -8,12 +8,13 @@ import numpy as np
 import slicer
 from ball_predictor import BallPredictor
 from console_case import ConsoleCase
-from CTSAM3DModuleLib.scripting.carrying import DRIFT_TAG
+from CTSAM3DModuleLib.scripting.carrying import DRIFT_TAG, carry_on, tracks_of
 from segmentation_case import SHAPE_KJI, SPACING
 
+from CTSAM3DLib.engine import ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.overlap import dice
-from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.mrml import get_clicks, segment_model, set_segment_model
 
 RADIUS_MM = 14.0
 
@@ -69,6 +70,18 @@ class CarryingTest(ConsoleCase):
         self.assertIn("liver: differs much from the frame before", "".join(told.output))
         segment = nodes[1].GetSegmentation().GetSegment(self.segment_id(nodes[1]))
         self.assertTrue(segment.HasTag(DRIFT_TAG))
+
+    def test_a_model_of_a_segments_own_goes_along(self):
+        volumes, loaded = [frame(0.0), frame(3.0)], []
+        (first,) = self.logic.segmentSequence(volumes[:1], CLICKS)
+        set_segment_model(first, self.segment_id(first), "mine")
+        tracks = tracks_of(first, volumes[0], ["liver"])
+        self.logic.setEngine(
+            SegmentationEngine(lambda model, device: loaded.append(model) or self.predictor)
+        )
+        node = carry_on(self.logic, volumes[1], tracks, ModelChoice(), None, "next")
+        self.assertEqual(loaded, ["mine"])
+        self.assertEqual(segment_model(node, self.segment_id(node)), "mine")
 
     def test_progress_and_cancel(self):
         told = []

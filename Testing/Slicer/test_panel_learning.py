@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 import qt
 import slicer
+from CTSAM3DModuleLib.panel.panel import Panel
 from event_loop import until
 from models_case import BUNDLED, FolderCase
 from panel_case import MIDDLE
@@ -114,23 +115,95 @@ class LearningTest(FolderCase):
         self.assertTrue(self.section.learn_button.enabled)
         self.assertFalse(self.section.use_button.enabled)
 
-    def test_new_model_is_listed_and_used_by_one_click(self):
-        self.run_script(END, word="better")
-        self.check()
-        self.put("my-model")
-        self.section.learn_button.click()
-        self.wait()
+    def test_new_model_is_listed_with_its_report(self):
+        self.learnt()
         self.assertIn("The new model is better. my-model was added", self.text)
         self.assertEqual(self.models(), [BUNDLED, "my-model"])
         self.assertEqual(self.case.parameters.model, "")
         with mock.patch.object(slicer.util, "infoDisplay") as shown:
             self.section.report_button.click()
         self.assertEqual(shown.call_args.args[0], "Dice")
+
+    def test_new_model_is_for_the_segment_that_is_selected_alone(self):
+        self.learnt()
+        liver = self.case.segment_id
         self.section.use_button.click()
-        self.assertEqual(self.case.parameters.model, "my-model")
-        click("Red", MIDDLE)
-        self.case.settle()
+        self.assertEqual(self.text, "my-model answers the next prompts of Liver.")
+        self.assertEqual(self.case.parameters.model, "")
+        self.assertEqual(self.shown(), ("my-model", "Model of this segment:"))
+        self.add_point(MIDDLE)
         self.assertEqual(self.case.loaded[-1][0], "my-model")
+        spleen = self.case.add("spleen")
+        self.assertEqual(self.shown(), (BUNDLED, "Model:"))
+        self.add_point((70.0, 44.0, 60.0))
+        self.assertIsNone(self.case.loaded[-1][0])
+        self.case.loaded.clear()
+        self.case.press("segmentAllButton")
+        self.case.settle()
+        self.assertEqual([model for model, _ in self.case.loaded], ["my-model", None])
+        self.case.widget.panel.workplace.select(liver)
+        self.assertEqual(self.shown(), ("my-model", "Model of this segment:"))
+        self.case.widget.panel.workplace.select(spleen)
+        self.case.press("removeButton")
+        self.assertEqual(self.shown(), ("my-model", "Model of this segment:"))
+
+    def test_another_choice_for_that_segment_and_the_way_back(self):
+        self.learnt()
+        self.case.add("spleen")
+        self.ui.modelBox.currentIndex = 1
+        self.assertEqual(self.case.parameters.model, "my-model")  # of all
+        self.section.use_button.click()
+        self.ui.modelBox.currentIndex = 0
+        self.assertEqual(self.case.parameters.model, "my-model")
+        self.assertEqual(self.shown(), (BUNDLED, "Model of this segment:"))
+        self.add_point(MIDDLE)
+        self.assertIsNone(self.case.loaded[-1][0])
+        self.ui.modelBox.currentIndex = 1  # that of all: it has none of its own any more
+        self.assertEqual(self.shown(), ("my-model", "Model:"))
+        self.add_point((70.0, 44.0, 60.0))
+        self.assertEqual(self.case.loaded[-1][0], "my-model")
+
+    def test_a_model_that_is_removed_is_replaced_by_that_of_all(self):
+        self.learnt()
+        self.section.use_button.click()
+        with mock.patch.object(slicer.util, "confirmYesNoDisplay", return_value=True):
+            self.case.press("removeModelButton")
+        self.assertEqual(self.shown(), (BUNDLED, "Model:"))
+
+    def test_without_a_structure_there_is_nothing_to_use_it_for(self):
+        self.learnt()
+        self.case.press("removeButton")
+        self.assertFalse(self.section.use_button.enabled)
+        self.assertEqual(self.section.use_button.toolTip, "Add a structure first.")
+
+    def test_the_section_begins_closed_as_the_others(self):
+        fresh = Panel(self.fresh_ui(), self.case.logic)
+        self.addCleanup(fresh.release)
+        sections = [fresh._ui.moreSection, fresh._ui.promptsSection, fresh._ui.learningSection]
+        self.assertEqual([one.collapsed for one in sections], [True] * 3)
+        self.assertEqual({one.className() for one in sections}, {"ctkCollapsibleButton"})
+
+    def fresh_ui(self):
+        form = slicer.util.loadUI(self.case.widget.resourcePath("UI/CTSAM3D.ui"))
+        self.addCleanup(form.deleteLater)
+        return slicer.util.childWidgetVariables(form)
+
+    def learnt(self):
+        """Learn a model that is better."""
+        self.run_script(END, word="better")
+        self.check()
+        self.put("my-model")
+        self.section.learn_button.click()
+        self.wait()
+
+    def shown(self):
+        return self.ui.modelBox.currentText, self.ui.modelLabel.text
+
+    def add_point(self, ras):
+        if not self.ui.insideButton.checked:
+            self.case.press("insideButton")
+        click("Red", ras)
+        self.case.settle()
 
     def test_model_that_is_not_better_is_not_offered(self):
         self.run_script(END, word="not better", code=1)

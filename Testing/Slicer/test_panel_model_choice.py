@@ -8,6 +8,10 @@ from unittest import mock
 import slicer
 from ctsam3d_case import CTSAM3DCase
 from models_case import BUNDLED, FolderCase, ModelsCase
+from view_mouse import click
+
+from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.mrml import set_segment_model
 
 
 class RemoveModelTest(ModelsCase):
@@ -79,6 +83,44 @@ class EffectModelsTest(FolderCase):
         self.chosen_again()
         self.assertEqual(self.names(), [BUNDLED])
         self.assertEqual(self.box.currentText, BUNDLED)
+
+    def test_a_segment_with_a_model_of_its_own(self):
+        self.put("mine")
+        case, loaded = self.effect_case, []
+        case.logic.setEngine(
+            SegmentationEngine(lambda model, device: loaded.append(model) or case.predictor)
+        )
+        set_segment_model(case.segmentation, "organ", "mine")
+        self.chosen_again()
+        options = case.effect.options
+        self.assertEqual(self.box.currentText, "mine")
+        self.assertEqual(options.modelLabel.text, "Model of this segment:")
+        options.growBox.click()  # another option leaves the model alone
+        options.growBox.click()
+        self.add_point()
+        case.editor.setCurrentSegmentID("other")
+        slicer.app.processEvents()
+        self.assertEqual(self.box.currentText, BUNDLED)
+        self.assertEqual(options.modelLabel.text, "Model:")
+        self.add_point()
+        self.assertEqual(loaded, ["mine", None])
+        self.box.currentIndex = 1  # of all
+        case.editor.setCurrentSegmentID("organ")
+        slicer.app.processEvents()
+        self.box.currentIndex = 0  # of this segment
+        self.assertEqual(options.modelLabel.text, "Model of this segment:")
+        self.assertEqual(options.model(), "mine")
+        self.add_point()
+        self.assertIsNone(loaded[-1])
+        self.box.currentIndex = 1  # that of all
+        self.assertEqual(options.modelLabel.text, "Model:")
+        self.add_point()
+        self.assertEqual(loaded[-1], "mine")
+
+    def add_point(self):
+        x = 30.0 + 12 * len(self.effect_case.clicks())
+        click("Red", (x, 44.0, 60.0))
+        self.effect_case.settle()
 
 
 if __name__ == "__main__":

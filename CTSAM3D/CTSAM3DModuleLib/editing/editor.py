@@ -82,6 +82,14 @@ class ClickEditor:
         """What is edited; None for nothing."""
         return self._target
 
+    @property
+    def next_choice(self) -> ModelChoice:
+        """What answers the next prompt: the segment may have a model of its own."""
+        target = self._target
+        if target is None or not target.exists(self.controller.scene):
+            return self.choice
+        return target.own(self.choice)
+
     def edit(self, target: EditTarget | None) -> None:
         """Turn to another segment; answers under way still reach the segment they belong to."""
         changed = target != self._target

@@ -57,7 +57,8 @@ class Questions:
         except CTSAM3DError:
             return
         nothing = ClickHistory()
-        request = ClickRequest(volume, identity, target.key, nothing, nothing, choice)
+        own = target.own(choice)
+        request = ClickRequest(volume, identity, target.key, nothing, nothing, own)
         self.engine.warm_up(request, click)
 
     def where_next(
@@ -104,7 +105,7 @@ class Questions:
     def _present(self, target: EditTarget, choice: ModelChoice) -> ClickRequest:
         """Return a request for what a segment is now."""
         target.check()
-        prompts = target.stored_prompts()
+        prompts, choice = target.stored_prompts(), target.own(choice)
         identity, volume = self._volumes.get(target.volume_node)
         series = Series(identity, choice, self.engine.generation(choice))
         mask = self._fingerprints.present_mask(target, series, prompts)

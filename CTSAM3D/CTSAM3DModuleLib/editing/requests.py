@@ -106,7 +106,7 @@ class Requests:
         prompts : ClickHistory
             The wanted list.
         choice : ModelChoice
-            Which model answers, and how.
+            Which model answers, if the segment has none of its own, and how.
         anew : bool
             Replace the mask by what the prompts alone give.
 
@@ -120,7 +120,7 @@ class Requests:
         if prompts == before and not anew:
             return
         edits = self._edits.setdefault(target.key, [])
-        edits.append(Edit(target, before, prompts, choice, anew))
+        edits.append(Edit(target, before, prompts, target.own(choice), anew))
         if len(edits) == 1:
             try:
                 self._ask(edits[0])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import slicer
 
+from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
@@ -15,6 +16,7 @@ from CTSAM3DLib.mrml import (
     clicks_text,
     mask_digest,
     read_segment,
+    segment_model,
     volume_identity,
     voxels_inside_roi,
     write_segment,
@@ -25,6 +27,7 @@ from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
 from CTSAM3DLib.prompts import ClickHistory, Prompt, volume_id_from_json
 from CTSAM3DLib.session.points import obeyed_voxels
+from CTSAM3DModuleLib.widgets import DEFAULT_MODEL
 
 _SEGMENT_EVENTS = (
     "SegmentAdded",
@@ -128,6 +131,15 @@ class EditTarget:
         box = self.mask().bbox.union(mask.bbox)
         return MaskUpdate(boxed(mask, box), box)
 
+    @property
+    def own_model(self) -> str:
+        """The model that the segment has for itself; empty for the one of all."""
+        return segment_model(self.segmentation_node, self.segment_id)
+
+    def own(self, choice: ModelChoice) -> ModelChoice:
+        """Return a choice with the model that the segment has for itself, if it has one."""
+        return with_model(choice, self.own_model)
+
     def check_inside_roi(self, prompt: Prompt) -> None:
         """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box.
 
@@ -174,6 +186,13 @@ class EditTarget:
         kept = boxed(self.mask(), update.bbox)
         kept[inside] = update.mask_kji[inside]
         return MaskUpdate(kept, update.bbox)
+
+
+def with_model(choice: ModelChoice, own_model: str) -> ModelChoice:
+    """Return a choice with the model of a segment's own; the same one if that is empty."""
+    if not own_model:
+        return choice
+    return replace(choice, model=None if own_model == DEFAULT_MODEL else own_model)
 
 
 def segment_events() -> list[int]:

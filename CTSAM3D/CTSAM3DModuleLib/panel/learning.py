@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ctk
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -20,7 +19,6 @@ from CTSAM3DModuleLib.learning_process import LearningProcess, learn_command
 from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded, timer
 
 POLL_MS = 500
-LIST_HEIGHT = 70
 STOPPED, INSTALLED, NOT_BETTER = 130, 0, 1
 SCENE_CASES = "cases"
 
@@ -30,19 +28,19 @@ class LearningSection:
 
     Parameters
     ----------
-    more : ctkCollapsibleButton
-        The widgets are made in a section after it.
+    ui : namespace
+        The widgets of the panel.
     use : callable
-        Called with the id of a model that is to be used from now on.
+        Called with the id of a model that the selected structure is to use; returns what to tell.
     on_installed : callable
         Called without arguments when there is one more model.
     """
 
     def __init__(
-        self, more: Any, use: Callable[[str], object], on_installed: Callable[[], object]
+        self, ui: Any, use: Callable[[str], str], on_installed: Callable[[], object]
     ) -> None:
         self.volume: Any = None
-        self.torch_reason = ""
+        self.torch_reason = self.segment_reason = ""
         self.command: Callable[..., list[str]] = learn_command
         self.choose_folder: Callable[[], str] = _choose_folder
         self._use, self._on_installed = use, on_installed
@@ -50,7 +48,12 @@ class LearningSection:
         self._model, self._work, self._report = "", Path(), Path()
         self._stopping = False
         self._shown: list[tuple[str, str]] = []
-        self._build(more)
+        self._installed = False
+        self.list, self.bar, self.label = ui.learningList, ui.learningBar, ui.learningLabel
+        self.name_edit, self.minutes_box = ui.learningNameEdit, ui.learningMinutesBox
+        self.learn_button, self.folder_button = ui.learnButton, ui.learnFolderButton
+        self.use_button, self.report_button = ui.useModelButton, ui.learningReportButton
+        self.bar.visible = False
         self._timer = timer(POLL_MS, self._poll)
         self._buttons = [
             Guarded(self.learn_button, self._on_learn),
@@ -83,7 +86,7 @@ class LearningSection:
         ready = self._report.is_file() and not self.busy
         report.allow("" if ready else _("Nothing has been learnt yet."))
         has_model = bool(self._model) and ready and self._installed
-        use.allow("" if has_model else _("There is no new model yet."))
+        use.allow(self.segment_reason if has_model else _("There is no new model yet."))
 
     def release(self) -> None:
         """End the process, which keeps what it saved last, and disconnect."""
@@ -93,51 +96,8 @@ class LearningSection:
             self._process = None
         for button in self._buttons:
             button.release()
-        self.widget.setParent(None)
 
     # ---- inside
-
-    def _build(self, more: Any) -> None:
-        self.widget = ctk.ctkCollapsibleButton()
-        self.widget.text = _("Learn from segmentations")
-        self.widget.collapsed = True
-        form = qt.QFormLayout(self.widget)
-        self.list = qt.QListWidget()
-        self.list.setMaximumHeight(LIST_HEIGHT)
-        self.list.toolTip = _("Corrected segmentations; each belongs to its source volume.")
-        form.addRow(_("Segmentations:"), self.list)
-        self.name_edit = qt.QLineEdit("my-model")
-        self.name_edit.toolTip = _("Letters, digits, points and hyphens.")
-        form.addRow(_("New model:"), self.name_edit)
-        self.minutes_box = qt.QSpinBox()
-        self.minutes_box.setRange(1, 600)
-        self.minutes_box.value = 10
-        self.minutes_box.toolTip = _("Time of learning; scoring before and after comes on top.")
-        form.addRow(_("Minutes:"), self.minutes_box)
-        self.learn_button = _button(
-            _("Learn from these segmentations"),
-            _("Go on training the model on what is checked; Slicer stays free."),
-        )
-        self.folder_button = _button(
-            _("From a folder..."), _("Learn from a folder of CTs with .seg.nrrd files.")
-        )
-        form.addRow(_row(self.learn_button, self.folder_button))
-        self.bar = qt.QProgressBar()
-        self.bar.setRange(0, 100)
-        self.bar.visible = False
-        form.addRow(self.bar)
-        self.label = qt.QLabel()
-        self.label.wordWrap = True
-        self.label.textFormat = qt.Qt.PlainText
-        form.addRow(self.label)
-        self.use_button = _button(
-            _("Use for this segment"), _("The next clicks are answered by the new model.")
-        )
-        self.report_button = _button(_("Show report"), _("Dice before and after."))
-        form.addRow(_row(self.use_button, self.report_button))
-        self._installed = False
-        layout = more.parentWidget().layout()
-        layout.insertWidget(layout.indexOf(more) + 1, self.widget)
 
     def _list(self, listed: list[tuple[str, str]]) -> None:
         checked = {
@@ -249,8 +209,7 @@ class LearningSection:
             self._say(_("Nothing was learnt: {problem}").format(problem=problem), True)
 
     def _on_use(self) -> None:
-        self._use(self._model)
-        self._say(_("{name} answers the next clicks.").format(name=self._model))
+        self._say(self._use(self._model))
 
     def _on_report(self) -> None:
         slicer.util.infoDisplay(self._report.read_text(encoding="utf-8"), windowTitle=self._model)
@@ -274,19 +233,6 @@ def _progress_text(last: dict[str, Any]) -> str:
     if left is None:
         return f"{text} ..."
     return _("{step}: {minutes:.0f} min left").format(step=text, minutes=float(left) / 60.0 + 0.5)
-
-
-def _button(text: str, hint: str) -> Any:
-    button = qt.QPushButton(text)
-    button.toolTip = hint
-    return button
-
-
-def _row(*widgets: Any) -> Any:
-    row = qt.QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
 
 
 def _choose_folder() -> str:

@@ -21,7 +21,7 @@ from CTSAM3DModuleLib.panel.model_import import (
 )
 from CTSAM3DModuleLib.torch_devices import TorchDevice, device_choices
 from CTSAM3DModuleLib.waiting import Waiting
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
+from CTSAM3DModuleLib.widgets import DEFAULT_MODEL, ERROR_STYLE, Guarded, model_label
 
 
 def models(store: ModelStore | None = None) -> list[tuple[str, str]]:
@@ -41,12 +41,21 @@ class ChoiceSection:
     Parameters
     ----------
     ui : namespace
-        With `modelBox` and `deviceBox`.
+        With `modelBox`, `modelLabel` and `deviceBox`.
+    use : callable
+        Called with the model that the present structure is to have for itself; empty for none.
+
+    Attributes
+    ----------
+    own : str
+        The model that it has now.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, use: Callable[[str], object]) -> None:
         self.parameters: Any = None
-        self._model, self._device = ui.modelBox, ui.deviceBox
+        self.own = ""
+        self._use = use
+        self._model, self._label, self._device = ui.modelBox, ui.modelLabel, ui.deviceBox
         self.list_models()
         self.offer(device_choices()[:1])
         self._model.connect("currentIndexChanged(int)", self._on_model)
@@ -73,7 +82,9 @@ class ChoiceSection:
     def show(self) -> None:
         """Show the parameters; one that is not here is listed, too, and never replaced."""
         if self.parameters is not None:
-            _choose(self._model, self.parameters.model)
+            self._label.text = model_label(self.own)
+            own = "" if self.own == DEFAULT_MODEL else self.own
+            _choose(self._model, own if self.own else self.parameters.model)
             _choose(self._device, self.parameters.device)
 
     def release(self) -> None:
@@ -81,9 +92,19 @@ class ChoiceSection:
         self._model.disconnect("currentIndexChanged(int)", self._on_model)
         self._device.disconnect("currentIndexChanged(int)", self._on_device)
 
+    def forget(self, model_id: str) -> None:
+        """Use the default in place of a model."""
+        if self.own == model_id:
+            self._use("")
+        if self.parameters is not None and self.parameters.model == model_id:
+            self.parameters.model = ""
+
     def _on_model(self, index: int) -> None:
-        if self.parameters is not None:
-            self.parameters.model = self._model.itemData(index)
+        model = self._model.itemData(index)
+        if self.own:
+            self._use("" if model == self.parameters.model else model or DEFAULT_MODEL)
+        elif self.parameters is not None:
+            self.parameters.model = model
 
     def _on_device(self, index: int) -> None:
         if self.parameters is not None:
@@ -232,9 +253,7 @@ class ModelSection:
         except CTSAM3DError as error:
             self.tell(str(error), True)
             return
-        parameters = self._choice.parameters
-        if parameters is not None and parameters.model == name:
-            parameters.model = ""
+        self._choice.forget(name)
         self._changed()
         self.tell(_("{name} was removed.").format(name=name))
 

@@ -63,6 +63,11 @@ class PanelNodes:
         node = self.segmentation
         return list(node.GetSegmentation().GetSegmentIDs()) if node is not None else []
 
+    @property
+    def own_model(self) -> str:
+        """The model that the structure has for itself; empty for the one of all."""
+        return self.target(self.segment_id).own_model if self.segment_id else ""
+
     def segment_name(self, segment_id: str) -> str:
         """Return the name of a structure."""
         return str(self.segmentation.GetSegmentation().GetSegment(segment_id).GetName())

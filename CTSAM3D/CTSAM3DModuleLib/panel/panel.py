@@ -47,9 +47,9 @@ class Panel(VTKObservationMixin):
         waiting = logic.controller.waiting
         self.torch = TorchSection(ui, waiting, self.on_torch)
         self.structures = StructureSection(ui, self.workplace.add_structure)
-        self.choice = ChoiceSection(ui)
+        self.choice = ChoiceSection(ui, self.workplace.use_model)
         self.models = ModelSection(ui, self.choice, waiting, self._on_models)
-        self.learning = LearningSection(ui.moreSection, self._use_model, self._on_learnt)
+        self.learning = LearningSection(ui, self._use_model, self._on_learnt)
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
         self.prompts = PromptsSection(ui, self.workplace)
@@ -60,7 +60,8 @@ class Panel(VTKObservationMixin):
         )
         ui.warningLabel.styleSheet = ERROR_STYLE
         ui.warningLabel.visible = False
-        ui.promptsSection.collapsed = ui.moreSection.collapsed = True
+        for section in (ui.promptsSection, ui.moreSection, ui.learningSection):
+            section.collapsed = True
         self.show()
 
     def set_parameters(self, parameters: Any) -> None:
@@ -106,8 +107,12 @@ class Panel(VTKObservationMixin):
         self.clicks.show()
         self.prompts.show()
         self.run.show()
+        self.choice.own = work.nodes.own_model
+        self.choice.show()
         self.models.show()
         self.learning.volume = work.nodes.volume
+        no_segment = _("Add a structure first.")
+        self.learning.segment_reason = "" if work.nodes.segment_id else no_segment
         self.learning.show()
         nothing = "" if work.nodes.segmentation is not None else _("There is no segmentation yet.")
         self._buttons[0].allow(nothing)
@@ -134,9 +139,11 @@ class Panel(VTKObservationMixin):
         self.models.show_models()
         self._on_models()
 
-    def _use_model(self, model_id: str) -> None:
-        if self.choice.parameters is not None:
-            self.choice.parameters.model = model_id
+    def _use_model(self, model_id: str) -> str:
+        nodes = self.workplace.nodes
+        self.workplace.use_model(model_id)
+        text = _("{model} answers the next prompts of {segment}.")
+        return text.format(model=model_id, segment=nodes.segment_name(nodes.segment_id))
 
     def _show_volume(self) -> None:
         """Show a volume that was just chosen in the slice views, and whether it looks like CT."""

@@ -12,6 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml import set_segment_model
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
@@ -85,7 +86,7 @@ class Workplace(VTKObservationMixin):
     def prepare(self) -> None:
         """Load the model in spare time, so that the first click is quick."""
         if self.editor is not None:
-            self.logic.prepare(self.editor.choice)
+            self.logic.prepare(self.editor.next_choice)
 
     @property
     def reason(self) -> str:
@@ -182,6 +183,12 @@ class Workplace(VTKObservationMixin):
             return ""
         self.select(segment_id)
         return segment_id
+
+    def use_model(self, model_id: str) -> None:
+        """Have a model answer the next prompts of the structure alone; empty for that of all."""
+        if self.nodes.segment_id:
+            set_segment_model(self.nodes.segmentation, self.nodes.segment_id, model_id)
+            self.refresh()
 
     def remove_structure(self) -> None:
         """Remove the structure, as one step of undo."""

@@ -15,11 +15,11 @@ from CTSAM3DLib.engine import ClickRequest, ModelChoice
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.mrml import read_segment, volume_from_node
+from CTSAM3DLib.mrml import set_segment_model, volume_from_node
 from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.prompts import ClickHistory
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
-from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.target import EditTarget, with_model
 from CTSAM3DModuleLib.scripting.clicks import segment_named
 from CTSAM3DModuleLib.scripting.segment import Part, Progress, new_segmentation
 
@@ -40,12 +40,15 @@ class Track:
         Of that frame.
     geometry : Geometry
         Of all frames.
+    model : str
+        Of its own; empty for the one of the others.
     """
 
     name: str
     prompts: ClickHistory
     mask: MaskUpdate
     geometry: Geometry
+    model: str = ""
 
 
 def tracks_of(
@@ -57,9 +60,9 @@ def tracks_of(
     tracks, geometry = [], geometry_from_node(volume_node)
     for name in names:
         segment_id = segment_named(segmentation_node, name)
-        prompts = EditTarget(segmentation_node, segment_id, volume_node, None).stored_prompts()
-        mask = read_segment(segmentation_node, segment_id, volume_node)
-        tracks.append(Track(name, prompts, mask, geometry))
+        target = EditTarget(segmentation_node, segment_id, volume_node, None)
+        prompts, model = target.stored_prompts(), target.own_model
+        tracks.append(Track(name, prompts, target.mask(), geometry, model))
     return tracks
 
 
@@ -128,10 +131,13 @@ def carry_requests(
     """
     for track in tracks:
         _check_grid(volume, track.geometry)
-    return [
-        ClickRequest(volume, key, one.name, one.prompts, one.prompts, choice, one.mask)
-        for one in tracks
-    ]
+    requests = []
+    for one in tracks:
+        own = with_model(choice, one.model)
+        requests.append(
+            ClickRequest(volume, key, one.name, one.prompts, one.prompts, own, one.mask)
+        )
+    return requests
 
 
 def new_frame(
@@ -153,10 +159,11 @@ def new_frame(
     parts = [Part(track.name, track.prompts) for track in tracks]
     node = new_segmentation(logic, volume_node, parts, updates, name)
     for track, drift in zip(tracks, drifts, strict=True):
+        segment_id = segment_named(node, track.name)
+        set_segment_model(node, segment_id, track.model)
         if drift.is_suspicious:
             text = drift_text(drift)
             logging.warning("CT-SAM3D: %s, %s: %s", name, track.name, text)
-            segment_id = segment_named(node, track.name)
             node.GetSegmentation().GetSegment(segment_id).SetTag(DRIFT_TAG, text)
     return node
 
