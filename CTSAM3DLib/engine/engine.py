@@ -104,6 +104,20 @@ class SegmentationEngine:
         self._queued(request.choice)
         return future
 
+    def uncertainty(self, request: ClickRequest) -> Future[float | None]:
+        """Queue the question how unsure the model is of the mask after `prompts_before`.
+
+        See `InteractiveSession.uncertainty`.
+
+        Raises
+        ------
+        CTSAM3DError
+            The engine was closed.
+        """
+        future = self._worker.submit(self._sessions.uncertainty, request)
+        self._queued(request.choice)
+        return future
+
     def carry(self, request: ClickRequest) -> Future[ClickAnswer]:
         """Queue a request on the next frame of a series; see `InteractiveSession.carry`.
 

@@ -89,11 +89,12 @@ class Sessions:
 
     def where_next(self, request: ClickRequest) -> Suggestion | None:
         """Return where a further prompt helps most after `prompts_before` of a request."""
-        session = self._taken(request)
-        session.cancelled = session.on_patch = None
-        _bring_to_present(session, request)
-        self._structures[_key(request)] = (request.choice, session)
-        return session.where_next()
+        return self._present(request).where_next()
+
+    def uncertainty(self, request: ClickRequest) -> float | None:
+        """Return how unsure the model is of the mask after `prompts_before` of a request."""
+        with _memory_errors_named():
+            return self._present(request).uncertainty
 
     def warm_up(self, request: ClickRequest, click: Click) -> None:
         """Encode the patch of a click."""
@@ -117,6 +118,14 @@ class Sessions:
         starts_empty = request.present is None and not request.prompts_before
         if choice != request.choice or starts_empty:
             return InteractiveSession(root.encoder, grow=request.choice.grow)
+        return session
+
+    def _present(self, request: ClickRequest) -> InteractiveSession:
+        """Bring the session of a structure to the prompts before and the present mask."""
+        session = self._taken(request)
+        session.cancelled = session.on_patch = None
+        _bring_to_present(session, request)
+        self._structures[_key(request)] = (request.choice, session)
         return session
 
     def _root(self, request: ClickRequest) -> InteractiveSession:

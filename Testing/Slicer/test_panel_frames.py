@@ -76,6 +76,7 @@ class FramesTest(StateTestCase):
         self.case.press("nextFrameButton")
         self.case.settle()
         self.assertIn("the model is gone", self.case.status)
+        self.assertTrue(self.ui.nextFrameButton.enabled)
         self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
         self.assertIs(self.case.segmentation, before)
 

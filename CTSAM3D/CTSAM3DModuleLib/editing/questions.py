@@ -40,12 +40,12 @@ class Questions:
     def __init__(self, volumes: Volumes, fingerprints: Fingerprints, outcomes: Outcomes) -> None:
         self._volumes, self._fingerprints, self._outcomes = volumes, fingerprints, outcomes
         self._asked: dict[Future[Any], Callable[[Future[Any]], object]] = {}
-        self._carried: dict[Future[Any], Callable[[Future[Any] | None], object]] = {}
+        self._awaited: dict[Future[Any], Callable[[Future[Any] | None], object]] = {}
 
     @property
     def awaited(self) -> list[Future[Any]]:
         """Those that a user waits for."""
-        return list(self._carried)
+        return list(self._awaited)
 
     def warm_up(
         self, target: EditTarget, position_world_ras: Sequence[float], choice: ModelChoice
@@ -76,31 +76,48 @@ class Questions:
         """
         self._asked[self.engine.where_next(self._present(target, choice))] = on_answer
 
+    def uncertainty(
+        self,
+        target: EditTarget,
+        choice: ModelChoice,
+        on_answer: Callable[[Future[float | None] | None], object],
+    ) -> None:
+        """Ask how unsure the model is of a segment; the user waits for it.
+
+        `on_answer` gets the future when it is done, or None once it was cancelled.
+
+        Raises
+        ------
+        NodeError, VolumeError
+            See `Requests.put`.
+        """
+        self._awaited[self.engine.uncertainty(self._present(target, choice))] = on_answer
+
     def carry(
         self, request: ClickRequest, on_answer: Callable[[Future[ClickAnswer] | None], object]
     ) -> None:
         """Ask for a structure in the next frame, see `SegmentationEngine.carry`.
 
-        `on_answer` gets the future when it is done, or None once it was cancelled.
+        For `on_answer` see `uncertainty`.
         """
-        self._carried[self.engine.carry(request)] = on_answer
+        self._awaited[self.engine.carry(request)] = on_answer
 
     def answer(self, future: object) -> None:
         """Pass an answer on, if it is one to a question."""
-        for asked in (self._asked, self._carried):
+        for asked in (self._asked, self._awaited):
             if future in asked:
                 self._outcomes.guard(asked.pop(future), future)
 
     def cancel(self) -> None:
         """Expect no answer any more; the engine is told by others."""
-        carried, self._carried = self._carried, {}
+        awaited, self._awaited = self._awaited, {}
         self._asked = {}
-        for on_answer in carried.values():
+        for on_answer in awaited.values():
             self._outcomes.guard(on_answer, None)
 
     def clear(self) -> None:
         """Forget who wanted to know."""
-        self._asked, self._carried = {}, {}
+        self._asked, self._awaited = {}, {}
 
     def _present(self, target: EditTarget, choice: ModelChoice) -> ClickRequest:
         """Return a request for what a segment is now."""

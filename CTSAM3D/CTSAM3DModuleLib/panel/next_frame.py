@@ -128,8 +128,7 @@ class Carrying(Progress):
         if future is None or future.cancelled():
             self._work.end(Status(_("Cancelled; nothing was changed.")))
         elif future.exception() is not None:
-            self._work.end(Status(str(future.exception()), "error"))
-            self._work.logic.controller.cancel()  # the other structures
+            self._work.end(Status(str(future.exception()), "error"), take_back=True)
         else:
             answer = future.result()
             self._updates.append(answer.update)

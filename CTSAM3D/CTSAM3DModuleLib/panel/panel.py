@@ -24,6 +24,7 @@ from CTSAM3DModuleLib.panel.pytorch import TorchSection
 from CTSAM3DModuleLib.panel.run import RunSection
 from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
 from CTSAM3DModuleLib.panel.workplace import Workplace
+from CTSAM3DModuleLib.panel.worst_first import WorstFirst
 from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
 
@@ -54,6 +55,7 @@ class Panel(VTKObservationMixin):
         self.clicks = ClickSection(ui, self.workplace)
         self.prompts = PromptsSection(ui, self.workplace)
         self.run = RunSection(ui, self.workplace)
+        self.worst = WorstFirst(ui, self.workplace)
         self._buttons = (
             Guarded(ui.openEditorButton, self._on_open_editor),
             Guarded(ui.diagnosticsButton, self._on_diagnostics),
@@ -92,7 +94,7 @@ class Panel(VTKObservationMixin):
         self.close()
         self.removeObservers()
         sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
-        own = (self.prompts, self.learning, self.torch, *self._buttons)
+        own = (self.prompts, self.worst, self.learning, self.torch, *self._buttons)
         for section in (*sections, *own):
             section.release()
 
@@ -100,7 +102,8 @@ class Panel(VTKObservationMixin):
         """Show what holds now."""
         work = self.workplace
         self.structures.allow(work.nodes.volume_reason)
-        rows = self._rows.read(work.nodes.segmentation, work.nodes.clicks)
+        self.worst.show()
+        rows = self._rows.read(work.nodes.segmentation, work.nodes.clicks, self.worst.uncertainty)
         self.table.show(rows, work.nodes.segment_id)
         if self._ui.show3DButton.segmentationNode() is not work.nodes.segmentation:
             self._ui.show3DButton.setSegmentationNode(work.nodes.segmentation)

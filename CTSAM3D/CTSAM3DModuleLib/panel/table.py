@@ -1,4 +1,4 @@
-"""The table of structures: name with colour, points, volume; the selected row is edited."""
+"""The table of structures: name with colour, points, volume, uncertainty; one is edited."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Row:
         Number of points; None if they cannot be read.
     volume_cm3 : float, optional
         None if the segment is not stored as voxels.
+    uncertainty : float, optional
+        0 to 1, the error that the model expects; None if it is not known.
     """
 
     segment_id: str
@@ -43,6 +45,7 @@ class Row:
     inside: int | None
     outside: int | None
     volume_cm3: float | None
+    uncertainty: float | None = None
 
 
 class SegmentRows:
@@ -55,6 +58,7 @@ class SegmentRows:
         self,
         segmentation_node: slicer.vtkMRMLSegmentationNode | None,
         clicks_of: Callable[[str], ClickHistory],
+        uncertainty_of: Callable[[str, ClickHistory], float | None],
     ) -> list[Row]:
         """Return one row a segment, in their order.
 
@@ -64,6 +68,8 @@ class SegmentRows:
             None gives no rows.
         clicks_of : callable
             From segment id to clicks; may raise CTSAM3DError.
+        uncertainty_of : callable
+            From segment id and clicks to what is known of the uncertainty.
         """
         if segmentation_node is None:
             self._volumes.clear()
@@ -76,10 +82,12 @@ class SegmentRows:
                 clicks = clicks_of(segment_id)
                 inside = sum(prompt.positive for prompt in clicks)
                 counts = (inside, len(clicks) - inside)
+                uncertainty = uncertainty_of(segment_id, clicks)
             except CTSAM3DError:  # a tag that is not ours
-                counts = (None, None)
+                counts, uncertainty = (None, None), None
             volume = self._volume_cm3(segmentation_node, segment_id)
-            rows.append(Row(segment_id, segment.GetName(), (r, g, b), *counts, volume))
+            name = segment.GetName()
+            rows.append(Row(segment_id, name, (r, g, b), *counts, volume, uncertainty))
         return rows
 
     def _volume_cm3(self, node: Any, segment_id: str) -> float | None:
@@ -116,8 +124,7 @@ class TableSection:
         self._table = table
         self._on_selected = on_selected
         self._rows: list[Row] = []
-        table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Structure"), _("Prompts +/-"), _("Volume (cm³)")])
+        self._set_columns([])
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.horizontalHeader().setHighlightSections(False)
         table.verticalHeader().setVisible(False)
@@ -129,6 +136,7 @@ class TableSection:
         blocker = qt.QSignalBlocker(self._table)
         if list(rows) != self._rows:
             self._rows = list(rows)
+            self._set_columns(rows)
             self._table.setRowCount(len(rows))
             for number, row in enumerate(rows):
                 self._fill(number, row)
@@ -143,10 +151,20 @@ class TableSection:
         """Disconnect."""
         self._table.disconnect("itemSelectionChanged()", self._on_selection)
 
+    def _set_columns(self, rows: Sequence[Row]) -> None:
+        """Have a column of uncertainties once one is known."""
+        titles = [_("Structure"), _("Prompts +/-"), _("Volume (cm³)")]
+        if any(row.uncertainty is not None for row in rows):
+            titles.append(_("Uncertainty"))
+        self._table.setColumnCount(len(titles))
+        self._table.setHorizontalHeaderLabels(titles)
+
     def _fill(self, number: int, row: Row) -> None:
         points = UNKNOWN if row.inside is None else f"{row.inside} / {row.outside}"
         volume = UNKNOWN if row.volume_cm3 is None else f"{row.volume_cm3:.1f}"
-        for column, text in enumerate((row.name, points, volume)):
+        unsure = UNKNOWN if row.uncertainty is None else f"{row.uncertainty:.2f}"
+        texts = (row.name, points, volume, unsure)[: self._table.columnCount]
+        for column, text in enumerate(texts):
             item = qt.QTableWidgetItem(text)
             if column == 0:
                 item.setIcon(swatch(row.rgb))

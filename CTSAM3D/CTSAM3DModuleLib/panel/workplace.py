@@ -276,9 +276,11 @@ class Workplace(VTKObservationMixin):
         progress.ask()
         self._on_changed()
 
-    def end(self, status: Status) -> None:
-        """Tell what has become of it."""
+    def end(self, status: Status, take_back: bool = False) -> None:
+        """Tell what has become of it; if asked, take back what is still under way."""
         self.progress = Progress()
+        if take_back:
+            self.logic.controller.cancel()
         self.tell(status)
         self.refresh()
 

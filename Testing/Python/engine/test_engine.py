@@ -294,3 +294,18 @@ def test_a_mask_is_carried_to_another_volume_and_the_structures_there_stay(
 def test_nothing_is_carried_from_an_empty_mask_without_prompts(engine, volume: Volume) -> None:
     request = ClickRequest(volume, "next", "liver", NOTHING, NOTHING)
     assert engine.carry(request).result(HANG_S).update.bbox.is_empty
+
+
+def test_uncertainty_is_that_of_a_session_and_asks_nothing_anew(
+    engine, ask, predictor, volume: Volume
+) -> None:
+    ask([], [A, B])
+    calls = predictor.decode_calls
+    prompts = ClickHistory([A, B])
+    request = ClickRequest(volume, "ct", "liver", prompts, prompts)
+    session = InteractiveSession.for_volume(volume, BallPredictor())
+    session.set_clicks([A, B])
+    assert engine.uncertainty(request).result(HANG_S) == session.uncertainty
+    assert predictor.decode_calls == calls
+    nothing = ClickRequest(volume, "ct", "spleen", NOTHING, NOTHING)
+    assert engine.uncertainty(nothing).result(HANG_S) is None

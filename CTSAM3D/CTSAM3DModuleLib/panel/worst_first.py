@@ -1,0 +1,175 @@
+"""Structures in the order in which they should be corrected: the least sure ones first."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.prompts import Prompts
+from CTSAM3DLib.session import Suggestion
+from CTSAM3DModuleLib.editing.editor import Status, reason_text
+from CTSAM3DModuleLib.panel.progress import Progress
+from CTSAM3DModuleLib.panel.workplace import Workplace
+from CTSAM3DModuleLib.widgets import Guarded
+
+
+class WorstFirst:
+    """A button that goes to the least sure structure, and at each further press to the next one.
+
+    Parameters
+    ----------
+    ui : namespace
+        The widgets of the panel.
+    workplace : Workplace
+        What it acts on.
+    """
+
+    def __init__(self, ui: Any, workplace: Workplace) -> None:
+        self._work = workplace
+        self._known: dict[
+            str, tuple[tuple[Any, ...], float | None]
+        ] = {}  # of which state, how much
+        self._visited: list[str] = []
+        self._segmentation: Any = None
+        self._button = Guarded(ui.worstButton, self._on_press)
+
+    def show(self) -> None:
+        """Show what holds now."""
+        work = self._work
+        if work.nodes.segmentation not in (None, self._segmentation):
+            self._segmentation, self._known, self._visited = work.nodes.segmentation, {}, []
+        nothing = "" if work.nodes.with_clicks() else _("No structure has points yet.")
+        waiting = _("Wait for the result, or cancel.") if work.busy else ""
+        self._button.allow(work.reason or nothing or waiting)
+
+    def uncertainty(self, segment_id: str, prompts: Prompts) -> float | None:
+        """Return how unsure the model is of a structure, None if that is not known."""
+        state, uncertainty = self._known.get(segment_id, (None, None))
+        return uncertainty if state is not None and state[1] == prompts else None
+
+    def release(self) -> None:
+        """Disconnect."""
+        self._button.release()
+
+    # ---- inside
+
+    def _on_press(self) -> None:
+        nodes = self._work.nodes
+        states = {one: self._state(one) for one in nodes.with_clicks()}
+        self._known = {
+            one: known for one, known in self._known.items() if states.get(one) == known[0]
+        }
+        missing = {one: state for one, state in states.items() if one not in self._known}
+        if not missing:
+            self._go_on()
+            return
+        try:
+            self._work.begin(Asking(self._work, missing, self._known, self._go_on))
+        except CTSAM3DError as error:
+            self._work.end(Status(str(error), "error"))
+
+    def _state(self, segment_id: str) -> tuple[Any, ...]:
+        """Return what tells whether a structure is as it was."""
+        target = self._work.nodes.target(segment_id)
+        choice = target.own(self._work.editor.choice)
+        return (target.key, target.stored_prompts(), target.digest(), choice)
+
+    def _go_on(self) -> None:
+        """Go to the least sure structure that was not visited yet."""
+        work = self._work
+        order = sorted(
+            (one for one in work.nodes.with_clicks() if one in self._known),
+            key=lambda one: -(self._known[one][1] or 0.0),
+        )
+        left = [one for one in order if one not in self._visited]
+        if not left:
+            self._visited, left = [], order
+        worst = left[0]
+        self._visited.append(worst)
+        work.select(worst)
+        target = work.nodes.target(worst)
+        text = _("{name}: uncertainty {value:.2f} ({number} of {total}).").format(
+            name=work.nodes.segment_name(worst),
+            value=self._known[worst][1] or 0.0,
+            number=order.index(worst) + 1,
+            total=len(order),
+        )
+        try:
+            work.logic.controller.questions.where_next(
+                target, work.editor.choice, lambda future: self._show_place(target, text, future)
+            )
+        except CTSAM3DError as error:
+            work.tell(Status(str(error), "error"))
+
+    def _show_place(self, target: Any, text: str, future: Future[Suggestion | None]) -> None:
+        """Take the views to the place where a prompt helps most, else to the first prompt."""
+        editor = self._work.editor
+        if editor is None or editor.target != target or future.cancelled():
+            return
+        if future.exception() is not None:
+            self._work.tell(Status(str(future.exception()), "error"))
+            return
+        found = future.result()
+        if found is None:
+            editor.go_to(target.stored_prompts()[0].anchor_ras)
+        else:
+            editor.go_to(found.position_ras)
+            text = f"{text} {reason_text(found.reason)}"
+        self._work.tell(Status(text, "done"))
+
+
+class Asking(Progress):
+    """Asks how unsure the model is of structures, and notes it; the scene stays as it is.
+
+    Parameters
+    ----------
+    work : Workplace
+        Open, not busy.
+    states : dict
+        From the structures to what tells whether they have changed.
+    known : dict
+        Gets state and uncertainty of each structure.
+    go_on : callable
+        Called without arguments once all are known.
+    """
+
+    def __init__(
+        self, work: Workplace, states: dict[str, tuple[Any, ...]], known: dict[str, Any], go_on: Any
+    ) -> None:
+        super().__init__([work.nodes.target(one) for one in states])
+        self._work, self._states, self._noted, self._go_on = work, states, known, go_on
+
+    def ask(self) -> None:
+        """Ask for all of them."""
+        for one, state in self._states.items():
+            self._work.logic.controller.questions.uncertainty(
+                self._work.nodes.target(one),
+                self._work.editor.choice,
+                lambda future, one=one, state=state: self._on_answer(one, state, future),
+            )
+
+    def report(self) -> Status:
+        """Return a line for the user: what is under way."""
+        text = _("Looking at {name} ({number} of {total}) ...").format(
+            name=next(iter(self._waiting.values())), number=self.done + 1, total=self.total
+        )
+        return Status(text, "busy")
+
+    def _on_answer(self, one: str, state: tuple[Any, ...], future: Any) -> None:
+        if self._work.progress is not self:  # the panel was left, or an answer before failed
+            return
+        if future is None or future.cancelled():
+            self._work.end(Status(_("Cancelled; nothing was changed.")))
+        elif future.exception() is not None:
+            self._work.end(Status(str(future.exception()), "error"), take_back=True)
+        else:
+            self._noted[one] = (state, future.result())
+            self._waiting.pop(state[0])
+            if self.busy:
+                self._work.tell(self.report())
+            else:
+                self._work.end(Status())
+                self._go_on()
