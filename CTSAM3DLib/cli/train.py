@@ -109,8 +109,9 @@ def _run(args: argparse.Namespace) -> int:
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
     # Where processes draw the batches, they share volumes in main memory.
     home = torch.device("cpu") if getattr(args, "workers", 0) else device
-    validation = PackedData(args.validation, home) if args.validation else None
-    data = PackedData(args.data, home)
+    coarsest_mm = config.spacing_range_mm[1]
+    validation = PackedData(args.validation, home, coarsest_mm) if args.validation else None
+    data = PackedData(args.data, home, coarsest_mm)
     if args.command == "cross-patch":
         segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
         cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)

@@ -68,7 +68,7 @@ def draw_pair(
         volume = case.pseudo if drawn.volume == "pseudo" else case.labels
         if case.hu is None or volume is None:
             continue
-        voxel = drawn.points[int(rng.integers(len(drawn.points)))].cpu().numpy().astype(np.float64)
+        voxel = drawn.points[int(rng.integers(len(drawn.points)))].astype(np.float64)
         own, _ = random_placement(
             rng, voxel, case.spacing_kji_mm, config.patch_size, config.spacing_range_mm
         )
@@ -99,8 +99,9 @@ def _image(
 ) -> Tensor:
     """Cut a patch; the same seed changes the intensities of all patches in the same way."""
     patch = cut(hu, placement, nearest=False, fill=AIR_HU)
-    varied = vary_intensity(patch, np.random.default_rng(seed), generator.manual_seed(seed))
-    return window(varied[None], config.windows_hu)[0]
+    rng = np.random.default_rng(seed)
+    varied = vary_intensity(patch[None], rng, generator.manual_seed(seed))
+    return window(varied, config.windows_hu)[0]
 
 
 def _known_mask(

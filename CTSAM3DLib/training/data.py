@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from CTSAM3DLib.training.config import ANNOTATED
+from CTSAM3DLib.training.sampling import AIR_HU, block_means
 from CTSAM3DLib.training.synthesis import TissueTable, tissue_table
 
 BONE = re.compile(
@@ -20,6 +24,9 @@ BONE = re.compile(
 AIR = re.compile(r"trachea|airway|sinus")
 # Kinds of target: where the label comes from, or that the image itself is synthetic.
 KINDS = ("human", "machine", "synthetic", "pseudo", "annotated")
+
+# Blocks that are single voxels.
+ONE = (1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,32 @@ class Target:
     value: int  # Its value in that volume
     name: str  # Anatomy, empty for pseudo-labels
     kind: str  # One of `KINDS`
-    points: Tensor  # (N, 3) int16 voxels of the structure, KJI
+    voxels: int  # Its size
+    points: NDArray[np.int16]  # (N, 3) voxels of the structure, KJI, in main memory
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a volume lies in a flat array of `PackedData`, one voxel wider on every side."""
+
+    start: int
+    shape: tuple[int, int, int]  # Without the voxels on the sides
+    steps: tuple[int, int, int] = (1, 1, 1)  # Blocks of the CT that were averaged to its voxels
+
+    @property
+    def stop(self) -> int:
+        """Where the next one begins."""
+        return self.start + math.prod(n + 2 for n in self.shape)
+
+    def of(self, flat: Tensor) -> Tensor:
+        """Return the volume (K, J, I), sharing memory with the flat array."""
+        padded = flat[self.start : self.stop].view([n + 2 for n in self.shape])
+        return padded[1:-1, 1:-1, 1:-1]
 
 
 @dataclass(frozen=True)
 class PackedCase:
-    """One packed case: HU (None where only labels exist), labels, pseudo-labels, tissues."""
+    """One packed case: HU (None where only labels exist), labels, pseudo-labels."""
 
     name: str
     family: str
@@ -44,12 +71,20 @@ class PackedCase:
     hu: Tensor | None
     labels: Tensor
     pseudo: Tensor | None
-    class_hu: Tensor
-    tissues: TissueTable
+    stored_hu: tuple[Stored, ...]  # The CT, then coarser and coarser copies, in `PackedData.hu`
+    stored: dict[str, Stored]  # ``labels`` and ``pseudo`` in `PackedData.labels`
+
+    def hu_for(self, steps: NDArray[np.int64]) -> Stored:
+        """Return the coarsest copy of the CT whose blocks are not larger than `steps`, KJI."""
+        return next(s for s in reversed(self.stored_hu) if np.all(np.asarray(s.steps) <= steps))
 
 
 class PackedData:
     """All cases of a file of `CTSAM3DLib.training.packing.pack`, resident on one device.
+
+    `hu` (int16) and `labels` (uint8, pseudo-labels too) hold all volumes, see `Stored`. `class_hu`
+    (cases, 256) and `tissues` tell what CT is made of where only labels exist. Copies of the CTs
+    serve patches of up to `coarsest_mm`.
 
     Raises
     ------
@@ -57,57 +92,79 @@ class PackedData:
         When the file is not a pack of version 1.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, path: Path, device: torch.device, coarsest_mm: float = 4.5) -> None:
         with np.load(path) as arrays:
             if "header" not in arrays:
                 message = (
                     f"{path} is no packed data: expected an array 'header', got {arrays.files}"
                 )
                 raise ValueError(message)
-            header = json.loads(arrays["header"].tobytes())
-            flat = {
-                kind: torch.from_numpy(arrays[kind]).to(device)
-                for kind in ("hu", "labels", "pseudo", "points")
-            }
-        self.device = device
+            entries = json.loads(arrays["header"].tobytes())["cases"]
+            self.device = device
+            self._sizes = {"hu": 0, "labels": 0}
+            self._shared: dict[int, list[Stored]] = {}
+            stored = [self._plan(entry, coarsest_mm) for entry in entries]
+            self.hu = torch.full((self._sizes["hu"],), int(AIR_HU), dtype=torch.int16)
+            self.labels = torch.zeros(self._sizes["labels"], dtype=torch.uint8)
+            for kind, flat in (("hu", self.hu), ("labels", self.labels), ("pseudo", self.labels)):
+                source = torch.from_numpy(arrays[kind])
+                for entry, places in zip(entries, stored, strict=True):
+                    if entry[kind] is not None:
+                        _fill(flat, places[kind], source, int(entry[kind]))
+            points = arrays["points"]
+        self.hu, self.labels = self.hu.to(device), self.labels.to(device)
         self.cases: list[PackedCase] = []
         self.targets: list[Target] = []
-        for entry in header["cases"]:
-            self._add(entry, flat)
+        for entry, places in zip(entries, stored, strict=True):
+            self._add(entry, places, points)
+        names = [entry["label_names"] for entry in entries]
+        self.class_hu = torch.stack([class_hu(n) for n in names]).to(device)
+        self.tissues = TissueTable.of([tissue_table(n) for n in names], device)
         self._by_kind = {
             kind: self._grouped([t for t in self.targets if t.kind == kind]) for kind in KINDS
         }
 
-    def _add(self, entry: dict[str, object], flat: dict[str, Tensor]) -> None:
-        shape = tuple(int(n) for n in entry["shape"])  # type: ignore[attr-defined]
-        voxels = int(np.prod(shape))
+    def _plan(self, entry: dict[str, Any], coarsest_mm: float) -> dict[str, list[Stored]]:
+        """Say where the volumes of a case will lie."""
+        k, j, i = (int(n) for n in entry["shape"])
+        out: dict[str, list[Stored]] = {}
+        for kind, flat in (("hu", "hu"), ("labels", "labels"), ("pseudo", "labels")):
+            out[kind] = []
+            if entry[kind] is None:
+                continue
+            if kind == "hu" and entry[kind] in self._shared:  # two label maps of one CT
+                out[kind] = self._shared[entry[kind]]
+                continue
+            for steps in _copies(entry["spacing_kji_mm"], coarsest_mm) if kind == "hu" else [ONE]:
+                a, b, c = (-(-n // s) for n, s in zip((k, j, i), steps, strict=True))
+                place = Stored(self._sizes[flat], (a, b, c), steps)
+                out[kind].append(place)
+                self._sizes[flat] = place.stop
+        self._shared[entry["hu"]] = out["hu"]
+        return out
 
-        def view(kind: str) -> Tensor | None:
-            start = entry[kind]
-            if start is None:
-                return None
-            return flat[kind][int(start) : int(start) + voxels].view(shape)  # type: ignore[call-overload]
-
-        labels = view("labels")
-        if labels is None:
+    def _add(
+        self, entry: dict[str, Any], places: dict[str, list[Stored]], points: NDArray[np.int16]
+    ) -> None:
+        if not places["labels"]:
             message = f"case {entry['name']!r} has no labels array"
             raise ValueError(message)
-        names: dict[str, str] = entry["label_names"]  # type: ignore[assignment]
         number = len(self.cases)
+        stored = {kind: places[kind][0] for kind in ("labels", "pseudo") if places[kind]}
         self.cases.append(
             PackedCase(
                 name=str(entry["name"]),
                 family=str(entry["family"]),
-                spacing_kji_mm=tuple(entry["spacing_kji_mm"]),  # type: ignore[arg-type]
-                hu=view("hu"),
-                labels=labels,
-                pseudo=view("pseudo"),
-                class_hu=class_hu(names).to(self.device),
-                tissues=tissue_table(names, self.device),
+                spacing_kji_mm=tuple(entry["spacing_kji_mm"]),
+                hu=places["hu"][0].of(self.hu) if places["hu"] else None,
+                labels=stored["labels"].of(self.labels),
+                pseudo=stored["pseudo"].of(self.labels) if "pseudo" in stored else None,
+                stored_hu=tuple(places["hu"]),
+                stored=stored,
             )
         )
         human = "human (" in str(entry["label_origin"])
-        for target in entry["targets"]:  # type: ignore[attr-defined]
+        for target in entry["targets"]:
             if entry["hu"] is None:
                 kind = "synthetic"
             elif target["kind"] == "pseudo":
@@ -124,7 +181,8 @@ class PackedData:
                     int(target["value"]),
                     target["name"],
                     kind,
-                    flat["points"][start : start + count],
+                    int(target.get("voxels", count)),
+                    points[start : start + count],
                 )
             )
 
@@ -179,3 +237,25 @@ def class_hu(names: dict[str, str]) -> Tensor:
         elif "bladder" in name:
             table[int(value)] = 10.0
     return table
+
+
+def _copies(spacing_kji_mm: list[float], coarsest_mm: float) -> list[tuple[int, int, int]]:
+    """Blocks, from none on, that patches of any voxel size up to `coarsest_mm` average."""
+    sizes = sorted(n * s for s in spacing_kji_mm for n in range(1, int(coarsest_mm / s) + 1))
+    out = [ONE]
+    for size in sizes:
+        k, j, i = (max(1, int(size / s + 1e-6)) for s in spacing_kji_mm)
+        if (k, j, i) != out[-1]:
+            out.append((k, j, i))
+    return out
+
+
+def _fill(flat: Tensor, places: list[Stored], source: Tensor, start: int) -> None:
+    """Copy a volume to where it is stored, and its coarser copies."""
+    shape = places[0].shape
+    volume = source[start : start + math.prod(shape)].view(shape)
+    for place in places:
+        coarse = volume
+        if place.steps != ONE:
+            coarse = block_means(volume.float(), np.asarray(place.steps)).round()
+        place.of(flat).copy_(coarse)

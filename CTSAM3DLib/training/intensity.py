@@ -1,11 +1,15 @@
-"""HU of a patch: windows, variation between scanners, smooth random fields."""
+"""HU of patches: windows, and variation between scanners."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from CTSAM3DLib.training.separable import blur
 
 
 def window(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
@@ -20,59 +24,63 @@ def window(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
 
 
 def vary_intensity(hu: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-    """Shift, scale, blur and add noise to (D, H, W) HU, as another scanner, kernel or dose would.
+    """Shift, scale, blur and add noise to (B, D, H, W) HU, as other scanners, kernels, doses would.
 
-    `rng` draws the strengths; `generator` draws the noise, on the device of `hu`.
+    `rng` draws which are blurred and noisy; `generator`, on the device of `hu`, all the rest.
     """
-    hu = hu * float(rng.normal(1.0, 0.04)) + float(rng.normal(0.0, 12.0))
-    if rng.random() < 0.25:
-        hu = blur(hu, float(rng.uniform(0.4, 1.0)))
-    if rng.random() < 0.6:
-        noise = torch.randn(hu.shape, generator=generator, device=hu.device)
-        if rng.random() < 0.5:
-            noise = blur(noise, 0.6) * 2.0
-        hu = hu + noise * float(rng.gamma(1.5, 8.0))
-    return hu
+    count = len(hu)
+    gain, offset = 1.0 + 0.04 * normal(hu, generator), 12.0 * normal(hu, generator)
+    hu = hu * gain + offset
+
+    def blurred(part: Tensor) -> Tensor:
+        return blur(part, uniform(part, 0.4, 1.0, generator).flatten())
+
+    def rough(part: Tensor) -> Tensor:
+        noise = torch.randn(part.shape, generator=generator, device=part.device)
+        grainy = rng.random(len(part)) < 0.5
+        noise = changed(noise, grainy, lambda n: 2.0 * blur(n, torch.full_like(n[:, 0, 0, 0], 0.6)))
+        # A gamma distribution of shape 1.5: an exponential and half a squared normal one.
+        gamma = 0.5 * normal(part, generator) ** 2 - torch.log1p(-uniform(part, 0, 1, generator))
+        return part + 8.0 * gamma * noise
+
+    hu = changed(hu, rng.random(count) < 0.25, blurred)
+    return changed(hu, rng.random(count) < 0.6, rough)
 
 
-def blur(values: Tensor, sigma: float) -> Tensor:
-    """Blur a (D, H, W) array with a separable Gaussian of 5 taps, sigma in voxels.
+def changed(
+    values: Tensor, chosen: NDArray[np.bool_], change: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Apply a function to the chosen samples of (B, ...), the others staying as they are.
+
+    The choice is made in main memory, so nothing is read back from a GPU.
 
     Examples
     --------
-    >>> round(float(blur(torch.ones(6, 6, 6), 1.0).mean()), 4)
-    1.0
+    >>> changed(torch.tensor([1.0, 2.0]), np.array([False, True]), lambda v: 10 * v).tolist()
+    [1.0, 20.0]
     """
-    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=values.device) / sigma) ** 2)
-    taps = taps / taps.sum()
-    out = values[None, None]
-    for shape in ((5, 1, 1), (1, 5, 1), (1, 1, 5)):
-        pad = [n // 2 for n in reversed(shape) for _ in range(2)]
-        out = F.conv3d(F.pad(out, pad, mode="replicate"), taps.view(1, 1, *shape))
-    return out[0, 0]
+    if not chosen.any():
+        return values
+    if chosen.all():
+        return change(values)
+    index = upload(np.flatnonzero(chosen), values.device)
+    return values.index_copy(0, index, change(values.index_select(0, index)))
 
 
-def smooth_field(shape: torch.Size, knots: int, generator: torch.Generator) -> Tensor:
-    """Draw a smooth random field of about unit variance with `knots` knots an axis."""
-    field = torch.randn((knots, knots, knots), generator=generator, device=generator.device)
-    return between_knots(field, shape) * 1.5
+def upload(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """Copy an array to a device without waiting for it."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def between_knots(knots: Tensor, shape: torch.Size) -> Tensor:
-    """Interpolate linearly between knots, the first and the last being at the faces.
+def uniform(like: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """Draw one number between two bounds for each sample of (B, ...): (B, 1, 1, 1) float32."""
+    drawn = torch.rand((len(like), 1, 1, 1), generator=generator, device=like.device)
+    return low + (high - low) * drawn
 
-    From (..., K, J, I) float32 to (..., D, H, W) of `shape`, by three products of matrices: on a
-    CPU faster than ``interpolate``.
 
-    Examples
-    --------
-    >>> between_knots(torch.tensor([[[0.0, 1.0]]]), torch.Size([1, 1, 3])).flatten().tolist()
-    [0.0, 0.5, 1.0]
-    """
-    for axis, length in zip((-3, -2, -1), shape, strict=True):
-        count = knots.shape[axis]
-        at = torch.linspace(0.0, count - 1.0, length, device=knots.device)[:, None]
-        steps = torch.arange(count, device=knots.device)
-        weights = (1.0 - (at - steps).abs()).clamp_min(0.0)
-        knots = (knots.movedim(axis, -1) @ weights.T).movedim(-1, axis)
-    return knots.contiguous()
+def normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw one number of the standard normal distribution for each sample of (B, ...)."""
+    return torch.randn((len(like), 1, 1, 1), generator=generator, device=like.device)

@@ -17,7 +17,8 @@ from torch import Tensor
 from CTSAM3DLib.errors import LearningError, OutputFileError
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.models.contract import ModelSettings
-from CTSAM3DLib.training.episodes import SMALLEST_IN_PATCH, Episode
+from CTSAM3DLib.training.batches import SMALLEST_IN_PATCH
+from CTSAM3DLib.training.episodes import Episode
 from CTSAM3DLib.training.intensity import window
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
@@ -211,12 +212,8 @@ class Learner:
         loss, logits = self._decode(embedding, taught, episode, known, episode.prior)
         if rng.random() >= self.config.rounds:
             return loss
-        # Corrections are drawn where the samples are.
-        episode.target, before = episode.target.cpu(), logits.detach()
-        episode.clicks = episode.clicks.cpu()
-        episode.correct(before.cpu(), generator)
-        episode.target = episode.target.to(self.device)
-        episode.clicks = episode.clicks.to(self.device)
+        before = logits.detach()
+        episode.correct(before, torch.rand(hu.shape, generator=generator).to(self.device))
         second, _ = self._decode(embedding, taught, episode, known, torch.sigmoid(before[:, 0]))
         return 0.5 * (loss + second)
 

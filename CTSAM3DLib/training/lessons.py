@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from CTSAM3DLib.errors import LearningError
-from CTSAM3DLib.training.episodes import SMALLEST_IN_PATCH
+from CTSAM3DLib.training.batches import SMALLEST_IN_PATCH
 from CTSAM3DLib.training.intensity import vary_intensity
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
@@ -121,7 +121,7 @@ class Lessons:
         generator: torch.Generator,
     ) -> Tensor:
         hu = cut(scan.hu, placement, nearest=False, fill=AIR_HU)
-        return vary_intensity(hu, rng, generator) if rng.random() < 0.5 else hu
+        return vary_intensity(hu[None], rng, generator)[0] if rng.random() < 0.5 else hu
 
 
 def _click(

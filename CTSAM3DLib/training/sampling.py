@@ -1,4 +1,4 @@
-"""Cut an augmented patch round a voxel: random spacing, rotation, flips, all in one resampling."""
+"""Cut augmented patches round voxels: random spacing, rotation, flips, all in one resampling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.training.intensity import between_knots
+from CTSAM3DLib.training.resampling import linear_at, nearest_at, positions
 
 AIR_HU = -1024.0
 # Knots of a random bend along an axis: bumps of some 13 voxels in a patch of 64.
@@ -26,6 +26,11 @@ class PatchPlacement:
     centre: NDArray[np.float64]  # (3,) float64, volume voxel (KJI) at the middle of the patch
     matrix: NDArray[np.float64]  # (3, 3) float64, patch voxel step -> volume voxel step
     spacing_mm: float  # Nominal spacing of the patch
+
+    def inside(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Say which of (N, 3) volume voxels, KJI, are nearest to a voxel of the patch."""
+        at = np.linalg.solve(self.matrix, (points - self.centre).T) + self.size / 2
+        return np.asarray(((at >= -0.5) & (at < self.size - 0.5)).all(0))
 
 
 def random_placement(
@@ -74,22 +79,41 @@ def _rotation(angles_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def random_bend(size: int, strength: float, generator: torch.Generator) -> Tensor:
-    """Draw a smooth displacement of the voxels of a patch, so that few patients become many.
+def random_bends(strengths: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw smooth displacements of the voxels of patches, so that few patients become many.
 
-    Returns (3, size, size, size) float32, voxels along K, J, I, on the device of `generator`.
-    `strength` is the standard deviation in voxels at the knots, of which an axis has `BEND_KNOTS`;
-    drawn values are cut at twice that.
+    Returns (B, 3, N, N, N) float32: knots over each patch, N being `BEND_KNOTS`, in voxels along
+    K, J, I. `strengths` (B,) are standard deviations in voxels; values are cut at twice that.
 
     Examples
     --------
-    >>> bend = random_bend(16, 2.0, torch.Generator().manual_seed(0))
-    >>> bend.shape, bool(bend.abs().max() <= 4.0)
-    (torch.Size([3, 16, 16, 16]), True)
+    >>> bends = random_bends(torch.tensor([2.0]), torch.Generator().manual_seed(0))
+    >>> bends.shape, bool(bends.abs().max() <= 4.0)
+    (torch.Size([1, 3, 6, 6, 6]), True)
     """
-    shape = (3, BEND_KNOTS, BEND_KNOTS, BEND_KNOTS)
-    knots = torch.randn(shape, generator=generator, device=generator.device)
-    return between_knots(knots.clamp(-2.0, 2.0) * strength, torch.Size([size] * 3))
+    shape = (len(strengths), 3, BEND_KNOTS, BEND_KNOTS, BEND_KNOTS)
+    knots = torch.randn(shape, generator=generator, device=strengths.device)
+    return knots.clamp(-2.0, 2.0) * strengths.view(-1, 1, 1, 1, 1)
+
+
+def block_steps(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many voxels of a volume along each axis, KJI, a voxel of a patch spans.
+
+    Before a patch is sampled, blocks of that many voxels are averaged.
+
+    Examples
+    --------
+    >>> block_steps(np.diag([0.8, 2.0, -3.7])).tolist()
+    [1, 2, 3]
+    """
+    return np.asarray(np.maximum(np.linalg.norm(matrix, axis=1), 1.0), np.int64)
+
+
+def block_means(volume: Tensor, steps: NDArray[np.int64]) -> Tensor:
+    """Average blocks of a (K, J, I) float32 volume, those at its end cut short."""
+    return F.avg_pool3d(
+        volume[None, None], [int(s) for s in steps], ceil_mode=True, count_include_pad=False
+    )[0, 0]
 
 
 def cut(
@@ -99,64 +123,41 @@ def cut(
     nearest: bool,
     fill: float,
     smooth: bool = True,
-    bend: Tensor | None = None,
 ) -> Tensor:
     """Resample a (K, J, I) volume into a patch: (D, H, W) float32.
 
     `nearest` takes the nearest voxel (labels), else linear (HU). `fill` is the value outside. With
     `smooth`, linear sampling averages whole blocks first where the patch is at least twice as
-    coarse. `bend` is (3, size, size, size) in patch voxels, KJI, see `random_bend`.
+    coarse.
 
     Examples
     --------
-    >>> volume = torch.arange(8.0 ** 3).view(8, 8, 8)
+    >>> volume = torch.arange(512.0).view(8, 8, 8)
     >>> placement = PatchPlacement(4, np.array([4.0, 4.0, 4.0]), np.eye(3), 1.0)
     >>> bool(torch.equal(cut(volume, placement, nearest=True, fill=0.0), volume[2:6, 2:6, 2:6]))
     True
     """
     size, matrix = placement.size, placement.matrix
     corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)
-    more = 0.0 if bend is None else float(bend.abs().max())
-    corners = corners + np.sign(corners) * more
     reach = corners.reshape(-1, 3) @ matrix.T + placement.centre
-    steps = np.ones(3, int)
-    if smooth and not nearest:
-        steps = np.maximum(np.linalg.norm(matrix, axis=1).astype(int), 1)
+    steps = block_steps(matrix) if smooth and not nearest else np.ones(3, np.int64)
     # A whole block more on each side: a block cut short has its mean elsewhere than its middle.
     start = np.maximum(np.floor(reach.min(0)).astype(int) - 1 - steps, 0)
     stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 2 + steps, volume.shape)
-    out_shape = (size, size, size)
     if np.any(start >= stop):
-        return torch.full(out_shape, fill, device=volume.device)
-    crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    crop = (crop.float() - fill)[None, None]
-    steps = np.minimum(steps, crop.shape[2:])  # where only a sliver of the volume is in reach
+        return torch.full((size, size, size), fill, device=volume.device)
+    crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].float()
+    steps = np.minimum(steps, crop.shape)  # where only a sliver of the volume is in reach
     if steps.max() > 1:
-        crop = F.avg_pool3d(crop, steps.tolist(), ceil_mode=True, count_include_pad=False)
-    offset = (placement.centre - start - (steps - 1) / 2) / steps
-    linear = matrix / steps[:, None]
-    grid = _grid(linear, offset, size, crop.shape[2:], volume.device, bend)
-    mode = "nearest" if nearest else "bilinear"
-    return F.grid_sample(crop, grid, mode, "zeros", align_corners=False)[0, 0] + fill
-
-
-def _grid(
-    linear: NDArray[np.float64],
-    offset: NDArray[np.float64],
-    size: int,
-    shape: torch.Size,
-    device: torch.device,
-    bend: Tensor | None,
-) -> Tensor:
-    """Build the sampling grid of `grid_sample`: last axis x, y, z, voxel v at (2 v + 1) / n - 1."""
-    steps = torch.arange(size, device=device, dtype=torch.float32) - size / 2
-    axes = []
-    for axis in (2, 1, 0):
-        a, b, c = (float(v) for v in linear[axis])
-        position = (
-            a * steps.view(-1, 1, 1) + b * steps.view(1, -1, 1) + c * steps + float(offset[axis])
-        )
-        if bend is not None:
-            position = position + a * bend[0] + b * bend[1] + c * bend[2]
-        axes.append((2.0 * position + 1.0) / shape[axis] - 1.0)
-    return torch.stack(axes, -1)[None]
+        crop = block_means(crop, steps)
+    centre = (placement.centre - start - (steps - 1) / 2) / steps
+    at = positions(
+        torch.tensor(matrix / steps[:, None], dtype=torch.float32, device=volume.device)[None],
+        torch.tensor(centre, dtype=torch.float32, device=volume.device)[None],
+        size,
+    )
+    padded = F.pad(crop, [1] * 6, value=fill)
+    starts = torch.zeros(1, dtype=torch.int64, device=volume.device)
+    shapes = torch.tensor([crop.shape], dtype=torch.int32, device=volume.device)
+    take = nearest_at if nearest else linear_at
+    return take(padded.flatten(), starts, shapes, at)[0]

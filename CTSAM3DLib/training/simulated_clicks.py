@@ -1,4 +1,4 @@
-"""Simulated clicks in tensors alone, so that they cost next to nothing on any device."""
+"""Simulated clicks for whole batches, in tensors alone: nothing is read back from a GPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from CTSAM3DLib.network.prompt_maps import CLICK_RADIUS, CLICK_SIGMA, KERNEL_FLOOR
+from CTSAM3DLib.training.separable import box_mean
+from CTSAM3DLib.training.synthesis import highest_around
 
 
 def interior_score(mask: Tensor) -> Tensor:
@@ -27,40 +29,35 @@ def interior_score(mask: Tensor) -> Tensor:
 
 def interior_scores(masks: Tensor) -> Tensor:
     """Score each sample of (B, D, H, W) bool by itself, see `interior_score`."""
-    values = masks.float()[:, None]
-    return ((box_mean(values, 5) + box_mean(values, 13)) * values)[:, 0]
-
-
-def box_mean(values: Tensor, width: int) -> Tensor:
-    """Mean of (B, C, D, H, W) over a cube of odd `width`, zero padded.
-
-    It uses cumulative sums, since pooling is slow on a CPU.
-
-    Examples
-    --------
-    >>> round(float(box_mean(torch.ones(1, 1, 5, 5, 5), 3)[0, 0, 2, 2, 2]), 4)
-    1.0
-    """
-    half = width // 2
-    for axis in (2, 3, 4):
-        pad = [0, 0] * (4 - axis) + [half + 1, half]
-        total = torch.cumsum(F.pad(values, pad), axis)
-        length = values.shape[axis]
-        values = (total.narrow(axis, width, length) - total.narrow(axis, 0, length)) / width
-    return values
+    values = masks.float()
+    return (box_mean(values, 5) + box_mean(values, 13)) * values
 
 
 def first_click(target: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a voxel of a (D, H, W) bool target that is not empty, interior voxels more often.
+    """Draw a voxel of one (D, H, W) bool target, see `first_clicks`; (3,) in main memory."""
+    return first_clicks(target[None], generator)[0].cpu()
 
-    Returns (3,) float32, KJI, in main memory. `generator` is on the device of `target`.
+
+def first_clicks(targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a voxel of each (B, D, H, W) bool target, interior voxels more often.
+
+    Returns (B, 3) float32, KJI. `generator` is on the device of the targets. Of a target without
+    voxels any voxel is drawn.
+
+    Examples
+    --------
+    >>> targets = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    >>> targets[0, 3, 4, 5] = True
+    >>> first_clicks(targets, torch.Generator()).tolist()
+    [[3.0, 4.0, 5.0]]
     """
-    weight = interior_score(target).flatten().square() + 1e-6 * target.flatten().float()
-    # What torch.multinomial does, at a tenth of its cost on a CPU.
-    total = torch.cumsum(weight.double(), 0)
-    share = torch.rand(1, generator=generator, device=target.device, dtype=torch.float64)
-    index = torch.searchsorted(total, share * total[-1], right=True)
-    return _unravel(index.clamp_max(target.numel() - 1), target.shape)[0].cpu()
+    weights = interior_scores(targets).square_().add_(targets, alpha=1e-6).flatten(1)
+    # Sums of rows and then within one row: precise in float32, and cheap on every device.
+    rows = weights.view(len(weights), -1, targets.shape[-1])
+    row, rest = _drawn(rows.sum(-1), _random(targets, generator).double())
+    within = rows.gather(1, row.view(-1, 1, 1).expand(-1, 1, rows.shape[-1]))[:, 0]
+    column, _ = _drawn(within, rest)
+    return _unravel(row * targets.shape[-1] + column, targets.shape[1:])
 
 
 def correcting_click(
@@ -79,28 +76,28 @@ def correcting_click(
     >>> label, bool(target[tuple(point.long())])
     (1, True)
     """
-    points, labels = next_clicks(target[None], mask[None], generator)
+    jitter = torch.rand(target.shape, generator=generator, device=target.device)
+    points, labels = next_clicks(target[None], mask[None], jitter[None])
     return points[0].cpu(), int(labels[0])
 
 
-def next_clicks(target: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def next_clicks(target: Tensor, mask: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
     """Correct the largest error of each sample: near its middle, jittered.
 
-    `target` and `mask` are (B, D, H, W) bool. Returns (B, 3) float32 voxels, KJI, and (B,) int64: 1
-    positive where target was missed, 0 negative, -1 when there is no error. Nothing is read back
-    from a GPU.
+    `target` and `mask` are (B, D, H, W) bool, `jitter` (B, D, H, W) random numbers from 0 to 1.
+    Returns (B, 3) float32 voxels, KJI, and (B,) int64: 1 positive where target was missed, 0
+    negative, -1 when there is no error.
 
     Examples
     --------
     >>> target = torch.zeros(2, 16, 16, 16, dtype=torch.bool)
     >>> target[:, 4:12, 4:12, 4:12] = True
     >>> mask = torch.stack([target[0], torch.ones_like(target[0])])
-    >>> next_clicks(target, mask, torch.Generator())[1].tolist()
+    >>> next_clicks(target, mask, torch.rand(2, 16, 16, 16))[1].tolist()
     [-1, 0]
     """
     missed, excess = target & ~mask, mask & ~target
     score = torch.maximum(interior_scores(missed), interior_scores(excess))
-    jitter = torch.rand(score.shape, generator=generator, device=score.device)
     index = (score * (0.75 + 0.25 * jitter)).flatten(1).argmax(1)
     is_missed = missed.flatten(1).gather(1, index[:, None])[:, 0].long()
     is_excess = excess.flatten(1).gather(1, index[:, None])[:, 0].long()
@@ -132,34 +129,54 @@ def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
     return torch.where(maps < KERNEL_FLOOR, torch.zeros_like(maps), maps)
 
 
-def partial_mask(target: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a partly right previous mask: a half space of the target, eroded or grown.
+def partial_masks(targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw partly right previous masks: a half space of each target, eroded or grown.
 
-    A neighbouring patch or an edited segment gives such a mask.
+    A neighbouring patch or an edited segment gives such a mask. `targets` are (B, D, H, W) bool.
 
     Returns
     -------
     Tensor
-        (D, H, W) float32 probability.
+        (B, D, H, W) float32 probability.
     """
-    device = target.device
-    normal = torch.randn(3, generator=generator, device=device)
-    normal = normal / normal.norm()
-    steps = [torch.arange(n, device=device, dtype=torch.float32) for n in target.shape]
-    field = (normal[0] * steps[0].view(-1, 1, 1) + normal[1] * steps[1].view(1, -1, 1)) + normal[
-        2
-    ] * steps[2]
-    inside = field[target]
-    quantile = 0.2 + 0.7 * float(torch.rand(1, generator=generator, device=device))
-    cut_at = inside.kthvalue(max(1, int(quantile * inside.numel()))).values
-    known = (target & (field <= cut_at)).float()[None, None]
-    choice = float(torch.rand(1, generator=generator, device=device))
-    if choice < 0.3:
-        known = F.max_pool3d(known, 3, 1, 1)
-    elif choice < 0.6:
-        known = -F.max_pool3d(-known, 3, 1, 1)
-    soft = F.avg_pool3d(known, 3, 1, 1)
-    return soft[0, 0].clamp(0.02, 0.98) * (soft[0, 0] > 0)
+    normals = torch.randn((len(targets), 3), generator=generator, device=targets.device)
+    normals = normals / normals.norm(dim=1, keepdim=True)
+    field = torch.zeros(targets.shape, device=targets.device)
+    for axis, length in enumerate(targets.shape[1:]):
+        steps = torch.arange(length, device=targets.device, dtype=torch.float32)
+        shape = [-1, *(length if n == axis else 1 for n in range(3))]
+        field = field + (normals[:, axis, None] * steps).view(shape)
+    ordered = torch.where(targets, field, torch.inf).flatten(1).sort(1).values
+    share = 0.2 + 0.7 * _random(targets, generator)
+    last = (share * targets.flatten(1).sum(1)).long().sub(1).clamp_min(0)
+    known = (targets & (field <= ordered.gather(1, last[:, None])[:, :, None, None])).float()
+    padded = F.pad(known, [1] * 6)
+    choice = _random(targets, generator).view(-1, 1, 1, 1)
+    # Beyond a face nothing is grown and nothing is eroded.
+    eroded = -highest_around(F.pad(-known, [1] * 6, value=-1.0))
+    known = torch.where(
+        choice < 0.3, highest_around(padded), torch.where(choice < 0.6, eroded, known)
+    )
+    soft = box_mean(known, 3)
+    return soft.clamp(0.02, 0.98) * (soft > 1e-4)
+
+
+def _random(like: Tensor, generator: torch.Generator) -> Tensor:
+    """One number from 0 to 1 for each sample: (B,)."""
+    return torch.rand(len(like), generator=generator, device=like.device)
+
+
+def _drawn(weights: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw an index of each row of (B, N) weights by a share of their sum, (B,) from 0 to 1.
+
+    Returns also where between its two bounds the share lies, as a share for a further draw.
+    """
+    total = torch.cumsum(weights.double(), 1)
+    wanted = (share * total[:, -1])[:, None]
+    index = torch.searchsorted(total, wanted, right=True).clamp_max(weights.shape[1] - 1)
+    own = weights.gather(1, index).double().clamp_min(1e-30)
+    rest = 1.0 - (total.gather(1, index) - wanted) / own
+    return index[:, 0], rest[:, 0].clamp(0.0, 1.0 - 1e-9)
 
 
 def _unravel(index: Tensor, shape: torch.Size) -> Tensor:

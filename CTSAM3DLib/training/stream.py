@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Samples, draw_samples
 
 # Batches that each process keeps ready.
 AHEAD = 2

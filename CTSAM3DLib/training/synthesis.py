@@ -1,7 +1,7 @@
-"""CT made from a label patch.
+"""CT made from label patches.
 
 `synthesise` draws any contrast between any two neighbours. `synthesise_typical` uses the HU that
-each anatomy has in a real scan. It draws a contrast phase for the whole patch; bone has a cortex,
+each anatomy has in a real scan. It draws a contrast phase for each patch; bone has a cortex,
 hollow organs a wall and gas, lungs have vessels, organs lie in fat and the body in air.
 """
 
@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from CTSAM3DLib.training.intensity import blur, smooth_field
-from CTSAM3DLib.training.simulated_clicks import box_mean
+from CTSAM3DLib.training.intensity import normal, uniform
+from CTSAM3DLib.training.separable import along_axes, blur, boxes, smooth_fields
 
 # Anatomy pattern, HU without contrast, what an arterial and what a venous phase add. First match
 # counts. Rounded textbook values, checked against the real CTs of the training data.
@@ -56,13 +55,26 @@ BODY_MARGIN_MM = 30.0
 
 @dataclass(frozen=True)
 class TissueTable:
-    """What each label value is made of."""
+    """What each label value is made of, in one case or in each of B."""
 
-    hu: Tensor  # (3, 256) float32: HU without contrast, and what an arterial and a venous phase add
-    structure: Tensor  # (256,) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW``
+    # (..., 3, 256) float32: HU without contrast, and what an arterial and a venous phase add
+    hu: Tensor
+    structure: Tensor  # (..., 256) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW``
+
+    @classmethod
+    def of(cls, tables: list[TissueTable], device: torch.device) -> TissueTable:
+        """Join tables of single cases into one of all."""
+        return cls(
+            torch.stack([t.hu for t in tables]).to(device),
+            torch.stack([t.structure for t in tables]).to(device),
+        )
+
+    def take(self, cases: Tensor) -> TissueTable:
+        """Return the rows of some cases, (B,) int64."""
+        return TissueTable(self.hu.index_select(0, cases), self.structure.index_select(0, cases))
 
 
-def tissue_table(names: dict[str, str], device: torch.device | None = None) -> TissueTable:
+def tissue_table(names: dict[str, str]) -> TissueTable:
     """Look up the tissue of each label value (as text) by the name of its anatomy.
 
     Examples
@@ -82,125 +94,127 @@ def tissue_table(names: dict[str, str], device: torch.device | None = None) -> T
             if re.search(pattern, name):
                 structure[int(value)] = kind
                 break
-    return TissueTable(hu.to(device), structure.to(device))
+    return TissueTable(hu, structure)
 
 
-def synthesise(
-    labels: Tensor, class_hu: Tensor, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
-    """Make a (D, H, W) CT patch in HU from a label patch with values 0-255.
+def synthesise(labels: Tensor, class_hu: Tensor, generator: torch.Generator) -> Tensor:
+    """Make (B, D, H, W) CT patches in HU from label patches with values 0-255.
 
-    0 is unlabelled and becomes a random mosaic of air, fat and muscle. `class_hu` is (256,), the
-    typical HU of each value. `rng` draws HU of each class and all strengths, `generator` textures.
+    0 is unlabelled and becomes a random mosaic of air, fat and muscle. `class_hu` is (B, 256), the
+    typical HU of each value. `generator` is on the device of the labels.
     """
-    device = labels.device
     spread = torch.where(class_hu.abs() > 200, 110.0, 35.0)
-    table = class_hu + spread * torch.randn(256, generator=generator, device=device)
-    if rng.random() < 0.3:  # a contrast phase: everything soft is lifted by its own amount
-        lift = torch.rand(256, generator=generator, device=device) * 140.0
-        table = table + torch.where(class_hu.abs() < 100, lift, torch.zeros_like(lift))
-    index = labels.to(torch.int64)
-    hu = table[index]
-    mosaic = smooth_field(labels.shape, int(rng.integers(5, 12)), generator)
-    fat, air = float(rng.normal(0.1, 0.4)), float(rng.normal(1.7, 0.3))
-    ground = torch.where(mosaic > fat, -100.0, 50.0)
-    ground = torch.where(mosaic > air, -950.0, ground) + 12.0 * smooth_field(
-        labels.shape, 12, generator
+    table = class_hu + spread * torch.randn(
+        class_hu.shape, generator=generator, device=class_hu.device
     )
+    lift = torch.rand(class_hu.shape, generator=generator, device=class_hu.device) * 140.0
+    # A contrast phase: everything soft is lifted by its own amount.
+    lifted = (class_hu.abs() < 100) & (uniform(labels, 0.0, 1.0, generator)[:, :, 0, 0] < 0.3)
+    index = labels.to(torch.int64)
+    hu = _looked_up(torch.where(lifted, table + lift, table), index)
+    mosaic = _field(labels, 5, 12, generator)
+    fat = 0.1 + 0.4 * normal(labels, generator)
+    air = 1.7 + 0.3 * normal(labels, generator)
+    ground = torch.where(mosaic > fat, -100.0, 50.0)
+    ground = torch.where(mosaic > air, -950.0, ground) + 12.0 * _field(labels, 12, 13, generator)
     hu = torch.where(index == 0, ground, hu)
-    texture = smooth_field(labels.shape, int(rng.integers(8, 20)), generator)
-    hu = hu + texture * float(rng.uniform(2.0, 15.0))
-    return blur(hu, float(rng.uniform(0.5, 1.0)))
+    hu = hu + uniform(labels, 2.0, 15.0, generator) * _field(labels, 8, 20, generator)
+    return blur(hu, uniform(labels, 0.5, 1.0, generator).flatten())
 
 
 def synthesise_typical(
-    labels: Tensor,
-    table: TissueTable,
-    spacing_mm: float,
-    rng: np.random.Generator,
-    generator: torch.Generator,
+    labels: Tensor, table: TissueTable, spacing_mm: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Make a (D, H, W) CT patch in HU from a label patch with values 0-255.
+    """Make (B, D, H, W) CT patches in HU from label patches with values 0-255.
 
-    0 is unlabelled: fat with muscle, air far from any label. `spacing_mm` is the voxel size of the
-    patch; `rng` and `generator` are the random sources.
+    0 is unlabelled: fat with muscle, air far from any label. `table` has B rows, `spacing_mm` (B,)
+    is the voxel size of each patch. `generator` is on the device of the labels.
     """
     index = labels.to(torch.int64)
-    kind = table.structure[index]
-    hu = _means(table, rng, generator)[index]
-    hu = hu + float(rng.uniform(2.0, 10.0)) * smooth_field(
-        labels.shape, int(rng.integers(8, 20)), generator
-    )
-    shell = _shell(index)
+    kind = _looked_up(table.structure, index)
+    hu = _looked_up(_means(table, generator), index)
+    hu = hu + uniform(labels, 2.0, 10.0, generator) * _field(labels, 8, 20, generator)
+    shell = _shell(labels)
     inside = index > 0
-    hu = torch.where(inside & (kind == BONE), _bone(shell, spacing_mm, rng, generator), hu)
-    hu = torch.where(inside & (kind == LUNG), _lung(labels.shape, rng, generator), hu)
+    spacing_mm = spacing_mm.view(-1, 1, 1, 1)
+    hu = torch.where(inside & (kind == BONE), _bone(shell, spacing_mm, generator), hu)
+    hu = torch.where(inside & (kind == LUNG), _lung(labels, generator), hu)
     hu = torch.where(inside & (kind == AIRWAY), torch.full_like(hu, AIR_HU), hu)
-    hu = torch.where(inside & (kind == HOLLOW) & ~shell, _content(hu, index, rng, generator), hu)
-    hu = torch.where(inside, hu, _ground(inside, spacing_mm, rng, generator))
-    return blur(hu, float(rng.uniform(0.45, 0.9)))
+    hu = torch.where(inside & (kind == HOLLOW) & ~shell, _content(index, generator), hu)
+    hu = torch.where(inside, hu, _ground(inside, spacing_mm, generator))
+    return blur(hu, uniform(labels, 0.45, 0.9, generator).flatten())
 
 
-def _means(table: TissueTable, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+def _looked_up(table: Tensor, index: Tensor) -> Tensor:
+    """Values of (B, 256) tables at (B, D, H, W) indices."""
+    return table.gather(1, index.flatten(1)).view(index.shape)
+
+
+def _field(like: Tensor, low: int, high: int, generator: torch.Generator) -> Tensor:
+    """Smooth random field of each sample, its knots an axis from `low` to `high`, left out."""
+    high = max(low + 1, high)
+    counts = uniform(like, float(low), float(high), generator).flatten().floor().clamp_max(high - 1)
+    return smooth_fields(like.shape[1:], counts, high - 1, generator)
+
+
+def _means(table: TissueTable, generator: torch.Generator) -> Tensor:
     """HU of each value in a contrast phase of its own strength: none, arterial or venous."""
-    phase = int(rng.choice(3, p=(0.3, 0.25, 0.45)))
-    hu = table.hu[0] + 9.0 * torch.randn(256, generator=generator, device=table.hu.device)
-    if phase:
-        strength = float(rng.uniform(0.5, 1.3))
-        own = torch.rand(256, generator=generator, device=table.hu.device)
-        hu = hu + strength * (0.7 + 0.6 * own) * table.hu[phase]
-    return hu
+    plain, arterial, venous = table.hu.unbind(1)
+    hu = plain + 9.0 * torch.randn(plain.shape, generator=generator, device=plain.device)
+    own = torch.rand(plain.shape, generator=generator, device=plain.device)
+    chance = uniform(plain, 0.0, 1.0, generator)[:, :, 0, 0]
+    added = torch.where(chance < 0.55, arterial, venous) * (chance >= 0.3)
+    return hu + uniform(plain, 0.5, 1.3, generator)[:, :, 0, 0] * (0.7 + 0.6 * own) * added
 
 
-def _shell(index: Tensor) -> Tensor:
+def _shell(labels: Tensor) -> Tensor:
     """Voxels with a neighbour of another value, the faces of the patch not counted."""
-    values = F.pad(index.float()[None, None], [1] * 6, mode="replicate")[0, 0]
-    return _highest_around(values) != -_highest_around(-values)
+    values = F.pad(labels.float()[:, None], [1] * 6, mode="replicate")[:, 0]
+    return highest_around(values) != -highest_around(-values)
 
 
-def _highest_around(values: Tensor) -> Tensor:
-    """Maximum of 3x3x3 voxels, without the border; faster than ``max_pool3d`` on a CPU."""
-    for axis in range(3):
+def highest_around(values: Tensor) -> Tensor:
+    """Maximum of 3x3x3 voxels of (B, D, H, W), without the border: faster than ``max_pool3d``.
+
+    Examples
+    --------
+    >>> highest_around(torch.arange(27.0).view(1, 3, 3, 3)).tolist()
+    [[[[26.0]]]]
+    """
+    for axis in (1, 2, 3):
         low, middle, high = (values.narrow(axis, n, values.shape[axis] - 2) for n in range(3))
         values = torch.maximum(torch.maximum(low, middle), high)
     return values
 
 
-def _bone(
-    shell: Tensor, spacing_mm: float, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
-    spongy = float(rng.normal(190.0, 60.0)) + 50.0 * smooth_field(shell.shape, 14, generator)
+def _bone(shell: Tensor, spacing_mm: Tensor, generator: torch.Generator) -> Tensor:
+    spongy = 190.0 + 60.0 * normal(shell, generator) + 50.0 * _field(shell, 14, 15, generator)
     # A cortex of some 1.5 mm fills part of a coarse voxel only.
-    dense = float(rng.uniform(350.0, 900.0)) * min(1.0, 1.5 / spacing_mm) + 100.0
-    return torch.where(shell, torch.full_like(spongy, max(dense, 200.0)), spongy)
+    dense = uniform(shell, 350.0, 900.0, generator) * (1.5 / spacing_mm).clamp_max(1.0) + 100.0
+    return torch.where(shell, dense.clamp_min(200.0), spongy)
 
 
-def _lung(shape: torch.Size, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-    vessels = smooth_field(shape, min(24, *shape), generator)
-    out = float(rng.normal(-850.0, 35.0)) + 12.0 * smooth_field(shape, 8, generator)
-    return torch.where(vessels > float(rng.uniform(1.6, 2.2)), torch.full_like(out, 20.0), out)
+def _lung(labels: Tensor, generator: torch.Generator) -> Tensor:
+    finest = min(24, *labels.shape[1:])
+    vessels = _field(labels, finest, finest + 1, generator)
+    air = -850.0 + 35.0 * normal(labels, generator) + 12.0 * _field(labels, 8, 9, generator)
+    return torch.where(vessels > uniform(labels, 1.6, 2.2, generator), 20.0, air)
 
 
-def _content(
-    wall: Tensor, index: Tensor, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
+def _content(index: Tensor, generator: torch.Generator) -> Tensor:
     """Fill stomach and bowel, each by itself: gas, water, contrast, stool."""
-    device = index.device
-    fill = torch.rand(256, generator=generator, device=device)
-    fluid = torch.where(fill < 0.6, 20.0, torch.where(fill < 0.8, -30.0, 230.0))[index]
-    gas = torch.rand(256, generator=generator, device=device)[index] * 3.0 - 0.8
-    field = smooth_field(wall.shape, int(rng.integers(4, 8)), generator)
-    rough = 40.0 * smooth_field(wall.shape, 18, generator)
-    return torch.where(field > gas, torch.full_like(wall, -960.0), fluid + rough)
+    size = (len(index), 256)
+    fill = torch.rand(size, generator=generator, device=index.device)
+    fluid = _looked_up(torch.where(fill < 0.6, 20.0, torch.where(fill < 0.8, -30.0, 230.0)), index)
+    gas = _looked_up(torch.rand(size, generator=generator, device=index.device), index) * 3.0 - 0.8
+    rough = 40.0 * _field(index, 18, 19, generator)
+    return torch.where(_field(index, 4, 8, generator) > gas, -960.0, fluid + rough)
 
 
-def _ground(
-    inside: Tensor, spacing_mm: float, rng: np.random.Generator, generator: torch.Generator
-) -> Tensor:
-    mosaic = smooth_field(inside.shape, int(rng.integers(4, 12)), generator)
-    muscle = float(rng.uniform(0.2, 1.5))
-    fat = FAT_HU + float(rng.normal(0.0, 8.0)) + 6.0 * smooth_field(inside.shape, 12, generator)
-    ground = torch.where(mosaic > muscle, torch.full_like(fat, MUSCLE_HU), fat)
-    half = max(1, round(float(rng.uniform(0.4, 1.0)) * BODY_MARGIN_MM / spacing_mm))
-    near = box_mean(inside.float()[None, None], 2 * half + 1)[0, 0] > 0.01
-    return torch.where(near, ground, torch.full_like(ground, AIR_HU))
+def _ground(inside: Tensor, spacing_mm: Tensor, generator: torch.Generator) -> Tensor:
+    fat = FAT_HU + 8.0 * normal(inside, generator) + 6.0 * _field(inside, 12, 13, generator)
+    muscle = uniform(inside, 0.2, 1.5, generator)
+    ground = torch.where(_field(inside, 4, 12, generator) > muscle, MUSCLE_HU, fat)
+    half = (uniform(inside, 0.4, 1.0, generator) * BODY_MARGIN_MM / spacing_mm).round()
+    near = along_axes(inside.float(), boxes(inside.shape[1:], half.clamp_min(1.0))) > 0.01
+    return torch.where(near, ground, AIR_HU)

@@ -16,9 +16,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from CTSAM3DLib.bundles.from_training import fill_from_bundle
 from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
+from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Episode, Samples, draw_samples, run_episode
+from CTSAM3DLib.training.episodes import Episode, run_episode
 from CTSAM3DLib.training.losses import dice_of, mixed_precision
 from CTSAM3DLib.training.optimiser import Muon, split_parameters
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources
@@ -114,9 +115,14 @@ class Trainer:
         # Beyond the number of any batch: other draws than those of the batches.
         number = AFTER_DRAWING + self.iteration
         rng, generator = random_sources(self.device, self.config.seed, number)
-        episode = samples.episode(self.config, self.device)
+        samples = samples.to(self.device)
+        jitter = torch.rand(
+            (corrections(self.config, rng), *samples.target.shape),
+            generator=generator,
+            device=self.device,
+        )
         self.net.train()
-        loss, scores = run_episode(self.net, episode, self.config, rng, generator)
+        loss, scores = run_episode(self.net, Episode.of(samples, self.config), jitter)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -196,7 +202,8 @@ class Trainer:
             seed = VALIDATION_SEED + number
             generator = torch.Generator(data.device).manual_seed(seed)
             there = torch.Generator(self.device).manual_seed(seed)
-            episode = draw_samples(data, config, rng, generator).episode(config, self.device)
+            samples = draw_samples(data, config, rng, generator).to(self.device)
+            episode = Episode.of(samples, config)
             for clicks, score in _click_curve(net, episode, there).items():
                 totals.setdefault(clicks, []).append(score)
         return {clicks: float(np.mean(scores)) for clicks, scores in totals.items()}
@@ -258,6 +265,13 @@ def segmenter_of(config: TrainConfig) -> Segmenter:
     )
 
 
+def corrections(config: TrainConfig, rng: np.random.Generator) -> int:
+    """Draw how many corrections a batch gets before its last decode, 0 for one decode alone."""
+    if rng.random() >= config.extra_round_probability:
+        return 0
+    return 1 + int(rng.integers(0, config.most_silent_rounds + 1))
+
+
 def _click_curve(net: Segmenter, episode: Episode, generator: torch.Generator) -> dict[str, float]:
     out: dict[str, float] = {}
     with torch.no_grad(), mixed_precision(episode.image):
@@ -268,5 +282,6 @@ def _click_curve(net: Segmenter, episode: Episode, generator: torch.Generator) -
             if click in VALIDATION_CLICKS:
                 out[f"dice_{click}"] = float(dice_of(logits, episode.target).mean())
             probability = torch.sigmoid(logits[:, 0])
-            episode.correct(logits, generator)
+            jitter = torch.rand(probability.shape, generator=generator, device=logits.device)
+            episode.correct(logits, jitter)
     return out

@@ -13,16 +13,17 @@ from torch import nn
 from CTSAM3DLib.network.prompt_maps import render_clicks
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import class_hu
-from CTSAM3DLib.training.intensity import blur, vary_intensity, window
+from CTSAM3DLib.training.intensity import vary_intensity, window
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.optimiser import Muon, orthogonalise, split_parameters
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 from CTSAM3DLib.training.simulated_clicks import (
     correcting_click,
     first_click,
+    first_clicks,
     interior_score,
     next_clicks,
-    partial_mask,
+    partial_masks,
     render_each,
 )
 from CTSAM3DLib.training.synthesis import synthesise
@@ -113,7 +114,7 @@ def test_batches_of_clicks_are_those_of_each_sample() -> None:
     half[:12] = False
     masks = torch.stack([half, torch.ones_like(ball), ball])
     target = ball.expand_as(masks)
-    points, labels = next_clicks(target, masks, torch.Generator().manual_seed(0))
+    points, labels = next_clicks(target, masks, torch.zeros(masks.shape))
     assert labels.tolist() == [1, 0, -1]
     assert bool(ball[tuple(points[0].long())])
     assert not bool(ball[tuple(points[1].long())])
@@ -125,16 +126,42 @@ def test_batches_of_clicks_are_those_of_each_sample() -> None:
 
 def test_partial_masks_are_probabilities_of_a_part() -> None:
     ball = _ball()
-    shares = []
-    for seed in range(12):
-        prior = partial_mask(ball, torch.Generator().manual_seed(seed))
-        assert float(prior.min()) >= 0.0
-        assert float(prior.max()) < 0.99
-        shares.append(float((prior[ball] > 0.5).float().mean()))
-        grown = torch.tensor(ndimage.binary_dilation(ball.numpy(), np.ones((5, 5, 5))))
-        assert float(prior[~grown].max()) == 0.0
-    assert min(shares) < 0.4
-    assert max(shares) > 0.6
+    priors = partial_masks(ball.expand(24, -1, -1, -1), torch.Generator().manual_seed(0))
+    grown = torch.tensor(ndimage.binary_dilation(ball.numpy(), np.ones((5, 5, 5))))
+    assert float(priors.min()) >= 0.0
+    assert float(priors.max()) < 0.99
+    assert float(priors[:, ~grown].max()) == 0.0
+    shares = (priors[:, ball] > 0.5).float().mean(1)
+    assert float(shares.min()) < 0.4
+    assert float(shares.max()) > 0.6
+
+
+def test_masks_that_are_neither_grown_nor_eroded_are_half_spaces_of_the_target() -> None:
+    ball = _ball()
+    exact = 0
+    for prior in partial_masks(ball.expand(40, -1, -1, -1), torch.Generator().manual_seed(1)):
+        # A mean over 27 voxels is at least 14/27 in a flat half space's voxels.
+        known = prior > 0.5
+        share = float((known & ball).sum()) / float(ball.sum())
+        exact += 0.15 < share < 0.95 and not bool((known & ~ball).any())
+    assert exact > 10
+
+
+def test_clicks_of_a_batch_follow_their_own_targets() -> None:
+    targets = torch.zeros(3, 20, 20, 20, dtype=torch.bool)
+    targets[0, 2:9, 2:9, 2:9] = True
+    targets[1, 19, 19, 19] = True
+    targets[2, 10:, :, :] = True
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([first_clicks(targets, generator) for _ in range(60)])
+    for n, target in enumerate(targets):
+        k, j, i = drawn[:, n].long().T
+        assert bool(target[k, j, i].all())
+    # As often as the square of the score says.
+    deep = interior_score(targets[2]).square().double()
+    expected = [float((deep.sum(1).sum(1) * torch.arange(20)).sum() / deep.sum()), 9.5, 9.5]
+    many = first_clicks(targets[2].expand(800, -1, -1, -1), generator)
+    np.testing.assert_allclose(many.mean(0), expected, atol=0.45)
 
 
 def test_window_clips_and_scales() -> None:
@@ -142,30 +169,37 @@ def test_window_clips_and_scales() -> None:
     assert window(hu, ((-160.0, 240.0),)).flatten().tolist() == pytest.approx([0, 0, 0.5, 1, 1])
 
 
-def test_blur_is_a_gaussian() -> None:
-    point = torch.zeros(11, 11, 11)
-    point[5, 5, 5] = 1.0
-    taps = np.exp(-0.5 * (np.arange(-2, 3) / 0.8) ** 2)
-    taps /= taps.sum()
-    assert float(blur(point, 0.8)[5, 6, 7]) == pytest.approx(taps[2] * taps[3] * taps[4], rel=1e-4)
-
-
 def test_variation_keeps_structure_and_depends_on_the_seed() -> None:
-    hu = torch.where(_ball(), 60.0, -1000.0)
+    hu = torch.where(_ball(), 60.0, -1000.0).expand(6, -1, -1, -1)
     one = vary_intensity(hu, np.random.default_rng(1), torch.Generator().manual_seed(1))
     same = vary_intensity(hu, np.random.default_rng(1), torch.Generator().manual_seed(1))
-    other = vary_intensity(hu, np.random.default_rng(2), torch.Generator().manual_seed(1))
+    other = vary_intensity(hu, np.random.default_rng(1), torch.Generator().manual_seed(2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
-    assert float(one[_ball()].mean() - one[~_ball()].mean()) > 800
+    assert float((one[:, _ball()].mean(1) - one[:, ~_ball()].mean(1)).min()) > 800
+    assert not any(torch.equal(one[0], sample) for sample in one[1:])
+
+
+def test_variation_has_the_announced_strengths() -> None:
+    hu = torch.zeros(400, 8, 8, 8)
+    hu[:, :, :, 4:] = 1000.0
+    varied = vary_intensity(hu, np.random.default_rng(0), torch.Generator().manual_seed(0))
+    low, high = varied[..., :2].mean((1, 2, 3)), varied[..., 6:].mean((1, 2, 3))
+    assert float(low.std()) == pytest.approx(12.0, rel=0.25)
+    assert float(((high - low) / 1000.0).std()) == pytest.approx(0.04, rel=0.25)
+    assert float((high - low).mean()) == pytest.approx(1000.0, rel=0.01)
+    noise = (varied[..., 1:3, :, :2] - low[:, None, None, None]).std((1, 2, 3))
+    assert 0.3 < float((noise < 0.5).float().mean()) < 0.5  # two fifths have no noise
+    edge = varied[:, :, :, 3].mean((1, 2)) - low
+    assert 0.15 < float((edge > 40.0).float().mean()) < 0.35  # a quarter is blurred
 
 
 def test_synthetic_ct_has_the_classes_apart() -> None:
-    labels = torch.where(_ball(), 2.0, 1.0)
-    table = class_hu({"1": "lung_left", "2": "vertebrae_L1"})
-    hu = synthesise(labels, table, np.random.default_rng(0), torch.Generator().manual_seed(0))
+    labels = torch.where(_ball(), 2.0, 1.0).expand(3, -1, -1, -1)
+    table = class_hu({"1": "lung_left", "2": "vertebrae_L1"}).expand(3, -1)
+    hu = synthesise(labels, table, torch.Generator().manual_seed(0))
     assert hu.shape == labels.shape
-    assert float(hu[_ball(5.0)].mean()) > float(hu[~_ball(9.0)].mean()) + 500
+    assert float((hu[:, _ball(5.0)].mean(1) - hu[:, ~_ball(9.0)].mean(1)).min()) > 500
 
 
 def test_pseudo_labels_find_bone_and_split_soft_tissue() -> None:

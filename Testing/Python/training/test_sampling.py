@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from CTSAM3DLib.training.intensity import between_knots
-from CTSAM3DLib.training.sampling import PatchPlacement, cut, random_bend, random_placement
+from CTSAM3DLib.training.resampling import linear_at, nearest_at, positions
+from CTSAM3DLib.training.sampling import PatchPlacement, cut, random_bends, random_placement
 
 SPACING = (3.0, 1.0, 0.8)
 
@@ -91,31 +91,56 @@ def test_spacing_is_the_length_of_a_step_in_mm() -> None:
     assert 3.3 < max(lengths) <= 4.0
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_bent_patch_equals_scipy_and_labels_bend_alike(seed: int) -> None:
-    volume = _volume()
-    placement = _placement(seed)
-    bend = random_bend(16, 1.5, torch.Generator().manual_seed(seed))
-    assert float(bend.abs().max()) > 1.0
-    patch = cut(
-        torch.tensor(volume), placement, nearest=False, fill=-1024.0, smooth=False, bend=bend
-    ).numpy()
-    at = np.indices((16, 16, 16)) + bend.numpy() - 8.0
-    at = np.einsum("ab,bdhw->adhw", placement.matrix, at) + placement.centre[:, None, None, None]
-    expected = ndimage.map_coordinates(volume, at, order=1, cval=np.nan)
-    inside = np.isfinite(expected)
-    assert inside.mean() > 0.5
-    np.testing.assert_allclose(patch[inside], expected[inside], atol=0.1)
-    labels = (volume > 0).astype(np.float32)
-    found = cut(torch.tensor(labels), placement, nearest=True, fill=0.0, bend=bend).numpy()
-    nearest = ndimage.map_coordinates(labels, at, order=0, cval=0.0)
-    assert (found == nearest)[inside].mean() > 0.999
+def test_points_in_a_patch_are_those_that_its_voxels_show() -> None:
+    placement = _placement(3)
+    number = np.arange(20 * 40 * 44, dtype=np.float32).reshape(20, 40, 44)
+    shown = cut(torch.tensor(number), placement, nearest=True, fill=-1.0).numpy()
+    points = np.indices(number.shape).reshape(3, -1).T.astype(np.float64)
+    at = np.linalg.solve(placement.matrix, (points - placement.centre).T) + 8
+    inside = placement.inside(points)
+    assert inside.sum() > 500
+    # The voxel of the patch that is nearest to such a point is near it as well.
+    near = shown[tuple(np.rint(at[:, inside]).astype(int))]
+    found = np.stack(np.unravel_index(near.astype(int), number.shape), 1)
+    step = np.abs(placement.matrix).sum(1)
+    assert (np.abs(found - points[inside]) <= step / 2 + 1.0).all()
+    outside = np.abs(at - 7.5).max(0) > 8.0
+    assert not inside[outside].any()
 
 
-def test_knots_are_interpolated_as_pytorch_does() -> None:
-    knots = torch.randn((2, 5, 4, 6), generator=torch.Generator().manual_seed(0))
-    expected = torch.nn.functional.interpolate(
-        knots[None], [12, 9, 16], mode="trilinear", align_corners=True
-    )[0]
-    found = between_knots(knots, torch.Size([12, 9, 16]))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0.0)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_batch_from_many_volumes_equals_scipy_and_labels_bend_alike(seed: int) -> None:
+    volumes = [_volume(), _volume()[:14, 5:], _volume()[::-1, :33, 7:].copy()]
+    placements = [_placement(10 * seed + n) for n in range(3)]
+    padded = [np.pad(v, 1, constant_values=-1024.0).ravel() for v in volumes]
+    # In the flat array they lie in another order, with something between them.
+    flat = np.concatenate([padded[2], np.full(7, np.nan), padded[0], padded[1]])
+    starts = torch.tensor([len(padded[2]) + 7, len(padded[2]) + 7 + len(padded[0]), 0])
+    shapes = torch.tensor([v.shape for v in volumes], dtype=torch.int32)
+    bends = random_bends(torch.tensor([1.5, 0.0, 3.0]), torch.Generator().manual_seed(seed))
+    at = positions(
+        torch.tensor(np.array([p.matrix for p in placements]), dtype=torch.float32),
+        torch.tensor(np.array([p.centre for p in placements]), dtype=torch.float32),
+        16,
+        bends,
+    )
+    found = linear_at(torch.tensor(flat), starts, shapes, at).numpy()
+    labels = (flat > 0).astype(np.uint8)
+    nearest = nearest_at(torch.tensor(labels), starts, shapes, at).numpy()
+    for n, (volume, placement) in enumerate(zip(volumes, placements, strict=True)):
+        # Knots at the faces of the patch, interpolated linearly.
+        knots_at = np.indices((16, 16, 16)) * (5.0 / 15.0)
+        bend = [
+            ndimage.map_coordinates(k, knots_at, order=1, mode="nearest") for k in bends[n].numpy()
+        ]
+        place = np.indices((16, 16, 16)) + np.array(bend) - 8.0
+        place = np.einsum("ab,bdhw->adhw", placement.matrix, place)
+        place += placement.centre[:, None, None, None]
+        filled = np.pad(volume, 1, constant_values=-1024.0)
+        expected = ndimage.map_coordinates(filled, place + 1, order=1, mode="nearest")
+        np.testing.assert_allclose(found[n], expected, atol=0.2)
+        whole = ndimage.map_coordinates(
+            (filled > 0).astype(float), place + 1, order=0, mode="nearest"
+        )
+        assert (nearest[n] == whole).mean() > 0.999
+    assert float(bends[1].abs().max()) == 0.0 < float(bends[2].abs().max())

@@ -12,6 +12,7 @@ from CTSAM3DLib.training.synthesis import (
     HOLLOW,
     LUNG,
     SOFT,
+    TissueTable,
     synthesise_typical,
     tissue_table,
 )
@@ -36,8 +37,11 @@ def blocks():
 
 
 def made(seed):
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    return synthesise_typical(blocks(), tissue_table(NAMES), 2.0, rng, generator)
+    """The second sample of a batch."""
+    labels = torch.stack([torch.zeros(blocks().shape), blocks()])
+    table = TissueTable.of([tissue_table({}), tissue_table(NAMES)], torch.device("cpu"))
+    generator = torch.Generator().manual_seed(seed)
+    return synthesise_typical(labels, table, torch.tensor([1.0, 2.0]), generator)[1]
 
 
 def inner(hu, value):

@@ -18,10 +18,10 @@ from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.cross_patch import chance_loss
 from CTSAM3DLib.network.lite import LiteConfig
+from CTSAM3DLib.training.batches import Samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Samples
 from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.packing import pack
 from CTSAM3DLib.training.trainer import Trainer

@@ -1,0 +1,114 @@
+"""Linear maps along the axes of volumes, as products of matrices: fast on every device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def along_axes(values: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Multiply each axis of (B, D, H, W) with a matrix of its own, (L, D) or (B, L, D) alike.
+
+    Examples
+    --------
+    >>> total = torch.ones(1, 2)
+    >>> along_axes(torch.ones(1, 2, 2, 2), (total, total, total)).flatten().tolist()
+    [8.0]
+    """
+    first, second, third = matrices
+    count, depth, height, _ = values.shape
+    values = (values.flatten(1, 2) @ third.mT).view(count, depth, height, -1)
+    values = second.unsqueeze(-3) @ values
+    rows, columns = values.shape[2:]
+    return (first @ values.flatten(2)).view(count, -1, rows, columns)
+
+
+def box_mean(values: Tensor, width: int) -> Tensor:
+    """Mean of (B, D, H, W) float32 over a cube of odd `width`, zero padded.
+
+    Examples
+    --------
+    >>> mean = box_mean(torch.ones(1, 5, 5, 5), 3)
+    >>> round(float(mean[0, 2, 2, 2]), 4), round(float(mean[0, 2, 2, 0]), 4)
+    (1.0, 0.6667)
+    """
+    half = torch.full((1,), width // 2, device=values.device)
+    return along_axes(values, boxes(values.shape[1:], half))
+
+
+def boxes(shape: torch.Size, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices for `along_axes` that average cubes of 2 `half` + 1 voxels; `half` has B values.
+
+    Examples
+    --------
+    >>> boxes(torch.Size([1, 1, 2]), torch.tensor([1]))[2].shape
+    torch.Size([1, 2, 2])
+    """
+    half = half.view(-1, 1, 1)
+    d, h, w = ((_apart(n, half.device).abs() <= half) / (2.0 * half + 1.0) for n in shape)
+    return d, h, w
+
+
+def blur(values: Tensor, sigma: Tensor) -> Tensor:
+    """Blur (B, D, H, W) float32 with a separable Gaussian of 5 taps; `sigma` (B,) in voxels.
+
+    Beyond a face its voxels go on.
+
+    Examples
+    --------
+    >>> round(float(blur(torch.ones(1, 6, 6, 6), torch.ones(1)).mean()), 4)
+    1.0
+    """
+    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=values.device) / sigma[:, None]) ** 2)
+    taps = taps / taps.sum(1, keepdim=True)
+    d, h, w = (_with_taps(taps, n) for n in values.shape[1:])
+    return along_axes(values, (d, h, w))
+
+
+def between_knots(knots: Tensor, shape: torch.Size, counts: Tensor | None = None) -> Tensor:
+    """Interpolate linearly between knots, the first and the last being at the faces.
+
+    From (B, K, J, I) float32 to (B, D, H, W) of `shape`. With `counts`, (B,) whole numbers, the
+    first that many knots of each axis are used.
+
+    Examples
+    --------
+    >>> knots = torch.tensor([[[[0.0, 1.0]]]])
+    >>> between_knots(knots, torch.Size([1, 1, 3])).flatten().tolist()
+    [0.0, 0.5, 1.0]
+    """
+    matrices = []
+    for length, most in zip(shape, knots.shape[1:], strict=True):
+        used = torch.full((1,), most, device=knots.device) if counts is None else counts
+        at = torch.linspace(0.0, 1.0, length, device=knots.device)[:, None]
+        at = at * (used[:, None, None] - 1)
+        steps = torch.arange(most, device=knots.device)
+        matrices.append((1.0 - (at - steps).abs()).clamp_min(0.0))
+    d, h, w = matrices
+    return along_axes(knots, (d, h, w))
+
+
+def smooth_fields(
+    shape: torch.Size, counts: Tensor, most: int, generator: torch.Generator
+) -> Tensor:
+    """Draw smooth random fields of about unit variance: (B, D, H, W) of a shape (D, H, W).
+
+    `counts` (B,) is the number of knots an axis of each field, up to `most`.
+    """
+    size = (len(counts), most, most, most)
+    knots = torch.randn(size, generator=generator, device=counts.device)
+    return between_knots(knots, shape, counts) * 1.5
+
+
+def _apart(length: int, device: torch.device) -> Tensor:
+    """How far voxels of an axis are apart: (length, length)."""
+    steps = torch.arange(length, device=device)
+    return steps - steps[:, None]
+
+
+def _with_taps(taps: Tensor, length: int) -> Tensor:
+    """Matrices (B, length, length) that apply (B, 5) taps."""
+    steps = torch.arange(length, device=taps.device)
+    read = (steps[:, None] + torch.arange(-2, 3, device=taps.device)).clamp(0, length - 1)
+    hit = (read[:, :, None] == steps).to(taps.dtype)  # (length, 5, length)
+    return torch.einsum("bt,ltm->blm", taps, hit)
