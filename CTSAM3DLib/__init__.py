@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         GeometryError,
         OutputFileError,
         SegmentationFileError,
+        UntrustedModelError,
         VolumeError,
     )
     from CTSAM3DLib.geometry.grid import BoundingBox, Geometry
     from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
     from CTSAM3DLib.io.hounsfield import hu_warning
     from CTSAM3DLib.io.image import read_volume
+    from CTSAM3DLib.models import trust_model
     from CTSAM3DLib.prompts import Click, ClickHistory
     from CTSAM3DLib.session.session import InteractiveSession
 
@@ -48,6 +50,7 @@ _HOME = {
     "GeometryError": "errors",
     "OutputFileError": "errors",
     "SegmentationFileError": "errors",
+    "UntrustedModelError": "errors",
     "VolumeError": "errors",
     "BoundingBox": "geometry",
     "Geometry": "geometry",
@@ -59,6 +62,7 @@ _HOME = {
     "InteractiveSession": "session",
     "open_session": "api",
     "MaskUpdate": "geometry",
+    "trust_model": "models",
     "Volume": "geometry",
     "read_volume": "io",
 }
@@ -80,6 +84,7 @@ __all__ = [
     "OutputFileError",
     "SegmentationFileError",
     "SegmentationResult",
+    "UntrustedModelError",
     "Volume",
     "VolumeError",
     "__version__",
@@ -87,6 +92,7 @@ __all__ = [
     "open_session",
     "read_volume",
     "segment",
+    "trust_model",
 ]
 
 

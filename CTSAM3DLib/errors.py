@@ -39,6 +39,10 @@ class BundleError(CTSAM3DError):
     """A model bundle or its manifest is missing, truncated, altered or of the wrong kind."""
 
 
+class UntrustedModelError(BundleError):
+    """A model file holds code, and neither this installation nor the user vouches for it."""
+
+
 class ModelExistsError(BundleError):
     """A model of that id or a file of that name is there already and may be replaced."""
 

@@ -7,6 +7,7 @@ import ctypes
 import importlib.util
 import os
 import sys
+import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from functools import lru_cache
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# What the product remembers of its user is not that of whoever runs the tests.
+_DATA_FOLDER = tempfile.TemporaryDirectory(prefix="ctsam3d-tests-", ignore_cleanup_errors=True)
+atexit.register(_DATA_FOLDER.cleanup)
+os.environ["XDG_DATA_HOME"] = os.environ["LOCALAPPDATA"] = _DATA_FOLDER.name
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NEEDS_SLICER = (

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from CTSAM3DLib.errors import BundleError, OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically, written_atomically
 from CTSAM3DLib.models.folder import listing_with, written_with
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, read_manifest
-from CTSAM3DLib.models.store import file_sha256
+from CTSAM3DLib.models.store import file_sha256, remember
 from CTSAM3DLib.network.model import PromptableModel
 
 _NO_ID = "default"  # the Segment Editor effect stores it where no model is chosen
@@ -59,6 +60,8 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
             _compress(whole, path)
         else:
             shutil.copyfile(whole, path)  # into the file that is locked, not in place of it
+    with suppress(OutputFileError):  # without a data folder the user can still trust the file
+        remember(path, file_sha256(path))
 
 
 def _compress(archive: Path, path: Path) -> None:

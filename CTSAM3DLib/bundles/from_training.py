@@ -15,6 +15,7 @@ import torch
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, CheckpointError
+from CTSAM3DLib.models.store import check_trusted
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.segmenters import build_segmenter
@@ -86,6 +87,7 @@ def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
         return weights
     extra = {SETTINGS_FILE: ""}
     check_script(path)
+    check_trusted(path)
     module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     if not json.loads(extra[SETTINGS_FILE] or "{}").get("cross_patch_trained"):
         message = f"expected a trained cross-patch predictor, got a file without one: {path}"
@@ -103,6 +105,7 @@ def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
     """
     try:
         check_script(bundle)
+        check_trusted(bundle)
         weights = torch.jit.load(str(bundle), map_location="cpu").segmenter.state_dict()
     except (BundleError, RuntimeError, ValueError, AttributeError) as error:
         message = f"expected a model bundle, got {bundle}: {error}"

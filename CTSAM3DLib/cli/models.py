@@ -1,4 +1,4 @@
-"""``python -m CTSAM3DLib models``: what is installed, whether it is intact; removing a model."""
+"""``python -m CTSAM3DLib models``: list them and check their files, remove one, trust one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from collections.abc import Sequence
 from CTSAM3DLib.errors import BundleError
 from CTSAM3DLib.models.folder import remove_model
 from CTSAM3DLib.models.manifest import ModelEntry
-from CTSAM3DLib.models.store import ModelStore, verify
+from CTSAM3DLib.models.store import ModelStore, trust_model, verify
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 1 when a model's file is missing or damaged."""
     parser = argparse.ArgumentParser(
         "python -m CTSAM3DLib models",
-        description="List the installed models and check their files, or remove one.",
+        description="List the installed models and check their files, remove one, or trust a "
+        "file of somebody else.",
     )
-    actions = parser.add_subparsers(dest="action", metavar="remove ID")
+    actions = parser.add_subparsers(dest="action", metavar="remove ID | trust FILE")
     remove = actions.add_parser("remove", help="remove a model that you have added")
     remove.add_argument("id", metavar="ID")
+    trust = actions.add_parser("trust", help="allow --model FILE for a file of somebody else")
+    trust.add_argument("file", metavar="FILE")
     options = parser.parse_args(argv)
     if options.action == "remove":
         print(f"removed {remove_model(options.id)}")
+        return 0
+    if options.action == "trust":
+        entry = trust_model(options.file)
+        print(f"trusted {entry.path}, SHA-256 {entry.sha256}; use it with --model {entry.path}")
         return 0
     return _list()
 

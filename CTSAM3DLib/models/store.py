@@ -1,6 +1,8 @@
 """Models on disk: which there are, and whether their files are intact.
 
-Nothing here imports PyTorch, and no file is handed on before its size and SHA-256 fit.
+Nothing here imports PyTorch, and no file is handed on before its size and SHA-256 fit. A model is
+a program, and a stranger can write a checksum beside it: one that is chosen by its path also needs
+a manifest of this installation, or the user's word, see `trust_model`.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.errors import BundleError, OutputFileError, UntrustedModelError
 from CTSAM3DLib.io.safe_write import leftovers
+from CTSAM3DLib.io.text import read_bounded
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
 from CTSAM3DLib.resources import resource_folders
 
 FOLDER_VARIABLE = "CTSAM3D_MODELS"
 """Environment variable with folders of models (separated like PATH), searched first."""
+
+TRUSTED_NAME = "trusted-models.sha256"
+"""File in the user's data folder: the checksums of models made here, and of those trusted."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -100,6 +106,16 @@ class ModelStore:
             raise BundleError(message)
         return entries[model_id]
 
+    def vouches_for(self, sha256: str) -> bool:
+        """Tell whether a manifest lists a model of that checksum.
+
+        Raises
+        ------
+        BundleError
+            If a manifest cannot be read.
+        """
+        return any(entry.sha256 == sha256 for _, models in self._manifests() for entry in models)
+
     def _manifests(self) -> list[tuple[str, list[ModelEntry]]]:
         """Return default id and models of each folder that has a manifest with models."""
         paths = [Path(folder) / MANIFEST_NAME for folder in self.folders]
@@ -111,12 +127,14 @@ def resolve_model(model: str | Path | None = None, store: ModelStore | None = No
     """Find a model by id or path in `store`, by default this installation, and verify its file.
 
     None is the default model. A path is that of a bundle file that has its entry in a
-    ``models.json`` in the same folder or in ``<file>.json``.
+    ``models.json`` in the same folder or in ``<file>.json``; see `check_trusted`, too.
 
     Raises
     ------
     BundleError
         If there is no such model, or its file is missing, truncated or altered.
+    UntrustedModelError
+        If it is chosen by its path, and nobody here vouches for it.
 
     Examples
     --------
@@ -130,10 +148,111 @@ def resolve_model(model: str | Path | None = None, store: ModelStore | None = No
         entry = chosen.default()
     elif _is_path(model):
         entry = entry_beside(Path(model))
+        verify(entry)
+        check_trusted(entry.path, chosen)
     else:
         entry = chosen.entry(str(model))
     verify(entry)
     return entry
+
+
+def check_trusted(path: Path, store: ModelStore | None = None) -> None:
+    """Raise UntrustedModelError unless somebody here vouches for the content of a model file.
+
+    That is: a manifest of `store` (by default this installation) lists its checksum, or the model
+    was made on this computer by this user, or the user has said so, see `trust_model`. What lies
+    beside the file does not count.
+
+    Raises
+    ------
+    UntrustedModelError
+        Nobody does.
+    BundleError
+        The file or a manifest cannot be read.
+
+    Examples
+    --------
+    >>> check_trusted(Path("no-such-file.pt"))
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: cannot read the model file no-such-file.pt: ...
+    """
+    checksum = _checksum_of(path)
+    if checksum in _trusted() or (store or ModelStore.standard()).vouches_for(checksum):
+        return
+    message = (
+        f"the model file {path} was not made on this computer, and no installed manifest lists "
+        "it. A model is a program. If you trust whoever made it, say so once: python -m CTSAM3DLib "
+        f'models trust "{path}", or in Python CTSAM3DLib.trust_model({str(path)!r})'
+    )
+    raise UntrustedModelError(message)
+
+
+def trust_model(path: str | Path) -> ModelEntry:
+    """Trust a model file of somebody else: from now on its path can be chosen as a model.
+
+    The file needs its entry beside it, and must fit it. Its checksum is remembered for this user.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, nothing describes it, or it is not what is described.
+    OutputFileError
+        If it cannot be remembered.
+
+    Examples
+    --------
+    >>> trust_model("no-such-file.pt")
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.BundleError: the model file is missing: no-such-file.pt
+    """
+    entry = entry_beside(Path(path))
+    verify(entry)
+    remember(entry.path, entry.sha256)
+    return entry
+
+
+def remember(path: Path, sha256: str) -> None:
+    """Vouch for a checksum from now on; the name of the file `path` is noted beside it.
+
+    Raises
+    ------
+    OutputFileError
+        If the list cannot be written.
+    """
+    listing = user_models_folder().parent / TRUSTED_NAME
+    try:
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        with listing.open("a", encoding="ascii") as stream:
+            # One write, which begins a line: whole also beside another process's or a torn one.
+            stream.write(f"\n{sha256}  {path.name!a}\n")
+    except OSError as error:
+        message = f"cannot write {listing}: {error.strerror or type(error).__name__}"
+        raise OutputFileError(message) from error
+
+
+def _trusted() -> set[str]:
+    """Return the checksums that the user vouches for."""
+    listing = user_models_folder().parent / TRUSTED_NAME
+    try:
+        text = read_bounded(listing).decode("ascii", "replace")
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError) as error:
+        message = f"cannot read {listing}: {error}"
+        raise BundleError(message) from error
+    return {line.partition("  ")[0] for line in text.splitlines()}
+
+
+def _checksum_of(path: Path) -> str:
+    """Return the SHA-256 of a model file, computed once for each state of it."""
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        message = f"cannot read the model file {path}: {error.strerror or type(error).__name__}"
+        raise BundleError(message) from error
 
 
 def verify(entry: ModelEntry) -> Path:

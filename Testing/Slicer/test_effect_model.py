@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import shutil
 import tempfile
 import unittest
@@ -77,6 +79,24 @@ class BundledModelTest(unittest.TestCase):
                 self.assertIn("expected", status.text)
                 self.assertEqual(self.case.mask().sum(), 0)
                 self.assertEqual(len(self.case.clicks()), 0)
+
+    def test_a_model_that_a_scene_names_is_not_loaded(self):
+        source = resource_path("Models/ctsam3d-lite.pt")
+        with tempfile.TemporaryDirectory() as name:
+            bundle = Path(name) / "theirs.pt"
+            bundle.write_bytes(source.read_bytes() + b"other code")
+            entry = json.loads(source.with_name("models.json").read_text())["models"][0]
+            content = bundle.read_bytes()
+            entry |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            bundle.with_name("theirs.pt.json").write_text(json.dumps(entry))
+            self.case.effect.scriptedEffect.setParameter("Model", str(bundle))
+            self.addCleanup(self.case.effect.scriptedEffect.setParameter, "Model", "")
+            click("Red", CLICKS["liver"][0][0])
+            self.case.settle()
+        status = self.case.effect.editor.status
+        self.assertEqual(status.kind, "error")
+        self.assertIn("was not made on this computer", status.text)
+        self.assertEqual(self.case.mask().sum(), 0)
 
     def matrix(self):
         matrix = slicer.vtkMRMLSliceNode().GetXYToRAS()

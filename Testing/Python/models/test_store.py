@@ -9,9 +9,21 @@ import os
 import pytest
 from manifest_case import CONTENT, entry_values, write_manifest
 
-from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.errors import BundleError, UntrustedModelError
 from CTSAM3DLib.models import store as model_store
-from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder, verify
+from CTSAM3DLib.models.store import (
+    ModelStore,
+    resolve_model,
+    trust_model,
+    user_models_folder,
+    verify,
+)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "data"))
 
 
 def test_default_id_and_settings(tmp_path) -> None:
@@ -101,13 +113,57 @@ def test_path_with_sidecar(tmp_path) -> None:
     path = tmp_path / "mine.pt"
     path.write_bytes(CONTENT)
     (tmp_path / "mine.pt.json").write_text(json.dumps(entry_values("old-name.pt", id="mine")))
+    assert trust_model(path).model_id == "mine"
     for model in (path, str(path)):
         assert resolve_model(model, ModelStore([])).path == path
 
 
 def test_path_of_a_manifest_entry(tmp_path) -> None:
     write_manifest(tmp_path, entry_values("a.pt"), entry_values("b.pt"))
+    trust_model(tmp_path / "b.pt")
     assert resolve_model(tmp_path / "b.pt", ModelStore([])).model_id == "b"
+
+
+@pytest.mark.parametrize("beside", ["x.pt.json", "models.json"])
+def test_what_lies_beside_a_file_does_not_vouch_for_it(tmp_path, beside) -> None:
+    path = tmp_path / "theirs" / "x.pt"
+    manifest = write_manifest(path.parent, entry_values("x.pt"))
+    if beside != manifest.name:
+        manifest.unlink()
+        (path.parent / beside).write_text(json.dumps(entry_values("x.pt")))
+    with pytest.raises(UntrustedModelError, match=r'models trust ".*x\.pt", or in Python'):
+        resolve_model(path)
+    with pytest.raises(UntrustedModelError):
+        resolve_model(str(path), ModelStore([]))
+    # The same file in a folder of this installation is one of its models, from wherever it is read.
+    write_manifest(tmp_path / "ours", entry_values("other-name.pt"))
+    assert resolve_model(path, ModelStore([tmp_path / "ours"])).path == path
+
+
+def test_trust_is_in_a_content_and_not_in_a_name(tmp_path) -> None:
+    write_manifest(tmp_path, entry_values("a.pt"))
+    trust_model(tmp_path / "a.pt")
+    other = CONTENT[::-1]
+    write_manifest(tmp_path, entry_values("a.pt", other))
+    (tmp_path / "a.pt").write_bytes(other)
+    with pytest.raises(UntrustedModelError, match="was not made on this computer"):
+        resolve_model(tmp_path / "a.pt")
+
+
+def test_trust_is_kept_after_a_record_that_was_cut_off(tmp_path) -> None:
+    write_manifest(tmp_path, entry_values("a.pt"))
+    listing = user_models_folder().parent / model_store.TRUSTED_NAME
+    listing.parent.mkdir(parents=True)
+    listing.write_bytes(b"0123\xff")
+    trust_model(tmp_path / "a.pt")
+    assert resolve_model(tmp_path / "a.pt").model_id == "a"
+
+
+def test_a_damaged_file_cannot_be_trusted(tmp_path) -> None:
+    write_manifest(tmp_path, entry_values("a.pt"))
+    (tmp_path / "a.pt").write_bytes(CONTENT[:-1])
+    with pytest.raises(BundleError, match="truncated"):
+        trust_model(tmp_path / "a.pt")
 
 
 def test_path_that_nothing_vouches_for(tmp_path) -> None:
