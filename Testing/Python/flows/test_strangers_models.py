@@ -92,7 +92,7 @@ def _trained(beside: Path) -> Path:
     return path
 
 
-CLICKS = {"liver": [CTSAM3DLib.Click((1.0, 1.0, 1.0))]}
+CLICKS = {"liver": {"positive": [[1.0, 1.0, 1.0]]}}
 EVALUATE = argparse.Namespace(device="cpu", spacing_mm=None)
 CALLS: dict[str, Callable[[Path], object]] = {
     "load_predictor": lambda path: load_predictor(path, "cpu"),
