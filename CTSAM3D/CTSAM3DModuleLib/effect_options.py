@@ -10,9 +10,11 @@ from slicer.i18n import tr as _
 from CTSAM3DModuleLib.panel.models import models
 from CTSAM3DModuleLib.slice_view_mouse import POINT
 from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
+from CTSAM3DModuleLib.typed_point import TypedPoint
 from CTSAM3DModuleLib.widgets import (
     DEFAULT_MODEL,
     ERROR_STYLE,
+    apart_texts,
     model_label,
     tool_texts,
     where_next_texts,
@@ -27,6 +29,7 @@ def set_defaults(scriptedEffect):
     scriptedEffect.setParameterDefault("Device", AUTO)
     scriptedEffect.setParameterDefault("Grow", "0")
     scriptedEffect.setParameterDefault("Overwrite", "0")
+    scriptedEffect.setParameterDefault("Apart", "0")
     scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
 
 
@@ -43,12 +46,13 @@ class EffectOptions:
 
     def __init__(self, scriptedEffect, onChanged):
         self.scriptedEffect = scriptedEffect
-        self.onRefine = self.onOwnModel = None
+        self.onRefine = self.onOwnModel = self.onEditor = None
         self.ownModel = ""  # the one that the selected segment has for itself
         self._onChanged = onChanged
         self._connections = []
         self._clickRow()
         self._statusRow()
+        self._apartRow()
         self._refineRow()
         self._advanced()
 
@@ -89,7 +93,11 @@ class EffectOptions:
 
     def overwrites(self):
         """Tell whether other segments lose voxels as the Segment Editor is set to."""
-        return self.scriptedEffect.parameter("Overwrite") == "1"
+        return self.scriptedEffect.parameter("Overwrite") == "1" and not self.apart()
+
+    def apart(self):
+        """Tell whether no voxel of another segment is taken."""
+        return self.scriptedEffect.parameter("Apart") == "1"
 
     def smoothingMm(self):
         """Return how strongly to smooth."""
@@ -102,7 +110,9 @@ class EffectOptions:
         blockers = [qt.QSignalBlocker(widget) for widget in self._parameterWidgets()]
         self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
         self.growBox.checked = self.grow()
+        self.apartBox.checked = self.apart()
         self.overwriteBox.checked = self.overwrites()
+        self.overwriteBox.enabled = not self.apart()
         self.smoothingBox.value = self.smoothingMm()
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.setCurrentNode(self.roiNode())
@@ -138,6 +148,7 @@ class EffectOptions:
         """Store what is shown."""
         self.scriptedEffect.setParameter("Device", self.deviceBox.currentData)
         self.scriptedEffect.setParameter("Grow", "1" if self.growBox.checked else "0")
+        self.scriptedEffect.setParameter("Apart", "1" if self.apartBox.checked else "0")
         self.scriptedEffect.setParameter("Overwrite", "1" if self.overwriteBox.checked else "0")
         self.scriptedEffect.setParameter("SmoothingMm", self.smoothingBox.value)
         self.scriptedEffect.setNodeReference(ROI, self.roiBox.currentNode())
@@ -148,8 +159,16 @@ class EffectOptions:
         self.statusLabel.styleSheet = ERROR_STYLE if status.kind == "error" else ""
         self.cancelButton.enabled = status.kind == "busy"
 
+    def _editor(self):
+        return self.onEditor()
+
+    def _showError(self, text):
+        self.statusLabel.text = text
+        self.statusLabel.styleSheet = ERROR_STYLE
+
     def cleanup(self):
         """Disconnect everything."""
+        self.typedPoint.release()
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
         self._connections = []
@@ -175,7 +194,7 @@ class EffectOptions:
 
     def _parameterWidgets(self):
         boxes = (self.deviceBox, self.roiBox)
-        return (*boxes, self.growBox, self.overwriteBox, self.smoothingBox)
+        return (*boxes, self.growBox, self.apartBox, self.overwriteBox, self.smoothingBox)
 
     def _clickRow(self):
         self.insideButton = self._button(_("Inside"), _("What is drawn lies inside."), True)
@@ -208,6 +227,13 @@ class EffectOptions:
         self.cancelButton = self._button(_("Cancel"), _("Take back what is being computed."))
         self.cancelButton.enabled = False
         self._row("", self.statusLabel, self.cancelButton, stretch=0)
+
+    def _apartRow(self):
+        text, toolTip = apart_texts()
+        self.apartBox = qt.QCheckBox(text)
+        self.apartBox.toolTip = toolTip
+        self._connect(self.apartBox, "toggled(bool)", self._changed)
+        self._row("", self.apartBox)
 
     def _refineRow(self):
         self.keepButton = self._button(
@@ -256,10 +282,12 @@ class EffectOptions:
             "all other segments stay as they are, and segments may overlap."
         )
         self._connect(self.overwriteBox, "toggled(bool)", self._changed)
+        self.typedPoint = TypedPoint(self._editor, self._showError)
         section = ctk.ctkCollapsibleGroupBox()
-        section.title = _("Limits and model")
+        section.title = _("Position, limits and model")
         section.collapsed = True
         form = qt.QFormLayout(section)
+        form.addRow(_("Position:"), self.typedPoint.row)
         form.addRow(_("Box:"), self.roiBox)
         form.addRow(self.growBox)
         form.addRow(self.overwriteBox)

@@ -21,5 +21,6 @@ class CTSAM3DParameterNode:
     importPoints: vtkMRMLMarkupsNode  # noqa: N815
     smoothingMm: Annotated[float, WithinRange(0.5, 10.0), Default(2.0)]  # noqa: N815
     grow: bool
+    apart: bool
     model: str
     device: str = "auto"

@@ -61,6 +61,14 @@ def where_next_texts() -> tuple[str, str]:
     )
 
 
+def apart_texts() -> tuple[str, str]:
+    """Return text and tooltip of the check box, the same in effect and panel."""
+    return (
+        _("Keep out of other segments"),
+        _("What belongs to another segment is not taken. Otherwise segments may overlap."),
+    )
+
+
 def model_label(own: str) -> str:
     """Return the label of the list of models, the same in effect and panel."""
     return _("Model of this segment:") if own else _("Model:")

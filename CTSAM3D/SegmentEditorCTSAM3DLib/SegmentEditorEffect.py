@@ -68,6 +68,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options.nextButton.connect("clicked()", self.onWhereNext)
         self.options.onRefine = self.onRefine
         self.options.onOwnModel = self.onOwnModel
+        self.options.onEditor = lambda: self.editor if self._mayChange() else None
 
     def cleanup(self):
         self.deactivate()
@@ -223,7 +224,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
         target = None
         if segmentation is not None and volume is not None and segmentId:
-            limits = (self.options.roiNode(), self.options.overwrites())
+            options = self.options
+            limits = (options.roiNode(), options.overwrites(), options.apart())
             target = EditTarget(segmentation, segmentId, volume, node, *limits)
         self.editor.edit(target)
         self._showModel()

@@ -31,7 +31,7 @@ from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, sile
 
 _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
-_SMALL_MM = 30.0
+_SMALL_MM = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +144,8 @@ def size_warning(volume: Volume) -> str | None:
     >>> import numpy as np
     >>> size_warning(Volume.from_array(np.zeros((3, 200, 200)), (1, 1, 3)))
     '3 slices: the model needs about 8 to see an organ; expect a poor result'
+    >>> size_warning(Volume.from_array(np.zeros((50, 35, 200)), (1, 1, 1)))[:24]
+    'a field of view of 35 mm'
     """
     geometry = volume.geometry
     fewest = min(geometry.size_ijk)

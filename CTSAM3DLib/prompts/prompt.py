@@ -154,7 +154,20 @@ class Prompts(Sequence[Prompt]):
         return tuple(click for click in self.clicks if not click.positive)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each prompt as plain values with its kind; `prompt_from_row` reads them."""
+        """Return each prompt as plain values with its kind; `prompt_from_row` reads them.
+
+        Returns
+        -------
+        list of dict
+            ``kind`` and ``positive`` (bool), and by kind: ``position`` [r, a, s] of a click,
+            ``line`` [[r, a, s], ...] of a scribble or lasso, ``middle`` [r, a, s] and ``edges``
+            (three [r, a, s]) of a box. Mm in the RAS frame of the volume itself.
+
+        Examples
+        --------
+        >>> Prompts([Click((1, 2, 3))]).rows()
+        [{'kind': 'click', 'position': [1.0, 2.0, 3.0], 'positive': True}]
+        """
         return [{"kind": prompt.kind, **prompt.to_json()} for prompt in self.items]
 
     def to_json(self, volume_id: str | None = None) -> str:
@@ -186,12 +199,26 @@ class Prompts(Sequence[Prompt]):
 
 
 def prompt_from_row(row: Any, what: str) -> Prompt:
-    """Return the prompt of one row of `Prompts.rows`; `what` names it in an error.
+    """Return the prompt of one row of `Prompts.rows`.
+
+    Parameters
+    ----------
+    row : dict
+        ``kind``, ``positive`` and what the kind has. Of a box two opposite ``corners`` [r, a, s]
+        will do in place of ``middle`` and ``edges``.
+    what : str
+        Names the row in an error, such as ``"prompt 3"``.
 
     Raises
     ------
     ClicksFileError
         Not a dictionary with ``kind``, ``positive``, and what the kind has.
+
+    Examples
+    --------
+    >>> row = {"kind": "box", "positive": True, "corners": [[0, 0, 0], [2, 4, 6]]}
+    >>> prompt_from_row(row, "prompt 3").anchor_ras
+    (1.0, 2.0, 3.0)
     """
     kind = KINDS.get(str(row.get("kind"))) if isinstance(row, dict) else None
     if kind is None:

@@ -50,6 +50,14 @@ class GuardTest(StateTestCase):
         slicer.util.arrayFromVolumeModified(volume)
         self.assertEqual(self.ui.warningLabel.text, "")
 
+    def test_a_thin_slab(self):
+        volume = ball_volume()  # 96 x 88 x 120 mm
+        self.start(volume=volume)
+        self.assertEqual(self.ui.warningLabel.text, "")
+        volume.SetSpacing(2.0, 0.8, 3.0)
+        self.assertIn("a field of view of 35.2 mm", self.ui.warningLabel.text)
+        self.assertFalse(self.ui.warningLabel.isHidden())
+
     def test_click_outside_the_volume(self):
         self.start()
         self.segment(place=(-6.0, 44.0, 60.0))

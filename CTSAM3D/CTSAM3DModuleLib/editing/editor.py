@@ -199,7 +199,7 @@ class ClickEditor:
         return self._try(lambda target: self._put(target, ClickHistory()))
 
     def _add(self, target: EditTarget, prompt: Prompt) -> None:
-        target.check_inside_roi(prompt)
+        target.check_limits(prompt)
         self._put(target, self.controller.prompts(target).added(prompt))
 
     def _put(self, target: EditTarget, prompts: ClickHistory) -> None:
@@ -278,7 +278,7 @@ class ClickEditor:
             before = self.controller.prompts(target)
             for prompt in prompts:
                 if prompt not in before:  # placed or dragged
-                    target.check_inside_roi(prompt)
+                    target.check_limits(prompt)
             self._put(target, prompts)
 
         self._try(action)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError
@@ -55,6 +57,8 @@ class EditTarget:
         Voxels outside this box are left alone.
     overwrites : bool
         Other segments lose voxels as the overwrite mode of the editor node says.
+    apart : bool
+        Takes no voxel of another segment.
     """
 
     segmentation_node: slicer.vtkMRMLSegmentationNode
@@ -63,6 +67,7 @@ class EditTarget:
     editor_node: slicer.vtkMRMLSegmentEditorNode
     roi_node: slicer.vtkMRMLMarkupsROINode | None = None
     overwrites: bool = False
+    apart: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -140,11 +145,14 @@ class EditTarget:
         """Return a choice with the model that the segment has for itself, if it has one."""
         return with_model(choice, self.own_model)
 
-    def check_inside_roi(self, prompt: Prompt) -> None:
+    def check_limits(self, prompt: Prompt) -> None:
         """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box.
 
-        Of a prompt with a box of its own the middle must be.
+        Of a prompt with a box of its own the middle must be. Neither may one lie inside that is
+        in a segment whose voxels are not taken.
         """
+        if self.apart and prompt.positive:
+            self._check_apart(prompt)
         if self.roi_node is None:
             return
         geometry = geometry_from_node(self.volume_node)
@@ -160,6 +168,26 @@ class EditTarget:
                 f"expected a point inside the box {self.roi_node.GetName()!r}, got one outside"
             )
             raise ClickOutsideVolumeError(message)
+
+    def _check_apart(self, prompt: Prompt) -> None:
+        """Raise ClickOutsideVolumeError for a prompt in the voxels of another segment."""
+        i, j, k = geometry_from_node(self.volume_node).voxel_from_ras(prompt.anchor_ras)
+        box = BoundingBox((i, j, k), (i + 1, j + 1, k + 1))
+        for other, mask in self._others(box):
+            if mask.any():
+                name = self.segmentation_node.GetSegmentation().GetSegment(other).GetName()
+                message = (
+                    f"expected a point outside the other segments, got one in {name!r}. Switch "
+                    "off 'Keep out of other segments' to let them overlap"
+                )
+                raise ClickOutsideVolumeError(message)
+
+    def _others(self, bbox: BoundingBox) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Give id and voxels, in a box of the volume, of each other segment."""
+        for other in self.segmentation_node.GetSegmentation().GetSegmentIDs():
+            if other != self.segment_id:
+                mask = read_segment(self.segmentation_node, other, self.volume_node)
+                yield other, boxed(mask, bbox)
 
     def write(
         self,
@@ -179,13 +207,17 @@ class EditTarget:
         write_segment(segment, self._limited(update), prompts, save_state)
 
     def _limited(self, update: MaskUpdate) -> MaskUpdate:
-        """Return a change with the segment's own voxels outside the box."""
-        if self.roi_node is None or update.bbox.is_empty:
+        """Return a change that leaves alone what is outside the box, or belongs to others."""
+        if update.bbox.is_empty or (self.roi_node is None and not self.apart):
             return update
-        inside = voxels_inside_roi(self.roi_node, self.volume_node, update.bbox)
-        kept = boxed(self.mask(), update.bbox)
-        kept[inside] = update.mask_kji[inside]
-        return MaskUpdate(kept, update.bbox)
+        kept, new = boxed(self.mask(), update.bbox), update.mask_kji.copy()
+        if self.apart:
+            for _, other in self._others(update.bbox):
+                new &= kept | ~other
+        if self.roi_node is not None:
+            inside = voxels_inside_roi(self.roi_node, self.volume_node, update.bbox)
+            new[~inside] = kept[~inside]
+        return MaskUpdate(new, update.bbox)
 
 
 def with_model(choice: ModelChoice, own_model: str) -> ModelChoice:

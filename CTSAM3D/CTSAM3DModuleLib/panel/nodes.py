@@ -74,7 +74,9 @@ class PanelNodes:
 
     def target(self, segment_id: str) -> EditTarget:
         """Return a structure as what the controller edits."""
-        return EditTarget(self.segmentation, segment_id, self.volume, self.logic.editorNode())
+        apart = self.parameters.apart
+        editor_node = self.logic.editorNode()
+        return EditTarget(self.segmentation, segment_id, self.volume, editor_node, apart=apart)
 
     def clicks(self, segment_id: str) -> ClickHistory:
         """Return the clicks on a structure; raises CTSAM3DError for a tag that is not ours."""

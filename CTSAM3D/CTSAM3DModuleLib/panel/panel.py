@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.io import hu_warning
+from CTSAM3DLib.io import hu_warning, size_warning
 from CTSAM3DLib.mrml import volume_from_node
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
 from CTSAM3DModuleLib.editing.editor import Status
@@ -25,7 +25,8 @@ from CTSAM3DModuleLib.panel.run import RunSection
 from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.panel.worst_first import WorstFirst
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
+from CTSAM3DModuleLib.typed_point import TypedPoint
+from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded, apart_texts
 
 
 class Panel(VTKObservationMixin):
@@ -42,6 +43,7 @@ class Panel(VTKObservationMixin):
     def __init__(self, ui: Any, logic: Any) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
+        ui.apartBox.text, ui.apartBox.toolTip = apart_texts()
         self._volume: Any = None
         self._rows = SegmentRows()
         self.workplace = Workplace(logic, self.show, self._on_status)
@@ -54,6 +56,8 @@ class Panel(VTKObservationMixin):
         self.table = TableSection(ui.segmentsTable, self.workplace.select)
         self.clicks = ClickSection(ui, self.workplace)
         self.prompts = PromptsSection(ui, self.workplace)
+        self.typed = TypedPoint(lambda: self.workplace.editor, self._tell_error)
+        ui.typedPoint.layout().addLayout(self.typed.row)
         self.run = RunSection(ui, self.workplace)
         self.worst = WorstFirst(ui, self.workplace)
         self._buttons = (
@@ -94,7 +98,7 @@ class Panel(VTKObservationMixin):
         self.close()
         self.removeObservers()
         sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
-        own = (self.prompts, self.worst, self.learning, self.torch, *self._buttons)
+        own = (self.typed, self.prompts, self.worst, self.learning, self.torch, *self._buttons)
         for section in (*sections, *own):
             section.release()
 
@@ -121,6 +125,9 @@ class Panel(VTKObservationMixin):
         self._buttons[0].allow(nothing)
 
     # ---- inside
+
+    def _tell_error(self, text: str) -> None:
+        self.workplace.tell(Status(text, "error"))
 
     def _on_status(self, status: Status) -> None:
         self.run.show_status(status)
@@ -168,8 +175,10 @@ class Panel(VTKObservationMixin):
         warning = ""
         if self._volume is not None:
             try:
-                found = hu_warning(volume_from_node(self._volume))
+                volume = volume_from_node(self._volume)
+                found = hu_warning(volume)
                 warning = _("Perhaps not a CT: {reason}").format(reason=found) if found else ""
+                warning = "\n".join(filter(None, [warning, size_warning(volume)]))
             except CTSAM3DError as error:
                 warning = str(error)
         self._ui.warningLabel.text = warning

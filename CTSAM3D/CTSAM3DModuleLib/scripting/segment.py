@@ -18,7 +18,7 @@ import slicer
 from CTSAM3DLib.engine import ClickRequest, ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.io import hu_warning
+from CTSAM3DLib.io import hu_warning, size_warning
 from CTSAM3DLib.mrml import (
     SegmentTarget,
     add_segment,
@@ -199,8 +199,7 @@ def segment_histories(
     volume = volume_from_node(volume_node)
     _check_segmentation(logic, segmentation_node, volume_node)
     parts = _parts(segmentation_node, volume_node, histories)
-    warning = hu_warning(volume)
-    if warning is not None:
+    for warning in filter(None, [hu_warning(volume), size_warning(volume)]):
         logging.warning("CT-SAM3D: %s: %s", name_of(volume_node), warning)
     updates = _answers(logic, volume, parts, choice, progress)
     if updates is None:

@@ -1,0 +1,104 @@
+"""A row of widgets to type a position as a point: in mm as the views show it, or as a voxel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from CTSAM3DLib.errors import GeometryError
+from CTSAM3DModuleLib.widgets import sign_text
+
+_NUMBER = re.compile(r"([LRAPSI]?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:E[-+]?\d+)?)", re.IGNORECASE)
+_BETWEEN = re.compile(r"[\s,;()m]*")
+
+
+def typed_position(text: str) -> list[float]:
+    """Return the three numbers of a text; L, P or I before a number turns its sign.
+
+    Raises
+    ------
+    GeometryError
+        The text says something else.
+
+    Examples
+    --------
+    >>> typed_position("12.5, -3 40"), typed_position("(L 12.5mm, A 3.0mm, I 40.0mm)")
+    ([12.5, -3.0, 40.0], [-12.5, 3.0, -40.0])
+    """
+    found = _NUMBER.findall(text)
+    if len(found) != 3 or not _BETWEEN.fullmatch(_NUMBER.sub("", text)):
+        raise GeometryError(f"expected three numbers such as 12.5, -3, 40, got {text.strip()!r}")
+    return [(-1.0 if side.upper() in "LPI" and side else 1.0) * float(n) for side, n in found]
+
+
+class TypedPoint:
+    """Adds what is typed to the structure that is edited, and takes the views there.
+
+    Parameters
+    ----------
+    editor_of : callable
+        Returns the `ClickEditor`, None for none.
+    tell : callable
+        Called with what is wrong with a text.
+
+    Attributes
+    ----------
+    row : QHBoxLayout
+        The widgets, to be put somewhere.
+    """
+
+    def __init__(self, editor_of: Callable[[], Any], tell: Callable[[str], object]) -> None:
+        self._editor_of, self._tell = editor_of, tell
+        self.unitBox = qt.QComboBox()
+        self.unitBox.addItem(_("RAS (mm)"))
+        self.unitBox.addItem(_("Voxel (IJK)"))
+        self.unitBox.toolTip = _("What the three numbers are; Slicer's Data Probe shows both.")
+        self.unitBox.accessibleName = _("Kind of position")
+        self.edit = qt.QLineEdit()
+        self.edit.placeholderText = "12.5, -3, 40"
+        self.edit.toolTip = _("Three numbers; L, P or I before a number turns its sign.")
+        self.edit.accessibleName = _("Position of a point")
+        self.row = qt.QHBoxLayout()
+        self.row.addWidget(self.unitBox)
+        self.row.addWidget(self.edit, 1)
+        self.buttons = {}
+        for positive, slot in ((True, self._on_inside), (False, self._on_outside)):
+            button = self.buttons[positive] = qt.QPushButton(sign_text(positive))
+            button.toolTip = _("Add a point at this position.")
+            button.connect("clicked()", slot)
+            self.row.addWidget(button)
+
+    def release(self) -> None:
+        """Disconnect."""
+        self.buttons[True].disconnect("clicked()", self._on_inside)
+        self.buttons[False].disconnect("clicked()", self._on_outside)
+
+    # ---- inside
+
+    def _on_inside(self) -> None:
+        self._add(True)
+
+    def _on_outside(self) -> None:
+        self._add(False)
+
+    def _add(self, positive: bool) -> None:
+        from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
+
+        editor = self._editor_of()
+        if editor is None:
+            return
+        try:
+            position = typed_position(self.edit.text)
+        except GeometryError as error:
+            self._tell(str(error))
+            return
+        target = editor.target
+        if self.unitBox.currentIndex == 1 and target is not None:
+            position_ras = geometry_from_node(target.volume_node).ras_from_ijk(position)
+            position = world_from_volume(position_ras, target.volume_node).tolist()
+        if editor.click(position, positive):
+            editor.go_to(editor.controller.prompts(target)[-1].anchor_ras)

@@ -1,0 +1,93 @@
+"""Segments that are kept apart: what belongs to another one is not taken, in effect and panel."""
+
+from __future__ import annotations
+
+import unittest
+
+import numpy as np
+import slicer
+from mouse_case import MIDDLE, MouseCase
+from panel_case import StateTestCase
+from view_mouse import click
+
+BESIDE = (60.0, 44.0, 60.0)  # its ball overlaps that of the middle
+
+
+class EffectTest(MouseCase):
+    def setUp(self):
+        super().setUp()
+        self.options = self.case.effect.options
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.first = self.case.mask().copy()
+        self.case.editor.setCurrentSegmentID("other")
+        slicer.app.processEvents()
+
+    def test_they_overlap_unless_they_are_kept_apart(self):
+        click("Red", BESIDE)
+        self.case.settle()
+        overlapping = self.case.mask("other").copy()
+        self.assertTrue((overlapping & self.first).any())
+        self.options.undoButton.click()
+        self.case.settle()
+        self.options.apartBox.click()
+        self.assertFalse(self.options.overwriteBox.enabled)
+        click("Red", BESIDE)
+        self.case.settle()
+        np.testing.assert_array_equal(self.case.mask("other"), overlapping & ~self.first)
+        np.testing.assert_array_equal(self.case.mask(), self.first)
+        click("Red", (72.0, 44.0, 60.0))  # goes on from there
+        self.case.settle()
+        self.assertFalse((self.case.mask("other") & self.first).any())
+        self.assertEqual(len(self.case.clicks("other")), 2)
+
+    def test_a_point_in_another_segment_is_refused_inside_and_taken_outside(self):
+        self.options.apartBox.click()
+        click("Red", MIDDLE)
+        self.assertIn(
+            "outside the other segments, got one in 'organ'", self.options.statusLabel.text
+        )
+        self.case.settle()
+        self.assertEqual(len(self.case.clicks("other")), 0)
+        click("Red", MIDDLE, ["Control"])
+        self.case.settle()
+        self.assertEqual([one.positive for one in self.case.clicks("other")], [False])
+
+    def test_an_overlap_that_was_there_stays_until_it_is_taken_out(self):
+        click("Red", BESIDE)
+        self.case.settle()
+        before = self.case.mask("other") & self.first
+        self.options.apartBox.click()
+        click("Red", (76.0, 44.0, 60.0))
+        self.case.settle()
+        np.testing.assert_array_equal(self.case.mask("other") & self.first, before)
+
+    def test_the_choice_is_kept_with_the_scene(self):
+        self.options.apartBox.click()
+        self.assertTrue(self.case.effect.editor.target.apart)
+        self.assertEqual(self.case.node.GetAttribute("CT-SAM3D.Apart"), "1")
+
+
+class PanelTest(StateTestCase):
+    def test_the_same_in_the_panel(self):
+        self.start()
+        self.addCleanup(setattr, self.ui.apartBox, "checked", False)
+        self.segment("liver", MIDDLE)
+        self.case.settle()
+        first, liver = self.case.mask().copy(), self.case.segment_id
+        self.case.press("insideButton")
+        self.ui.apartBox.click()
+        self.assertTrue(self.case.parameters.apart)
+        self.segment("spleen", BESIDE)
+        self.case.settle()
+        spleen = self.case.mask()
+        self.assertTrue(spleen.any())
+        self.assertFalse((spleen & first).any())
+        np.testing.assert_array_equal(self.case.mask(liver), first)
+        self.case.press("segmentAllButton")
+        self.case.settle()
+        self.assertFalse((self.case.mask() & self.case.mask(liver)).any())
+
+
+if __name__ == "__main__":
+    unittest.main()
