@@ -58,6 +58,8 @@ class TrainConfig:
     hidden: int = 24
     # HU windows of the image channels
     windows_hu: tuple[tuple[float, float], ...] = ((-160.0, 240.0), (-1024.0, 1400.0))
+    # Let `torch.compile` write the kernels: it takes minutes at first and needs a C++ compiler
+    compiled: bool = False
     seed: int = 0  # Every random draw of iteration n depends on ``(seed, n)`` alone
 
     def to_dict(self) -> dict[str, object]:

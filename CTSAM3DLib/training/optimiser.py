@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum with orthogonalised updates.
 
     `params` are kernels of at least two axes. The update has root mean square ``0.2 * lr``, like an
-    AdamW step of 0.2 * lr. The weight decay is decoupled, times ``lr``.
+    AdamW step of 0.2 * lr. The weight decay is decoupled, times ``lr``, a number or a tensor.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Muon(torch.optim.Optimizer):
         size = max(blend.flatten(2).shape[1:]) ** 0.5
         for parameter, update in zip(alike, updates, strict=True):
             parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-            parameter.add_(update, alpha=-0.2 * group["lr"] * size)
+            parameter.sub_(update * (0.2 * size * group["lr"]))
 
 
 def split_parameters(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

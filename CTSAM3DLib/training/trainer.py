@@ -19,9 +19,9 @@ from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Episode, run_episode
+from CTSAM3DLib.training.episodes import Episode
+from CTSAM3DLib.training.iteration import Iteration
 from CTSAM3DLib.training.losses import dice_of, mixed_precision
-from CTSAM3DLib.training.optimiser import Muon, split_parameters
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources
 
 VALIDATION_SEED = 12345
@@ -38,7 +38,8 @@ class Trainer:
     run starts from. `device` is that of the network, by default that of the data. `workers`
     processes draw the batches, the data lying in main memory; 0 draws them in between, on the
     device of the data. From main memory an iteration gets the same batch either way; a GPU has
-    other random numbers. `clock` gives seconds for the budget of `run` and the log.
+    other random numbers. On a GPU an iteration is one CUDA graph. `clock` gives seconds for the
+    budget of `run` and the log.
 
     Raises
     ------
@@ -66,15 +67,8 @@ class Trainer:
         self.net = segmenter_of(self.config).to(self.device)
         if start_from is not None:
             fill_from_bundle(self.net, start_from)
+        self.optimise = Iteration(self.net, config, record=self.device.type == "cuda")
         self.average = [p.detach().clone() for p in self.net.parameters()]
-        kernels, rest = split_parameters(self.net)
-        self.optimisers: list[torch.optim.Optimizer] = []
-        if config.muon:
-            self.optimisers.append(Muon(kernels, config.muon_rate))
-        else:
-            rest = kernels + rest
-        self.optimisers.append(torch.optim.AdamW(rest, config.learning_rate, weight_decay=0.01))
-        self.peak_rates = [o.param_groups[0]["lr"] for o in self.optimisers]
         self.iteration = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
@@ -115,27 +109,18 @@ class Trainer:
         # Beyond the number of any batch: other draws than those of the batches.
         number = AFTER_DRAWING + self.iteration
         rng, generator = random_sources(self.device, self.config.seed, number)
-        samples = samples.to(self.device)
         jitter = torch.rand(
             (corrections(self.config, rng), *samples.target.shape),
             generator=generator,
             device=self.device,
         )
         self.net.train()
-        loss, scores = run_episode(self.net, Episode.of(samples, self.config), jitter)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
-        if bool(torch.isfinite(norm)):
-            for optimiser, peak in zip(self.optimisers, self.peak_rates, strict=True):
-                optimiser.param_groups[0]["lr"] = peak * self.rate(self.iteration)
-                optimiser.step()
+        measured = self.optimise(samples.to(self.device), jitter, self.rate(self.iteration))
         decay = min(self.config.ema, (1 + self.iteration) / (10 + self.iteration))
         update = get_ema_multi_avg_fn(decay)
         update(self.average, [p.detach() for p in self.net.parameters()], self.iteration)
         self.iteration += 1
-        return {"loss": loss.detach(), "first": scores[0], "last": scores[-1]}
+        return dict(zip(MEASURED, measured.unbind(), strict=True))
 
     def run(
         self,
@@ -227,7 +212,7 @@ class Trainer:
             "cpu_seconds": self.cpu_seconds,
             "net": self.net.state_dict(),
             "average": self.averaged().state_dict(),
-            "optimisers": [o.state_dict() for o in self.optimisers],
+            "optimisers": [o.state_dict() for o in self.optimise.optimisers],
         }
         part = self.checkpoint.with_suffix(".part")
         torch.save(state, part)
@@ -241,8 +226,7 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         for mean, (name, _) in zip(self.average, self.net.named_parameters(), strict=True):
             mean.copy_(state["average"][name])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        self.optimise.load(state["optimisers"])
         self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
         self.cpu_seconds = float(state.get("cpu_seconds", self.seconds))
 
