@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from check_extension import MOST_MB, REPOSITORY, UNSET_ADDRESS_FAULT, faults, size_mb, version
-from sbom import SUFFIX, write_bill
+from sbom import SUFFIX, hash_faults, write_bill
 
 STUB = Path("Testing", "Packaging", "slicer_stub")
 
@@ -55,7 +55,7 @@ def make_release(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".release-") as scratch:
         release = Path(scratch, "release")
         tag = _write(release, source)
-        found = faults(release)
+        found = faults(release) + hash_faults(release)
         if allow_unset_address:
             found = [fault for fault in found if not fault.startswith(UNSET_ADDRESS_FAULT)]
         size = size_mb(release)

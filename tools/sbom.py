@@ -13,19 +13,44 @@ from pathlib import Path
 from check_extension import REPOSITORY, version
 
 SUFFIX = ".cdx.json"
+_LOCK = "hashes.lock"
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^;\s]+)\s*(?:;\s*(.+))?$")
 
 
 def bill(repository: Path = REPOSITORY) -> dict[str, object]:
     """Return the bill: each pinned package once for each version, with where it is needed.
 
-    A package of ``runtime.txt`` is required; those of the other files are for developers or come
-    with others, which is the scope ``optional``.
-
     Raises
     ------
     ValueError
         A line is neither a pin, a comment nor ``-r``.
+    """
+    components = _components(repository)
+    program = f"CT-SAM3D@{version(repository)}"
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": program,
+                "name": "CT-SAM3D",
+                "version": version(repository),
+                "licenses": [{"license": {"id": "Apache-2.0"}}],
+            }
+        },
+        "components": components,
+        "dependencies": [{"ref": program, "dependsOn": [part["bom-ref"] for part in components]}],
+    }
+
+
+def _components(repository: Path) -> list[dict[str, object]]:
+    """Return the pinned packages, each once for each version.
+
+    A package of ``runtime.txt`` is required; those of the other files are for developers or come
+    with others, which is the scope ``optional``.
     """
     found: dict[str, dict[str, object]] = {}
     files = sorted((repository / "requirements").glob("*.txt"))
@@ -45,24 +70,23 @@ def bill(repository: Path = REPOSITORY) -> dict[str, object]:
             scope = "required" if file == "runtime.txt" else "optional"
             part = {"type": "library", "bom-ref": purl, "name": name, "version": pin[2]}
             found.setdefault(purl, {**part, "purl": purl, "scope": scope, "properties": properties})
-    program = f"CT-SAM3D@{version(repository)}"
-    return {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "component": {
-                "type": "application",
-                "bom-ref": program,
-                "name": "CT-SAM3D",
-                "version": version(repository),
-                "licenses": [{"license": {"id": "Apache-2.0"}}],
-            }
-        },
-        "components": list(found.values()),
-        "dependencies": [{"ref": program, "dependsOn": list(found)}],
-    }
+    return list(found.values())
+
+
+def hash_faults(repository: Path = REPOSITORY) -> list[str]:
+    """Return where the checksums in ``requirements/hashes.lock`` are not those of the pins."""
+    text = (repository / "requirements" / _LOCK).read_text(encoding="utf-8")
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    locked = {}
+    for line in text.splitlines():
+        name, _, rest = line.partition("==")
+        sums = re.findall(r"--hash=sha256:([0-9a-f]{64})(?:\s|$)", rest)
+        locked[name, re.split(r"[\s;]", rest)[0]] = sums
+    pinned = {(str(part["name"]), str(part["version"])) for part in _components(repository)}
+    missing = [f"{n}=={v} is pinned" for n, v in sorted(pinned) if not locked.get((n, v))]
+    other = [f"{n}=={v} is not pinned" for n, v in sorted(locked.keys() - pinned)]
+    where = f"requirements/{_LOCK}: expected checksums of what is pinned"
+    return [f"{where}; {fault}" for fault in missing + other]
 
 
 def write_bill(file: Path, repository: Path = REPOSITORY) -> None:

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -77,6 +79,48 @@ def test_every_pin_is_listed_and_is_what_is_installed(repository: Path) -> None:
     assert {"numpy", "torch", "simpleitk", "pydicom"} <= required
     assert ("numpy", version("numpy")) in listed
     assert len({part["bom-ref"] for part in components}) == len(components)
+
+
+def test_every_pin_has_checksums_and_nothing_else_has(repository: Path, tmp_path: Path) -> None:
+    assert sbom.hash_faults(repository) == []
+    shutil.copytree(repository / "requirements", tmp_path / "requirements")
+    runtime = tmp_path / "requirements" / "runtime.txt"
+    runtime.write_text(runtime.read_text("utf-8").replace("pydicom==3.0.2", "pydicom==3.0.9"))
+    lock = tmp_path / "requirements" / "hashes.lock"
+    without = re.sub(r"(?m)(^tqdm==\S+) .*\n(    --hash.*\n)+", r"\1\n", lock.read_text("utf-8"))
+    lock.write_text(without)
+    faults = [fault.partition("; ")[2] for fault in sbom.hash_faults(tmp_path)]
+    tqdm = version("tqdm")
+    expected = [
+        "pydicom==3.0.9 is pinned",
+        f"tqdm=={tqdm} is pinned",
+        "pydicom==3.0.2 is not pinned",
+    ]
+    assert faults == expected
+
+
+def test_pip_refuses_a_file_with_another_checksum(repository: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "tqdm-4.70.1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tqdm/__init__.py", "")
+        archive.writestr("tqdm-4.70.1.dist-info/METADATA", "Name: tqdm\nVersion: 4.70.1\n")
+        archive.writestr("tqdm-4.70.1.dist-info/WHEEL", "Wheel-Version: 1.0\n")
+        archive.writestr("tqdm-4.70.1.dist-info/RECORD", "")
+    lock = (repository / "requirements" / "hashes.lock").read_text("utf-8")
+    only = re.search(r"^tqdm==.*\n(?:    --hash.*\n)+", lock, re.MULTILINE)
+    assert only
+    (tmp_path / "only.lock").write_text(only[0])
+    words = ["install", "--no-index", "--find-links", tmp_path, "--no-deps", "--target", "to"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *words, "--require-hashes", "-r", "only.lock"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stderr
+    assert not (tmp_path / "to").exists()
 
 
 def test_a_line_that_pins_nothing_is_an_error(tmp_path: Path) -> None:
