@@ -54,9 +54,11 @@ class TypedPoint:
     def __init__(self, editor_of: Callable[[], Any], tell: Callable[[str], object]) -> None:
         self._editor_of, self._tell = editor_of, tell
         self.unitBox = qt.QComboBox()
-        self.unitBox.addItem(_("RAS (mm)"))
-        self.unitBox.addItem(_("Voxel (IJK)"))
-        self.unitBox.toolTip = _("What the three numbers are; Slicer's Data Probe shows both.")
+        self.unitBox.addItem(_("RAS"))
+        self.unitBox.addItem(_("IJK"))
+        self.unitBox.toolTip = _(
+            "RAS: mm in the world. IJK: a voxel of the CT, from 0. Slicer's Data Probe shows both."
+        )
         self.unitBox.accessibleName = _("Kind of position")
         self.edit = qt.QLineEdit()
         self.edit.placeholderText = "12.5, -3, 40"

@@ -9,6 +9,7 @@ import numpy as np
 import qt
 import slicer
 from CTSAM3DModuleLib.editing.markers import LOOKS
+from event_loop import until
 from panel_case import MIDDLE, PanelCase
 from segmentation_case import ball_volume
 from view_mouse import click, drag_xy, xy_of
@@ -108,6 +109,20 @@ class PictureTest(unittest.TestCase):
             like = np.abs(pixels - colour).max(axis=-1) < 40
             self.assertGreater(like.sum(), length)
 
+    def test_go_to_the_next_and_learning(self):
+        self.segment_three()
+        self.case.press("worstButton")
+        until(lambda: "uncertainty" in self.case.status, "the uncertainties")
+        ui = self.case.ui
+        for section, is_open in (
+            (ui.structureSection, False),
+            (ui.promptsSection, True),
+            (ui.learningSection, True),
+        ):
+            self.addCleanup(setattr, section, "collapsed", is_open)
+            section.collapsed = not is_open
+        self.picture("panel-next.png")
+
     def test_panel_at_start(self):
         self.picture("panel-start.png")
 
@@ -127,6 +142,12 @@ class PictureTest(unittest.TestCase):
         panel = self.case.widget.parent
         slicer.app.processEvents()
         self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH - 20)
+        for name in ("promptsSection", "moreSection", "learningSection"):
+            section = getattr(self.case.ui, name)
+            section.collapsed = False
+            self.addCleanup(setattr, section, "collapsed", True)
+        slicer.app.processEvents()
+        self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH)  # with a scroll bar
 
 
 if __name__ == "__main__":

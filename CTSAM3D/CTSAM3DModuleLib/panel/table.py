@@ -125,6 +125,7 @@ class TableSection:
         self._on_selected = on_selected
         self._rows: list[Row] = []
         self._set_columns([])
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         table.horizontalHeader().setHighlightSections(False)
         table.verticalHeader().setVisible(False)
