@@ -112,7 +112,6 @@ class EffectOptions:
         self.growBox.checked = self.grow()
         self.apartBox.checked = self.apart()
         self.overwriteBox.checked = self.overwrites()
-        self.overwriteBox.enabled = not self.apart()
         self.smoothingBox.value = self.smoothingMm()
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.setCurrentNode(self.roiNode())
@@ -287,7 +286,7 @@ class EffectOptions:
         section.title = _("Position, limits and model")
         section.collapsed = True
         form = qt.QFormLayout(section)
-        form.addRow(_("Position:"), self.typedPoint.row)
+        form.addRow(self.typedPoint.rows)
         form.addRow(_("Box:"), self.roiBox)
         form.addRow(self.growBox)
         form.addRow(self.overwriteBox)

@@ -1,4 +1,4 @@
-"""A row of widgets to type a position as a point: in mm as the views show it, or as a voxel."""
+"""Widgets to type a position as a point: in mm as the views show it, or as a voxel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TypedPoint:
 
     Attributes
     ----------
-    row : QHBoxLayout
+    rows : QVBoxLayout
         The widgets, to be put somewhere.
     """
 
@@ -64,15 +64,19 @@ class TypedPoint:
         self.edit.placeholderText = "12.5, -3, 40"
         self.edit.toolTip = _("Three numbers; L, P or I before a number turns its sign.")
         self.edit.accessibleName = _("Position of a point")
-        self.row = qt.QHBoxLayout()
-        self.row.addWidget(self.unitBox)
-        self.row.addWidget(self.edit, 1)
+        self.rows = qt.QVBoxLayout()
+        position, self._signs = qt.QHBoxLayout(), qt.QHBoxLayout()
+        position.addWidget(qt.QLabel(_("Position:")))
+        position.addWidget(self.unitBox)
+        position.addWidget(self.edit, 1)
+        self.rows.addLayout(position)
+        self.rows.addLayout(self._signs)
         self.buttons = {}
         for positive, slot in ((True, self._on_inside), (False, self._on_outside)):
             button = self.buttons[positive] = qt.QPushButton(sign_text(positive))
             button.toolTip = _("Add a point at this position.")
             button.connect("clicked()", slot)
-            self.row.addWidget(button)
+            self._signs.addWidget(button)
 
     def release(self) -> None:
         """Disconnect."""

@@ -31,7 +31,8 @@ class EffectTest(MouseCase):
         self.options.undoButton.click()
         self.case.settle()
         self.options.apartBox.click()
-        self.assertFalse(self.options.overwriteBox.enabled)
+        self.options.overwriteBox.checked = True  # takes nothing either
+        self.assertFalse(self.case.effect.editor.target.overwrites)
         click("Red", BESIDE)
         self.case.settle()
         np.testing.assert_array_equal(self.case.mask("other"), overlapping & ~self.first)

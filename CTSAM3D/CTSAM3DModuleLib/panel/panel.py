@@ -57,7 +57,7 @@ class Panel(VTKObservationMixin):
         self.clicks = ClickSection(ui, self.workplace)
         self.prompts = PromptsSection(ui, self.workplace)
         self.typed = TypedPoint(lambda: self.workplace.editor, self._tell_error)
-        ui.typedPoint.layout().addLayout(self.typed.row)
+        ui.typedPoint.layout().addLayout(self.typed.rows)
         self.run = RunSection(ui, self.workplace)
         self.worst = WorstFirst(ui, self.workplace)
         self._buttons = (
