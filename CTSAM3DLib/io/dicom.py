@@ -21,6 +21,12 @@ _OF_MACOS = "._"  # begins names of files with what macOS keeps beside another f
 _NAMES = 4  # in a message
 
 
+def _ending(file: Path) -> str:
+    """Return the end of a name; slices often have none, or a number that counts them."""
+    end = file.suffix.lower()
+    return "" if end[1:].isdecimal() else end
+
+
 @dataclass
 class _Study:
     """Series of a folder, and the files that look like DICOM but cannot be read."""
@@ -32,10 +38,13 @@ class _Study:
     def of(cls, files: Iterable[Path]) -> _Study:
         """Read the headers of files of any kind."""
         study = cls()
-        for file in sorted(files):
+        kinds = {file: is_dicom(file) for file in sorted(files)}
+        named = [file for file, is_one in kinds.items() if is_one and file.name != "DICOMDIR"]
+        alike = {_ending(file) for file in named} | _SUFFIXES
+        for file, is_one in kinds.items():
             try:
-                if not is_dicom(file):
-                    if file.suffix.lower() in _SUFFIXES:
+                if not is_one:
+                    if _ending(file) in alike and not file.name.startswith("."):
                         message = f"{printable(file.name)} is empty or no DICOM file; copy it again"
                         raise BrokenSliceError(message)
                     continue

@@ -23,8 +23,9 @@ _CHECKED_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
     "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "SliceThickness", "FrameOfReferenceUID", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SliceThickness", "SpacingBetweenSlices", "FrameOfReferenceUID", "RescaleSlope",
+    "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 
@@ -52,8 +53,12 @@ class Frame:
         Between rows, between columns, mm; empty when the file has none.
     thickness : float, optional
         mm.
+    between : float, optional
+        Distance of slices by the header, mm.
     slope, intercept : float
         From stored numbers to HU.
+    is_rescaled : bool
+        Whether the file gives both.
     unit : str
         Of the rescaled numbers, when the file names one.
     is_inverted : bool
@@ -76,8 +81,10 @@ class Frame:
     column: tuple[float, ...]
     spacing: tuple[float, ...]
     thickness: float | None
+    between: float | None
     slope: float
     intercept: float
+    is_rescaled: bool
     unit: str
     is_inverted: bool
 
@@ -238,8 +245,10 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         column=orientation[3:],
         spacing=_numbers(measures, "PixelSpacing", 2),
         thickness=next(iter(_numbers(measures, "SliceThickness", 1)), None),
+        between=next(iter(_numbers(measures, "SpacingBetweenSlices", 1)), None),
         slope=_number(rescale, "RescaleSlope", 1.0),
         intercept=_number(rescale, "RescaleIntercept", 0.0),
+        is_rescaled=all(_numbers(rescale, f"Rescale{name}", 1) for name in ("Slope", "Intercept")),
         unit=str(rescale.get("RescaleType") or ""),
         is_inverted=shown == "MONOCHROME1",
     )

@@ -72,6 +72,7 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
         notes += told
     else:
         step = _slice_step(slices, origins, axes, name)
+        notes += _distance_notes(slices, step)
     columns, rows = first.size
     spacing = checked_spacing(
         (first.spacing[1], first.spacing[0], step), (columns, rows, len(slices)), "voxel spacing"
@@ -126,6 +127,13 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 "the CT again with it"
             )
             raise VolumeError(message)
+    without = [frame for frame in slices if not frame.is_rescaled]
+    if 0 < len(without) < len(slices):
+        message = (
+            f"expected Rescale Slope and Rescale Intercept in every slice of {name} or in none, "
+            f"got none in {_names(without)}; export the CT again"
+        )
+        raise VolumeError(message)
     for frame in slices:
         checked_spacing(frame.spacing, frame.size[::-1], f"Pixel Spacing in {frame.name}")
         checked_origin(frame.position, f"Image Position (Patient) in {frame.name}")
@@ -200,6 +208,18 @@ def _likeness_notes(slices: list[Frame], taken: Frame) -> list[str]:
             "positioning of the patient; took their positions as those of one"
         )
     return notes
+
+
+def _distance_notes(slices: list[Frame], step: float) -> list[str]:
+    """Return what to tell where the header names another distance than the places give."""
+    named = [frame for frame in slices if frame.between]
+    apart = [f for f in named if abs(abs(f.between or 0) - step) > SLICE_TOLERANCE * step]
+    if not apart:
+        return []
+    return [
+        f"the header names {abs(apart[0].between or 0):g} mm between slices ({apart[0].name}), "
+        f"their places are {step:.4g} mm apart; took the places. Look whether slices are missing"
+    ]
 
 
 def _thickness(frame: Frame) -> tuple[float, list[str]]:
