@@ -1,4 +1,4 @@
-"""Command line: ``python -m CTSAM3DLib train pack|run|cross-patch``."""
+"""Command line: ``python -m CTSAM3DLib train pack|cut|run|cross-patch``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def main(argv: list[str] | None = None) -> int:
     pack_parser.add_argument("--annotations", type=Path, help="folder of further label maps")
     pack_parser.add_argument("--leave-out", nargs="+", default=[], help="names of cases")
     pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
+    cut_parser = commands.add_parser("cut", help="make a packed file small, to carry it")
+    cut_parser.add_argument("source", type=Path, help="packed cases")
+    cut_parser.add_argument("output", type=Path, help="the .npz to write")
+    cut_parser.add_argument("--megabytes", type=float, default=60.0, help="its largest size")
     for name, text in (
         ("run", "train the segmenter, resuming where the run stopped"),
         ("cross-patch", "train the cross-patch predictor, resuming likewise"),
@@ -31,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         run_parser = commands.add_parser(name, help=text)
         run_parser.add_argument("data", type=Path, help="packed training cases")
         run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
-        run_parser.add_argument("--iterations", type=int, required=True)
+        run_parser.add_argument("--iterations", type=int, required=name != "run")
         run_parser.add_argument("--validation", type=Path, help="packed validation cases")
         run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
         run_parser.add_argument("--device", default="cpu")
@@ -42,13 +46,19 @@ def main(argv: list[str] | None = None) -> int:
                 "--cpu-seconds", type=float, default=math.inf, help="end at this processor time"
             )
             run_parser.add_argument(
-                "--seconds", type=float, default=math.inf, help="end after this time"
+                "--seconds", type=float, default=math.inf, help="end this call after this time"
+            )
+            run_parser.add_argument(
+                "--total-seconds",
+                type=float,
+                default=math.inf,
+                help="end when the steps of all calls have taken this time",
             )
             run_parser.add_argument(
                 "--cooldown-share",
                 type=float,
                 default=0.0,
-                help="let the rates fall to 0 over this last share of --seconds",
+                help="let the rates fall to 0 over this last share of --total-seconds or --seconds",
             )
             run_parser.add_argument(
                 "--workers", type=int, default=0, help="processes that draw the batches"
@@ -62,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         problem = _problem(args)
         if problem:
             parser.error(problem)
-    return _pack(args) if args.command == "pack" else _run(args)
+    return {"pack": _pack, "cut": _cut}.get(args.command, _run)(args)
 
 
 def _problem(args: argparse.Namespace) -> str:
@@ -73,8 +83,12 @@ def _problem(args: argparse.Namespace) -> str:
         return "--cpu-seconds counts this process alone: expected --workers 0 with it"
     if not 0.0 <= args.cooldown_share <= 1.0:
         return f"--cooldown-share: expected a share from 0 to 1, got {args.cooldown_share}"
-    if args.cooldown_share and args.seconds == math.inf:
-        return "--cooldown-share is that of a time: expected --seconds as well"
+    if args.cooldown_share and math.inf == args.seconds == args.total_seconds:
+        return "--cooldown-share is that of a time: expected --total-seconds or --seconds as well"
+    if args.iterations is None:
+        if math.inf == args.seconds == args.total_seconds == args.cpu_seconds:
+            return "nothing would end the run: expected --iterations or a time"
+        args.iterations = 2**31
     return ""
 
 
@@ -95,13 +109,22 @@ def _pack(args: argparse.Namespace) -> int:
     return 0
 
 
+def _cut(args: argparse.Namespace) -> int:
+    from CTSAM3DLib.training.cutting import cut_pack
+
+    header = cut_pack(args.source, args.output, args.megabytes)
+    size = args.output.stat().st_size / 1e6
+    print(f"kept {len(header['cases'])} cases in {args.output}, {size:.1f} MB")
+    return 0
+
+
 def _run(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.training.config import TrainConfig
     from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
     from CTSAM3DLib.training.data import PackedData
-    from CTSAM3DLib.training.trainer import Trainer
+    from CTSAM3DLib.training.trainer import Budget, Trainer
 
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
@@ -119,13 +142,11 @@ def _run(args: argparse.Namespace) -> int:
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
         return 0
     trainer = Trainer(config, data, args.run_dir, validation, args.start_from, device, args.workers)
-    print(f"starting at iteration {trainer.iteration} of {args.iterations}", flush=True)
-    trainer.run(
-        args.iterations,
-        most_cpu_seconds=args.cpu_seconds,
-        most_seconds=args.seconds,
-        cooldown_share=args.cooldown_share,
-    )
+    print(f"starting at iteration {trainer.iteration}", flush=True)
+    budget = Budget(args.seconds, args.total_seconds, args.cpu_seconds, args.cooldown_share)
+    trainer.run(args.iterations, budget=budget)
+    if not budget.lasts(trainer.seconds, trainer.cpu_seconds):
+        print("the time of all calls is used")
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
     return 0
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from CTSAM3DLib.training.config import ANNOTATED
+from CTSAM3DLib.training.cutting import read_pack
 from CTSAM3DLib.training.sampling import AIR_HU, block_means
 from CTSAM3DLib.training.synthesis import TissueTable, tissue_table
 
@@ -93,25 +94,20 @@ class PackedData:
     """
 
     def __init__(self, path: Path, device: torch.device, coarsest_mm: float = 4.5) -> None:
-        with np.load(path) as arrays:
-            if "header" not in arrays:
-                message = (
-                    f"{path} is no packed data: expected an array 'header', got {arrays.files}"
-                )
-                raise ValueError(message)
-            entries = json.loads(arrays["header"].tobytes())["cases"]
-            self.device = device
-            self._sizes = {"hu": 0, "labels": 0}
-            self._shared: dict[int, list[Stored]] = {}
-            stored = [self._plan(entry, coarsest_mm) for entry in entries]
-            self.hu = torch.full((self._sizes["hu"],), int(AIR_HU), dtype=torch.int16)
-            self.labels = torch.zeros(self._sizes["labels"], dtype=torch.uint8)
-            for kind, flat in (("hu", self.hu), ("labels", self.labels), ("pseudo", self.labels)):
-                source = torch.from_numpy(arrays[kind])
-                for entry, places in zip(entries, stored, strict=True):
-                    if entry[kind] is not None:
-                        _fill(flat, places[kind], source, int(entry[kind]))
-            points = arrays["points"]
+        arrays = read_pack(path)
+        entries = json.loads(arrays["header"].tobytes())["cases"]
+        self.device = device
+        self._sizes = {"hu": 0, "labels": 0}
+        self._shared: dict[int, list[Stored]] = {}
+        stored = [self._plan(entry, coarsest_mm) for entry in entries]
+        self.hu = torch.full((self._sizes["hu"],), int(AIR_HU), dtype=torch.int16)
+        self.labels = torch.zeros(self._sizes["labels"], dtype=torch.uint8)
+        for kind, flat in (("hu", self.hu), ("labels", self.labels), ("pseudo", self.labels)):
+            source = torch.from_numpy(arrays.pop(kind))
+            for entry, places in zip(entries, stored, strict=True):
+                if entry[kind] is not None:
+                    _fill(flat, places[kind], source, int(entry[kind]))
+        points = arrays["points"]
         self.hu, self.labels = self.hu.to(device), self.labels.to(device)
         self.cases: list[PackedCase] = []
         self.targets: list[Target] = []

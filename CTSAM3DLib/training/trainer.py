@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,36 @@ VALIDATION_SEED = 12345
 VALIDATION_CLICKS = (1, 3, 5)
 AFTER_DRAWING = 2**40
 MEASURED = ("loss", "first", "last")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run may take.
+
+    Examples
+    --------
+    >>> Budget(seconds=100.0, cooldown_share=0.5).rate(75.0, 10.0)
+    0.5
+    """
+
+    call_seconds: float = math.inf  # Time of one call, over which alone it counts
+    seconds: float = math.inf  # Time of the steps, over all resumptions
+    # Processor time of the steps, over all resumptions, without processes that draw batches
+    cpu_seconds: float = math.inf
+    # The rates fall linearly to 0 over this last share of `seconds`, without it of `call_seconds`
+    cooldown_share: float = 0.0
+
+    def lasts(self, seconds: float, cpu_seconds: float) -> bool:
+        """Say whether a run goes on whose steps have taken this time."""
+        return seconds < self.seconds and cpu_seconds < self.cpu_seconds
+
+    def rate(self, seconds: float, call_seconds: float) -> float:
+        """Return the share of the rates when the steps, and this call, have taken this time."""
+        if self.cooldown_share <= 0.0:
+            return 1.0
+        whole = self.seconds < math.inf
+        used = seconds / self.seconds if whole else call_seconds / self.call_seconds
+        return min(1.0, max(0.0, (1.0 - used) / self.cooldown_share))
 
 
 class Trainer:
@@ -128,26 +159,23 @@ class Trainer:
         log_every: int = 50,
         save_every: int = 250,
         most_unsaved_seconds: float = 300.0,
-        most_cpu_seconds: float = math.inf,
-        most_seconds: float = math.inf,
-        cooldown_share: float = 0.0,
+        budget: Budget | None = None,
     ) -> None:
         """Train up to a total number of iterations, saving and logging on the way.
 
         `iterations` counts from the start of the run and not from where it is resumed. The state
         is saved every `save_every` iterations, and whenever `most_unsaved_seconds` have passed.
-        `most_cpu_seconds` ends it once the steps have taken this much processor time, over all
-        resumptions, without processes that draw batches. `most_seconds` ends it after this time of
-        this call. With it, the rates fall linearly to 0 over its last `cooldown_share`.
+        `budget` may end it before.
         """
-        self.time_share = 1.0
+        budget = Budget() if budget is None else budget
         batches = SampleBatches(self.data, self.config)
         pin = self.workers > 0 and self.device.type == "cuda"
         stream = batches_from(batches, self.iteration, iterations, self.workers, pin)
         gathered: list[dict[str, Tensor]] = []
         began = last = saved = self.clock()
         cpu_last = time.process_time()
-        while self.iteration < iterations and self.cpu_seconds < most_cpu_seconds:
+        self.time_share = budget.rate(self.seconds, 0.0)
+        while self.iteration < iterations and budget.lasts(self.seconds, self.cpu_seconds):
             gathered.append(self.step(next(stream)))
             now, cpu_now = self.clock(), time.process_time()
             self.seconds += now - last
@@ -162,11 +190,9 @@ class Trainer:
             if self.validation is not None and self.iteration % (4 * save_every) == 0:
                 self._log({"kind": "validation", **self.validate(self.validation)})
             last, cpu_last = self.clock(), time.process_time()
-            if last - began > most_seconds:
+            if last - began > budget.call_seconds:
                 break
-            if cooldown_share > 0.0 and most_seconds < math.inf:
-                left = 1.0 - (last - began) / most_seconds
-                self.time_share = min(1.0, left / cooldown_share)
+            self.time_share = budget.rate(self.seconds, last - began)
         self.save()
 
     def validate(self, data: PackedData, batches: int = 16) -> dict[str, float]:

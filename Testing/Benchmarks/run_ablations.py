@@ -32,7 +32,7 @@ from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.summary import Result, rows_of
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.trainer import Trainer
+from CTSAM3DLib.training.trainer import Budget, Trainer
 
 SOURCES = {"human": 0.25, "machine": 0.35, "synthetic": 0.25, "pseudo": 0.15}
 BASE = {"seed": 11, "source_weights": SOURCES, "extra_round_probability": 0.6}
@@ -76,7 +76,7 @@ def train(
     """Train one variant, or go on with it."""
     config = TrainConfig.from_dict({**BASE, **VARIANTS[name][1]})
     trainer = Trainer(config, data, folder / name)
-    trainer.run(iterations, most_cpu_seconds=cpu_seconds)
+    trainer.run(iterations, budget=Budget(cpu_seconds=cpu_seconds))
     return trainer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.packing import pack
-from CTSAM3DLib.training.trainer import Trainer
+from CTSAM3DLib.training.trainer import Budget, Trainer
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
@@ -121,7 +122,7 @@ def test_a_time_budget_ends_the_run_with_falling_rates(packed: Path, tmp_path: P
     config = replace(CONFIG, warmup=0)
     trainer = Trainer(config, PackedData(packed, CPU), tmp_path, clock=steps.seconds)
     steps.of(trainer)
-    trainer.run(10**6, most_seconds=4.5, cooldown_share=0.5)  # a step is one second
+    trainer.run(10**6, budget=Budget(call_seconds=4.5, cooldown_share=0.5))  # a step is one second
     assert steps.rates == pytest.approx([1.0, 1.0, 1.0, 1.5 / 2.25, 0.5 / 2.25])
     assert trainer.seconds == trainer.iteration == 5
     trainer.run(6)
@@ -149,6 +150,32 @@ def test_a_cpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPa
             return bool(torch.is_autocast_enabled("cpu"))
 
     assert [enabled(True, deep), enabled(True, flat), enabled(False, deep)] == [True, False, False]
+
+
+def test_one_budget_spans_calls_that_are_cut_short(packed: Path, tmp_path: Path) -> None:
+    """Half an hour in runs of ten minutes, here nine seconds in runs of three or so."""
+    config = replace(CONFIG, warmup=0)
+    data = PackedData(packed, CPU)
+    budget = Budget(call_seconds=2.5, seconds=9.0, cooldown_share=0.5)
+    rates, iterations = [], []
+    for _ in range(5):
+        steps = Steps()
+        trainer = Trainer(config, data, tmp_path, clock=steps.seconds)
+        steps.of(trainer)
+        trainer.run(10**6, budget=budget)
+        rates += steps.rates
+        iterations.append(trainer.iteration)
+    assert iterations == [3, 6, 9, 9, 9]
+    falling = [(9.0 - n) / 4.5 for n in range(5, 9)]
+    assert rates == pytest.approx([1.0] * 5 + falling)
+    whole = Steps()
+    trainer = Trainer(config, data, tmp_path / "whole", clock=whole.seconds)
+    whole.of(trainer)
+    trainer.run(10**6, budget=replace(budget, call_seconds=math.inf))
+    assert whole.rates == pytest.approx(rates)
+    again = Trainer(config, data, tmp_path)
+    for a, b in zip(trainer.net.parameters(), again.net.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("patch_size", [32, pytest.param(48, marks=pytest.mark.slow)])
@@ -197,17 +224,17 @@ def test_rate_warms_up_and_cools_down(packed: Path, tmp_path: Path) -> None:
 def test_training_ends_at_a_processor_time(packed: Path, tmp_path: Path) -> None:
     data = PackedData(packed, CPU)
     trainer = Trainer(replace(CONFIG, architecture="concat"), data, tmp_path)
-    trainer.run(50, most_cpu_seconds=1e-9)
+    trainer.run(50, budget=Budget(cpu_seconds=1e-9))
     assert trainer.iteration == 1
     again = Trainer(replace(CONFIG, architecture="concat"), data, tmp_path)
     assert again.cpu_seconds == trainer.cpu_seconds > 0.0
-    again.run(50, most_cpu_seconds=1e-9)
+    again.run(50, budget=Budget(cpu_seconds=1e-9))
     assert again.iteration == 1
 
 
 def test_time_is_that_of_the_wall_where_no_clock_is_given(packed: Path, tmp_path: Path) -> None:
     trainer = Trainer(CONFIG, PackedData(packed, CPU), tmp_path)
-    trainer.run(50, most_seconds=0.0)
+    trainer.run(50, budget=Budget(call_seconds=0.0))
     assert trainer.iteration == 1
     assert trainer.seconds > 0.0
 
@@ -239,17 +266,18 @@ def test_cross_patch_training_lowers_its_error_and_resumes(packed: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ([], "nothing would end the run"),
         (["--workers", "-1"], "expected 0 or more processes, got -1"),
         (["--workers", "2", "--cpu-seconds", "9"], "expected --workers 0"),
         (["--cooldown-share", "65", "--seconds", "9"], "expected a share from 0 to 1, got 65"),
-        (["--cooldown-share", "0.5"], "expected --seconds as well"),
+        (["--cooldown-share", "0.5"], "expected --total-seconds or --seconds as well"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
     options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["run", "train.npz", "run", "--iterations", "1", *options])
+        main(["run", "train.npz", "run", *options])
     assert message in capsys.readouterr().err
 
 
