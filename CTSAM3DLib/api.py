@@ -62,8 +62,8 @@ def open_session(
         the volume and the range of the model.
     grow : bool or str
         Follow a structure beyond the patch of a positive click, some 10 cm wide, to its end;
-        one such click takes as many times longer as there are patches. True for the way that
-        measured best, or the name of a `GrowMode`: off, frontier, coarse.
+        one such click takes as many times longer as the model is asked. True for the way that
+        measured best, or the name of a `GrowMode`: off, auto, frontier, coarse.
 
     Returns
     -------

@@ -1,10 +1,12 @@
-"""How far a structure is followed from a positive prompt: three modes, by name."""
+"""How far a structure is followed from a positive prompt: modes by name, and their limits."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.session.tips import TipRules
 
 
 class GrowMode(str, Enum):
@@ -12,6 +14,8 @@ class GrowMode(str, Enum):
 
     ``off``
         Nothing: one prompt, one patch.
+    ``auto``
+        From the tips of the answer on, as far as two answers of the model for a tip agree.
     ``frontier``
         The patches beyond the open faces are decoded, and so on to the end of the structure.
     ``coarse``
@@ -27,6 +31,7 @@ class GrowMode(str, Enum):
     """
 
     OFF = "off"
+    AUTO = "auto"
     FRONTIER = "frontier"
     COARSE = "coarse"
 
@@ -52,16 +57,33 @@ class GrowMode(str, Enum):
         >>> GrowMode.of("up")
         Traceback (most recent call last):
         ...
-        CTSAM3DLib.errors.CTSAM3DError: expected grow to be True, False, off, frontier or \
-        coarse, got 'up'
+        CTSAM3DLib.errors.CTSAM3DError: expected grow to be True, False, off, auto, \
+        frontier or coarse, got 'up'
         """
         if isinstance(wish, bool):
             return BEST if wish else cls.OFF
         if wish in list(cls):
             return cls(wish)
-        message = f"expected grow to be True, False, off, frontier or coarse, got {wish!r}"
+        message = f"expected grow to be True, False, off, auto, frontier or coarse, got {wish!r}"
         raise CTSAM3DError(message)
 
 
-BEST = GrowMode.COARSE
+BEST = GrowMode.AUTO
 """What ``grow=True`` means; the numbers are in Testing/Benchmarks/results/growing.md."""
+
+
+@dataclass(frozen=True)
+class GrowingRules:
+    """When the model is asked again, and when its answer counts."""
+
+    # Most patches in which the model is asked for one prompt, its own and refused ones included
+    max_patches: int = 32
+    # A face is open when more voxels of it than this belong to the structure, or come after it
+    # within `faces.SLAB_FRACTION`, and lead out of all patches
+    face_voxels: int = 24
+    overlap_dice: float = 0.7  # An answer counts when its Dice with what was known is above this
+    # A coarse answer counts when its Dice with that for the prompt's own patch, in that, is above
+    coarse_dice: float = 0.7
+    band_voxels: int = 6  # Finer patches move the surface of a coarse answer by at most so much
+    tips: TipRules = field(default_factory=TipRules)  # In mode auto
+    heat_peak: float = 0.3  # The structure goes on where a cross-patch heat map is so high

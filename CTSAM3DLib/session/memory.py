@@ -15,8 +15,7 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import ModelSettings, Predictor
 from CTSAM3DLib.session.encoder import COARSER_SHARE
-from CTSAM3DLib.session.growing import GrowingRules
-from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
 from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
 
 # Measured with the bundled model on 64^3 voxels: 22 MB and 354 MB; see Testing/Benchmarks.

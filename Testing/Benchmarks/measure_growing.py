@@ -3,7 +3,7 @@
 Usage, from the root of the repository (two cases at 1.5 mm: some 10 minutes on one core):
 
     PYTHONPATH=. OMP_NUM_THREADS=1 .venv/bin/python Testing/Benchmarks/measure_growing.py
-        CASE_FOLDER [CASE_FOLDER ...] [--spacings 1.5 2.5] [--modes off frontier coarse]
+        CASE_FOLDER [CASE_FOLDER ...] [--spacings 1.5 2.5] [--modes off auto frontier coarse]
         [--clicks 10] [--seeds 1] [--structures NAME ...]
 """
 

@@ -11,8 +11,8 @@ from phantoms import OBLIQUE, Phantom, ball, centred_geometry, phantom, tube
 from CTSAM3DLib.geometry.grid import model_grid
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
-from CTSAM3DLib.session.growing import GrowingRules, grown_state
-from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.growing import grown_state
+from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
 from CTSAM3DLib.session.state import SessionState
 
 MIDDLE = Click((0.0, 0.0, 0.0))

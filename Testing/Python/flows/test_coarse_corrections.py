@@ -22,8 +22,8 @@ from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Click
-from CTSAM3DLib.session.growing import GrowingRules, grown_state
-from CTSAM3DLib.session.growing_rules import GrowMode
+from CTSAM3DLib.session.growing import grown_state
+from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
 from CTSAM3DLib.session.points import anchor_voxel
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import SessionState

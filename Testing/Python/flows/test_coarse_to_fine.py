@@ -17,8 +17,7 @@ from phantoms import ORIENTATIONS, centred_geometry, phantom, tube
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.session.growing import GrowingRules
-from CTSAM3DLib.session.growing_rules import BEST, GrowMode
+from CTSAM3DLib.session.growing_rules import BEST, GrowingRules, GrowMode
 from CTSAM3DLib.session.state import SessionState
 
 # Found whole -----------------------------------------------------------------------------------
@@ -181,7 +180,7 @@ def test_true_and_false_stand_for_the_best_mode_and_off() -> None:
         assert open_session(truth.volume, ComponentPredictor(), grow=wish).grow is mode
     with pytest.raises(CTSAM3DError, match="got 'sideways'"):
         open_session(truth.volume, ComponentPredictor(), grow="sideways")
-    with pytest.raises(CTSAM3DError, match="off, frontier or coarse, got 'both'"):
+    with pytest.raises(CTSAM3DError, match="off, auto, frontier or coarse, got 'both'"):
         open_session(truth.volume, ComponentPredictor(), grow="both")
     with pytest.raises(CTSAM3DError, match="got 1"):
         open_session(truth.volume, ComponentPredictor(), grow=1)

@@ -15,7 +15,7 @@ from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.contract import ModelSettings
-from CTSAM3DLib.session.growing import GrowingRules
+from CTSAM3DLib.session.growing_rules import GrowingRules
 from CTSAM3DLib.session.session import InteractiveSession
 
 # Corrections -----------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def voxels_of(session: InteractiveSession, stroke: Scribble) -> tuple[np.ndarray
     return tuple(np.array(sorted(voxels)).T[::-1])
 
 
-@pytest.mark.parametrize("grow", ["off", "frontier", "coarse"])
+@pytest.mark.parametrize("grow", ["off", "auto", "frontier", "coarse"])
 def test_every_voxel_under_a_stroke_has_its_sign(grow: str) -> None:
     session = opened(grow)
     inside = Scribble([(-16, 0, 0), (0, 6, 2), (16, 0, 0)])

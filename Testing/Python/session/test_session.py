@@ -339,7 +339,7 @@ def test_a_new_patch_fades_into_the_old_one_at_its_faces() -> None:
     np.testing.assert_allclose(row, expected, atol=0.01)
 
 
-@pytest.mark.parametrize("grow", ["off", "frontier", "coarse"])
+@pytest.mark.parametrize("grow", ["off", "auto", "frontier", "coarse"])
 def test_a_click_inside_takes_nothing_away_and_one_outside_adds_nothing(grow) -> None:
     class Fickle(BallPredictor):
         """Says something else at each click, in blocks, so that all directions occur."""
