@@ -160,7 +160,8 @@ def _followed_from_tips(
     rules, grid, size = growth.rules.tips, grown.grid, view.patch.size_ijk[0]
     asked_kji = [anchor_voxel(growth.prompt, grid)[::-1]]
     tips = deep_voxels((answer.logits > 0) & ~(view.known > 0), view.patch)
-    voxels = int((grown.logits.read(BoundingBox.from_shape(grid.shape_kji)) > 0).sum())
+    known = grown.logits.occupied_box(BoundingBox.from_shape(grid.shape_kji))
+    voxels = int((grown.logits.read(known) > 0).sum())
     count, refusals = 1, 0
     while count < growth.rules.max_patches and refusals < rules.refusals and not growth.stopped:
         tip_kji = farthest(tips, asked_kji, size / rules.nearest_fraction)
