@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -279,10 +280,17 @@ class _Run:
         if request.restart:
             (request.folder / "learner.pt").unlink(missing_ok=True)
         scans = [LearningScan.of(case, settings) for case in division.learnt]
-        student, teacher = (self._network() for _ in range(2))
+        student = self._network()
         config = replace(config, mark=self._mark(division, config))
         return Learner(
-            student, teacher, settings, scans, others, config, request.folder, clock=self.clock
+            student,
+            deepcopy(student),
+            settings,
+            scans,
+            others,
+            config,
+            request.folder,
+            clock=self.clock,
         )
 
     def _patch_size(self) -> int:

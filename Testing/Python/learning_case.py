@@ -59,9 +59,9 @@ def write_case(folder: Path, seed: int, names: tuple[str, ...] = ("spleen", "cys
     return folder
 
 
-def write_model(folder: Path, model_id: str = "tiny") -> Path:
-    """Write a tiny model with random weights into a folder of models; returns its file."""
-    model = build_lite(LiteConfig((4, 8, 8, 8, 8), hidden=4), model_id, patch_size=32)
+def write_model(folder: Path) -> Path:
+    """Write the tiny model "tiny" with random weights into a folder of models; returns its file."""
+    model = build_lite(LiteConfig((4, 8, 8, 8, 8), hidden=4), "tiny", patch_size=32)
     with_random_weights(model)
     card = {"licence": "MIT", "training_data": [{"name": "balls", "licence": "MIT"}]}
     return export_model(model, folder / "models.json", card)

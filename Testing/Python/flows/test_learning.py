@@ -22,12 +22,21 @@ from CTSAM3DLib.training.learning import LearningRequest, LearningStopped, learn
 from CTSAM3DLib.training.learning_score import LEARNT, OTHER
 
 
-@pytest.fixture
-def request_(tmp_path, monkeypatch) -> LearningRequest:
-    """Return a request to learn two patients in three steps."""
-    parent = write_model(tmp_path / "parent")
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """A folder with a model and the cases of two patients."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_model(folder / "parent")
     for seed in range(2):
-        write_case(tmp_path / "cases" / f"p{seed}", seed)
+        write_case(folder / "cases" / f"p{seed}", seed)
+    return folder
+
+
+@pytest.fixture
+def request_(inputs, tmp_path, monkeypatch) -> LearningRequest:
+    """Return a request to learn two patients in three steps."""
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    parent = tmp_path / "parent" / "tiny.pt"
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "parent"))
     monkeypatch.setattr(learning, "SHARES", (1.0,))  # one candidate is fast
     monkeypatch.setattr("CTSAM3DLib.cli.learn.use_threads", lambda count: None)
@@ -71,17 +80,19 @@ def test_a_model_with_card_and_report(request_, tmp_path):
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
         "report.json", "report.md", "report.png",
     ]  # fmt: skip
-
-
-def test_the_default_of_this_installation_stays(request_, tmp_path):
-    learn(request_, clock=ticking())
+    # The default of this installation stays.
     store = ModelStore([tmp_path / "parent", tmp_path / "models"])
     assert store.default().model_id == "tiny"
     assert set(store.entries()) == {"tiny", "mine"}
 
 
-def test_a_model_that_is_not_better_is_not_installed(request_, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "SHARES", ())  # as if none of them were better
+@pytest.fixture
+def no_candidate(monkeypatch) -> None:
+    """None is tried, as if none were better."""
+    monkeypatch.setattr(learning, "SHARES", ())
+
+
+def test_a_model_that_is_not_better_is_not_installed(request_, no_candidate, tmp_path):
     outcome = learn(replace(request_, install_anyway=False), clock=ticking())
     assert (outcome.installed, outcome.share) == (None, 0.0)
     assert not outcome.verdict.is_better
@@ -89,15 +100,17 @@ def test_a_model_that_is_not_better_is_not_installed(request_, tmp_path, monkeyp
     assert "not better" in outcome.report.read_text()
 
 
-def test_of_one_case_some_structures_are_other_anatomy(request_, tmp_path):
-    outcome = learn(replace(request_, cases=tmp_path / "cases" / "p0"), clock=ticking())
+def test_of_one_case_some_structures_are_other_anatomy(request_, no_candidate, tmp_path):
+    cases = tmp_path / "cases" / "p0"
+    outcome = learn(replace(request_, cases=cases, install_anyway=False), clock=ticking())
     scores = json.loads(outcome.report.with_name("report.json").read_text())
     assert [score["family"] for score in scores["before"]] == [LEARNT, OTHER]
     assert "Nothing was held out" in outcome.report.read_text()
 
 
-def test_structures_that_are_not_wanted_are_other_anatomy(request_):
-    outcome = learn(replace(request_, structures=("cyst",)), clock=ticking())
+def test_structures_that_are_not_wanted_are_other_anatomy(request_, no_candidate):
+    wanted = replace(request_, structures=("cyst",), install_anyway=False)
+    outcome = learn(wanted, clock=ticking())
     scores = json.loads(outcome.report.with_name("report.json").read_text())
     assert {(s["family"], s["anatomy"]) for s in scores["before"]} == {
         (LEARNT, "cyst"),
@@ -134,6 +147,7 @@ def test_a_cancelled_run_goes_on(request_, tmp_path):
         learn(request_, should_stop=lambda: True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_model_and_what_was_learnt(request_, tmp_path, monkeypatch):
     models, copy = tmp_path / "models", shutil.copyfile
 

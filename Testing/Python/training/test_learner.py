@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,9 @@ def bundle(tmp_path_factory) -> Path:
     return write_model(tmp_path_factory.mktemp("models"))
 
 
+@lru_cache(maxsize=1)
 def _network(bundle: Path):
+    """Return what the bundle holds; not to change."""
     module = torch.jit.load(str(bundle)).to(torch.float32).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -39,7 +43,7 @@ def _learner(bundle: Path, folder: Path, config: LearnerConfig = CONFIG, **chang
     case = LearningCase("a", "a", Volume(hu, geometry()), {"spleen": masks["spleen"]})
     scans = [LearningScan.of(case, settings)]
     folder.mkdir(exist_ok=True)
-    networks = (_network(bundle), _network(bundle))
+    networks = (deepcopy(_network(bundle)), deepcopy(_network(bundle)))
     return Learner(*networks, settings, scans, [], config, folder, **changes)
 
 
@@ -95,16 +99,14 @@ def test_shares_lie_between_the_old_and_the_new_weights(bundle, tmp_path):
 
 def test_a_stopped_run_goes_on_exactly(bundle, tmp_path):
     whole = _learner(bundle, tmp_path / "whole")
-    for _ in range(4):
+    for _ in range(2):
         whole.step()
     first = _learner(bundle, tmp_path / "parts")
-    for _ in range(2):
-        first.step()
+    first.step()
     first.save()
     second = _learner(bundle, tmp_path / "parts")
-    assert second.iteration == 2
-    for _ in range(2):
-        second.step()
+    assert second.iteration == 1
+    second.step()
     pairs = zip(whole.parameters, second.parameters, strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 
