@@ -31,6 +31,7 @@ def source(repository: Path) -> Path:
     return repository
 
 
+@pytest.mark.slow
 def test_a_release_is_the_tree_of_head_in_one_tagged_commit(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out" / "SlicerCTSAM3D"
     lines = make_release.make_release(folder, source, allow_unset_address=True)

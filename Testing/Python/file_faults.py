@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,7 +111,10 @@ def full_disk(most_bytes: int) -> Iterator[None]:
 
 def killed(step: Callable[[], object], folder: Path, at: int) -> bool:
     """Run a step in a process that ends by SIGKILL at a call; tell whether it was killed."""
-    pid = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads, such as those of pytest-xdist; the child uses none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
     if pid == 0:
         try:
             faults = FileFaults(folder, lambda: os.kill(os.getpid(), signal.SIGKILL), at)

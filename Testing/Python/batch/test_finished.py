@@ -158,6 +158,7 @@ def test_runs_that_take_turns_in_one_folder_keep_the_rows_of_each_other(
     assert {entry["case"] for entry in written["cases"]} == {"0", "1", "2", "3"}
 
 
+@pytest.mark.slow
 def test_two_processes_in_one_folder_lose_no_row(item: BatchCase, tmp_path: Path) -> None:
     code = """
 import sys

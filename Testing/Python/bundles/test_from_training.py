@@ -70,6 +70,7 @@ def test_the_mean_of_several_checkpoints(model: PromptableModel, tmp_path: Path)
         torch.testing.assert_close(value, expected)
 
 
+@pytest.mark.slow
 def test_the_mean_with_a_bundle_and_its_cross_patch_predictor(
     model: PromptableModel, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from CTSAM3DLib.bundles.predictor import TorchPredictor
@@ -14,6 +15,7 @@ from CTSAM3DLib.network.segmenters import build_segmenter
 from CTSAM3DLib.training.config import TrainConfig
 
 
+@pytest.mark.slow
 def test_rounded_weights_lose_their_last_bits_only(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = TrainConfig(widths=(4, 8, 8, 8, 8), hidden=4)

@@ -29,7 +29,7 @@ def clicks(
     if request.param == "part":
         content = json.loads(stored.read_text())
         structures = content["structures"]
-        content["structures"] = {name: structures[name] for name in ("liver", "gallbladder")}
+        content["structures"] = {name: structures[name] for name in ("spleen",)}
         stored = tmp_path / "clicks.json"
         stored.write_text(json.dumps(content))
         monkeypatch.setattr(demo, "resource_path", lambda _: stored)

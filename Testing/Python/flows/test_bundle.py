@@ -103,6 +103,7 @@ def test_windows_are_applied_inside(model: PromptableModel) -> None:
     assert image[0, 1].flatten().tolist()[-1] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_half_precision_file_is_half_as_large_and_close(
     model: PromptableModel, bundle: Path, tmp_path: Path
 ) -> None:

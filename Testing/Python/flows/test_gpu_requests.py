@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from checkpoint_case import MICRO
 from random_weights import with_random_weights
 
 from CTSAM3DLib.bundles import predictor as torch_predictor
@@ -16,7 +17,6 @@ from CTSAM3DLib.bundles.export import write_bundle
 from CTSAM3DLib.bundles.predictor import TorchPredictor, exact_float32
 from CTSAM3DLib.network.build import build_lite, build_official
 from CTSAM3DLib.network.lite import LiteConfig
-from CTSAM3DLib.network.official.sizes import L1
 
 SMALL = LiteConfig(widths=(8, 16, 16, 16, 16), hidden=4)
 HU = np.zeros((64, 64, 64), np.float32)
@@ -25,7 +25,7 @@ POINTS, LABELS = np.array([[30, 14, 9], [9, 60, 2]], np.float32), np.array([1, 0
 
 @pytest.fixture(scope="module", params=["lite", "official"])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = build_lite(SMALL) if request.param == "lite" else build_official(L1, "l1")
+    model = build_lite(SMALL) if request.param == "lite" else build_official(MICRO, "micro")
     path = tmp_path_factory.mktemp(request.param) / "model.pt"
     write_bundle(with_random_weights(model), path)
     return path

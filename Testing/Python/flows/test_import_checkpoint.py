@@ -40,6 +40,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
 
 
+@pytest.mark.slow
 def test_a_model_without_cross_patch_weights_is_a_segmenter(models: Path, tmp_path: Path) -> None:
     state = micro_state()
     without = {k: v for k, v in state.items() if not k.startswith("cpp_predictor.")}
@@ -58,6 +59,7 @@ def test_a_model_without_cross_patch_weights_is_a_segmenter(models: Path, tmp_pa
     assert not heats[1].any()
 
 
+@pytest.mark.slow
 def test_float32_is_exact_and_half_is_close_and_half_as_large(
     models: Path, checkpoint: Path
 ) -> None:

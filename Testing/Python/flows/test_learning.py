@@ -108,6 +108,7 @@ def test_of_one_case_some_structures_are_other_anatomy(request_, no_candidate, t
     assert "Nothing was held out" in outcome.report.read_text()
 
 
+@pytest.mark.slow
 def test_structures_that_are_not_wanted_are_other_anatomy(request_, no_candidate):
     wanted = replace(request_, structures=("cyst",), install_anyway=False)
     outcome = learn(wanted, clock=ticking())

@@ -19,7 +19,7 @@ VOLUME = Volume(np.zeros((12, 30, 40), np.int16), Geometry(np.eye(4), (12, 30, 4
 BALL = RegionMask.from_full(np.pad(np.ones((4, 10, 10), bool), ((4, 4), (10, 10), (15, 15))))
 
 
-@pytest.mark.parametrize("letters", ["a_lesion_", "肝脏"])
+@pytest.mark.parametrize("letters", ["a_lesion_", pytest.param("肝脏", marks=pytest.mark.slow)])
 def test_long_names_stay_inside_the_picture_and_apart(letters: str) -> None:
     names = [f"{n}{letters * 30}{n}" for n in range(12)]
     segments = [Segment(name, BALL) for name in names]

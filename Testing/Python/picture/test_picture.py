@@ -255,7 +255,10 @@ def test_the_legend_explains_only_marks_that_are_there() -> None:
         assert legend_texts(figure)[1:] == expected
 
 
-@pytest.mark.parametrize(("count", "said"), [(12, []), (13, ["+ 1 more without a tile"])])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [pytest.param(12, [], marks=pytest.mark.slow), (13, ["+ 1 more without a tile"])],
+)
 def test_structures_without_a_tile_are_counted(count: int, said: list[str]) -> None:
     volume, mask = body_volume((20, 40, 60))
     segments = [Segment(f"s{n}", RegionMask.from_full(mask)) for n in range(count)]

@@ -166,7 +166,7 @@ def test_prompt_resizing_equals_the_plain_oracle(mode, size):
 # --- scripting ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["max", "area"])
+@pytest.mark.parametrize("mode", ["max", pytest.param("area", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sizes", [NARROW_L1, pytest.param(L1, marks=pytest.mark.slow)], ids=NAME)
 def test_scripted_equals_eager_for_batches_of_one_and_two(patch, prompt, sizes, mode):
     network = with_random_weights(OfficialSegmenter(dataclasses.replace(sizes, prompt_resize=mode)))
