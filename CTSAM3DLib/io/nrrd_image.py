@@ -60,7 +60,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     Returns
     -------
     geometry : Geometry, optional
-        None when the header has no directions; then ITK and Slicer agree.
+        None when the header has neither directions nor an origin in a space; then ITK and Slicer
+        agree.
     notes : list of str
         What the user must know.
 
@@ -88,7 +89,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
         raise VolumeError(message)
     notes = _unit_notes(header)
     if "space directions" not in header.fields:
-        return None, notes + _spacing_notes(header, sizes)
+        notes += _spacing_notes(header, sizes)
+        return _at_origin(header, sizes, space), notes
     if space in _NAMELESS:
         notes.append(
             f"the header names no sides of the patient (space {space or 'not given'}); took LPS, "
@@ -156,6 +158,19 @@ def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     matrix[:3, :3] = signs[:, None] * directions
     matrix[:3, 3] = signs * checked_origin(origin, "space origin")
     return Geometry(matrix, (size[2], size[1], size[0]))
+
+
+def _at_origin(header: NrrdHeader, sizes: list[int], space: str) -> Geometry | None:
+    """Return the place of an image that has an origin in a space, and no directions."""
+    if space not in _TO_RAS or "space origin" not in header.fields:
+        return None
+    origin = _vector(header.fields["space origin"])
+    if len(sizes) != 3 or len(origin) != 3:
+        message = f"expected a 3D image, got sizes {sizes} and origin {origin.tolist()}"
+        raise VolumeError(message)
+    matrix = np.diag([-1.0, -1.0, 1.0, 1.0])
+    matrix[:3, 3] = np.array(_TO_RAS[space]) * checked_origin(origin, "space origin")
+    return Geometry(matrix, (sizes[2], sizes[1], sizes[0]))
 
 
 def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
