@@ -13,6 +13,7 @@ from CTSAM3DLib.errors import GeometryError
 from CTSAM3DModuleLib.widgets import sign_text
 
 _NUMBER = re.compile(r"([LRAPSI]?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:E[-+]?\d+)?)", re.IGNORECASE)
+_AXES = (("", "R", "L"), ("", "A", "P"), ("", "S", "I"))
 _BETWEEN = re.compile(r"[\s,;()m]*")
 
 
@@ -22,7 +23,7 @@ def typed_position(text: str) -> list[float]:
     Raises
     ------
     GeometryError
-        The text says something else.
+        The text says something else, or has a letter of another axis before a number.
 
     Examples
     --------
@@ -32,7 +33,9 @@ def typed_position(text: str) -> list[float]:
     found = _NUMBER.findall(text)
     if len(found) != 3 or not _BETWEEN.fullmatch(_NUMBER.sub("", text)):
         raise GeometryError(f"expected three numbers such as 12.5, -3, 40, got {text.strip()!r}")
-    return [(-1.0 if side.upper() in "LPI" and side else 1.0) * float(n) for side, n in found]
+    if not all(side.upper() in axis for (side, _), axis in zip(found, _AXES, strict=True)):
+        raise GeometryError(f"expected three numbers in the order R, A, S, got {text.strip()!r}")
+    return [(-1.0 if side and side in "LPIlpi" else 1.0) * float(n) for side, n in found]
 
 
 class TypedPoint:

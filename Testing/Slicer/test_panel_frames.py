@@ -149,6 +149,19 @@ class FramesTest(StateTestCase):
                 self.assertIs(self.case.segmentation, before)
                 self.assertTrue(before.GetDisplayNode().GetVisibility())
 
+    def test_a_volume_that_is_taken_away_meanwhile_ends_it(self):
+        self.begin([frame(0.0), frame(7.0)])
+        before, volume, gate = self.case.segmentation, self.case.volume, self.case.predictor.gate
+        gate.clear()
+        self.case.press("nextFrameButton")
+        self.case.parameters.volume = None
+        gate.set()
+        self.case.settle()
+        self.case.parameters.volume = volume
+        self.case.settle()
+        self.assertIs(self.case.segmentation, before)
+        self.assertTrue(self.ui.insideButton.enabled)
+
     def test_leaving_the_panel_drops_the_frame(self):
         self.begin([frame(0.0), frame(7.0)])
         gate = self.case.predictor.gate

@@ -119,6 +119,26 @@ class WorstFirstTest(StateTestCase):
         self.assertEqual(self.case.segment_id, present)
         self.assertEqual(self.press(), "Spleen")
 
+    def test_what_is_taken_away_meanwhile_is_not_gone_to(self):
+        remove = {
+            "structure": lambda: self.case.press("removeButton"),
+            "volume": lambda: slicer.mrmlScene.RemoveNode(self.case.volume),
+        }
+        for name, taken_away in remove.items():
+            with self.subTest(what=name):
+                self.segment("liver", PLACES["Liver"])
+                self.case.settle()
+                if self.ui.insideButton.checked:
+                    self.case.press("insideButton")
+                self.predictor.gate.clear()
+                self.case.logic.engine.run(lambda predictor: predictor.gate.wait())
+                self.case.press("worstButton")
+                taken_away()
+                self.predictor.gate.set()
+                self.case.settle()
+                self.assertFalse(self.case.widget.panel.workplace.progress.busy)
+                self.assertFalse(self.ui.worstButton.enabled)
+
     def test_a_model_that_fails_is_told(self):
         self.segment_all()
         self.case.logic.engine.forget_models()  # so that the prompts are answered anew

@@ -31,6 +31,11 @@ class TextTest(unittest.TestCase):
             with self.subTest(text=text), self.assertRaisesRegex(GeometryError, "three numbers"):
                 typed_position(text)
 
+    def test_letters_of_another_axis_are_refused(self):
+        for text in ("A 3, L 12.5, I 40", "1, 2, R 3", "S 1 2 3"):
+            with self.subTest(text=text), self.assertRaisesRegex(GeometryError, "order R, A, S"):
+                typed_position(text)
+
 
 def typed(row, text, unit=0, positive=True):
     row.unitBox.currentIndex = unit

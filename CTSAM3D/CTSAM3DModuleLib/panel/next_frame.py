@@ -117,7 +117,7 @@ class Carrying(Progress):
         """Return what must stay as it is until the next frame is there."""
         work, nodes = self._work, self._work.nodes
         seen = [nodes.volume, nodes.segmentation, self._browser.GetSelectedItemNumber()]
-        for one in nodes.with_clicks():
+        for one in nodes.with_clicks() if nodes.volume is not None else ():
             target = nodes.target(one)
             seen.append((one, work.logic.controller.prompts(target), target.digest()))
         return seen

@@ -84,6 +84,8 @@ class WorstFirst:
             (one for one in work.nodes.with_clicks() if one in self._known),
             key=lambda one: -(self._known[one][1] or 0.0),
         )
+        if not order or work.reason:  # structures or the volume were taken away meanwhile
+            return
         left = [one for one in order if one not in self._visited]
         if not left:
             self._visited, left = [], order
