@@ -44,7 +44,7 @@ class TrainConfig:
     # (`CTSAM3DLib.training.synthesis`); the rest has random contrasts
     typical_synthesis: float = 0.0
     bend_probability: float = 0.0  # Share of patches that are bent smoothly, image and target alike
-    # The strength of a bend (`CTSAM3DLib.training.sampling.random_bend`) is drawn up to this
+    # The strength of a bend (`CTSAM3DLib.training.sampling.random_bends`) is drawn up to this
     most_bend_voxels: float = 3.0
     # Probability of a second decode with gradient after simulated corrections
     extra_round_probability: float = 0.5

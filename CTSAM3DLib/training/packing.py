@@ -37,16 +37,16 @@ def pack(
     `data_dir` holds ``ct/`` and ``labels_only/``, one folder a case (``ct.nii.gz``,
     ``labels.nii.gz``, ``labels.json``, ``meta.json``). `split` is compared with ``meta.json``.
     `pseudo_cases` CTs with human organ labels also get pseudo-labels; all others always do. `limit`
-    is the most cases, 0 for all. `annotations` holds further label maps, one folder a CT of
-    `data_dir` with its name, ``labels.nii.gz`` and ``labels.json``; they become cases of their own
-    on the voxels of that CT. Cases named in `leave_out` are not packed. The header has one entry a
-    case with its shape, spacing and targets.
+    is the most cases, 0 for all, annotations not counted. `annotations` holds further label maps,
+    one folder a CT of `data_dir` with its name, ``labels.nii.gz`` and ``labels.json``; they become
+    cases of their own on the voxels of that CT. Cases named in `leave_out` are not packed. The
+    header has one entry a case with its shape, spacing and targets.
 
     Raises
     ------
     FileNotFoundError
-        When no case of that split is found, or there is none of a name in `leave_out` or in
-        `annotations`.
+        When no case of that split is found, there is none of a name in `leave_out` or in
+        `annotations`, or `annotations` holds no label map.
     ValueError
         When CT and labels of a case differ in shape.
     """
@@ -55,6 +55,10 @@ def pack(
     unknown = sorted(set(leave_out) - {folder.name for folder in folders})
     if unknown:
         message = f"no case {', '.join(unknown)} under {data_dir}: expected names of its folders"
+        raise FileNotFoundError(message)
+    label_maps = sorted(annotations.glob("*/labels.nii.gz")) if annotations else []
+    if annotations and not label_maps:
+        message = f"no label map under {annotations}: expected <case>/labels.nii.gz there"
         raise FileNotFoundError(message)
     seen: dict[str, int] = {}
     for folder in folders:
@@ -67,7 +71,7 @@ def pack(
         seen[family] = seen.get(family, 0) + 1
         with_pseudo = family != "openkbp" or seen[family] <= pseudo_cases
         writer.add(folder, folder, str(meta.get("label_origin", "")), with_pseudo=with_pseudo)
-    for labels in sorted(annotations.glob("*/labels.nii.gz")) if annotations else ():
+    for labels in label_maps:
         folder = data_dir / "ct" / labels.parent.name
         if not folder.is_dir():
             message = f"{labels.parent} has no CT: expected a folder {folder}"

@@ -70,6 +70,8 @@ def test_annotations_are_cases_on_the_voxels_of_their_ct(tmp_path: Path) -> None
     assert {t.case for t in data.targets if t.kind == "annotated"} == {2}
     with pytest.raises(FileNotFoundError, match="no case balls__9"):
         pack(tmp_path / "data", tmp_path / "other.npz", leave_out=["balls__9"])
+    with pytest.raises(FileNotFoundError, match=r"expected <case>/labels\.nii\.gz there"):
+        pack(tmp_path / "data", tmp_path / "other.npz", annotations=tmp_path / "no-such-folder")
     small = nibabel.Nifti1Image(np.ones((40, 44, 9), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
     nibabel.save(small, labelled / "labels.nii.gz")
     with pytest.raises(ValueError, match=r"expected labels of shape \(48, 44, 40\) KJI, got"):
