@@ -164,7 +164,9 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
     except OSError as error:
         raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
     except UnicodeDecodeError as error:
-        raise ClicksFileError(f"{path}: expected text in UTF-8, got {error}") from error
+        raise ClicksFileError(
+            f"{path}: expected text in UTF-8, got {error}; save it as UTF-8"
+        ) from error
     try:
         content = _content(text)
         if isinstance(content, dict) and "markups" in content:
