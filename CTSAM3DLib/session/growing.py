@@ -171,13 +171,13 @@ def _followed_from_tips(
         count += 1
         there = PatchView.of(grown, centred_patch(tip_kji[::-1], grid.shape_kji, size))
         found = _answer_at_tip(growth, there, tip_kji, voxels)
-        if found is None:
+        further = grown if found is None else joined(there, found)
+        added = (further.logits.read(there.patch) > 0) & ~(there.known > 0)
+        if not added.any():
             refusals += 1
             continue
-        refusals = 0
-        grown = joined(there, found)
+        refusals, grown = 0, further
         growth.report(grown)
-        added = (grown.logits.read(there.patch) > 0) & ~(there.known > 0)
         voxels += int(added.sum())
         tips = np.concatenate([tips, deep_voxels(added, there.patch)])
     return grown

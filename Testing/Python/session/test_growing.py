@@ -12,6 +12,7 @@ from scipy import ndimage
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.grid import model_grid
 from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.prompts import Box
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
@@ -221,6 +222,19 @@ def test_a_tip_from_which_the_mask_is_not_found_again_is_not_followed() -> None:
     state = grow(truth, predictor, mode=GrowMode.AUTO, on_patch=told.append)
     assert told == [state]
     assert predictor.decode_calls > 1
+
+
+def test_what_lies_beyond_a_box_is_not_asked_for_again_and_again() -> None:
+    truth = long_tube(np.eye(3))
+    predictor = ComponentPredictor()
+    encoder = encoder_of(truth, predictor)
+    box = Box((0.0, 0.0, 0.0), ((30.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, 0.0, 56.0)))
+    told: list[SessionState] = []
+    state = grown_state(encoder, start_of(encoder), box, mode=GrowMode.AUTO, on_patch=told.append)
+    assert told == [state]
+    alone = encoder_of(truth, ComponentPredictor())
+    plain = answered(alone, start_of(alone), box)
+    np.testing.assert_array_equal(state.logits.dense(), plain.logits.dense())
 
 
 def test_a_negative_prompt_takes_away_and_is_not_followed() -> None:
