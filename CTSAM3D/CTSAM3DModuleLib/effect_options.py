@@ -111,7 +111,7 @@ class EffectOptions:
         self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
         self.growBox.checked = self.grow()
         self.apartBox.checked = self.apart()
-        self.overwriteBox.checked = self.overwrites()
+        self.overwriteBox.checked = self.scriptedEffect.parameter("Overwrite") == "1"
         self.smoothingBox.value = self.smoothingMm()
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.setCurrentNode(self.roiNode())

@@ -63,6 +63,13 @@ class EffectTest(MouseCase):
         self.case.settle()
         np.testing.assert_array_equal(self.case.mask("other") & self.first, before)
 
+    def test_overwriting_is_as_before_when_they_are_no_longer_kept_apart(self):
+        self.options.overwriteBox.checked = True
+        self.options.apartBox.click()
+        self.assertFalse(self.case.effect.editor.target.overwrites)
+        self.options.apartBox.click()
+        self.assertTrue(self.case.effect.editor.target.overwrites)
+
     def test_the_choice_is_kept_with_the_scene(self):
         self.options.apartBox.click()
         self.assertTrue(self.case.effect.editor.target.apart)
