@@ -95,9 +95,12 @@ def test_a_whole_body_ct_is_neither_copied_nor_converted(whole_body: Volume, pea
 
 
 @pytest.mark.slow
-def test_growing_in_a_whole_body_ct_stays_below_its_estimate(whole_body: Volume, peak) -> None:
+@pytest.mark.parametrize("mode", ["auto", "coarse"])
+def test_growing_in_a_whole_body_ct_stays_below_its_estimate(
+    whole_body: Volume, peak, mode: str
+) -> None:
     predictor = Forgetful(patch_size=64, level_hu=100.0)
-    session = InteractiveSession.for_volume(whole_body, predictor, grow="coarse")
+    session = InteractiveSession.for_volume(whole_body, predictor, grow=mode)
     growing = peak(lambda: session.add_click((182.0, 182.0, 750.0)))
     assert len(session.state.patches) > 2
     grown = session_memory(whole_body.geometry, 2, SETTINGS, patches_per_click=32)
