@@ -38,6 +38,8 @@ class ClickSection:
         self._undo = Guarded(ui.undoButton, workplace.undo)
         self._redo = Guarded(ui.redoButton, workplace.redo)
         self._import = Guarded(ui.importButton, self._on_import)
+        # Not by Slicer's parameter wrapper, which takes no abstract class such as that of Markups.
+        ui.importSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_import_node)
         buttons = dict(zip(STEPS, (ui.keepButton, ui.fillButton, ui.smoothButton), strict=True))
         self._refine = [Guarded(button, self._refine_by(step)) for step, button in buttons.items()]
 
@@ -69,12 +71,16 @@ class ClickSection:
             )
         self._undo.allow("" if work.can_undo() else _("There is nothing to take back."))
         self._redo.allow("" if work.can_redo() else _("Nothing was taken back."))
+        if self._ui.importSelector.currentNode() is not work.nodes.import_node:
+            self._ui.importSelector.setCurrentNode(work.nodes.import_node)
         no_list = "" if work.nodes.import_node is not None else _("Choose a point list first.")
         self._import.allow(work.nodes.volume_reason or work.torch_reason or no_list)
 
     def release(self) -> None:
         """Disconnect."""
         self.place.release()
+        changed = "currentNodeChanged(vtkMRMLNode*)"
+        self._ui.importSelector.disconnect(changed, self._on_import_node)
         buttons = (
             self._remove,
             self._clear,
@@ -103,6 +109,10 @@ class ClickSection:
 
     def _on_import(self) -> None:
         import_points(self._workplace, self._workplace.nodes.import_node)
+
+    def _on_import_node(self, node: Any) -> None:
+        if self._workplace.nodes.parameters is not None:
+            self._workplace.nodes.parameters.importPoints = node
 
     def _refine_by(self, step: str) -> Any:
         return lambda: self._workplace.refine(step)

@@ -102,7 +102,7 @@ def _items(widget: Any, labels: Sequence[str], values: Sequence[Any]) -> Connect
 
 
 def _node(widget: Any, kind: type) -> Connector:
-    widget.nodeTypes = [kind.__name__]
+    widget.nodeTypes = [kind().GetClassName()]  # Slicer makes one: no abstract class will do
     return Connector(
         widget,
         "currentNodeChanged(vtkMRMLNode*)",
