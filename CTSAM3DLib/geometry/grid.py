@@ -37,7 +37,13 @@ _LPS_SIGNS = np.array([-1.0, -1.0, 1.0])
 
 
 def lps_from_ras(points_ras: ArrayLike) -> NDArray[np.float64]:
-    """Return RAS points or vectors (..., 3), mm, in the LPS frame of DICOM and ITK."""
+    """Return RAS points or vectors (..., 3), mm, in the LPS frame of DICOM and ITK.
+
+    Examples
+    --------
+    >>> lps_from_ras((1, 2, 3)).tolist()
+    [-1.0, -2.0, 3.0]
+    """
     points_lps: NDArray[np.float64] = _points(points_ras) * _LPS_SIGNS
     return points_lps
 

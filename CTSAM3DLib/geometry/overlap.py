@@ -18,6 +18,11 @@ def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
     Twice the common volume over the sum of the volumes; 1.0 when both masks are empty, 0.0 when
     exactly one is.
 
+    Parameters
+    ----------
+    a_kji, b_kji : arrays
+        Of one shape and any dtype.
+
     Raises
     ------
     GeometryError

@@ -65,6 +65,15 @@ def read_clicks(
     alone and keeps the order of all kinds, each with its ``"kind"``:
     ``{"kind": "click", "position": [r, a, s], "positive": true}``.
     For files of Slicer see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "clicks.json"
+    >>> _ = path.write_text('{"coordinate_system": "LPS",'
+    ...                     ' "structures": {"liver": {"positive": [[1, 2, 3]]}}}')
+    >>> next(iter(read_clicks(path)["liver"])).position_ras
+    (-1.0, -2.0, 3.0)
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not several:
@@ -102,6 +111,15 @@ def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
     ------
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "clicks.json"
+    >>> history = ClickHistory([Click((87.0, 17.0, -39.0), True)])
+    >>> write_clicks(path, {"liver": history})
+    >>> read_clicks(path) == {"liver": history}
+    True
     """
     rows = [f"  {json.dumps(name)}: {_structure_text(history)}" for name, history in clicks.items()]
     body = ",\n".join(rows)

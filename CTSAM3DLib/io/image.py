@@ -139,6 +139,11 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
 def size_warning(volume: Volume) -> str | None:
     """Return why a volume is too small for a good result; None when it is not.
 
+    Parameters
+    ----------
+    volume : Volume
+        Only its size and its spacing count.
+
     Examples
     --------
     >>> import numpy as np

@@ -66,6 +66,16 @@ def write_segmentation(
         No segments, a mask outside the volume, or a name that does not end as it should.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from CTSAM3DLib.io.segment import RegionMask
+    >>> path = Path(tempfile.mkdtemp()) / "organs.seg.nrrd"
+    >>> liver = Segment("liver", RegionMask.from_full(np.ones((3, 4, 5), bool)))
+    >>> write_segmentation(path, [liver], Geometry(np.eye(4), (3, 4, 5)))
+    >>> read_segmentation(path)["liver"].mask.voxel_count
+    60
     """
     check_name(path)
     if not segments:

@@ -51,6 +51,13 @@ class SessionState:
     timings_ms : mapping
         ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the model
         was not asked. Not part of the result.
+
+    Examples
+    --------
+    >>> grid = Geometry(np.eye(4), (4, 5, 6))
+    >>> state = SessionState.empty(grid, grid)
+    >>> state.mask.shape_kji, len(state.prompts), state.given is state
+    ((4, 5, 6), 0, True)
     """
 
     geometry: Geometry

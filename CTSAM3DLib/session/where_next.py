@@ -36,6 +36,11 @@ class Suggestion:
         where no patch has been; ``"loose part"``: no positive prompt is in this part.
     wrong_mm3 : float
         About so much may be wrong there.
+
+    Examples
+    --------
+    >>> Suggestion((87.0, 17.0, -39.0), "loose part", 240.0).reason
+    'loose part'
     """
 
     position_ras: Position
