@@ -38,7 +38,7 @@ def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> st
     """
     with written_atomically(path) as temporary:
         _save(model, temporary, half)
-        return file_sha256(temporary)
+    return _vouch_for(path)
 
 
 def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
@@ -60,8 +60,14 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
             _compress(whole, path)
         else:
             shutil.copyfile(whole, path)  # into the file that is locked, not in place of it
+
+
+def _vouch_for(path: Path) -> str:
+    """Remember a file that was made here; returns its SHA-256."""
+    sha256 = file_sha256(path)
     with suppress(OutputFileError):  # without a data folder the user can still trust the file
-        remember(path, file_sha256(path))
+        remember(path, sha256)
+    return sha256
 
 
 def _compress(archive: Path, path: Path) -> None:
@@ -143,6 +149,7 @@ def export_model(
         _save(model, temporary, half, compressed)
         entry = _entry(model, card, temporary, path)
         write_text_atomically(manifest, listing_with(manifest, entry))
+    _vouch_for(path)
     return path
 
 
@@ -166,6 +173,7 @@ def export_beside(
         _save(model, temporary, half)
         entry = _entry(model, card, temporary, path)
         write_text_atomically(sidecar, json.dumps(entry, indent=2) + "\n")
+    _vouch_for(path)
     return sidecar
 
 

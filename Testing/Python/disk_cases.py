@@ -21,8 +21,8 @@ SHAPE = (16, 20, 24)
 
 
 def geometry() -> Geometry:
-    """Return a grid in LPS order with 1.5 x 1.5 x 2 mm voxels."""
-    matrix = np.diag([-1.5, -1.5, 2.0, 1.0])
+    """Return a grid in LPS order with 2 x 2 x 2.5 mm voxels."""
+    matrix = np.diag([-2.0, -2.0, 2.5, 1.0])
     matrix[:3, 3] = (20, 15, -10)
     return Geometry(matrix, SHAPE)
 
@@ -50,7 +50,7 @@ def write_dicom(folder: Path, series: str, offset_hu: int = 0) -> Path:
     values = np.random.default_rng(1).integers(-200, 200, SHAPE).astype(np.int16) + offset_hu
     for k, pixels in enumerate(values):
         image = sitk.GetImageFromArray(pixels[None])
-        image.SetSpacing((1.5, 1.5, 2.0))
+        image.SetSpacing((2.0, 2.0, 2.5))
         place = geometry().ras_from_ijk((0, 0, k)) * (-1, -1, 1)
         tags = {
             "0008|0060": "CT",

@@ -81,7 +81,7 @@ def test_a_failed_case_does_not_stop_the_others(table: Path, tmp_path: Path) -> 
     with (folder / "batch_report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["done", "failed", "failed", "done"]
-    assert float(rows[3]["volume_cm3"]) == pytest.approx(voxels * 1.5 * 1.5 * 2 / 1000)
+    assert float(rows[3]["volume_cm3"]) == pytest.approx(voxels * 2 * 2 * 2.5 / 1000)
     assert rows[1]["error"] == errors[1]
 
 

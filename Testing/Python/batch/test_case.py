@@ -58,7 +58,7 @@ def test_every_output_says_the_same(tmp_path: Path) -> None:
         assert (about["name"], row["structure"]) == (segment.name, segment.name)
         assert count == about["voxels"] == int(row["voxels"])
         assert int((labels == number).sum()) == count - about["hidden_voxels"]
-        assert float(row["volume_cm3"]) == pytest.approx(count * 4.5 / 1000, abs=1e-4)
+        assert float(row["volume_cm3"]) == pytest.approx(count * 10 / 1000, abs=1e-4)
         voxels_ijk = np.argwhere(segment.mask.full(segmentation.geometry.shape_kji))[:, ::-1]
         centre = geometry().ras_from_ijk(voxels_ijk).mean(axis=0)
         assert [float(row[f"centre_{axis}_mm"]) for axis in "ras"] == pytest.approx(

@@ -52,7 +52,7 @@ def test_segment_writes_all_files_and_names_them(
     liver = content["structures"][0]
     voxels = read_segmentation(output)["liver"].mask.voxel_count
     assert liver["voxels"] == voxels
-    assert liver["volume_cm3"] == pytest.approx(voxels * 4.5 / 1000)
+    assert liver["volume_cm3"] == pytest.approx(voxels * 10 / 1000)
     assert liver["clicks"]["positive"] == [[2.0, 0.0, 6.0]]
     assert content["model"]["id"] == "fake"
     assert content["model"]["grid_spacing_mm"] == 2.0
@@ -62,7 +62,7 @@ def test_segment_writes_all_files_and_names_them(
     assert {"CTSAM3DLib", "python", "numpy", "SimpleITK"} <= set(content["versions"])
     assert content["files"]["segmentation"] == str(output)
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert re.search(rf"^liver +\+1 -0 +{voxels * 4.5 / 1000:.1f} +\d+\.\d\d$", printed, re.M)
+    assert re.search(rf"^liver +\+1 -0 +{voxels * 10 / 1000:.1f} +\d+\.\d\d$", printed, re.M)
     for path in (output, picture, report):
         assert f"wrote {path}\n" in printed
 
