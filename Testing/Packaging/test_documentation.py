@@ -227,8 +227,11 @@ def shortened(words: list[str]) -> list[str]:
     words = list(words)
     if words[0] == "evaluate":
         words += ["--clicks", "2"]
-    if "--iterations" in words:
-        words[words.index("--iterations") + 1] = "1"
+    brief = {"--iterations": "1", "--seconds": "1", "--total-seconds": "2"}
+    if not import_module("torch").cuda.is_available():
+        brief["--device"] = "cpu"
+    for option in brief.keys() & set(words):
+        words[words.index(option) + 1] = brief[option]
     if "--methods" in words and find_spec("slicer") is None:
         place = words.index("--methods") + 1
         words[place] = words[place].replace("grow_from_seeds,", "")

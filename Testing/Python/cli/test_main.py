@@ -53,7 +53,7 @@ def test_segment_writes_all_files_and_names_them(
     voxels = read_segmentation(output)["liver"].mask.voxel_count
     assert liver["voxels"] == voxels
     assert liver["volume_cm3"] == pytest.approx(voxels * 10 / 1000)
-    assert liver["clicks"]["positive"] == [[2.0, 0.0, 6.0]]
+    assert liver["clicks"]["positive"] == [[-4.0, -5.0, 10.0]]
     assert content["model"]["id"] == "fake"
     assert content["model"]["grid_spacing_mm"] == 2.0
     assert content["device"] == "cpu"
