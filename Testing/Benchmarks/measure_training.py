@@ -2,7 +2,7 @@
 
 Needs torch and numpy alone, and packed data (``train pack`` or ``train cut``).
 
-    PYTHONPATH=. python Testing/Benchmarks/bench_training.py PACKED [--device cuda]
+    PYTHONPATH=. python Testing/Benchmarks/measure_training.py PACKED [--device cuda]
         [--batch 16 64 128] [--config CONFIG] [--repeats 5] [--seconds 20] [--compiled]
 
 Every batch size has a row. On a GPU the rows tell what stops it: ``draw`` and ``learn`` are timed
