@@ -1,4 +1,4 @@
-"""Packed data of two balls, written without any image file."""
+"""Packed data of two balls: packed from image files, and written without any."""
 
 from __future__ import annotations
 
@@ -58,3 +58,18 @@ def packed_balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
         header=np.frombuffer(json.dumps({"version": 1, "cases": cases}).encode(), np.uint8),
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two CTs, one with labels made by hand, and labels without CT; not to change."""
+    from packed_case import write_case
+
+    from CTSAM3DLib.training.packing import pack
+
+    root = tmp_path_factory.mktemp("data")
+    write_case(root / "ct" / "balls__1", 1)
+    write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
+    write_case(root / "labels_only" / "maps__1", 3, ct=False)
+    pack(root, root / "train.npz")
+    return root / "train.npz"

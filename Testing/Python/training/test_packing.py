@@ -17,16 +17,6 @@ from CTSAM3DLib.training.packing import pack
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_case(root / "ct" / "balls__1", 1)
-    write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
-    write_case(root / "labels_only" / "maps__1", 3, ct=False)
-    pack(root, root / "train.npz")
-    return root / "train.npz"
-
-
 def test_pack_keeps_voxels_and_targets(packed: Path) -> None:
     data = PackedData(packed, CPU)
     assert [c.name for c in data.cases] == ["balls__1", "balls__2", "maps__1"]

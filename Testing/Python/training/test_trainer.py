@@ -24,7 +24,6 @@ from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.losses import mixed_precision
-from CTSAM3DLib.training.packing import pack
 from CTSAM3DLib.training.trainer import Budget, Trainer
 
 CPU = torch.device("cpu")
@@ -54,16 +53,6 @@ class Steps:
             return {}
 
         trainer.step = noted  # type: ignore[method-assign]
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_case(root / "ct" / "balls__1", 1)
-    write_case(root / "ct" / "balls__2", 2, origin="TotalSegmentator-produced")
-    write_case(root / "labels_only" / "maps__1", 3, ct=False)
-    pack(root, root / "train.npz")
-    return root / "train.npz"
 
 
 def test_draw_follows_the_weights(packed: Path) -> None:
