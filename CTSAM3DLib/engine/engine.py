@@ -100,9 +100,7 @@ class SegmentationEngine:
         CTSAM3DError
             The engine was closed.
         """
-        future = self._worker.submit(self._sessions.where_next, request)
-        self._queued(request.choice)
-        return future
+        return self._submitted(self._sessions.where_next, request)
 
     def uncertainty(self, request: ClickRequest) -> Future[float | None]:
         """Queue the question how unsure the model is of the mask after `prompts_before`.
@@ -114,9 +112,7 @@ class SegmentationEngine:
         CTSAM3DError
             The engine was closed.
         """
-        future = self._worker.submit(self._sessions.uncertainty, request)
-        self._queued(request.choice)
-        return future
+        return self._submitted(self._sessions.uncertainty, request)
 
     def carry(self, request: ClickRequest) -> Future[ClickAnswer]:
         """Queue a request on the next frame of a series; see `InteractiveSession.carry`.
@@ -129,9 +125,7 @@ class SegmentationEngine:
         CTSAM3DError
             The engine was closed.
         """
-        future = self._worker.submit(self._sessions.carry, request)
-        self._queued(request.choice)
-        return future
+        return self._submitted(self._sessions.carry, request)
 
     def run(
         self, function: Callable[[Predictor], T], choice: ModelChoice = DEFAULT_CHOICE
@@ -173,6 +167,12 @@ class SegmentationEngine:
         sessions; then the next request of each structure must bring the present mask.
         """
         return self._generation + (_model_of(choice) != self._model)
+
+    def _submitted(self, question: Callable[[ClickRequest], T], request: ClickRequest) -> Future[T]:
+        """Queue a question of a request that is answered as a whole."""
+        future = self._worker.submit(question, request)
+        self._queued(request.choice)
+        return future
 
     def _queued(self, choice: ModelChoice) -> None:
         self._generation = self.generation(choice)
