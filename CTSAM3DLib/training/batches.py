@@ -208,9 +208,10 @@ def _typical_hu(
     generator: torch.Generator,
 ) -> Tensor:
     del bends
-    cases = upload(np.array([p.drawn.case for p in plans]), data.device)
     spacing_mm = _floats([p.placement.spacing_mm for p in plans], data.device)
-    return synthesise_typical(labels, data.tissues.take(cases), spacing_mm, generator)
+    return synthesise_typical(
+        labels, data.tissues.take(_cases(plans, data.device)), spacing_mm, generator
+    )
 
 
 def _random_hu(
@@ -221,8 +222,13 @@ def _random_hu(
     generator: torch.Generator,
 ) -> Tensor:
     del bends
-    cases = upload(np.array([p.drawn.case for p in plans]), data.device)
-    return synthesise(labels, data.class_hu.index_select(0, cases), generator)
+    class_hu = data.class_hu.index_select(0, _cases(plans, data.device))
+    return synthesise(labels, class_hu, generator)
+
+
+def _cases(plans: list[Plan], device: torch.device) -> Tensor:
+    """Return the numbers of the cases of samples."""
+    return upload(np.array([p.drawn.case for p in plans]), device)
 
 
 def _positions(
