@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from CTSAM3DLib.evaluation.methods import (
     Method,
     ModelMethod,
     baseline_method,
+    model_options,
     split_methods,
 )
 from CTSAM3DLib.evaluation.protocol import ClickProtocol
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--methods",
         default=_DEFAULT_METHODS,
-        help="with commas: model, model:FILE or model:ID for further ones, "
+        help="with commas: model, model:FILE or model:ID for further ones, model[grow=auto], "
         "confidence_connected, grow_from_seeds, random_walker; options "
         f"as in grow_from_seeds[margin_mm=40,locality=0.1]; default: {_DEFAULT_METHODS}",
     )
@@ -107,10 +109,10 @@ def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:
     }
     methods: list[Method] = []
     for name in names:
-        kind, _, other = name.partition(":")
-        if kind == MODEL:
+        if re.match(rf"{MODEL}\b", name):
+            other, grow = model_options(name)
             method, about = model_method(args, name, other or args.model)
-            methods.append(method)
+            methods.append(replace(method, grow=grow))
             setting.update(about)
         else:
             baseline = baseline_method(name)
@@ -128,7 +130,8 @@ def model_method(
 
     entry = resolve_model(model)
     predictor = TorchPredictor(entry.path, args.device)
-    method = ModelMethod(predictor, args.spacing_mm, entry.model_id if ":" in name else name)
+    shown = name.replace(f"{MODEL}:{model}", entry.model_id)
+    method = ModelMethod(predictor, args.spacing_mm, shown)
     about = {
         method.name: entry.model_id,
         f"{method.name} sha256": entry.sha256,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import ClickHistory
@@ -47,6 +48,8 @@ class ClickRequest:
     prompts_after: ClickHistory
     choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
+    # Set it when a newer prompt waits: in mode auto the structure is not followed any further
+    hurry: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, eq=False)

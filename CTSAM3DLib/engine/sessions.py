@@ -59,6 +59,8 @@ class Sessions:
         with _memory_errors_named():
             session = self._taken(request)
             session.cancelled, session.on_patch = cancelled, None
+            if session.grow is GrowMode.AUTO:  # what is not followed now is after the next prompt
+                session.cancelled = lambda: cancelled() or request.hurry.is_set()
             try:
                 _bring_to_present(session, request)
                 session.on_patch = reporter = _Reporter(request, session.state, post)

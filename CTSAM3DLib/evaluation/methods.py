@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
 from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.session import InteractiveSession
 
 if TYPE_CHECKING:
@@ -60,12 +61,15 @@ class ModelMethod:
     predictor: Predictor  # The loaded model
     spacing_mm: float | None = None  # Voxel size of the model grid; default: chosen by the session
     name: str = MODEL  # Name in tables
+    grow: bool | str = False  # See `InteractiveSession`
     _last: InteractiveSession | None = field(default=None, repr=False)
 
     def start(self, volume: Volume) -> Attempt:
         """Begin a structure in a volume."""
         if self._last is None or self._last.volume is not volume:
-            self._last = InteractiveSession.for_volume(volume, self.predictor, self.spacing_mm)
+            self._last = InteractiveSession.for_volume(
+                volume, self.predictor, self.spacing_mm, grow=self.grow
+            )
         return _SessionAttempt(self._last.for_another_structure())
 
 
@@ -102,6 +106,25 @@ def split_methods(text: str) -> list[str]:
     ['model', 'grow_from_seeds[margin_mm=40,locality=0.1]']
     """
     return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+
+
+def model_options(text: str) -> tuple[str | None, str]:
+    """Return which model a method names, None for the default one, and how it grows.
+
+    Raises
+    ------
+    CTSAM3DError
+        When there is no such way to grow.
+
+    Examples
+    --------
+    >>> model_options("model"), model_options("model:other.pt[grow=auto]")
+    ((None, 'off'), ('other.pt', 'auto'))
+    """
+    match = re.fullmatch(rf"{MODEL}(?::([^\[\]]+))?(?:\[grow=(\w+)\])?", text)
+    if match is None:
+        raise CTSAM3DError(f"expected {MODEL}, {MODEL}:ID or {MODEL}[grow=auto], got {text!r}")
+    return match.group(1), str(GrowMode.of(match.group(2) or False))
 
 
 def baseline_method(text: str) -> BaselineMethod:

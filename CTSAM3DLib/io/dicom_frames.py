@@ -20,9 +20,8 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES, _PIECE, _MOST_BYTES = 1 << 12, 1 << 20, 1 << 30
 _CHECKED_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID",
-    "Modality", "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel",
-    "BitsAllocated",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+    "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
     "PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "FrameOfReferenceUID", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
@@ -40,7 +39,7 @@ class Frame:
         Where it is stored.
     number, count : int
         Which frame of how many in the file.
-    study, series, patient, modality, reference, stack : str
+    study, series, modality, reference, stack : str
         Of the file, the last one of the frame; the reference is what positions count from.
     is_localizer : bool
         Whether the file calls it an overview picture.
@@ -71,7 +70,6 @@ class Frame:
     count: int
     study: str
     series: str
-    patient: str
     modality: str
     reference: str
     stack: str
@@ -236,7 +234,6 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         count=count,
         study=str(dataset.get("StudyInstanceUID", "")),
         series=str(dataset.get("SeriesInstanceUID", "")),
-        patient=str(dataset.get("PatientID") or "").strip(),
         modality=str(dataset.get("Modality") or ""),
         reference=str(dataset.get("FrameOfReferenceUID") or ""),
         stack=str(group("FrameContentSequence").get("StackID") or ""),

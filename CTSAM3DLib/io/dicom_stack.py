@@ -83,12 +83,11 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
         notes.append(
             f"slices lie up to {apart:.2g} mm from even steps of {step:.4g} mm; took these"
         )
-    pixels, told = read_pixels(slices)
-    notes += told
+    array = np.stack(read_pixels(slices))
     geometry = Geometry.from_lps(
         origins[0].tolist(), spacing.tolist(), axes, (len(slices), rows, columns)
     )
-    return np.stack(pixels), geometry, notes
+    return array, geometry, notes
 
 
 def _axes(frame: Frame) -> tuple[NDArray[np.float64], list[str]]:
@@ -146,14 +145,13 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
             raise VolumeError(message)
-    for what in ("study", "patient"):
-        ones = {getattr(frame, what): frame for frame in slices}
-        if len(ones) > 1:
-            message = (
-                f"expected slices of one {what} in {name}, got those of {len(ones)}: "
-                f"{_names(list(ones.values()))}; sort the files by {what} first"
-            )
-            raise VolumeError(message)
+    studies = {frame.study: frame for frame in slices}
+    if len(studies) > 1:
+        message = (
+            f"expected slices of one study in {name}, got those of {len(studies)}: "
+            f"{_names(list(studies.values()))}; sort the files by study first"
+        )
+        raise VolumeError(message)
     stacks = sorted({frame.stack for frame in slices})
     if len(stacks) > 1:
         message = (

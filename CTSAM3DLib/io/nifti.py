@@ -29,7 +29,6 @@ from CTSAM3DLib.io.header_numbers import (
     largest_distance,
     squared_directions,
     squared_note,
-    surplus_note,
 )
 from CTSAM3DLib.io.nifti_header import NiftiHeader
 
@@ -66,8 +65,7 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     geometry : Geometry
         From the sform or the qform, whichever Slicer takes.
     notes : list of str
-        What the user must know: forms that are apart, axes that were made square, bytes behind
-        the last voxel.
+        What the user must know: forms that are apart, axes that were made square.
 
     Raises
     ------
@@ -86,11 +84,11 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             header = NiftiHeader.from_bytes(stream.read(540), header_file == voxel_file)
         geometry, notes = _placed(header)
         with _opened(voxel_file) as stream:
-            stored, surplus = _voxels(stream, header, _bytes_there(voxel_file))
+            stored = _voxels(stream, header, _bytes_there(voxel_file))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         message = f"expected a whole compressed file, got a truncated or damaged one ({error})"
         raise VolumeError(message) from error
-    return _scaled(stored, header), geometry, notes + surplus_note(surplus)
+    return _scaled(stored, header), geometry, notes
 
 
 def _placed(header: NiftiHeader) -> tuple[Geometry, list[str]]:
@@ -227,8 +225,8 @@ def _bytes_there(file: Path) -> int:
     return file.stat().st_size * (GZIP_RATIO if _is_compressed(file) else 1)
 
 
-def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> tuple[NDArray[Any], int]:
-    """Return the stored numbers (K, J, I) and how many bytes follow, up to the checksum."""
+def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> NDArray[Any]:
+    """Return the stored numbers (K, J, I); the stream is read to its end, where its checksum is."""
     kind = header.voxel_type
     total = math.prod(header.size) * kind.itemsize
     checked_size(header.size, kind.itemsize, there)
@@ -242,14 +240,13 @@ def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> tuple[NDArray
         wanted, got = header.offset + total, found + filled
         message = f"expected {wanted} bytes of image, got {got}: the file is truncated"
         raise VolumeError(message)
-    surplus = 0
-    while piece := stream.read(_CHUNK):
-        surplus += len(piece)
+    while stream.read(_CHUNK):
+        pass
     array = content.view(kind).reshape(header.size[::-1])
     if kind.isnative:
-        return array, surplus
+        return array
     array.byteswap(inplace=True)
-    return array.view(kind.newbyteorder("=")), surplus
+    return array.view(kind.newbyteorder("="))
 
 
 def _scaled(stored: NDArray[Any], header: NiftiHeader) -> NDArray[Any]:

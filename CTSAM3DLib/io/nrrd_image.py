@@ -18,8 +18,6 @@ from CTSAM3DLib.io.header_numbers import (
     checked_size,
     checked_spacing,
     squared_directions,
-    surplus_note,
-    unpacked_length,
 )
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd_header
 
@@ -89,7 +87,7 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "left-posterior-superior, without a time axis"
         )
         raise VolumeError(message)
-    notes = _unit_notes(header) + surplus_note(_surplus(file, header, sizes, bytes_left))
+    notes = _unit_notes(header)
     if "space directions" not in header.fields:
         notes += _spacing_notes(header, sizes)
         return _at_origin(header, sizes, space), notes
@@ -201,35 +199,9 @@ def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
 
 def _check_bytes(header: NrrdHeader, sizes: list[int], bytes_left: int) -> None:
     """Raise VolumeError when a file cannot hold the voxels that its header claims."""
+    kind = header.fields.get("type", "").lower()
+    each = next((count for word, count in _BYTES.items() if word in kind), 1)
     encoding = header.fields.get("encoding", "").lower()
     ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
     detached = "data file" in header.fields or "datafile" in header.fields
-    checked_size(sizes, _bytes_each(header), math.inf if detached else bytes_left * ratio)
-
-
-def _bytes_each(header: NrrdHeader) -> int:
-    """Return the bytes of one voxel."""
-    kind = header.fields.get("type", "").lower()
-    return next((count for word, count in _BYTES.items() if word in kind), 1)
-
-
-def _surplus(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) -> int:
-    """Return how many bytes follow the last voxel, 0 where lines or a way of packing hide it."""
-    encoding = header.fields.get("encoding", "").lower()
-    skipped = [header.fields.get(name, "0") for name in ("line skip", "lineskip")]
-    skip = header.fields.get("byte skip", header.fields.get("byteskip", "0"))
-    names = _data_files(file, header, bytes_left)
-    if skipped != ["0", "0"] or not skip.isdecimal() or len(names) > 1 or "%" in "".join(names):
-        return 0
-    voxels = math.prod(sizes) * _bytes_each(header) + int(skip)
-    data = file.parent / names[0] if names else file
-    if encoding == "raw":
-        return (data.stat().st_size if names else bytes_left) - voxels
-    if encoding not in ("gzip", "gz"):
-        return 0
-    with data.open("rb") as stream:
-        stream.seek(-4, 2)
-        if int.from_bytes(stream.read(4), "little") == voxels % 2**32:  # of a file in one piece
-            return 0
-        stream.seek(0 if names else -bytes_left, 0 if names else 2)
-        return unpacked_length(stream) - voxels  # ITK tells what is cut off or damaged
+    checked_size(sizes, each, math.inf if detached else bytes_left * ratio)

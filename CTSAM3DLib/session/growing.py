@@ -1,9 +1,9 @@
 """Following a structure beyond the patch of its prompt.
 
-A patch shows some 16 cm; lungs, aorta or spine are longer, and answers often end before. So the
-model is asked again at the tips of an answer; or, where the structure leaves the patch of a
-positive prompt, once with larger voxels and its answer refined in patches; or the patches beyond
-the open faces are decoded, with the known logits as the earlier mask.
+A patch shows some 16 cm; lungs, aorta or spine are longer. So where the structure leaves the patch
+of a positive prompt, the model is asked once with larger voxels and its answer refined in patches;
+or the patches beyond the open faces are decoded, with the known logits as the earlier mask. What
+`session.following` does instead needs no open face.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from CTSAM3DLib.session.coarse import CoarseAnswer, coarse_answer, with_coarse_a
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.faces import Face, faces_of, leads_out, slab_layers
 from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
-from CTSAM3DLib.session.patches import centred_patch, coarse_spacings_mm, patch_beyond
+from CTSAM3DLib.session.patches import coarse_spacings_mm, patch_beyond
 from CTSAM3DLib.session.points import anchor_voxel, cut_off, obeyed_in
 from CTSAM3DLib.session.rules import LOGIT_LIMIT, allowed_change
-from CTSAM3DLib.session.state import SessionState, added_times
+from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import (
     PatchAnswer,
     PatchView,
@@ -36,7 +36,6 @@ from CTSAM3DLib.session.step import (
     joined,
     planned_patch,
 )
-from CTSAM3DLib.session.tips import beyond_border, both_say, deep_voxels, farthest
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +102,6 @@ def grown_state(
     So a correction inside patches that were decoded grows only where it opens a face, and a
     negative prompt never does.
 
-    In mode ``auto`` faces do not matter: the model is asked at the tips of what the prompt has made
-    (`tips`), with all prompts and again with the tip alone, and what both add counts.
-
     In mode ``coarse`` an open face leads to an answer with larger voxels first
     (`coarse.coarse_answer`), which counts where it agrees with the answer for the prompt's own
     patch (`coarse_dice`). If it does not, the model does not know the structure in larger voxels,
@@ -143,72 +139,12 @@ def grown_state(
     answer = answered_by(encoder, view, prompt)
     grown = joined(view, answer)
     growth.report(grown)
-    if mode is GrowMode.AUTO:
-        return _followed_from_tips(growth, view, answer, grown)
     faces = [*faces_of(patch, answer, view.known)]
     if not mode or not any(growth.is_open(face, grown.patches, None) for face in faces):
         return grown
     if mode is GrowMode.COARSE:
         return _followed_coarsely(growth, view, grown, faces) if growth.spacings_mm else grown
     return _followed(growth, grown, faces, None, 1)
-
-
-def _followed_from_tips(
-    growth: _Growth, view: PatchView, answer: PatchAnswer, grown: SessionState
-) -> SessionState:
-    """Return a state with what two answers add at the tips of what the prompt has made."""
-    rules, grid, size = growth.rules.tips, grown.grid, view.patch.size_ijk[0]
-    asked_kji = [anchor_voxel(growth.prompt, grid)[::-1]]
-    tips = deep_voxels((answer.logits > 0) & ~(view.known > 0), view.patch)
-    known = grown.logits.occupied_box(BoundingBox.from_shape(grid.shape_kji))
-    voxels = int((grown.logits.read(known) > 0).sum())
-    count, refusals = 1, 0
-    while count < growth.rules.max_patches and refusals < rules.refusals and not growth.stopped:
-        tip_kji = farthest(tips, asked_kji, size / rules.nearest_fraction)
-        if tip_kji is None:
-            break
-        asked_kji.append(tip_kji)
-        count += 1
-        there = PatchView.of(grown, centred_patch(tip_kji[::-1], grid.shape_kji, size))
-        found = _answer_at_tip(growth, there, tip_kji, voxels)
-        further = grown if found is None else joined(there, found)
-        added = (further.logits.read(there.patch) > 0) & ~(there.known > 0)
-        if not added.any():
-            refusals += 1
-            continue
-        refusals, grown = 0, further
-        growth.report(grown)
-        voxels += int(added.sum())
-        tips = np.concatenate([tips, deep_voxels(added, there.patch)])
-    return grown
-
-
-def _answer_at_tip(
-    growth: _Growth, view: PatchView, tip_kji: IJK, voxels: int
-) -> PatchAnswer | None:
-    """Return what two answers add at a tip; None if that is nothing, or they do not agree."""
-    rules, state, patch = growth.rules.tips, view.state, view.patch
-    hint = np.array([tip_kji]) - np.array(patch.start_ijk)[::-1]
-    told = asked(growth.encoder, view, hint)
-    inside = view.known > 0
-    if beyond_border(inside, told.logits, rules).sum() < rules.least_share * voxels:
-        return None
-    against = ~view.labels
-    alone = replace(
-        view,
-        points_kji=view.points_kji[against],
-        labels=view.labels[against],
-        known=np.full_like(view.known, np.nan),
-    )
-    blind = asked(growth.encoder, alone, hint)
-    logits = both_say(view.known, told.logits, blind.logits, voxels, rules)
-    if logits is None:
-        return None
-    before = growth.before.logits.read(patch)
-    cut = cut_off(growth.prompt, state.grid, patch, logits, before)
-    points_kji, labels = obeyed_in(state.prompts, state.grid, patch)
-    times = added_times(told.timings_ms, blind.timings_ms)
-    return PatchAnswer(allowed_change(before, cut, points_kji, labels, True), times)
 
 
 def _followed_coarsely(

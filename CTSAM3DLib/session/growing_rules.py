@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.session.tips import TipRules
 
 
 class GrowMode(str, Enum):
@@ -85,5 +84,4 @@ class GrowingRules:
     # A coarse answer counts when its Dice with that for the prompt's own patch, in that, is above
     coarse_dice: float = 0.7
     band_voxels: int = 6  # Finer patches move the surface of a coarse answer by at most so much
-    tips: TipRules = field(default_factory=TipRules)  # In mode auto
     heat_peak: float = 0.3  # The structure goes on where a cross-patch heat map is so high

@@ -17,13 +17,14 @@ from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click, Prompt, Prompts
 from CTSAM3DLib.session.carrying import carried_state
 from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.session.following import answered_alone, followed
 from CTSAM3DLib.session.growing import grown_state
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.history import StepHistory
 from CTSAM3DLib.session.mask import logits_on_volume
 from CTSAM3DLib.session.patches import choose_spacing_mm
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import answered, planned_patch
+from CTSAM3DLib.session.step import planned_patch
 from CTSAM3DLib.session.uncertainty import uncertainty_of
 from CTSAM3DLib.session.where_next import Suggestion, where_next
 
@@ -401,11 +402,11 @@ class InteractiveSession:
 
     def _next(self, state: SessionState, prompt: Prompt) -> SessionState:
         """Return the state after one more prompt."""
-        if not self._grow:
-            return answered(self._encoder, state, prompt)
-        return grown_state(
-            self._encoder, state, prompt, None, self.cancelled, self.on_patch, self._grow
-        )
+        hooks = (self.cancelled, self.on_patch)
+        if self._grow in (GrowMode.FRONTIER, GrowMode.COARSE):
+            return grown_state(self._encoder, state, prompt, None, *hooks, self._grow)
+        alone = answered_alone(self._encoder, state, prompt)
+        return followed(self._encoder, alone, None, *hooks) if self._grow else alone
 
     def _given(self, mask: MaskUpdate | None, prompts: Prompts) -> SessionState:
         """Return a state with a given mask, empty if there is none."""

@@ -18,6 +18,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.prompts import Prompt, Prompts
 from CTSAM3DLib.session.mask import logits_of_mask, positive_on_volume
 from CTSAM3DLib.session.points import Place, box_of, contained
+from CTSAM3DLib.session.tips import Tip
 
 LOGITS_BLOCK = 32
 MASK_BLOCK = 64
@@ -44,10 +45,15 @@ class SessionState:
     patches : tuple of BoundingBox
         Patches of the model grid that were decoded, in the order of first use.
     coarse : tuple of BoundingBox
-        Boxes of the model grid with an answer of larger voxels: there the logits are known too,
-        yet less exactly.
+        Boxes of the model grid with an answer of larger voxels, or for a tip: there the logits are
+        known too, yet less exactly.
     parent : SessionState or None
         State of the same prompts without the last one; None for a state that was given.
+    answered : SessionState or None
+        The same prompts without what `following.followed` has added, from which the next prompt
+        goes on; None where nothing was followed.
+    tips : tuple of Tip
+        What `following.followed` has added.
     timings_ms : mapping
         ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the model
         was not asked. Not part of the result.
@@ -68,6 +74,8 @@ class SessionState:
     patches: Boxes = ()
     coarse: Boxes = ()
     parent: SessionState | None = None
+    answered: SessionState | None = None
+    tips: tuple[Tip, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -167,7 +175,8 @@ class SessionState:
         logits : ndarray, float, (D, H, W)
             Of `box.shape_kji`, before the sigmoid.
         coarse : bool
-            Whether they come from an answer with larger voxels, and the box is no patch.
+            Whether they come from an answer with larger voxels or for a tip, and the box is no
+            patch.
         timings_ms : mapping, optional
             What the answer cost; added to the times of this prompt.
 

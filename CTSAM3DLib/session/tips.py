@@ -17,7 +17,6 @@ from scipy import ndimage
 
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.overlap import dice
-from CTSAM3DLib.session.rules import LOGIT_LIMIT
 
 _DEPTH_SHARE = 0.5  # a tip is so deep in the mask, as a share of its greatest depth there
 
@@ -37,8 +36,36 @@ class TipRules:
     # or this much, where the mean logit of what the answer with all prompts adds is so high
     found_again_if_sure: float = 0.4
     sure_logit: float = 2.5
+    # What both add has this mean logit; and the answer for the tip alone holds so much of the mask
+    # in the whole patch, or both add nearly the same. Both must hold where answers to prompts knew
+    # all but this share of it and left it out; elsewhere one must, unless it is small.
+    surer_logit: float = 3.0
+    found_in_patch: float = 0.45
+    nearly_same: float = 0.7
+    unseen: float = 0.05
+    small_share: float = 0.12
     nearest_fraction: int = 8  # Tips are at least 1/8 of the patch's edge from points asked before
     refusals: int = 3  # So many tips one after the other that add nothing are the end
+    most_tips: int = 31  # At most so many are asked
+
+
+@dataclass(frozen=True, eq=False)
+class Tip:
+    """What two answers have added at a tip.
+
+    Parameters
+    ----------
+    voxel_kji : (int, int, int)
+        Where the model was asked, on its grid.
+    box : BoundingBox
+        The patch that it was shown.
+    logits : ndarray, float16, (D, H, W)
+        Of the box; NaN where nothing is added.
+    """
+
+    voxel_kji: IJK
+    box: BoundingBox
+    logits: NDArray[np.float16]
 
 
 def deep_voxels(mask: NDArray[np.bool_], patch: BoundingBox) -> NDArray[np.intp]:
@@ -95,6 +122,8 @@ def both_say(
 ) -> NDArray[np.float32] | None:
     """Return logits with what two answers for a tip add; None if they do not agree.
 
+    Voxels that neither adds keep what was known, also NaN.
+
     Parameters
     ----------
     known : ndarray, float, (D, H, W)
@@ -106,21 +135,29 @@ def both_say(
     rules : TipRules
         When they agree.
     """
-    old = np.nan_to_num(known.astype(np.float32), nan=-LOGIT_LIMIT)
-    inside = old > 0
+    inside = known > 0
     by_told, by_blind = (beyond_border(inside, one, rules) for one in (told, blind))
     core = by_told & by_blind
     share = int(core.sum()) / max(voxels, 1)
     if not rules.least_share <= share <= rules.most_share:
         return None
-    if dice(by_told, by_blind) < rules.agreement:
-        return None
+    agreement, sure = dice(by_told, by_blind), float(told[core].mean())
+    wanted = rules.found_again_if_sure if sure >= rules.sure_logit else rules.found_again
     middle = tuple(slice(size // 4, size - size // 4) for size in inside.shape)
-    around = inside[middle]
-    is_sure = told[core].mean() >= rules.sure_logit
-    wanted = rules.found_again_if_sure if is_sure else rules.found_again
-    if (around & (blind[middle] > 0)).sum() < wanted * around.sum():
+    around = middle if inside[middle].any() else (slice(None),) * 3
+    if agreement < rules.agreement or _held(inside[around], blind[around]) < wanted:
+        return None
+    is_found = agreement >= rules.nearly_same or _held(inside, blind) >= rules.found_in_patch
+    is_sure = sure >= rules.surer_logit
+    is_seen = np.isnan(known[core]).mean() < rules.unseen
+    enough = (is_found and is_sure) if is_seen else (is_found or is_sure)
+    if not enough and (is_seen or share > rules.small_share):
         return None
     both = np.minimum(told, blind)
     near = ndimage.maximum_filter(core.view(np.uint8), 2 * rules.border_voxels + 3) > 0
-    return np.where((both > 0) & near & ~inside, both, old)
+    return np.where((both > 0) & near & ~inside, both, known).astype(np.float32)
+
+
+def _held(mask: NDArray[np.bool_], answer: NDArray[np.float32]) -> float:
+    """Return which share of a mask an answer holds."""
+    return int((mask & (answer > 0)).sum()) / max(int(mask.sum()), 1)

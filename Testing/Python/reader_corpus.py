@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,9 +46,6 @@ def make(folder: Path, seed: int) -> Made:
     )
     if rng.random() < 0.25:
         _damage(rng, made)
-    elif made.path.is_file() and made.kind != "enhanced" and rng.random() < 0.1:
-        made.path.write_bytes(made.path.read_bytes() + bytes(rng.integers(1, 256, 40, np.uint8)))
-        made.faults.append("surplus")
     return made
 
 
@@ -143,18 +139,15 @@ def _mha(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[np.
     def shown(values: NDArray[np.float64]) -> str:
         return " ".join(repr(float(value)) for value in values.ravel())
 
-    content = zlib.compress(data.tobytes(), 1) if rng.random() < 0.5 else data.tobytes()
-    packing = [f"CompressedData = True\nCompressedDataSize = {len(content)}"]
     lines = [
         "ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False",
-        *packing * (content != data.tobytes()),
-        f"TransformMatrix = {shown((lps[:, :3] / spacing).T)}",
+        "CompressedData = False", f"TransformMatrix = {shown((lps[:, :3] / spacing).T)}",
         f"Offset = {shown(lps[:, 3])}", f"ElementSpacing = {shown(spacing)}",
         f"DimSize = {' '.join(str(n) for n in data.shape[::-1])}",
         f"ElementType = MET_{names[data.dtype.str[1:]]}", "ElementDataFile = LOCAL", "",
     ]  # fmt: skip
     made.path, made.array = folder / "ct.mha", data.astype(float)
-    made.path.write_bytes("\n".join(lines).encode() + content)
+    made.path.write_bytes("\n".join(lines).encode() + data.tobytes())
 
 
 def _dicom(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[np.int64]) -> None:

@@ -97,6 +97,19 @@ class GrowingTest(unittest.TestCase):
         self.go_on()
         self.assertGreater(self.found(), 0.97)
 
+    def test_a_second_click_does_not_wait_until_the_first_has_found_everything(self):
+        self.click_and_see_the_first_part()
+        answered = []
+        self.case.controller.finished.append(answered.append)
+        click("Red", (32.0, 30.0, 44.0))
+        for _ in range(3):  # the tip that is being asked: its image, and two answers
+            self.case.predictor.permits.release()
+        until(lambda: answered, "the answer to the first click")
+        self.assertLess(self.found(), 0.97)
+        self.go_on()
+        self.assertEqual(len(self.case.clicks()), 2)
+        self.assertGreater(self.found(), 0.97)
+
     def test_cancel_keeps_the_parts_and_undo_takes_them_back(self):
         self.click_and_see_the_first_part()
         self.case.effect.options.cancelButton.click()

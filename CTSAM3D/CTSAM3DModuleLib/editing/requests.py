@@ -127,6 +127,8 @@ class Requests:
             except Exception:
                 del self._edits[target.key]
                 raise
+        elif edits[0].request is not None:
+            edits[0].request.hurry.set()
         for callback in self.started:
             callback()
 

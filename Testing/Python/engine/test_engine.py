@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fake_predictor import BallPredictor
+from fake_predictor import BallPredictor, ComponentPredictor
+from growing_case import MIDDLE, long_tube
 from waiting import HANG_S
 
-from CTSAM3DLib.engine import ClickRequest, ModelChoice, SegmentationEngine
+from CTSAM3DLib.engine import ClickProgress, ClickRequest, ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import DeviceError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
@@ -212,6 +213,29 @@ def test_another_model_for_one_structure_drops_the_sessions_of_all(volume: Volum
     assert engine.generation(plain) == changed
     engine.forget_models()
     assert engine.generation(plain) != changed
+    engine.close()
+
+
+def test_a_request_in_a_hurry_is_followed_after_the_next_prompt() -> None:
+    truth = long_tube()
+    engine = SegmentationEngine(lambda model, device: ComponentPredictor())
+
+    def found(before, after, hurry: bool) -> int:
+        choice = ModelChoice(grow="auto")
+        request = ClickRequest(
+            truth.volume, "ct", "tube", ClickHistory(before), ClickHistory(after), choice
+        )
+        if hurry:
+            request.hurry.set()
+        answer = engine.request(request).result(HANG_S)
+        parts = [one.update for one in engine.drain() if isinstance(one, ClickProgress)]
+        return sum(int(one.mask_kji.sum()) for one in (*parts, answer.update))
+
+    near = Click((2.0, 0.0, 0.0))
+    assert found((), (MIDDLE,), hurry=True) < 0.7 * truth.mask_kji.sum()
+    assert found((MIDDLE,), (MIDDLE, near), hurry=False) > 0.3 * truth.mask_kji.sum()
+    engine.forget("ct")
+    assert found((), (MIDDLE,), hurry=False) > 0.9 * truth.mask_kji.sum()
     engine.close()
 
 

@@ -9,7 +9,7 @@ from evaluation_case import CENTRE
 from fake_predictor import BallPredictor
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.evaluation.methods import ModelMethod, baseline_method
+from CTSAM3DLib.evaluation.methods import ModelMethod, baseline_method, model_options
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.prompts import Click
 
@@ -47,3 +47,12 @@ def test_model_is_driven_through_a_session_of_its_own_for_each_structure(ball):
     encoded = method.predictor.encode_calls
     method.start(volume).add_click(CENTRE)
     assert method.predictor.encode_calls == encoded
+
+
+def test_a_model_can_grow() -> None:
+    assert model_options("model") == (None, "off")
+    assert model_options("model[grow=auto]") == (None, "auto")
+    assert model_options("model:mine[grow=coarse]") == ("mine", "coarse")
+    for wrong in ("model[grow=up]", "model[speed=2]", "model:", "model:a[grow=auto"):
+        with pytest.raises(CTSAM3DError):
+            model_options(wrong)

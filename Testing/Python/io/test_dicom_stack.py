@@ -52,16 +52,6 @@ def test_slices_of_two_studies_are_refused(tmp_path: Path, hu: NDArray[np.int16]
         read_scan(tmp_path)
 
 
-@pytest.mark.parametrize("other", ["somebody", ""])
-def test_slices_of_two_patients_are_refused(
-    tmp_path: Path, hu: NDArray[np.int16], other: str
-) -> None:
-    for n, position in enumerate(stack(4)):
-        write_slice(tmp_path / f"{n}.dcm", hu[n], position, PatientID=other if n == 2 else "one")
-    with pytest.raises(VolumeError, match=r"slices of one patient .* sort the files by patient"):
-        read_scan(tmp_path)
-
-
 def test_several_frames_of_reference_are_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     for n, position in enumerate(stack(4)):
         write_slice(tmp_path / f"{n}.dcm", hu[n], position, FrameOfReferenceUID=f"1.2.{n % 2}")

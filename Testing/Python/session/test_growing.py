@@ -7,15 +7,13 @@ import pytest
 from fake_predictor import BallPredictor, ComponentPredictor, DecodeCall
 from growing_case import MIDDLE, encoder_of, grow, long_tube, overlap, start_of
 from phantoms import OBLIQUE, ORIENTATIONS, centred_geometry, empty_volume, phantom, tube
-from scipy import ndimage
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.grid import model_grid
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.prompts import Box
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing import grown_state
-from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
+from CTSAM3DLib.session.growing_rules import GrowingRules
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import SessionState
 from CTSAM3DLib.session.step import answered
@@ -174,77 +172,6 @@ def test_a_refused_patch_is_not_asked_again_from_its_other_neighbours() -> None:
     assert predictor.decode_calls > len(state.patches)
     numbers = [call.embedding.number for call in predictor.decoded]
     assert len(set(numbers)) == len(numbers)
-
-
-# From tip to tip, as far as two answers agree ---------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["axial", "oblique left-handed coronal"])
-def test_an_object_is_followed_from_tip_to_tip(name) -> None:
-    truth = long_tube(ORIENTATIONS[name])
-    told: list[SessionState] = []
-    state = grow(truth, ComponentPredictor(), mode=GrowMode.AUTO, on_patch=told.append)
-    assert overlap(state.mask.dense(), truth.mask_kji) > 0.96
-    alone = encoder_of(truth, ComponentPredictor())
-    plain = answered(alone, start_of(alone), MIDDLE)
-    np.testing.assert_array_equal(told[0].mask.dense(), plain.mask.dense())
-    sizes = [int(one.mask.dense().sum()) for one in told]
-    assert len(told) > 4
-    assert sizes == sorted(sizes)
-
-
-def test_an_object_inside_its_patch_is_as_without_growing() -> None:
-    truth = long_tube(length_mm=40.0)
-    predictor = ComponentPredictor()
-    state = grow(truth, predictor, mode=GrowMode.AUTO)
-    alone = encoder_of(truth, ComponentPredictor())
-    plain = answered(alone, start_of(alone), MIDDLE)
-    np.testing.assert_array_equal(state.logits.dense(), plain.logits.dense())
-    assert predictor.decode_calls <= 1 + GrowingRules().tips.refusals
-
-
-class Partial(ComponentPredictor):
-    """After the first patch it knows, without an earlier mask, only what is near the point."""
-
-    def logits(self, call: DecodeCall):
-        logits = super().logits(call)
-        if call.previous_logits is not None or call.embedding.number == 1:
-            return logits
-        near = np.zeros(logits.shape, bool)
-        near[tuple(call.points_kji[0].astype(int))] = True
-        return np.where(ndimage.maximum_filter(near, 5), logits, -9.0)
-
-
-def test_a_tip_from_which_the_mask_is_not_found_again_is_not_followed() -> None:
-    truth = long_tube()
-    told: list[SessionState] = []
-    predictor = Partial()
-    state = grow(truth, predictor, mode=GrowMode.AUTO, on_patch=told.append)
-    assert told == [state]
-    assert predictor.decode_calls > 1
-
-
-def test_what_lies_beyond_a_box_is_not_asked_for_again_and_again() -> None:
-    truth = long_tube(np.eye(3))
-    predictor = ComponentPredictor()
-    encoder = encoder_of(truth, predictor)
-    box = Box((0.0, 0.0, 0.0), ((30.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, 0.0, 56.0)))
-    told: list[SessionState] = []
-    state = grown_state(encoder, start_of(encoder), box, mode=GrowMode.AUTO, on_patch=told.append)
-    assert told == [state]
-    alone = encoder_of(truth, ComponentPredictor())
-    plain = answered(alone, start_of(alone), box)
-    np.testing.assert_array_equal(state.logits.dense(), plain.logits.dense())
-
-
-def test_a_negative_prompt_takes_away_and_is_not_followed() -> None:
-    truth = long_tube()
-    session = open_session(truth.volume, ComponentPredictor(), grow="auto")
-    session.add_click(MIDDLE.position_ras)
-    before, calls = session.mask.sum(), session.predictor.decode_calls
-    session.add_click(OBLIQUE @ np.array([0.0, 0.0, 80.0]), positive=False)
-    assert session.predictor.decode_calls == calls + 1
-    assert session.mask.sum() < before
 
 
 # Watching and stopping -------------------------------------------------------------------------

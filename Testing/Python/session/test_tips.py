@@ -27,6 +27,10 @@ KNOWN = bar(0, 16)
 VOXELS = 4 * int(KNOWN.sum())
 
 
+UNSEEN = np.where(bar(16, SIZE), np.nan, logits(KNOWN))
+"""Nothing is known where the bar may go on."""
+
+
 def said(told: np.ndarray, blind: np.ndarray, voxels: int = VOXELS) -> np.ndarray | None:
     return both_say(logits(KNOWN), told, blind, voxels, RULES)
 
@@ -42,12 +46,29 @@ def test_what_was_known_keeps_its_logits() -> None:
     np.testing.assert_array_equal(result[~bar(16, 24)], logits(KNOWN)[~bar(16, 24)])
 
 
-def test_unknown_voxels_that_are_not_added_are_far_outside() -> None:
+def test_unknown_voxels_that_are_not_added_stay_unknown() -> None:
     known = np.where(bar(0, 20) | ~bar(0, 32), logits(KNOWN), np.nan)
     result = both_say(known, logits(bar(0, 28)), logits(bar(4, 24)), VOXELS, RULES)
-    assert np.isfinite(result).all()
     np.testing.assert_array_equal(result > 0, bar(0, 24))
-    assert (result[28:, 12:20, 12:20] == -20).all()
+    np.testing.assert_array_equal(np.isnan(result), bar(24, 32))
+
+
+def test_what_answers_have_seen_and_left_out_must_be_surer() -> None:
+    longer, unsure = logits(bar(0, 26)), logits(bar(0, 26), 2.0)
+    assert said(longer, longer) is not None
+    assert said(unsure, longer) is None
+    assert both_say(UNSEEN, unsure, longer, VOXELS, RULES) is not None
+
+
+def test_most_of_the_mask_is_found_or_the_additions_are_the_same() -> None:
+    mask = KNOWN.copy()
+    mask[0:4, 4:28, 4:28] = True  # far from the tip, and not found again
+    known = logits(mask)
+    told, blind = logits(bar(0, 26) | mask), logits(bar(4, 26))
+    assert both_say(known, told, blind, VOXELS, RULES) is not None
+    other = bar(4, 26)
+    other[19:26, 12:17, 12:20] = False
+    assert both_say(known, told, logits(other), VOXELS, RULES) is None
 
 
 def test_a_border_that_moved_adds_nothing() -> None:
@@ -72,8 +93,9 @@ def test_answers_that_add_different_things_do_not_count() -> None:
 
 def test_a_structure_that_does_not_hold_the_known_mask_is_another_one() -> None:
     # Unsure answers: three quarters of the 8 known layers round the tip must be found again.
-    assert said(logits(bar(0, 26), 1.0), logits(bar(9, 26))) is not None
-    assert said(logits(bar(0, 26), 1.0), logits(bar(11, 26))) is None
+    unsure = logits(bar(0, 26), 1.0)
+    assert both_say(UNSEEN, unsure, logits(bar(9, 26)), VOXELS, RULES) is not None
+    assert both_say(UNSEEN, unsure, logits(bar(11, 26)), VOXELS, RULES) is None
     # Sure ones: two fifths.
     assert said(logits(bar(0, 26)), logits(bar(11, 26))) is not None
     assert said(logits(bar(0, 26)), logits(bar(14, 26))) is None

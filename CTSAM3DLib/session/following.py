@@ -1,0 +1,213 @@
+"""Following a structure from the tips of an answer, so that few prompts find all of it.
+
+A tip is a place deep in the mask, far from all points that were asked before. There the model is
+asked twice (see `tips`). What both answers add is a layer over the answers to the prompts, which
+are as without it: so it cannot spoil a correction. It stays until a negative prompt lies in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.prompts import Prompt
+from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.session.patches import centred_patch
+from CTSAM3DLib.session.points import anchor_voxel, centres_ras, obeyed_in
+from CTSAM3DLib.session.rules import LOGIT_LIMIT, allowed_change
+from CTSAM3DLib.session.state import SessionState, added_times
+from CTSAM3DLib.session.step import PatchView, answered, asked, blended, taper_weights
+from CTSAM3DLib.session.tips import Tip, TipRules, beyond_border, both_say, deep_voxels, farthest
+
+
+def answered_alone(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> SessionState:
+    """Return the state after one more prompt, as if nothing had been followed before.
+
+    As `step.answered`, also for errors. `state` is the parent of the result.
+    """
+    before = state if state.answered is None else state.answered
+    return replace(answered(encoder, before, prompt), parent=state)
+
+
+def followed(
+    encoder: PatchEncoder,
+    state: SessionState,
+    rules: TipRules | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    on_patch: Callable[[SessionState], None] | None = None,
+) -> SessionState:
+    """Return a state with what two answers of the model add at the tips of its mask.
+
+    After a positive prompt, what was added before it stays, and tips are asked. After a negative
+    one, what was added where it lies is asked for once more, and nothing else. Nothing is added to
+    a mask that was given, where a hand may have taken something away; nor beyond the boxes and
+    lassos among the prompts; nor where a negative prompt is.
+
+    Parameters
+    ----------
+    encoder : PatchEncoder
+        Of the volume.
+    state : SessionState
+        After one more prompt, by `answered_alone`. One that was followed already is returned.
+    rules : TipRules, optional
+        When an answer counts; default: `TipRules()`.
+    cancelled : callable, optional
+        Asked before each tip; True ends with what is there.
+    on_patch : callable, optional
+        Told the state before the first tip, then after each one that adds something.
+
+    Returns
+    -------
+    SessionState
+        Its `answered` is `state`. Unless it is cancelled, the result depends on volume, model,
+        prompts and `rules` alone.
+
+    Raises
+    ------
+    ModelAnswerError
+        See `step.asked`.
+    """
+    if state.answered is not None or state.parent is None:
+        return state
+    rules = TipRules() if rules is None else rules
+    positive = state.prompts[-1].positive
+    tips = list(state.parent.tips)
+    wrong = [] if positive else [tip for tip in tips if _lies_in(state, tip)]
+    tips = [tip for tip in tips if tip not in wrong]
+    grown = state
+    for tip in tips:
+        grown = _with_tip(grown, tip)
+    if on_patch is not None:
+        on_patch(grown)
+    whole = BoundingBox.from_shape(state.mask.shape_kji)
+    if state.given.mask.occupied_box(whole).is_empty:
+        search = _Search(encoder, state, grown, tips, rules, cancelled, on_patch)
+        if positive:
+            search.ask_at_tips()
+        for tip in wrong:
+            search.ask_again(tip)
+        grown = search.grown
+    return replace(grown, answered=state, tips=tuple(tips))
+
+
+@dataclass(eq=False)
+class _Search:
+    """The tips of one structure that are asked after one prompt."""
+
+    encoder: PatchEncoder
+    state: SessionState  # Without any tip
+    grown: SessionState
+    tips: list[Tip]  # What was added
+    rules: TipRules
+    cancelled: Callable[[], bool] | None
+    on_patch: Callable[[SessionState], None] | None
+
+    def ask_at_tips(self) -> None:
+        """Ask at one tip after the other, until several add nothing."""
+        grid, state, rules = self.state.grid, self.state, self.rules
+        done = [anchor_voxel(prompt, grid)[::-1] for prompt in state.prompts]
+        done += [tip.voxel_kji for tip in self.tips]
+        boxes = [*state.patches, *(tip.box for tip in self.tips)]
+        places = [deep_voxels(self.grown.logits.read(box) > 0, box) for box in boxes]
+        refusals = 0
+        for _ in range(rules.most_tips):
+            if refusals == rules.refusals or not places or self.stopped:
+                return
+            least = self.encoder.predictor.settings.patch_size / rules.nearest_fraction
+            voxel_kji = farthest(np.concatenate(places), done, least)
+            if voxel_kji is None:
+                return
+            done.append(voxel_kji)
+            tip = self.answer_at(voxel_kji)
+            if tip is None:
+                refusals += 1
+                continue
+            refusals = 0
+            self.add(tip)
+            places.append(deep_voxels(~np.isnan(tip.logits), tip.box))
+
+    def ask_again(self, wrong: Tip) -> None:
+        """Ask at a tip in whose addition a negative prompt lies; no more than that comes back."""
+        tip = None if self.stopped else self.answer_at(wrong.voxel_kji)
+        if tip is not None:
+            left = np.where(np.isnan(wrong.logits), np.nan, tip.logits).astype(np.float16)
+            self.add(replace(tip, logits=left))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user wants no more."""
+        return self.cancelled is not None and self.cancelled()
+
+    def add(self, tip: Tip) -> None:
+        """Add what was found at a tip, and show it."""
+        self.tips.append(tip)
+        self.grown = _with_tip(self.grown, tip)
+        if self.on_patch is not None:
+            self.on_patch(self.grown)
+
+    def answer_at(self, voxel_kji: IJK) -> Tip | None:
+        """Return what two answers add at a tip; None if that is nothing, or they do not agree."""
+        state, rules = self.state, self.rules
+        size = self.encoder.predictor.settings.patch_size
+        patch = centred_patch(voxel_kji[::-1], state.grid.shape_kji, size)
+        view = PatchView.of(self.grown, patch)
+        hint = np.array([voxel_kji]) - np.array(patch.start_ijk)[::-1]
+        told = self.asked(view, hint)
+        inside = view.known > 0
+        whole = BoundingBox.from_shape(state.grid.shape_kji)
+        voxels = int((self.grown.logits.read(self.grown.logits.occupied_box(whole)) > 0).sum())
+        if beyond_border(inside, told, rules).sum() < rules.least_share * voxels:
+            return None
+        against = ~view.labels
+        alone = replace(
+            view,
+            points_kji=view.points_kji[against],
+            labels=view.labels[against],
+            known=np.full_like(view.known, np.nan),
+        )
+        logits = both_say(view.known, told, self.asked(alone, hint), voxels, rules)
+        if logits is None:
+            return None
+        logits = np.where(_within_reach(state, patch), logits, view.known)
+        points_kji, labels = obeyed_in(state.prompts, state.grid, patch)
+        answer = np.nan_to_num(logits, nan=-LOGIT_LIMIT).astype(np.float32)
+        change = allowed_change(state.logits.read(patch), answer, points_kji, labels, True)
+        weights = taper_weights(patch, state.grid.shape_kji)
+        after = blended(view.known, change, weights)
+        added = (after > 0) & ~inside
+        if not added.any():
+            return None
+        return Tip(voxel_kji, patch, np.where(added, after, np.nan).astype(np.float16))
+
+    def asked(self, view: PatchView, hint: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Ask the model, counting the time."""
+        answer = asked(self.encoder, view, hint)
+        times = added_times(self.grown.timings_ms, answer.timings_ms)
+        self.grown = replace(self.grown, timings_ms=times)
+        return answer.logits
+
+
+def _with_tip(state: SessionState, tip: Tip) -> SessionState:
+    """Return a state with what was found at a tip."""
+    both = np.fmax(state.logits.read(tip.box), tip.logits)
+    return state.with_logits(tip.box, both, coarse=True)
+
+
+def _lies_in(state: SessionState, tip: Tip) -> bool:
+    """Tell whether the newest prompt lies in what was found at a tip."""
+    points_kji, _ = obeyed_in(state.prompts[-1:], state.grid, tip.box)
+    return bool((~np.isnan(tip.logits[tuple(points_kji.T)])).any())
+
+
+def _within_reach(state: SessionState, patch: BoundingBox) -> NDArray[np.bool_] | bool:
+    """Return which voxels of a patch lie in a box of the prompts; all where there is none."""
+    boxes = [one.bounds for one in state.prompts if one.positive and one.bounds is not None]
+    if not boxes:
+        return True
+    centres = centres_ras(state.grid, patch)
+    within: NDArray[np.bool_] = np.any([box.contains_ras(centres) for box in boxes], axis=0)
+    return within
