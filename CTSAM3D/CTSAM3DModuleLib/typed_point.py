@@ -12,9 +12,10 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DModuleLib.widgets import sign_text
 
-_NUMBER = re.compile(r"([LRAPSI]?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:E[-+]?\d+)?)", re.IGNORECASE)
+_NUMBER = r"([LRAPSI]?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:E[-+]?\d+)?)(?:\s*mm)?"
+_BETWEEN = r"(?:\s*[,;]\s*|\s+)"
+_TEXT = re.compile(rf"[\s(]*{_BETWEEN.join([_NUMBER] * 3)}[\s)]*", re.IGNORECASE)
 _AXES = (("", "R", "L"), ("", "A", "P"), ("", "S", "I"))
-_BETWEEN = re.compile(r"[\s,;()m]*")
 
 
 def typed_position(text: str) -> list[float]:
@@ -30,9 +31,10 @@ def typed_position(text: str) -> list[float]:
     >>> typed_position("12.5, -3 40"), typed_position("(L 12.5mm, A 3.0mm, I 40.0mm)")
     ([12.5, -3.0, 40.0], [-12.5, 3.0, -40.0])
     """
-    found = _NUMBER.findall(text)
-    if len(found) != 3 or not _BETWEEN.fullmatch(_NUMBER.sub("", text)):
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise GeometryError(f"expected three numbers such as 12.5, -3, 40, got {text.strip()!r}")
+    found = list(zip(match.groups()[::2], match.groups()[1::2], strict=True))
     if not all(side.upper() in axis for (side, _), axis in zip(found, _AXES, strict=True)):
         raise GeometryError(f"expected three numbers in the order R, A, S, got {text.strip()!r}")
     return [(-1.0 if side and side in "LPIlpi" else 1.0) * float(n) for side, n in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,13 +20,21 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES, _PIECE, _MOST_BYTES = 1 << 12, 1 << 20, 1 << 30
 _CHECKED_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
-    "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated",
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID",
+    "Modality", "ImageType", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel",
+    "BitsAllocated",
     "PhotometricInterpretation", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "FrameOfReferenceUID", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "GantryDetectorTilt",
 ]  # fmt: skip
+# What slices of one scan have in common; of these the acquisition alone may change on the way.
+_MARKS = {
+    "SeriesNumber": "Series Number", "AcquisitionNumber": "Acquisition Number", "KVP": "KVP",
+    "ConvolutionKernel": "Convolution Kernel", "PatientPosition": "Patient Position",
+    "TemporalPositionIdentifier": "Temporal Position Identifier",
+    "SliceThickness": "Slice Thickness",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +45,15 @@ class Frame:
     ----------
     file : Path
         Where it is stored.
+    instance : str
+        SOP Instance UID of the file.
+    marks : mapping of str to str
+        Values that slices of one scan have in common, by the name of their element.
     number, count : int
         Which frame of how many in the file.
-    study, series, modality, reference, stack : str
+    tilt : float
+        Of the gantry by the header, degrees; 0 when the file says nothing.
+    study, series, patient, modality, reference, stack : str
         Of the file, the last one of the frame; the reference is what positions count from.
     is_localizer : bool
         Whether the file calls it an overview picture.
@@ -66,10 +80,14 @@ class Frame:
     """
 
     file: Path
+    instance: str
+    marks: Mapping[str, str]
     number: int
     count: int
+    tilt: float
     study: str
     series: str
+    patient: str
     modality: str
     reference: str
     stack: str
@@ -148,7 +166,10 @@ def read_frames(file: Path) -> list[Frame]:
         _check_inflated(file)
         with quiet_pydicom():
             dataset = pydicom.dcmread(
-                file, stop_before_pixels=True, force=True, specific_tags=_CHECKED_TAGS
+                file,
+                stop_before_pixels=True,
+                force=True,
+                specific_tags=[*_CHECKED_TAGS, *_MARKS],
             )
             if "Rows" not in dataset:
                 if _should_be_image(dataset):
@@ -230,10 +251,14 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         raise ValueError("a table in place of slope and intercept (Modality LUT)")
     return Frame(
         file=file,
+        instance=str(dataset.get("SOPInstanceUID", "")),
+        marks={name: str(dataset.get(tag, "")) for tag, name in _MARKS.items()},
+        tilt=_number(dataset, "GantryDetectorTilt", 0.0),
         number=number,
         count=count,
         study=str(dataset.get("StudyInstanceUID", "")),
         series=str(dataset.get("SeriesInstanceUID", "")),
+        patient=str(dataset.get("PatientID") or "").strip(),
         modality=str(dataset.get("Modality") or ""),
         reference=str(dataset.get("FrameOfReferenceUID") or ""),
         stack=str(group("FrameContentSequence").get("StackID") or ""),
@@ -269,7 +294,8 @@ def _numbers(item: Any, name: str, count: int) -> tuple[float, ...]:
     value = item.get(name)
     if value is None or value == "":
         return ()
-    values = tuple(float(one) for one in (value if count > 1 else (value,)))
+    is_list = isinstance(value, Iterable) and not isinstance(value, str)
+    values = tuple(float(one) for one in (value if is_list else (value,)))
     if len(values) != count:
         message = f"{name} of {len(values)} numbers instead of {count}"
         raise ValueError(message)

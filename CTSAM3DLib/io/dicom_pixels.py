@@ -32,7 +32,7 @@ _FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without pl
 _FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
 
 
-def read_pixels(frames: Sequence[Frame]) -> list[NDArray[Any]]:
+def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]:
     """Return the HU of frames, each (rows, columns), in the order given.
 
     Parameters
@@ -42,8 +42,10 @@ def read_pixels(frames: Sequence[Frame]) -> list[NDArray[Any]]:
 
     Returns
     -------
-    list of array
+    pixels : list of array
         int16 or int32 where slope and intercept are whole numbers, float32 otherwise.
+    notes : list of str
+        What to tell: files that hold more than the pixels of their header.
 
     Raises
     ------
@@ -52,16 +54,24 @@ def read_pixels(frames: Sequence[Frame]) -> list[NDArray[Any]]:
         is told.
     """
     found: dict[int, NDArray[Any]] = {}
+    longer: list[str] = []
     for file in dict.fromkeys(frame.file for frame in frames):
         wanted = {id(frame): frame for frame in frames if frame.file == file}
-        stored = _stored(file)
+        stored, surplus = _stored(file)
+        longer += [printable(file.name)] * (surplus > 1)  # one byte makes a length even
         for key, frame in wanted.items():
             found[key] = _rescaled(stored(frame.number), frame)
-    return [found[id(frame)] for frame in frames]
+    notes = [
+        f"{len(longer)} files hold more than the pixels that their headers name, such as "
+        f"{name}; took the pixels by the header. Look whether Rows, Columns and Bits Allocated are "
+        "right, or export the CT again"
+        for name in longer[:1]
+    ]
+    return [found[id(frame)] for frame in frames], notes
 
 
-def _stored(file: Path) -> Callable[[int], NDArray[Any]]:
-    """Return what gives the stored numbers of a frame of a file."""
+def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
+    """Return what gives the stored numbers of a frame, and how many bytes follow all frames."""
     pydicom = import_pydicom()
 
     try:
@@ -71,7 +81,8 @@ def _stored(file: Path) -> Callable[[int], NDArray[Any]]:
                 raise ValueError("it holds no pixels")
             meta = getattr(dataset, "file_meta", {})
             syntax = str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
-            images = _native(dataset, syntax) if syntax in _UNCOMPRESSED else _decoded(dataset)
+            is_native = syntax in _UNCOMPRESSED
+            images, surplus = _native(dataset, syntax) if is_native else (_decoded(dataset), 0)
     except ImportError:
         raise
     except Exception as error:  # pydicom raises what it meets
@@ -81,11 +92,11 @@ def _stored(file: Path) -> Callable[[int], NDArray[Any]]:
             f"({reason}); copy the file again, or save the series without compression"
         )
         raise VolumeError(message) from error
-    return lambda number: images[number]
+    return lambda number: images[number], surplus
 
 
-def _native(dataset: Any, syntax: str) -> NDArray[Any]:
-    """Return the numbers (frames, rows, columns) of pixels that are not compressed."""
+def _native(dataset: Any, syntax: str) -> tuple[NDArray[Any], int]:
+    """Return the numbers (frames, rows, columns) of plain pixels, and how many bytes follow."""
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         raise ValueError(f"{stored} of {allocated} bits")
@@ -101,15 +112,18 @@ def _native(dataset: Any, syntax: str) -> NDArray[Any]:
         content = b"".join(_fragments(content, shape[0]))
     if len(content) < wanted:
         raise ValueError(f"{len(content)} of {wanted} bytes of pixels")
+    surplus = len(content) - wanted
+    if surplus >= wanted // shape[0]:
+        raise ValueError(f"{len(content)} bytes of pixels in place of {wanted}: frames too many")
     if syntax == _BIG_ENDIAN and allocated == 8 and dataset["PixelData"].VR == "OW":
         content = np.frombuffer(content, ">u2").astype("<u2").tobytes()  # two pixels a word
     numbers = np.frombuffer(content, kind, math.prod(shape)).reshape(shape)
     if stored == allocated:
-        return numbers
+        return numbers, surplus
     # What stands above the stored bits belongs to no number.
     spare = allocated - stored
     native = numbers.astype(kind.newbyteorder("="))
-    return (native << spare) >> spare
+    return (native << spare) >> spare, surplus
 
 
 def _fragments(content: bytes, count: int) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from CTSAM3DLib.io.header_numbers import (
 
 # A slice this fraction of the spacing away from its even place is missing, doubled or uneven.
 SLICE_TOLERANCE = 0.1
+_LEAST_TILT = 0.5  # degrees
+_WIDE_GAP = 1.5  # times the thickness: slices may be missing
 _NAMES = 4  # in a message
 
 
@@ -83,11 +86,12 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
         notes.append(
             f"slices lie up to {apart:.2g} mm from even steps of {step:.4g} mm; took these"
         )
-    array = np.stack(read_pixels(slices))
+    pixels, told = read_pixels(slices)
+    notes += _mark_notes(slices) + told + _empty_notes(slices, pixels)
     geometry = Geometry.from_lps(
         origins[0].tolist(), spacing.tolist(), axes, (len(slices), rows, columns)
     )
-    return array, geometry, notes
+    return np.stack(pixels), geometry, notes
 
 
 def _axes(frame: Frame) -> tuple[NDArray[np.float64], list[str]]:
@@ -145,13 +149,14 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
             raise VolumeError(message)
-    studies = {frame.study: frame for frame in slices}
-    if len(studies) > 1:
-        message = (
-            f"expected slices of one study in {name}, got those of {len(studies)}: "
-            f"{_names(list(studies.values()))}; sort the files by study first"
-        )
-        raise VolumeError(message)
+    for what in ("study", "patient"):
+        ones = {getattr(frame, what): frame for frame in slices}
+        if len(ones) > 1:
+            message = (
+                f"expected slices of one {what} in {name}, got those of {len(ones)}: "
+                f"{_names(list(ones.values()))}; sort the files by {what} first"
+            )
+            raise VolumeError(message)
     stacks = sorted({frame.stack for frame in slices})
     if len(stacks) > 1:
         message = (
@@ -210,10 +215,50 @@ def _likeness_notes(slices: list[Frame], taken: Frame) -> list[str]:
     return notes
 
 
+def _mark_notes(slices: list[Frame]) -> list[str]:
+    """Return what to tell about slices that may be of two scans under one name."""
+    odd = []
+    for name in slices[0].marks:
+        values = [frame.marks[name] for frame in slices]
+        changes = sum(a != b for a, b in pairwise(values))
+        # Acquisitions follow one another along the patient, but do not take turns.
+        if changes > (len(set(values)) - 1 if name == "Acquisition Number" else 0):
+            odd.append(name)
+    notes = [
+        f"slices differ in {', '.join(odd)}, as where two scans were mixed; look whether all "
+        "slices belong together, and move away those that do not"
+    ] * bool(odd)
+    instances = Counter({frame.file: frame.instance for frame in slices}.values())
+    if any(count > 1 for count in instances.values()):
+        notes.append("several files have one SOP Instance UID; look whether all belong together")
+    if not slices[0].series:
+        notes.append("the files name no series (Series Instance UID); took all as one")
+    if any(abs(frame.tilt) > _LEAST_TILT for frame in slices):
+        notes.append(
+            f"the header names a gantry tilt of {max(abs(frame.tilt) for frame in slices):g} "
+            "degrees, the places show none; took the places, as Slicer does"
+        )
+    return notes
+
+
+def _empty_notes(slices: list[Frame], pixels: list[NDArray[Any]]) -> list[str]:
+    """Return what to tell about slices of one value among others."""
+    empty = [one for one, hu in zip(slices, pixels, strict=True) if hu.min() == hu.max()]
+    return [f"all pixels are alike in {_names(empty)}; if the file is damaged, copy it again"] * (
+        0 < len(empty) < len(slices)
+    )
+
+
 def _distance_notes(slices: list[Frame], step: float) -> list[str]:
     """Return what to tell where the header names another distance than the places give."""
     named = [frame for frame in slices if frame.between]
     apart = [f for f in named if abs(abs(f.between or 0) - step) > SLICE_TOLERANCE * step]
+    thickness = max((frame.thickness or step for frame in slices), default=step)
+    if not apart and step > _WIDE_GAP * thickness:
+        return [
+            f"slices of {thickness:g} mm lie {step:.4g} mm apart; took the places. Look whether "
+            "slices are missing"
+        ]
     if not apart:
         return []
     return [

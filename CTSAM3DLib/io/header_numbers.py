@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import zlib
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,9 @@ from CTSAM3DLib.geometry.affine import ORTHOGONALITY_TOLERANCE
 TOLD_MM = 0.01  # smaller differences of place are not worth a word
 MOST_VOXELS = 2**33
 GZIP_RATIO = 1032  # deflate cannot pack better
+_GZIP = b"\x1f\x8b"
+_ANY_HEADER = 47  # tells zlib to find out whether it is gzip
+_PIECE = 1 << 16  # bytes; they unpack to 64 MiB at most
 _ROUNDED = 1e-4  # the largest error of R R^T that Slicer lets pass
 _SPACING_MM = (0.01, 100.0)
 _LENGTH_MM = 5_000.0
@@ -134,6 +139,60 @@ def checked_origin(
         )
         raise VolumeError(message)
     return origin
+
+
+def unpacked_length(stream: BinaryIO, most: float = math.inf) -> int:
+    """Return the bytes that a stream of gzip or zlib unpacks to, and what follows it as it is.
+
+    Parameters
+    ----------
+    stream : binary file
+        At its first packed byte.
+    most : float
+        Packed bytes to look at.
+
+    Returns
+    -------
+    int
+        Zeros that follow are padding and do not count; -1 when the stream is cut off or damaged.
+
+    Examples
+    --------
+    >>> import io
+    >>> unpacked_length(io.BytesIO(zlib.compress(b"voxels") + b"surplus"))
+    13
+    """
+    total, rest, unpacker = 0, b"", zlib.decompressobj(_ANY_HEADER)
+    while piece := rest or stream.read(int(min(_PIECE, most))):
+        most -= 0 if rest else len(piece)
+        try:
+            total += len(unpacker.decompress(piece))
+        except zlib.error:
+            return -1
+        rest = unpacker.unused_data
+        if unpacker.eof and rest.startswith(_GZIP):
+            unpacker = zlib.decompressobj(_ANY_HEADER)
+        elif unpacker.eof:
+            after = rest + stream.read(int(min(_PIECE, most)))
+            return total + len(after.rstrip(b"\0"))
+    return total if unpacker.eof else -1
+
+
+def surplus_note(surplus_bytes: int) -> list[str]:
+    """Return what to tell about bytes behind the last voxel: nothing, or one sentence.
+
+    Examples
+    --------
+    >>> surplus_note(600)[0][:51]
+    'the file holds 600 bytes more than the voxels that '
+    """
+    if surplus_bytes <= 0:
+        return []
+    text = (
+        f"the file holds {surplus_bytes} bytes more than the voxels that its header names; took "
+        "the voxels by the header. Look whether its size and type are right, or export the CT again"
+    )
+    return [text]
 
 
 def squared_directions(

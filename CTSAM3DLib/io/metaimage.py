@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from CTSAM3DLib.io.header_numbers import (
     checked_size,
     checked_spacing,
     squared_directions,
+    surplus_note,
+    unpacked_length,
 )
 
 _HEADER_LIMIT = 1 << 20
@@ -56,7 +59,7 @@ def check_metaimage(file: Path) -> list[str]:
     local = data_file.upper() == "LOCAL" and fields.get("BinaryData", "True")[:1].upper() == "T"
     compressed = fields.get("CompressedData", "False")[:1].upper() == "T"
     there = (file.stat().st_size - end) * (GZIP_RATIO if compressed else 1)
-    checked_size(counts, each, there if local else float("inf"))
+    checked_size(counts, each, there if local else math.inf)
     if data_file.upper() != "LOCAL" and data_file.split()[:1] != ["LIST"]:
         check_data_files(file, data_file.split()[:1] if "%" in data_file else [data_file])
     axes_by_number = _numbers(fields, ("NDims",), 1)
@@ -77,7 +80,42 @@ def check_metaimage(file: Path) -> list[str]:
         axes = matrix.reshape(len(counts), -1)[:3, :3]
         if axes.shape == (3, 3):
             squared_directions(axes.T, (1, 1, 1), "TransformMatrix")
-    return _notes(fields, spacing is not None)
+    surplus = _surplus(file, fields, end, math.prod(counts) * each)
+    return _notes(fields, spacing is not None) + surplus_note(surplus)
+
+
+def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
+    """Return how many bytes follow the last voxel, 0 where a list of files or text hides it.
+
+    Packed voxels are unpacked once: the library of MetaImage takes what is cut off or damaged.
+    """
+    name, skip = fields["ElementDataFile"], fields.get("HeaderSize", "0")
+    is_binary = fields.get("BinaryData", "True")[:1].upper() == "T"
+    if not is_binary or not skip.isdecimal() or "%" in name or name.split()[:1] == ["LIST"]:
+        return 0
+    is_local = name.upper() == "LOCAL"
+    data, start = (file, end) if is_local else (file.parent / name, int(skip))
+    there = data.stat().st_size - start
+    if fields.get("CompressedData", "False")[:1].upper() != "T":
+        return there - voxels
+    stated = fields.get("CompressedDataSize", "")
+    if is_local and not stated.isdecimal():
+        message = (
+            "expected CompressedDataSize in the header of packed voxels, without which they cannot "
+            "be found; save the CT again"
+        )
+        raise VolumeError(message)
+    packed = int(stated) if stated.isdecimal() else there
+    with data.open("rb") as stream:
+        stream.seek(start)
+        unpacked = unpacked_length(stream, packed)
+    if unpacked < voxels:
+        message = (
+            f"expected {voxels} bytes of packed voxels, got a truncated or damaged file; copy it "
+            "again"
+        )
+        raise VolumeError(message)
+    return unpacked - voxels + there - packed
 
 
 def _notes(fields: dict[str, str], has_spacing: bool) -> list[str]:

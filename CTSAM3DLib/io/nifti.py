@@ -29,6 +29,7 @@ from CTSAM3DLib.io.header_numbers import (
     largest_distance,
     squared_directions,
     squared_note,
+    surplus_note,
 )
 from CTSAM3DLib.io.nifti_header import NiftiHeader
 
@@ -65,7 +66,8 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     geometry : Geometry
         From the sform or the qform, whichever Slicer takes.
     notes : list of str
-        What the user must know: forms that are apart, axes that were made square.
+        What the user must know: forms that are apart, axes that were made square, bytes behind
+        the last voxel.
 
     Raises
     ------
@@ -83,12 +85,17 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         with _opened(header_file) as stream:
             header = NiftiHeader.from_bytes(stream.read(540), header_file == voxel_file)
         geometry, notes = _placed(header)
+        if header.intent:
+            notes.append(
+                f"the header names other values than those of a CT (intent code {header.intent}; "
+                "1002 are labels); took them as HU"
+            )
         with _opened(voxel_file) as stream:
-            stored = _voxels(stream, header, _bytes_there(voxel_file))
+            stored, surplus = _voxels(stream, header, _bytes_there(voxel_file))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         message = f"expected a whole compressed file, got a truncated or damaged one ({error})"
         raise VolumeError(message) from error
-    return _scaled(stored, header), geometry, notes
+    return _scaled(stored, header), geometry, notes + surplus_note(surplus)
 
 
 def _placed(header: NiftiHeader) -> tuple[Geometry, list[str]]:
@@ -225,8 +232,8 @@ def _bytes_there(file: Path) -> int:
     return file.stat().st_size * (GZIP_RATIO if _is_compressed(file) else 1)
 
 
-def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> NDArray[Any]:
-    """Return the stored numbers (K, J, I); the stream is read to its end, where its checksum is."""
+def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> tuple[NDArray[Any], int]:
+    """Return the stored numbers (K, J, I) and how many bytes follow, up to the checksum."""
     kind = header.voxel_type
     total = math.prod(header.size) * kind.itemsize
     checked_size(header.size, kind.itemsize, there)
@@ -240,13 +247,14 @@ def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> NDArray[Any]:
         wanted, got = header.offset + total, found + filled
         message = f"expected {wanted} bytes of image, got {got}: the file is truncated"
         raise VolumeError(message)
-    while stream.read(_CHUNK):
-        pass
+    surplus = 0
+    while piece := stream.read(_CHUNK):
+        surplus += len(piece)
     array = content.view(kind).reshape(header.size[::-1])
     if kind.isnative:
-        return array
+        return array, surplus
     array.byteswap(inplace=True)
-    return array.view(kind.newbyteorder("="))
+    return array.view(kind.newbyteorder("=")), surplus
 
 
 def _scaled(stored: NDArray[Any], header: NiftiHeader) -> NDArray[Any]:

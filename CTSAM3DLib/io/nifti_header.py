@@ -33,6 +33,7 @@ class NiftiHeader:
     pixdim: tuple[float, ...]  # qfac, then the spacing of three axes
     slope: float
     intercept: float
+    intent: int
     qform_code: int
     sform_code: int
     quaternion: tuple[float, ...]
@@ -71,6 +72,7 @@ class NiftiHeader:
             pixdim=field("4f", 76),
             slope=field("f", 112)[0],
             intercept=field("f", 116)[0],
+            intent=field("h", 68)[0],
             qform_code=field("h", 252)[0],
             sform_code=field("h", 254)[0],
             quaternion=field("3f", 256),
@@ -96,6 +98,7 @@ class NiftiHeader:
             pixdim=field("4d", 104),
             slope=field("d", 176)[0],
             intercept=field("d", 184)[0],
+            intent=field("i", 504)[0],
             qform_code=field("i", 344)[0],
             sform_code=field("i", 348)[0],
             quaternion=field("3d", 352),

@@ -18,6 +18,8 @@ from CTSAM3DLib.io.header_numbers import (
     checked_size,
     checked_spacing,
     squared_directions,
+    surplus_note,
+    unpacked_length,
 )
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd_header
 
@@ -87,7 +89,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "left-posterior-superior, without a time axis"
         )
         raise VolumeError(message)
-    notes = _unit_notes(header)
+    notes = _unit_notes(header) + _other_notes(header)
+    notes += surplus_note(_surplus(file, header, sizes, bytes_left))
     if "space directions" not in header.fields:
         notes += _spacing_notes(header, sizes)
         return _at_origin(header, sizes, space), notes
@@ -116,6 +119,24 @@ def _unit_notes(header: NrrdHeader) -> list[str]:
     others = set(re.findall(r'"([^"]*)"', units)) - _MM
     shown = ", ".join(sorted(others))
     return [f"the header has lengths in {shown}; took them as mm, as Slicer does"] * bool(others)
+
+
+def _other_notes(header: NrrdHeader) -> list[str]:
+    """Return what to tell about fields that Slicer passes over, or that are no CT's."""
+    fields = header.fields
+    notes = []
+    kinds = fields.get("kinds", "").lower().split()
+    odd = sorted(set(kinds) - {"domain", "space", "list", "none", "???", "stub", "scalar"})
+    if odd:
+        notes.append(f"the header has an axis of the kind {', '.join(odd)}; took it as one of mm")
+    if any(name in fields for name in ("old min", "oldmin", "old max", "oldmax")):
+        notes.append(
+            "the header says that the voxels were scaled from other numbers (old min, old max); "
+            "took the voxels as they are, as Slicer does"
+        )
+    if "space directions" in fields and "space origin" not in fields:
+        notes.append("the header has no space origin; took 0, 0, 0, as Slicer does")
+    return notes
 
 
 def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:
@@ -199,9 +220,35 @@ def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
 
 def _check_bytes(header: NrrdHeader, sizes: list[int], bytes_left: int) -> None:
     """Raise VolumeError when a file cannot hold the voxels that its header claims."""
-    kind = header.fields.get("type", "").lower()
-    each = next((count for word, count in _BYTES.items() if word in kind), 1)
     encoding = header.fields.get("encoding", "").lower()
     ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
     detached = "data file" in header.fields or "datafile" in header.fields
-    checked_size(sizes, each, math.inf if detached else bytes_left * ratio)
+    checked_size(sizes, _bytes_each(header), math.inf if detached else bytes_left * ratio)
+
+
+def _bytes_each(header: NrrdHeader) -> int:
+    """Return the bytes of one voxel."""
+    kind = header.fields.get("type", "").lower()
+    return next((count for word, count in _BYTES.items() if word in kind), 1)
+
+
+def _surplus(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) -> int:
+    """Return how many bytes follow the last voxel, 0 where lines or a way of packing hide it."""
+    encoding = header.fields.get("encoding", "").lower()
+    skipped = [header.fields.get(name, "0") for name in ("line skip", "lineskip")]
+    skip = header.fields.get("byte skip", header.fields.get("byteskip", "0"))
+    names = _data_files(file, header, bytes_left)
+    if skipped != ["0", "0"] or not skip.isdecimal() or len(names) > 1 or "%" in "".join(names):
+        return 0
+    voxels = math.prod(sizes) * _bytes_each(header) + int(skip)
+    data = file.parent / names[0] if names else file
+    if encoding == "raw":
+        return (data.stat().st_size if names else bytes_left) - voxels
+    if encoding not in ("gzip", "gz"):
+        return 0
+    with data.open("rb") as stream:
+        stream.seek(-4, 2)
+        if int.from_bytes(stream.read(4), "little") == voxels % 2**32:  # of a file in one piece
+            return 0
+        stream.seek(0 if names else -bytes_left, 0 if names else 2)
+        return unpacked_length(stream) - voxels  # ITK tells what is cut off or damaged

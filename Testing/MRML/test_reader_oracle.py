@@ -108,7 +108,32 @@ def test_a_nrrd_that_says_little_is_read_as_by_slicer(tmp_path: Path, lines: tup
     path = _nrrd(tmp_path / "ct.nrrd", "dimension: 3", "sizes: 6 5 4", *lines)
     scan = read_scan(path)
     _assert_as_slicer(scan, path)
-    assert bool(scan.notes) == ("space: LPS" not in lines)
+    assert scan.notes
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("kinds: domain domain time", "an axis of the kind time"),
+        ("old max: 3000", "scaled from other numbers"),
+        ("kinds: domain space domain", ""),
+    ],
+)
+def test_what_slicer_passes_over_in_a_nrrd_is_told(tmp_path: Path, line: str, note: str) -> None:
+    path = _nrrd(tmp_path / "ct.nrrd", "dimension: 3", "sizes: 6 5 4", "space: LPS", line,
+                 f"space directions: {_ways()}", "space origin: (10,20,30)")  # fmt: skip
+    scan = read_scan(path)
+    _assert_as_slicer(scan, path)
+    assert [note in found for found in scan.notes] == [True] * bool(note)
+
+
+@pytest.mark.parametrize("cls", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_nifti_of_labels_is_told(tmp_path: Path, cls: type) -> None:
+    image = cls(ARRAY.transpose(), np.diag([2, 3, 5, 1.0]))
+    image.header.set_intent("label")
+    nib.save(image, tmp_path / "ct.nii")
+    (note,) = read_scan(tmp_path / "ct.nii").notes
+    assert "intent code 1002" in note
 
 
 @pytest.mark.parametrize("qform_code", [0, 1, 2, 4])

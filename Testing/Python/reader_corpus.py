@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def make(folder: Path, seed: int) -> Made:
     )
     if rng.random() < 0.25:
         _damage(rng, made)
+    elif made.path.is_file() and made.kind != "enhanced" and rng.random() < 0.1:
+        made.path.write_bytes(made.path.read_bytes() + bytes(rng.integers(1, 256, 40, np.uint8)))
+        made.faults.append("surplus")
     return made
 
 
@@ -139,15 +143,18 @@ def _mha(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[np.
     def shown(values: NDArray[np.float64]) -> str:
         return " ".join(repr(float(value)) for value in values.ravel())
 
+    content = zlib.compress(data.tobytes(), 1) if rng.random() < 0.5 else data.tobytes()
+    packing = [f"CompressedData = True\nCompressedDataSize = {len(content)}"]
     lines = [
         "ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False",
-        "CompressedData = False", f"TransformMatrix = {shown((lps[:, :3] / spacing).T)}",
+        *packing * (content != data.tobytes()),
+        f"TransformMatrix = {shown((lps[:, :3] / spacing).T)}",
         f"Offset = {shown(lps[:, 3])}", f"ElementSpacing = {shown(spacing)}",
         f"DimSize = {' '.join(str(n) for n in data.shape[::-1])}",
         f"ElementType = MET_{names[data.dtype.str[1:]]}", "ElementDataFile = LOCAL", "",
     ]  # fmt: skip
     made.path, made.array = folder / "ct.mha", data.astype(float)
-    made.path.write_bytes("\n".join(lines).encode() + data.tobytes())
+    made.path.write_bytes("\n".join(lines).encode() + content)
 
 
 def _dicom(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[np.int64]) -> None:
@@ -177,6 +184,7 @@ def _dicom(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[n
     order = rng.permutation(len(positions))
     orientation = [float(f"{value:.10f}") for value in (*axes[:, 0], *axes[:, 1])]
     common = {"PixelSpacing": [float(f"{v:.8f}") for v in (spacing[1], spacing[0])]}
+    common["SliceThickness"] = float(f"{spacing[2]:.8f}")
     made.path = folder / ("ct.dcm" if made.kind == "enhanced" else "ct")
     if made.kind == "enhanced":
         pixels = np.stack([slices[n] for n in order]).astype("<i2" if signed[0] else "<u2")
@@ -185,7 +193,8 @@ def _dicom(folder: Path, rng: np.random.Generator, made: Made, stored: NDArray[n
                        PixelRepresentation=int(signed[0]))  # fmt: skip
         dataset = pydicom.dcmread(made.path)
         shared = dataset.SharedFunctionalGroupsSequence[0]
-        shared.PixelMeasuresSequence[0].PixelSpacing = common["PixelSpacing"]
+        for name, value in common.items():
+            setattr(shared.PixelMeasuresSequence[0], name, value)
         dataset.save_as(made.path)
         return
     made.path.mkdir()

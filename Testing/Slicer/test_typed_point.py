@@ -27,7 +27,20 @@ class TextTest(unittest.TestCase):
                 self.assertEqual(tuple(typed_position(text)), expected)
 
     def test_all_else_is_refused(self):
-        for text in ("", "1 2", "1 2 3 4", "1, 2, x", "nan 1 2", "one 1 2 3"):
+        for text in (
+            "",
+            "1 2",
+            "1 2 3 4",
+            "1, 2, x",
+            "nan 1 2",
+            "one 1 2 3",
+            "1.2.3 4",
+            "1-2-3",
+            "1.5m, 2, 3",
+            "R1A2S3",
+            "1,5 2,5 3,5",
+            "1,,2,3",
+        ):
             with self.subTest(text=text), self.assertRaisesRegex(GeometryError, "three numbers"):
                 typed_position(text)
 

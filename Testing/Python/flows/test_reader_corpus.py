@@ -43,6 +43,8 @@ def result_of(seed: int) -> str:
             if not made.faults:
                 pytest.fail(f"seed {seed}: a sound {made.kind} was refused: {error}")
             return "refused"
+        if "surplus" in made.faults:
+            assert scan.notes, f"seed {seed}: surplus bytes of a {made.kind} were not told"
         if _is_exact(scan, made):
             return "exact"
         # A turned bit in numbers that have no checksum cannot be seen; a note tells the rest.

@@ -109,3 +109,17 @@ def test_a_packed_slice_that_ends_early_is_refused(
     dataset.save_as(path)
     with pytest.raises(VolumeError, match=r"one\.dcm is cut off or damaged"):
         read_scan(path)
+
+
+def test_pixels_beyond_the_rows_are_told_and_frames_beyond_their_number_refused(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", stored[n], position, Rows=4)
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, stored[:, :4] - 1024)
+    assert "4 files hold more than the pixels that their headers name, such as 0" in scan.notes[0]
+    path = tmp_path / "0.dcm"
+    write_slice(path, stored[:2].reshape(10, 6), stack(1)[0], Rows=5)
+    with pytest.raises(VolumeError, match=r"0\.dcm is cut off or damaged .* frames too many"):
+        read_scan(path)

@@ -52,6 +52,16 @@ def test_slices_of_two_studies_are_refused(tmp_path: Path, hu: NDArray[np.int16]
         read_scan(tmp_path)
 
 
+@pytest.mark.parametrize("other", ["somebody", ""])
+def test_slices_of_two_patients_are_refused(
+    tmp_path: Path, hu: NDArray[np.int16], other: str
+) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", hu[n], position, PatientID=other if n == 2 else "one")
+    with pytest.raises(VolumeError, match=r"slices of one patient .* sort the files by patient"):
+        read_scan(tmp_path)
+
+
 def test_several_frames_of_reference_are_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     for n, position in enumerate(stack(4)):
         write_slice(tmp_path / f"{n}.dcm", hu[n], position, FrameOfReferenceUID=f"1.2.{n % 2}")
@@ -63,4 +73,49 @@ def test_a_slice_that_is_there_twice_says_what_to_do(tmp_path: Path, hu: NDArray
     write_series(tmp_path, hu, stack(4))
     (tmp_path / "copy.dcm").write_bytes(next(tmp_path.glob("*-1.dcm")).read_bytes())
     with pytest.raises(VolumeError, match="lie at one place; keep one of them"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "note"),
+    [
+        ("KVP", (80, 140, 80, 140), "slices differ in KVP, as where two scans were mixed"),
+        ("ConvolutionKernel", ("B30", "B30", "B70", "B70"), "slices differ in Convolution Kernel"),
+        ("PatientPosition", ("HFS", "FFS", "HFS", "HFS"), "slices differ in Patient Position"),
+        ("SeriesNumber", (1, 2, 1, 2), "slices differ in Series Number"),
+        ("TemporalPositionIdentifier", (1, 1, 1, 2), "slices differ in Temporal Position"),
+        ("SliceThickness", (2.5, 5, 2.5, 2.5), "slices differ in Slice Thickness"),
+        ("AcquisitionNumber", (1, 2, 1, 2), "slices differ in Acquisition Number"),
+        ("AcquisitionNumber", (1, 1, 2, 2), ""),
+        ("SOPInstanceUID", ("1.2", "1.3", "1.2", "1.4"), "several files have one SOP Instance"),
+        ("SeriesInstanceUID", ("", "", "", ""), "the files name no series"),
+        ("GantryDetectorTilt", (15, 15, 15, 15), "a gantry tilt of 15 degrees, the places show"),
+        ("SliceThickness", (1, 1, 1, 1), "slices of 1 mm lie 2.5 mm apart"),
+    ],
+)
+def test_slices_that_may_not_belong_together_are_told(
+    tmp_path: Path, hu: NDArray[np.int16], tag: str, values: tuple, note: str
+) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", hu[n], position, **{tag: values[n]})
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, hu - 1024)
+    assert [note in found for found in scan.notes] == [True] * bool(note)
+
+
+@pytest.mark.parametrize("empty", [(), (1,), (0, 3), (0, 1, 2, 3)])
+def test_slices_of_one_value_are_told(
+    tmp_path: Path, hu: NDArray[np.int16], empty: tuple[int, ...]
+) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", hu[n] * (n not in empty), position)
+    names = ", ".join(f"{n}.dcm" for n in empty)
+    wanted = [f"all pixels are alike in {names}; if the file is damaged, copy it again"]
+    assert list(read_scan(tmp_path).notes) == wanted * (0 < len(empty) < 4)
+
+
+def test_a_pixel_spacing_of_one_number_says_so(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", hu[n], position, PixelSpacing=[0.8])
+    with pytest.raises(VolumeError, match="PixelSpacing of 1 numbers instead of 2"):
         read_scan(tmp_path)
