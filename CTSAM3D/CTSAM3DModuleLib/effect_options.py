@@ -11,6 +11,7 @@ from CTSAM3DModuleLib.panel.models import models
 from CTSAM3DModuleLib.slice_view_mouse import POINT
 from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
 from CTSAM3DModuleLib.typed_point import TypedPoint
+from CTSAM3DModuleLib.volume_warning import VolumeWarning
 from CTSAM3DModuleLib.widgets import (
     DEFAULT_MODEL,
     ERROR_STYLE,
@@ -168,6 +169,7 @@ class EffectOptions:
     def cleanup(self):
         """Disconnect everything."""
         self.typedPoint.release()
+        self.volumeWarning.follow(None)
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
         self._connections = []
@@ -225,6 +227,9 @@ class EffectOptions:
         self.statusLabel.accessibleName = _("State")
         self.cancelButton = self._button(_("Cancel"), _("Take back what is being computed."))
         self.cancelButton.enabled = False
+        self.warningLabel = qt.QLabel("")
+        self.volumeWarning = VolumeWarning(self.warningLabel)
+        self._row("", self.warningLabel)
         self._row("", self.statusLabel, self.cancelButton, stretch=0)
 
     def _apartRow(self):

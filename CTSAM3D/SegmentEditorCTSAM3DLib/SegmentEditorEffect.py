@@ -107,6 +107,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def deactivate(self):
         self.mouse.stop()
         self._observe(None)
+        if self.options is not None:
+            self.options.volumeWarning.follow(None)
         if self._node is not None:
             self._node.RemoveObserver(self._nodeTag)
             self._node = None
@@ -215,6 +217,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         volume = node.GetSourceVolumeNode() if node else None
         segmentId = node.GetSelectedSegmentID() if node else None
         self._observe(segmentation)
+        self.options.volumeWarning.follow(volume)
         from CTSAM3DModuleLib.editing.target import EditTarget
 
         from CTSAM3DLib.engine import ModelChoice

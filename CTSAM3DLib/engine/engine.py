@@ -118,14 +118,17 @@ class SegmentationEngine:
         """Queue a request on the next frame of a series; see `InteractiveSession.carry`.
 
         `prompts_after` are answered; `present` is the whole mask of the frame before. The answer
-        is the whole mask of this frame.
+        is the whole mask of this frame. Once cancelled it ends with CancelledError at the next
+        patch.
 
         Raises
         ------
         CTSAM3DError
             The engine was closed.
         """
-        return self._submitted(self._sessions.carry, request)
+        future = self._worker.submit(self._sessions.carry, request, self._worker.cancelled)
+        self._queued(request.choice)
+        return future
 
     def run(
         self, function: Callable[[Predictor], T], choice: ModelChoice = DEFAULT_CHOICE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,13 +72,19 @@ class Sessions:
             update = session.state.changes_since(reporter.shown)
         return self._answer(session, update, started)
 
-    def carry(self, request: ClickRequest) -> ClickAnswer:
-        """Answer the prompts after, with the present mask as that of the frame before."""
+    def carry(self, request: ClickRequest, cancelled: Callable[[], bool]) -> ClickAnswer:
+        """Answer the prompts after, with the present mask as that of the frame before.
+
+        Raises CancelledError once `cancelled`: a part of a mask is no answer.
+        """
         started = perf_counter()
         nothing = MaskUpdate(np.zeros((0, 0, 0), np.bool_), BoundingBox.empty())
         with _memory_errors_named():
             session = InteractiveSession(self._root(request).encoder)
+            session.cancelled = cancelled
             update = session.carry(request.prompts_after, request.present or nothing)
+        if cancelled():
+            raise CancelledError
         return self._answer(session, update, started)
 
     def _answer(

@@ -30,6 +30,7 @@ from CTSAM3DLib.mrml.segments import (
     mask_digest,
     prepare_segmentation,
     read_segment,
+    read_segment_in,
 )
 from CTSAM3DLib.mrml.tags import (
     clicks_text,
@@ -64,6 +65,7 @@ __all__ = [
     "prepare_segmentation",
     "prompt_from_world_ras",
     "read_segment",
+    "read_segment_in",
     "scribble_from_curve",
     "scribble_from_world_ras",
     "segment_model",

@@ -203,12 +203,8 @@ def resampled(
     if mask.bbox.is_empty:
         return nothing(), np.zeros((0, 0, 0), dtype=bool)
     to_source = np.linalg.solve(source, target)
-    to_target = np.linalg.inv(to_source)
-    corners = _corners(mask.bbox) @ to_target[:3, :3].T + to_target[:3, 3]
-    start = np.floor(corners.min(axis=0)).astype(int)
-    stop = np.ceil(corners.max(axis=0)).astype(int) + 1
-    bbox = BoundingBox(tuple(start.tolist()), tuple(stop.tolist()))
-    first = to_source[:3, :3] @ start + to_source[:3, 3] - mask.bbox.start_ijk
+    bbox = box_between(mask.bbox, source, target)
+    first = to_source[:3, :3] @ bbox.start_ijk + to_source[:3, 3] - mask.bbox.start_ijk
     values = ndimage.affine_transform(
         mask.mask_kji.astype(np.uint8),
         to_source[:3, :3][np.ix_(_KJI, _KJI)],
@@ -219,6 +215,21 @@ def resampled(
         cval=_OUTSIDE,
     )
     return MaskUpdate(values == 1, bbox), values != _OUTSIDE
+
+
+def box_between(bbox: BoundingBox, source: Lattice, target: Lattice) -> BoundingBox:
+    """Return the box on a `target` lattice that holds all of one on a `source` lattice.
+
+    Examples
+    --------
+    >>> box_between(BoundingBox((2, 2, 2), (3, 4, 5)), np.diag([2.0, 2, 2, 1]), np.eye(4))
+    BoundingBox(start_ijk=(3, 3, 3), stop_ijk=(6, 8, 10))
+    """
+    to_target = np.linalg.solve(target, source)
+    corners = _corners(bbox) @ to_target[:3, :3].T + to_target[:3, 3]
+    start = np.floor(corners.min(axis=0)).astype(int)
+    stop = np.ceil(corners.max(axis=0)).astype(int) + 1
+    return BoundingBox(tuple(start.tolist()), tuple(stop.tolist()))
 
 
 def _corners(bbox: BoundingBox) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.geometry.grid import BoundingBox
@@ -14,7 +15,11 @@ from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import (
     SLAB,
+    box_between,
+    box_of,
     boxed,
+    lattice_of,
+    layer_of,
     nothing,
     resampled,
     same_lattice,
@@ -131,6 +136,39 @@ def read_segment(
     moved = mask if same else resampled(mask, lattice, wanted)[0]
     inside = moved.bbox.intersection(BoundingBox.from_shape(geometry.shape_kji))
     return tight(MaskUpdate(boxed(moved, inside), inside))
+
+
+def read_segment_in(
+    segmentation_node: slicer.vtkMRMLSegmentationNode,
+    segment_id: str,
+    volume_node: slicer.vtkMRMLScalarVolumeNode,
+    bbox: BoundingBox,
+) -> NDArray[np.bool_]:
+    """Return a segment in a box of voxels of a volume; nothing beyond the box is looked at.
+
+    Parameters
+    ----------
+    bbox : BoundingBox
+        Inside the volume.
+
+    Returns
+    -------
+    (K, J, I) bool
+        Of `bbox.shape_kji`, as `read_segment` has it there, for which see also the errors.
+    """
+    segment_of(segmentation_node, segment_id)
+    check_binary_labelmap(segmentation_node)
+    geometry = geometry_from_node(volume_node)
+    to_segmentation = linear_matrix_between(volume_node, segmentation_node)
+    layer = layer_of(segmentation_node, segment_id)
+    if layer is None or bbox.is_empty:
+        return np.zeros(bbox.shape_kji, dtype=bool)
+    lattice, wanted = lattice_of(layer), to_segmentation @ geometry.ijk_to_ras
+    stored = bbox
+    if not same_lattice(lattice, wanted, bbox):
+        stored = box_between(bbox, wanted, lattice).padded(1).intersection(box_of(layer))
+    mask = MaskUpdate(stored_part(segmentation_node, segment_id, stored), stored)
+    return boxed(mask if stored == bbox else resampled(mask, lattice, wanted)[0], bbox)
 
 
 def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +31,12 @@ _UNCOVERED = 0.1  # share of the earlier mask that may lie in no patch
 _MOST_PATCHES = 16
 
 
-def carried_state(encoder: PatchEncoder, prompts: Prompts, earlier: MaskUpdate) -> SessionState:
+def carried_state(
+    encoder: PatchEncoder,
+    prompts: Prompts,
+    earlier: MaskUpdate,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> SessionState:
     """Return the state of prompts on a new frame; the model is shown the mask of the frame before.
 
     The earlier mask limits nothing: what it shows may go, and what it lacks may come. Where more
@@ -45,6 +50,8 @@ def carried_state(encoder: PatchEncoder, prompts: Prompts, earlier: MaskUpdate) 
         In the RAS frame of the volume; see `followed_prompts`.
     earlier : MaskUpdate
         On a voxel grid of the same shape.
+    cancelled : callable
+        Asked before each patch; True ends with what is there.
 
     Returns
     -------
@@ -60,6 +67,8 @@ def carried_state(encoder: PatchEncoder, prompts: Prompts, earlier: MaskUpdate) 
     shown = SessionState.of_mask(earlier, geometry, grid)
     state = SessionState.empty(geometry, grid)
     for prompt in prompts:
+        if cancelled():
+            return state
         patch = planned_patch(encoder, state, prompt)
         view = PatchView.of(state.with_prompt(prompt), patch)
         if view.has_nothing_to_correct:
@@ -72,7 +81,7 @@ def carried_state(encoder: PatchEncoder, prompts: Prompts, earlier: MaskUpdate) 
     inside = np.argwhere(shown.logits.read(shown.logits.occupied_box(_whole(grid))) > 0)
     inside = inside[:, ::-1] + np.array(shown.logits.occupied_box(_whole(grid)).start_ijk)
     size = encoder.predictor.settings.patch_size
-    while len(state.patches) < _MOST_PATCHES:
+    while len(state.patches) < _MOST_PATCHES and not cancelled():
         left = inside[~contained(state.patches, inside)]
         if len(left) <= _UNCOVERED * len(inside):
             break

@@ -353,7 +353,9 @@ class InteractiveSession:
         ClickOutsideVolumeError, VolumeError
             See `carrying.carried_state`. The session stays as it was.
         """
-        return self._history.add(carried_state(self._encoder, Prompts(prompts), earlier))
+        cancelled = self.cancelled or (lambda: False)
+        state = carried_state(self._encoder, Prompts(prompts), earlier, cancelled)
+        return self._history.add(state)
 
     def warm_up(self, position_ras: Sequence[float]) -> None:
         """Encode in advance the patch that a click at a position, RAS mm of the volume, would use.

@@ -9,11 +9,13 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 import vtk  # noqa: E402
 
 from CTSAM3DLib.errors import NodeError, VolumeError  # noqa: E402
+from CTSAM3DLib.geometry.box import BoundingBox  # noqa: E402
 from CTSAM3DLib.mrml.segments import (  # noqa: E402
     add_segment,
     check_binary_labelmap,
     prepare_segmentation,
     read_segment,
+    read_segment_in,
 )
 from Testing.MRML.cases import (  # noqa: E402
     CONTAINER,
@@ -24,6 +26,7 @@ from Testing.MRML.cases import (  # noqa: E402
     TILTED,
     Case,
 )
+from Testing.MRML.mrml_scene import rigid  # noqa: E402
 
 
 def whole(update):
@@ -67,6 +70,22 @@ def test_a_used_segmentation_or_an_empty_volume_is_refused(mrml):
     empty = mrml.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     with pytest.raises(VolumeError, match="without an image"):
         prepare_segmentation(mrml.segmentation(), empty)
+
+
+@pytest.mark.parametrize("on_segmentation", [None, TILTED])
+def test_a_part_of_a_segment_is_as_in_the_whole(mrml, on_segmentation):
+    case = Case(mrml, MOVED, on_segmentation)
+    other_lattice = case.ijk_to_segmentation @ rigid((1, 1, 3), 20, (3, -2, 1))
+    mrml.stored_segment(case.segmentation, "turned", OLD, other_lattice)
+    rng = np.random.default_rng(0)
+    for name in ("organ", "container", "turned"):
+        mask = whole(read_segment(case.segmentation, name, case.volume))
+        assert mask.any()
+        for _ in range(20):
+            low, high = np.sort(rng.integers(0, np.array(SHAPE[::-1]) + 1, (2, 3)), axis=0)
+            box = BoundingBox(tuple(low.tolist()), tuple(high.tolist()))
+            part = read_segment_in(case.segmentation, name, case.volume, box)
+            np.testing.assert_array_equal(part, mask[box.slices_kji])
 
 
 @pytest.mark.parametrize("on_volume", [None, MOVED])

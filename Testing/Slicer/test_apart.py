@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import unittest
 
 import numpy as np
@@ -9,6 +10,9 @@ import slicer
 from mouse_case import MIDDLE, MouseCase
 from panel_case import StateTestCase
 from view_mouse import click
+
+from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.prompts import Click
 
 BESIDE = (60.0, 44.0, 60.0)  # its ball overlaps that of the middle
 
@@ -53,6 +57,23 @@ class EffectTest(MouseCase):
         click("Red", MIDDLE, ["Control"])
         self.case.settle()
         self.assertEqual([one.positive for one in self.case.clicks("other")], [False])
+
+    def test_of_another_segment_only_what_is_asked_for_is_looked_at(self):
+        case = self.case
+        large = np.ones(self.first.shape, np.uint8)
+        large[0] = 0
+        ids = (case.segmentation, "organ", case.volume)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(large, *ids)
+        self.options.apartBox.click()
+        target, above = case.effect.editor.target, Click((48.0, 44.0, 0.0))
+        target.check_limits(above)  # outside it
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        target.check_limits(above)
+        peak = tracemalloc.get_traced_memory()[1]
+        self.assertLess(peak, large.size / 4)
+        with self.assertRaises(ClickOutsideVolumeError):
+            target.check_limits(Click((48.0, 44.0, 60.0)))
 
     def test_an_overlap_that_was_there_stays_until_it_is_taken_out(self):
         click("Red", BESIDE)

@@ -305,5 +305,19 @@ class HiddenSegmentTest(MouseCase):
             np.testing.assert_array_equal(self.case.mask(), before)
 
 
+class ThinVolumeTest(MouseCase):
+    def test_the_effect_warns_in_the_words_of_the_panel(self):
+        label, volume = self.case.effect.options.warningLabel, self.case.volume
+        self.assertEqual(label.text, "")
+        self.assertTrue(label.isHidden())
+        volume.SetSpacing(2.0, 0.8, 3.0)
+        self.assertIn("a field of view of 35.2 mm", label.text)
+        self.assertFalse(label.isHidden())
+        self.case.editor.setActiveEffectByName("")
+        volume.SetSpacing(2.0, 2.0, 3.0)
+        self.case.effect = self.case.activate("CT-SAM3D")
+        self.assertTrue(label.isHidden())
+
+
 if __name__ == "__main__":
     unittest.main()

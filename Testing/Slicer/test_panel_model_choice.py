@@ -11,7 +11,7 @@ from models_case import BUNDLED, FolderCase, ModelsCase
 from view_mouse import click
 
 from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.mrml import set_segment_model
+from CTSAM3DLib.mrml import segment_model, set_segment_model
 
 
 class RemoveModelTest(ModelsCase):
@@ -35,6 +35,28 @@ class RemoveModelTest(ModelsCase):
         self.assertEqual(self.case.parameters.model, "")
         self.assertEqual(self.text, "mine was removed.")
         self.assertFalse(self.ui.removeModelButton.enabled)
+
+    def test_other_segments_and_the_effect_go_on_with_another_model(self):
+        self.put("mine")
+        self.again()
+        effect = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+        effect.SetAttribute("CT-SAM3D.Model", "mine")
+        segments = [self.case.add(name) for name in ("liver", "spleen", "heart")]
+        for one in segments[:2]:
+            set_segment_model(self.case.segmentation, one, "mine")
+        self.case.parameters.model = "mine"
+        with mock.patch.object(slicer.util, "confirmYesNoDisplay", return_value=True):
+            self.case.press("removeModelButton")
+        self.assertIn("Liver, Spleen", self.text)
+        self.assertNotIn("Heart", self.text)
+        for one in segments:
+            self.assertEqual(segment_model(self.case.segmentation, one), "")
+        self.assertEqual(effect.GetAttribute("CT-SAM3D.Model"), "default")
+        self.case.widget.panel.workplace.select(segments[0])
+        self.case.press("insideButton")
+        click("Red", (48.0, 44.0, 60.0))
+        self.case.settle()
+        self.assertEqual(self.case.loaded[-1], (None, "auto"))
 
     def test_a_model_that_is_gone_already(self):
         self.put("mine")

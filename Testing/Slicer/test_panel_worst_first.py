@@ -149,6 +149,18 @@ class WorstFirstTest(StateTestCase):
         self.assertFalse(self.case.logic.controller.busy)
         self.assertIn(self.press(), PLACES)
 
+    def test_a_model_that_fails_takes_no_edit_back(self):
+        self.segment_all()
+        self.case.logic.engine.forget_models()
+        self.predictor.fail_next = BundleError("the model is gone")
+        self.predictor.gate.clear()
+        self.case.press("worstButton")
+        self.case.press("insideButton")
+        click("Red", (66.0, 36.0, 60.0))
+        self.predictor.gate.set()
+        until(lambda: not self.case.logic.controller.busy, "the end of the work")
+        self.assertEqual(len(self.case.clicks()), 2)
+
     def test_it_needs_prompts(self):
         self.case.add("liver")
         self.assertFalse(self.ui.worstButton.enabled)

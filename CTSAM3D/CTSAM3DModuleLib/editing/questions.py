@@ -109,8 +109,10 @@ class Questions:
                 self._outcomes.guard(asked.pop(future), future)
 
     def cancel(self) -> None:
-        """Expect no answer any more; the engine is told by others."""
+        """Take back all questions; edits go on."""
         awaited, self._awaited = self._awaited, {}
+        for future in (*awaited, *self._asked):
+            future.cancel()
         self._asked = {}
         for on_answer in awaited.values():
             self._outcomes.guard(on_answer, None)

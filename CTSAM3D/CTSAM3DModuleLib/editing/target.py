@@ -18,6 +18,7 @@ from CTSAM3DLib.mrml import (
     clicks_text,
     mask_digest,
     read_segment,
+    read_segment_in,
     segment_model,
     volume_identity,
     voxels_inside_roi,
@@ -186,8 +187,10 @@ class EditTarget:
         """Give id and voxels, in a box of the volume, of each other segment."""
         for other in self.segmentation_node.GetSegmentation().GetSegmentIDs():
             if other != self.segment_id:
-                mask = read_segment(self.segmentation_node, other, self.volume_node)
-                yield other, boxed(mask, bbox)
+                yield other, self._in(bbox, other)
+
+    def _in(self, bbox: BoundingBox, segment_id: str) -> NDArray[np.bool_]:
+        return read_segment_in(self.segmentation_node, segment_id, self.volume_node, bbox)
 
     def write(
         self,
@@ -210,7 +213,7 @@ class EditTarget:
         """Return a change that leaves alone what is outside the box, or belongs to others."""
         if update.bbox.is_empty or (self.roi_node is None and not self.apart):
             return update
-        kept, new = boxed(self.mask(), update.bbox), update.mask_kji.copy()
+        kept, new = self._in(update.bbox, self.segment_id), update.mask_kji.copy()
         if self.apart:
             for _, other in self._others(update.bbox):
                 new &= kept | ~other

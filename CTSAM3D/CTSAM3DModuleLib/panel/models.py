@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import CTSAM3DError, ModelExistsError
 from CTSAM3DLib.models.folder import remove_model
 from CTSAM3DLib.models.store import ModelStore
+from CTSAM3DLib.mrml import segment_model, set_segment_model
 from CTSAM3DModuleLib.panel.model_import import (
     ImportStopped,
     ModelImport,
@@ -22,6 +23,8 @@ from CTSAM3DModuleLib.panel.model_import import (
 from CTSAM3DModuleLib.torch_devices import TorchDevice, device_choices
 from CTSAM3DModuleLib.waiting import Waiting
 from CTSAM3DModuleLib.widgets import DEFAULT_MODEL, ERROR_STYLE, Guarded, model_label
+
+EFFECT_MODEL = "CT-SAM3D.Model"  # where Slicer keeps the parameter of the effect
 
 
 def models(store: ModelStore | None = None) -> list[tuple[str, str]]:
@@ -92,12 +95,23 @@ class ChoiceSection:
         self._model.disconnect("currentIndexChanged(int)", self._on_model)
         self._device.disconnect("currentIndexChanged(int)", self._on_device)
 
-    def forget(self, model_id: str) -> None:
-        """Use the default in place of a model."""
-        if self.own == model_id:
-            self._use("")
+    def forget(self, model_id: str) -> list[str]:
+        """Use the default in place of a model; return the segments that had it for themselves."""
         if self.parameters is not None and self.parameters.model == model_id:
             self.parameters.model = ""
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode"):
+            if node.GetAttribute(EFFECT_MODEL) == model_id:
+                node.SetAttribute(EFFECT_MODEL, DEFAULT_MODEL)
+        names = []
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+            segments = node.GetSegmentation()
+            for segment_id in segments.GetSegmentIDs():
+                if segment_model(node, segment_id) == model_id:
+                    set_segment_model(node, segment_id, "")
+                    names.append(segments.GetSegment(segment_id).GetName())
+        if self.own == model_id:
+            self._use("")
+        return names
 
     def _on_model(self, index: int) -> None:
         model = self._model.itemData(index)
@@ -253,9 +267,13 @@ class ModelSection:
         except CTSAM3DError as error:
             self.tell(str(error), True)
             return
-        self._choice.forget(name)
+        segments = self._choice.forget(name)
         self._changed()
-        self.tell(_("{name} was removed.").format(name=name))
+        text = _("{name} was removed.").format(name=name)
+        if segments:
+            told = _("These segments had it; the model of the others answers now: {names}.")
+            text = f"{text} {told.format(names=', '.join(segments))}"
+        self.tell(text)
 
     # ---- inside
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import Any
 
 import slicer
@@ -14,7 +13,7 @@ from CTSAM3DLib.errors import CTSAM3DError, VolumeError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.mrml import volume_from_node
 from CTSAM3DModuleLib.editing.editor import Status
-from CTSAM3DModuleLib.panel.progress import Progress
+from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.scripting.carrying import (
     DRIFT_TAG,
@@ -36,13 +35,10 @@ def next_frame(work: Workplace) -> None:
     if not names:
         work.tell(Status(_("No structure has points yet."), "error"))
         return
-    try:
-        work.begin(Carrying(work, names))
-    except CTSAM3DError as error:
-        work.end(Status(str(error), "error"))
+    work.begin(lambda: Carrying(work, names))
 
 
-class Carrying(Progress):
+class Carrying(QuestionProgress):
     """The way to the next frame. Until its end the scene is as it was; then one frame is left.
 
     Parameters
@@ -59,8 +55,8 @@ class Carrying(Progress):
     """
 
     def __init__(self, work: Workplace, names: list[str]) -> None:
-        super().__init__()
-        self._work, nodes = work, work.nodes
+        super().__init__(work)
+        nodes = work.nodes
         self._volume, self._before, self._browser = nodes.volume, nodes.segmentation, nodes.browser
         self._item = self._browser.GetSelectedItemNumber()
         self._begun = self._seen()
@@ -90,7 +86,7 @@ class Carrying(Progress):
         """Ask for all of them."""
         controller = self._work.logic.controller
         for request in self._requests:
-            controller.questions.carry(request, self._on_answer)
+            controller.questions.carry(request, lambda future: self.on_answer(future, self._note))
         controller.engine.forget(self._requests[0].volume_key)  # after the last one
 
     def report(self) -> Status:
@@ -102,6 +98,10 @@ class Carrying(Progress):
             total=self.total,
         )
         return Status(text, "busy")
+
+    def finish(self) -> None:
+        """Show the next frame."""
+        self._work.end(self._show())
 
     # ---- inside
 
@@ -122,21 +122,9 @@ class Carrying(Progress):
             seen.append((one, work.logic.controller.prompts(target), target.digest()))
         return seen
 
-    def _on_answer(self, future: Future[ClickAnswer] | None) -> None:
-        if self._work.progress is not self:  # the panel was left, or an answer before failed
-            return
-        if future is None or future.cancelled():
-            self._work.end(Status(_("Cancelled; nothing was changed.")))
-        elif future.exception() is not None:
-            self._work.end(Status(str(future.exception()), "error"), take_back=True)
-        else:
-            answer = future.result()
-            self._updates.append(answer.update)
-            self._notices += answer.notices
-            if self.busy:
-                self._work.tell(self.report())
-            else:
-                self._work.end(self._show())
+    def _note(self, answer: ClickAnswer) -> None:
+        self._updates.append(answer.update)
+        self._notices += answer.notices
 
     def _show(self) -> Status:
         """Show the next frame with its segmentation, and return what to tell."""

@@ -6,13 +6,8 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
-from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.io import hu_warning, size_warning
-from CTSAM3DLib.mrml import volume_from_node
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
@@ -26,10 +21,11 @@ from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.panel.worst_first import WorstFirst
 from CTSAM3DModuleLib.typed_point import TypedPoint
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded, apart_texts
+from CTSAM3DModuleLib.volume_warning import VolumeWarning
+from CTSAM3DModuleLib.widgets import Guarded, apart_texts
 
 
-class Panel(VTKObservationMixin):
+class Panel:
     """Binds the widgets of the .ui file; the module widget opens and closes it.
 
     Parameters
@@ -41,10 +37,8 @@ class Panel(VTKObservationMixin):
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
-        VTKObservationMixin.__init__(self)
         self._ui = ui
         ui.apartBox.text, ui.apartBox.toolTip = apart_texts()
-        self._volume: Any = None
         self._rows = SegmentRows()
         self.workplace = Workplace(logic, self.show, self._on_status)
         waiting = logic.controller.waiting
@@ -64,8 +58,7 @@ class Panel(VTKObservationMixin):
             Guarded(ui.openEditorButton, self._on_open_editor),
             Guarded(ui.diagnosticsButton, self._on_diagnostics),
         )
-        ui.warningLabel.styleSheet = ERROR_STYLE
-        ui.warningLabel.visible = False
+        self._warning = VolumeWarning(ui.warningLabel)
         for section in (ui.promptsSection, ui.moreSection, ui.learningSection):
             section.collapsed = True
         self.show()
@@ -96,7 +89,7 @@ class Panel(VTKObservationMixin):
     def release(self) -> None:
         """Close and disconnect everything."""
         self.close()
-        self.removeObservers()
+        self._warning.follow(None)
         sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
         own = (self.typed, self.prompts, self.worst, self.learning, self.torch, *self._buttons)
         for section in (*sections, *own):
@@ -158,31 +151,11 @@ class Panel(VTKObservationMixin):
     def _show_volume(self) -> None:
         """Show a volume that was just chosen in the slice views, and whether it looks like CT."""
         volume = self.workplace.nodes.volume
-        if volume is self._volume:
-            return
-        self.removeObservers()
-        self._volume = volume
-        if volume is not None:
-            for event in (volume.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent):
-                self.addObserver(volume, event, self._warn)
+        if self._warning.follow(volume) and volume is not None:
             composites = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
             shown = {node.GetBackgroundVolumeID() for node in composites}
             if volume.GetID() not in shown:
                 slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        self._warn()
-
-    def _warn(self, caller: Any = None, event: Any = None) -> None:
-        warning = ""
-        if self._volume is not None:
-            try:
-                volume = volume_from_node(self._volume)
-                found = hu_warning(volume)
-                warning = _("Perhaps not a CT: {reason}").format(reason=found) if found else ""
-                warning = "\n".join(filter(None, [warning, size_warning(volume)]))
-            except CTSAM3DError as error:
-                warning = str(error)
-        self._ui.warningLabel.text = warning
-        self._ui.warningLabel.visible = bool(warning)
 
     def _on_open_editor(self) -> None:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -79,6 +80,45 @@ class Progress:
             total=self.total, seconds=self._seconds, device=self._device
         )
         return Status(" ".join([*self._notices, text]), "done", self._seconds, self._device)
+
+
+class QuestionProgress(Progress):
+    """Asks the engine several questions; what comes of them is shown after the last answer.
+
+    Parameters
+    ----------
+    work : Workplace
+        Open, not busy.
+    targets : iterable of EditTarget
+        See `Progress`.
+    """
+
+    def __init__(self, work: Any, targets: Iterable[EditTarget] = ()) -> None:
+        super().__init__(targets)
+        self._work = work
+
+    def ask(self) -> None:
+        """Ask for all of them; raises CTSAM3DError."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Show what has come of it, once everything is answered."""
+        raise NotImplementedError
+
+    def on_answer(self, future: Future[Any] | None, note: Callable[[Any], object]) -> None:
+        """Have an answer noted; one that failed or was cancelled ends the others, too."""
+        if self._work.progress is not self:  # the panel was left, or an answer before failed
+            return
+        if future is None or future.cancelled():
+            self._work.end(Status(_("Cancelled; nothing was changed.")))
+        elif future.exception() is not None:
+            self._work.end(Status(str(future.exception()), "error"))
+        else:
+            note(future.result())
+            if self.busy:
+                self._work.tell(self.report())
+            else:
+                self.finish()
 
 
 def _name(target: EditTarget) -> Any:

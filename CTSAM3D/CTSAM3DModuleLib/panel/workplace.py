@@ -19,7 +19,7 @@ from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.target import segment_events
 from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
-from CTSAM3DModuleLib.panel.progress import Progress
+from CTSAM3DModuleLib.panel.progress import Progress, QuestionProgress
 from CTSAM3DModuleLib.widgets import timer
 
 KEPT_LATENCIES = 5
@@ -269,18 +269,20 @@ class Workplace(VTKObservationMixin):
                 self.progress.fail(target, error)
         self.tell(self.progress.report())
 
-    def begin(self, progress: Progress) -> None:
-        """Have something computed that tells of itself."""
-        self.progress = progress
-        self.tell(progress.report())
-        progress.ask()
+    def begin(self, make: Callable[[], QuestionProgress]) -> None:
+        """Have something asked that tells of itself; an error of making or asking is told."""
+        try:
+            self.progress = progress = make()
+            self.tell(progress.report())
+            progress.ask()
+        except CTSAM3DError as error:
+            self.end(Status(str(error), "error"))
         self._on_changed()
 
-    def end(self, status: Status, take_back: bool = False) -> None:
-        """Tell what has become of it; if asked, take back what is still under way."""
+    def end(self, status: Status) -> None:
+        """Tell what has become of it; what is still asked is taken back, but no edit."""
         self.progress = Progress()
-        if take_back:
-            self.logic.controller.cancel()
+        self.logic.controller.questions.cancel()
         self.tell(status)
         self.refresh()
 

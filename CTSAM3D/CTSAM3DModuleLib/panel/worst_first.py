@@ -11,7 +11,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session import Suggestion
 from CTSAM3DModuleLib.editing.editor import Status, reason_text
-from CTSAM3DModuleLib.panel.progress import Progress
+from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import Guarded
 
@@ -66,10 +66,7 @@ class WorstFirst:
         if not missing:
             self._go_on()
             return
-        try:
-            self._work.begin(Asking(self._work, missing, self._known, self._go_on))
-        except CTSAM3DError as error:
-            self._work.end(Status(str(error), "error"))
+        self._work.begin(lambda: Asking(self._work, missing, self._known, self._go_on))
 
     def _state(self, segment_id: str) -> tuple[Any, ...]:
         """Return what tells whether a structure is as it was."""
@@ -123,7 +120,7 @@ class WorstFirst:
         self._work.tell(Status(text, "done"))
 
 
-class Asking(Progress):
+class Asking(QuestionProgress):
     """Asks how unsure the model is of structures, and notes it; the scene stays as it is.
 
     Parameters
@@ -141,16 +138,18 @@ class Asking(Progress):
     def __init__(
         self, work: Workplace, states: dict[str, tuple[Any, ...]], known: dict[str, Any], go_on: Any
     ) -> None:
-        super().__init__([work.nodes.target(one) for one in states])
-        self._work, self._states, self._noted, self._go_on = work, states, known, go_on
+        super().__init__(work, [work.nodes.target(one) for one in states])
+        self._states, self._noted, self._go_on = states, known, go_on
 
     def ask(self) -> None:
         """Ask for all of them."""
-        for one, state in self._states.items():
+        for one in self._states:
             self._work.logic.controller.questions.uncertainty(
                 self._work.nodes.target(one),
                 self._work.editor.choice,
-                lambda future, one=one, state=state: self._on_answer(one, state, future),
+                lambda future, one=one: self.on_answer(
+                    future, lambda uncertainty: self._note(one, uncertainty)
+                ),
             )
 
     def report(self) -> Status:
@@ -160,18 +159,11 @@ class Asking(Progress):
         )
         return Status(text, "busy")
 
-    def _on_answer(self, one: str, state: tuple[Any, ...], future: Any) -> None:
-        if self._work.progress is not self:  # the panel was left, or an answer before failed
-            return
-        if future is None or future.cancelled():
-            self._work.end(Status(_("Cancelled; nothing was changed.")))
-        elif future.exception() is not None:
-            self._work.end(Status(str(future.exception()), "error"), take_back=True)
-        else:
-            self._noted[one] = (state, future.result())
-            self._waiting.pop(state[0])
-            if self.busy:
-                self._work.tell(self.report())
-            else:
-                self._work.end(Status())
-                self._go_on()
+    def finish(self) -> None:
+        """Go on with all of them."""
+        self._work.end(Status())
+        self._go_on()
+
+    def _note(self, one: str, uncertainty: float | None) -> None:
+        self._noted[one] = (self._states[one], uncertainty)
+        self._waiting.pop(self._states[one][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from itertools import pairwise
 
 import numpy as np
@@ -313,6 +314,16 @@ def test_a_mask_is_carried_to_another_volume_and_the_structures_there_stay(
     assert predictor.encode_calls == encoded + 1  # both structures share the image
     again = ask([A], [A, B], key="ct")
     np.testing.assert_array_equal(applied(before, again.update), wanted(volume, [A, B]))
+
+
+def test_carrying_ends_at_the_next_patch_once_cancelled(engine, predictor, volume: Volume) -> None:
+    before = wanted(volume, [A, B])
+    prompts = ClickHistory([A, B, A, B])
+    request = ClickRequest(volume, "next", "liver", prompts, prompts, present=as_update(before))
+    decode, calls = predictor.decode, predictor.decode_calls
+    predictor.decode = lambda *arguments: engine.cancel() or decode(*arguments)
+    assert isinstance(engine.carry(request).exception(HANG_S), CancelledError)
+    assert predictor.decode_calls == calls + 1
 
 
 def test_nothing_is_carried_from_an_empty_mask_without_prompts(engine, volume: Volume) -> None:
