@@ -27,13 +27,15 @@ _CHECKED_TAGS = [
     "SliceThickness", "SpacingBetweenSlices", "FrameOfReferenceUID", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "GantryDetectorTilt",
+    "InConcatenationNumber", "InConcatenationTotalNumber",
 ]  # fmt: skip
 # What slices of one scan have in common; of these the acquisition alone may change on the way.
 _MARKS = {
     "SeriesNumber": "Series Number", "AcquisitionNumber": "Acquisition Number", "KVP": "KVP",
     "ConvolutionKernel": "Convolution Kernel", "PatientPosition": "Patient Position",
     "TemporalPositionIdentifier": "Temporal Position Identifier",
-    "SliceThickness": "Slice Thickness",
+    "SliceThickness": "Slice Thickness", "TemporalPositionIndex": "Temporal Position Index",
+    "FrameAcquisitionNumber": "Frame Acquisition Number",
 }  # fmt: skip
 
 
@@ -49,6 +51,8 @@ class Frame:
         SOP Instance UID of the file.
     marks : mapping of str to str
         Values that slices of one scan have in common, by the name of their element.
+    part : (int, int)
+        Which file of how many that the scan was cut into (a concatenation).
     number, count : int
         Which frame of how many in the file.
     tilt : float
@@ -82,6 +86,7 @@ class Frame:
     file: Path
     instance: str
     marks: Mapping[str, str]
+    part: tuple[int, int]
     number: int
     count: int
     tilt: float
@@ -235,7 +240,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
     orientation = _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
     measures, rescale = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
     count = int(dataset.get("NumberOfFrames") or 1)
-    places = group("PlanePositionSequence")
+    places, content = group("PlanePositionSequence"), group("FrameContentSequence")
     # One position of a whole file says nothing about its other frames.
     position = (
         () if places is dataset and count > 1 else _numbers(places, "ImagePositionPatient", 3)
@@ -252,7 +257,11 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
     return Frame(
         file=file,
         instance=str(dataset.get("SOPInstanceUID", "")),
-        marks={name: str(dataset.get(tag, "")) for tag, name in _MARKS.items()},
+        marks={name: str(content.get(tag, dataset.get(tag, ""))) for tag, name in _MARKS.items()},
+        part=(
+            int(dataset.get("InConcatenationNumber") or 1),
+            int(dataset.get("InConcatenationTotalNumber") or 1),
+        ),
         tilt=_number(dataset, "GantryDetectorTilt", 0.0),
         number=number,
         count=count,
@@ -261,7 +270,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         patient=str(dataset.get("PatientID") or "").strip(),
         modality=str(dataset.get("Modality") or ""),
         reference=str(dataset.get("FrameOfReferenceUID") or ""),
-        stack=str(group("FrameContentSequence").get("StackID") or ""),
+        stack=str(content.get("StackID") or ""),
         is_localizer=not _LOCALIZER.isdisjoint(str(value).upper() for value in types),
         size=(int(dataset.Columns), int(dataset.Rows)),
         samples=int(dataset.get("SamplesPerPixel") or 1),

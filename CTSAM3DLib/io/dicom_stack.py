@@ -222,7 +222,7 @@ def _mark_notes(slices: list[Frame]) -> list[str]:
         values = [frame.marks[name] for frame in slices]
         changes = sum(a != b for a, b in pairwise(values))
         # Acquisitions follow one another along the patient, but do not take turns.
-        if changes > (len(set(values)) - 1 if name == "Acquisition Number" else 0):
+        if changes > (len(set(values)) - 1 if name.endswith("Acquisition Number") else 0):
             odd.append(name)
     notes = [
         f"slices differ in {', '.join(odd)}, as where two scans were mixed; look whether all "
@@ -231,6 +231,13 @@ def _mark_notes(slices: list[Frame]) -> list[str]:
     instances = Counter({frame.file: frame.instance for frame in slices}.values())
     if any(count > 1 for count in instances.values()):
         notes.append("several files have one SOP Instance UID; look whether all belong together")
+    parts = max(frame.part[1] for frame in slices)
+    found = len({frame.part[0] for frame in slices})
+    if found < parts:
+        notes.append(
+            f"the scan was cut into {parts} files (a concatenation), got {found}; give a folder "
+            "with all of them"
+        )
     if not slices[0].series:
         notes.append("the files name no series (Series Instance UID); took all as one")
     if any(abs(frame.tilt) > _LEAST_TILT for frame in slices):

@@ -11,6 +11,7 @@ _VERSION = "markups fiducial file version"
 _COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label", "desc")
 _MORE_COLUMNS = ("associatedNodeID", "positionStatus")  # the last one has no name in the file
 _DEFINED = "2"
+_NAMELESS = 1  # columns that Slicer writes after those with a name
 
 
 def markups_from_fcsv(text: str) -> dict[str, Any]:
@@ -72,6 +73,11 @@ def _header(lines: list[str]) -> dict[str, str]:
 
 def _point(values: list[str], columns: list[str], what: str) -> dict[str, Any] | None:
     """Return one control point; None when it was not placed."""
+    if len(values) > len(columns) + _NAMELESS:
+        raise ClicksFileError(
+            f"{what}: expected at most {len(columns) + _NAMELESS} values, got {len(values)}; write "
+            "numbers with a decimal point and commas in a text within quotes"
+        )
     row = dict(zip(columns, values, strict=False))
     if row.get("positionStatus", _DEFINED) != _DEFINED:
         return None

@@ -85,3 +85,34 @@ def test_frames_that_form_no_stack_are_refused(
     write_enhanced(tmp_path / "ct.dcm", hu, **{"positions": stack(4), **options})
     with pytest.raises(VolumeError, match=text):
         read_volume(tmp_path / "ct.dcm")
+
+
+@pytest.mark.parametrize("tag", ["TemporalPositionIndex", "FrameAcquisitionNumber"])
+@pytest.mark.parametrize("take_turns", [True, False])
+def test_frames_that_take_turns_are_told(
+    tmp_path: Path, hu: NDArray[np.int16], tag: str, take_turns: bool
+) -> None:
+    path = tmp_path / "ct.dcm"
+    write_enhanced(path, hu, stack(len(hu)))
+    dataset = pydicom.dcmread(path)
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        content = pydicom.Dataset()
+        setattr(content, tag, 1 + n % 2 * take_turns)
+        frame.FrameContentSequence = [content]
+    dataset.save_as(path)
+    assert ["as where two scans were mixed" in note for note in read_scan(path).notes] == (
+        [True] * take_turns
+    )
+
+
+def test_a_part_of_a_scan_in_several_files_is_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    places = stack(len(hu))
+    for n in range(2):
+        half = slice(2 * n, 2 * n + 2)
+        write_enhanced(tmp_path / f"{n}.dcm", hu[half], places[half],
+                       InConcatenationNumber=n + 1, InConcatenationTotalNumber=2)  # fmt: skip
+    scan = read_scan(tmp_path)
+    assert (len(scan.volume.array_kji), scan.notes) == (4, ())
+    (tmp_path / "1.dcm").unlink()
+    (note,) = read_scan(tmp_path).notes
+    assert "cut into 2 files (a concatenation), got 1; give a folder with all" in note

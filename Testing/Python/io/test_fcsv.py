@@ -86,3 +86,13 @@ def test_json_in_utf_16_is_read(tmp_path: Path) -> None:
     text = '{"coordinate_system": "RAS", "structures": {"Milz ü": {"positive": [[1, 2, 3]]}}}'
     path.write_text(text, encoding="utf-16")
     assert list(read_clicks(path)["Milz ü"]) == [Click((1, 2, 3))]
+
+
+def test_a_decimal_comma_is_no_other_position(tmp_path: Path) -> None:
+    path = tmp_path / "F.fcsv"
+    path.write_text(VERSION + system("RAS") + COLUMNS + row("F-1", '"1,5","2,5","3,5"'))
+    with pytest.raises(ClicksFileError, match="expected a position of 3 numbers"):
+        read_clicks(path)
+    path.write_text(VERSION + system("RAS") + COLUMNS + row("F-1", "1,5,2,5,3,5"))
+    with pytest.raises(ClicksFileError, match=r"line 4: expected at most 16 values, got 17; write"):
+        read_clicks(path)
