@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import threading
 from collections import Counter
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import slicer
 from ball_predictor import BallPredictor
+from event_loop import until
 from fault_table import show
 from panel_case import MIDDLE, PanelCase
 from view_mouse import click
@@ -20,7 +22,8 @@ from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 from Testing.HeadlessSlicer import callback_errors
 
-MANY = 44
+MANY = 70
+BLOCK = np.s_[1:4, 1:4, 1:4]  # far from the clicks
 BESIDE = (60.0, 44.0, 60.0)
 ERRORS = (
     RuntimeError("CUDA out of memory"), MemoryError(), KeyboardInterrupt(), SystemExit(1),
@@ -55,13 +58,19 @@ class PanelFaults:
             case.settle()
         before = case.mask(), case.clicks()
         case.predictor.gate.clear()
+        case.predictor.threads.clear()
         click("Red", BESIDE)
         stays = getattr(self, kind)()
         case.predictor.gate.set()
         case.settle()
         assert not case.ui.cancelButton.enabled
         assert case.ui.progressBar.maximum == 1
-        return self._outcome(before) if stays else self._works_again()
+        if not stays:
+            return self._works_again()
+        outcome = self._painted(before) if kind == "painted_elsewhere" else self._outcome(before)
+        if kind not in ("another_structure", "engine_replaced", "painted_elsewhere"):
+            self._undone(before, outcome)
+        return outcome
 
     def _outcome(self, before: tuple[np.ndarray, ClickHistory]) -> str:
         """Return whether all is as before or as after the click; anything else fails."""
@@ -76,6 +85,37 @@ class PanelFaults:
         prompts = before[1].added(Click(made, True))
         session.set_prompts(prompts)
         assert _equal(found, (session.mask, prompts)), f"between: {len(found[1])} clicks"
+        return "after"
+
+    def _undone(self, before: tuple[np.ndarray, ClickHistory], outcome: str) -> None:
+        """Do the step where it was not done; undo and redo lead back and forth."""
+        case = self.case
+        if outcome == "before":
+            if not case.ui.insideButton.checked:  # leaving the panel ends the placing
+                case.press("insideButton")
+            click("Red", BESIDE)
+            case.settle()
+        after = case.mask(), case.clicks()
+        assert not _equal(before, after), "the step cannot be done again"
+        work = case.widget.panel.workplace
+        for step, wanted in ((work.undo, before), (work.redo, after)):
+            step()
+            case.settle()
+            assert _equal((case.mask(), case.clicks()), wanted), step.__name__
+
+    def _painted(self, before: tuple[np.ndarray, ClickHistory]) -> str:
+        """What another editor painted meanwhile stays; the click is there as a whole or not."""
+        mask, prompts = self.case.mask(), self.case.clicks()
+        assert mask[BLOCK].all(), "the painting was lost"
+        if prompts == before[1]:
+            assert not (mask & ~before[0])[_without(BLOCK, mask)].any()
+            return "before"
+        assert len(prompts) == len(before[1]) + 1
+        session = InteractiveSession.for_volume(
+            volume_from_node(self.case.volume), BallPredictor(), 2.0
+        )
+        session.set_prompts(prompts)
+        assert (session.mask & ~mask).sum() == 0, "a part of the answer is missing"
         return "after"
 
     def _works_again(self) -> str:
@@ -95,6 +135,26 @@ class PanelFaults:
 
     def model_fails(self) -> bool:
         self.case.predictor.fail_next = self.rng.choice(ERRORS)
+        return True
+
+    def torch_is_missing(self) -> bool:
+        self.case.predictor.fail_next = ModuleNotFoundError("No module named 'torch'")
+        return True
+
+    def thread_is_ended(self) -> bool:
+        until(lambda: self.case.predictor.threads, "the model is asked")
+        (thread,) = (t for t in threading.enumerate() if "CTSAM3D inference" in t.name)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+        )
+        return True
+
+    def painted_elsewhere(self) -> bool:
+        mask = self.case.mask()
+        mask[BLOCK] = True
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            mask.astype(np.uint8), self.case.segmentation, self.case.segment_id, self.case.volume
+        )
         return True
 
     def cancelled(self) -> bool:
@@ -144,6 +204,12 @@ class PanelFaults:
 
 
 KINDS = [name for name in vars(PanelFaults) if not name.startswith("_") and name != "fault"]
+
+
+def _without(block: tuple[slice, ...], mask: np.ndarray) -> np.ndarray:
+    elsewhere = np.ones_like(mask)
+    elsewhere[block] = False
+    return elsewhere
 
 
 def _equal(one: tuple, other: tuple) -> bool:
