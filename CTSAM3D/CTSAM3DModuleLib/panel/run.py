@@ -68,6 +68,7 @@ class RunSection:
         bar.maximum = work.progress.total if several else int(not work.busy)
         bar.value = work.progress.done if several else 0
         bar.textVisible = several
+        bar.visible = work.busy  # an empty one looks like a field for text
 
     def _on_segment(self) -> None:
         self._workplace.recompute([self._workplace.nodes.segment_id])
