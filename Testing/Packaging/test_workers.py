@@ -57,6 +57,7 @@ def run(repository: Path, tmp_path: Path) -> Callable[[str], subprocess.Complete
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_process_that_dies_names_its_test(run) -> None:
     done = run(CRASH)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from disk_cases import ball_model, write_clicks_file, write_ct
+from slow_values import slow
 
 from CTSAM3DLib.batch import runner
 from CTSAM3DLib.batch.batch import BatchRun
@@ -154,7 +155,7 @@ def test_rows_with_the_same_file_name_keep_their_own_results(tmp_path: Path) -> 
     assert [row.split(",")[0] for row in rows[1:]] == ["a/seg", "b/seg"]
 
 
-@pytest.mark.parametrize("kind", ["segmentation", "picture", "report"])
+@pytest.mark.parametrize("kind", ["segmentation", *slow("picture", "report")])
 def test_a_result_that_was_damaged_is_made_again(table: Path, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "out"
     cases = [case for case in read_table(table, folder) if case.name == "a"]

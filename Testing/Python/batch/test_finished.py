@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from disk_cases import ball_model, write_clicks_file, write_ct
+from slow_values import slow
 
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.case import Case
@@ -45,7 +46,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("kind", ["segmentation", "picture", "report"])
+@pytest.mark.parametrize("kind", ["report", *slow("segmentation", "picture")])
 def test_a_file_that_somebody_changed_is_kept_and_told(
     item: BatchCase, tmp_path: Path, kind: str
 ) -> None:

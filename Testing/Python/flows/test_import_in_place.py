@@ -9,6 +9,7 @@ import pytest
 import torch
 from checkpoint_case import content_of, know_micro, micro_state, save, use_data_folder
 from disk_cases import run_command as run
+from slow_values import slow
 
 from CTSAM3DLib.bundles.importing import ImportRequest, import_official
 from CTSAM3DLib.errors import BundleError, ModelExistsError, OutputFileError
@@ -95,8 +96,8 @@ def test_a_file_that_nobody_lists_is_not_overwritten(models: Path, checkpoint: P
 # ---- failures on the way leave nothing
 
 
-@pytest.mark.parametrize("step", ["torch.jit.save", "manifest", "rename"])
-@pytest.mark.parametrize("with_others", [False, True])
+@pytest.mark.parametrize("step", ["rename", *slow("torch.jit.save", "manifest")])
+@pytest.mark.parametrize("with_others", [True, *slow(False)])
 def test_a_failure_while_writing_leaves_all_as_it_was(
     request: pytest.FixtureRequest,
     models: Path,

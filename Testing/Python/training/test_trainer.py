@@ -78,7 +78,7 @@ def test_training_learns_the_balls(packed: Path, tmp_path: Path) -> None:
     assert scores["dice_5"] > 0.3
 
 
-@pytest.mark.parametrize("muon", [True, False])
+@pytest.mark.parametrize("muon", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, muon: bool) -> None:
     config = replace(CONFIG, muon=muon)
     data = PackedData(packed, CPU)
