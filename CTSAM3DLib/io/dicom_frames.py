@@ -8,12 +8,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.io.simpleitk import printable
+from CTSAM3DLib.io.simpleitk import optional_module, printable
 
 _LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "TOPO"}  # values of Image Type
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
@@ -126,21 +125,6 @@ class Frame:
         return f"{self.size[0]} x {self.size[1]} pixels of {spacing} along LPS {axes}"
 
 
-def import_pydicom() -> Any:
-    """Return the pydicom module, which is needed only to read DICOM files.
-
-    Raises
-    ------
-    ImportError
-        pydicom is not installed; the message says how to get it.
-    """
-    try:
-        return import_module("pydicom")
-    except ImportError as error:
-        message = "reading DICOM needs pydicom: pip install pydicom"
-        raise ImportError(message) from error
-
-
 def is_dicom(file: Path) -> bool:
     """Whether a file begins as DICOM files do, with or without the preamble of 128 bytes."""
     with file.open("rb") as stream:
@@ -164,7 +148,7 @@ def read_frames(file: Path) -> list[Frame]:
     BrokenSliceError
         The file is cut off in its header, or a number in it cannot be read.
     """
-    pydicom = import_pydicom()
+    pydicom = optional_module("pydicom", "DICOM")
 
     dataset = None
     try:

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.io.dicom_frames import Frame, frame_count, import_pydicom, quiet_pydicom
+from CTSAM3DLib.io.dicom_frames import Frame, frame_count, quiet_pydicom
 from CTSAM3DLib.io.header_numbers import checked_size
-from CTSAM3DLib.io.simpleitk import itk_reason, printable, silent_simpleitk
+from CTSAM3DLib.io.simpleitk import itk_reason, optional_module, printable, silent_simpleitk
 
 _RATIO = 10_000  # no codec packs better
 _UNCOMPRESSED = {
@@ -72,7 +72,7 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]
 
 def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
     """Return what gives the stored numbers of a frame, and how many bytes follow all frames."""
-    pydicom = import_pydicom()
+    pydicom = optional_module("pydicom", "DICOM")
 
     try:
         with quiet_pydicom():

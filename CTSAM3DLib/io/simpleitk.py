@@ -15,18 +15,32 @@ from typing import Any
 from CTSAM3DLib.errors import VolumeError
 
 
-def import_simpleitk() -> Any:
-    """Return the SimpleITK module, which is needed only to read files.
+def optional_module(name: str, files: str) -> Any:
+    """Return a module that is needed only to read some kind of files.
+
+    Parameters
+    ----------
+    name : str
+        Of the module, and of its package.
+    files : str
+        What it reads, for the message.
 
     Raises
     ------
     ImportError
-        SimpleITK is not installed; the message says how to get it.
+        It is not installed; the message says how to get it.
+
+    Examples
+    --------
+    >>> optional_module("no_such_module", "images")
+    Traceback (most recent call last):
+    ...
+    ImportError: reading images needs no_such_module: pip install no_such_module
     """
     try:
-        return import_module("SimpleITK")
+        return import_module(name)
     except ImportError as error:
-        message = "reading images needs SimpleITK: pip install SimpleITK"
+        message = f"reading {files} needs {name}: pip install {name}"
         raise ImportError(message) from error
 
 
@@ -37,7 +51,7 @@ def silent_simpleitk() -> Iterator[Any]:
     What matters in it is raised as an error. MetaImage and NRRD libraries write to the standard
     streams of the process, past ITK's own switch.
     """
-    sitk = import_simpleitk()
+    sitk = optional_module("SimpleITK", "images")
 
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
