@@ -166,11 +166,21 @@ def read_frames(file: Path) -> list[Frame]:
                 return []
             return [_frame(file, dataset, number) for number in range(frame_count(dataset))]
     except Exception as error:  # pydicom raises what it meets
-        with quiet_pydicom():
-            series = "" if dataset is None else str(dataset.get("SeriesInstanceUID", ""))
+        series = _series_of(dataset)
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         message = f"{printable(file.name)} cannot be read ({reason}); copy the file again"
         raise BrokenSliceError(message, series) from error
+
+
+def _series_of(dataset: Any) -> str:
+    """Return the series of a data set, empty when it cannot be read."""
+    if dataset is None:
+        return ""
+    try:
+        with quiet_pydicom():
+            return str(dataset.get("SeriesInstanceUID", ""))
+    except Exception:  # pydicom raises what it meets
+        return ""
 
 
 def _check_inflated(file: Path) -> None:

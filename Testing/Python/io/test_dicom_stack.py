@@ -119,3 +119,21 @@ def test_a_pixel_spacing_of_one_number_says_so(tmp_path: Path, hu: NDArray[np.in
         write_slice(tmp_path / f"{n}.dcm", hu[n], position, PixelSpacing=[0.8])
     with pytest.raises(VolumeError, match="PixelSpacing of 1 numbers instead of 2"):
         read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_series_whose_name_has_a_damaged_type_is_told(
+    tmp_path: Path, hu: NDArray[np.int16], is_folder: bool
+) -> None:
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", hu[n], position)
+    path = tmp_path / "0.dcm"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\x20\x00\x0e\x00UI", b"\x20\x00\x0e\x00Ui"))
+    assert path.read_bytes() != content
+    if not is_folder:
+        with pytest.raises(VolumeError, match=r"0\.dcm cannot be read .* copy the file again"):
+            read_scan(path)
+        return
+    (note,) = read_scan(tmp_path).notes
+    assert "left out a file: 0.dcm cannot be read" in note
