@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from CTSAM3DLib.io.dicom_seg import check_dicom_seg, write_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
 from CTSAM3DLib.io.label_map import names_path, write_label_map
+from CTSAM3DLib.io.terminology import meant
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
@@ -172,7 +173,7 @@ def run_case(
     volume = scan.volume
     check_hu(volume)
     clicks, kept = read_starts(case.clicks, volume.geometry, case.recompute)
-    warnings = [*_warnings(scan, model, spacing_mm), *kept]
+    warnings = [*_warnings(scan, model, spacing_mm), *_slips(clicks), *kept]
     _tell(warn, warnings)
     memory = memory_warning(volume, model.predictor, spacing_mm, grow)
     if memory is not None:  # which `segment` logs
@@ -264,3 +265,14 @@ def _warnings(scan: Scan, model: LoadedModel, spacing_mm: float | None) -> list[
             f"got {spacing_mm:g} mm"
         )
     return [text for text in found if text is not None]
+
+
+def _slips(names: Iterable[str]) -> Iterator[str]:
+    """Yield which names of structures may be slips of the pen."""
+    for name in names:
+        anatomy = meant(name)
+        if anatomy is not None:
+            yield (
+                f"structure '{name}' is none of the known anatomies; if you mean '{anatomy}', "
+                "write that: it gives the segment its colour and codes"
+            )

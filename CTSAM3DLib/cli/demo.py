@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
 from CTSAM3DLib.cli.segment import (
+    ClickProgress,
     add_model_options,
     add_overwrite_option,
     check_before,
@@ -51,7 +53,10 @@ def main(argv: Sequence[str]) -> int:
     volume, truth = torso_phantom()
     write_image(ct, volume)
     model = load_model(options.model, options.device)
-    result, report = run_case(case, model, options.spacing, grow=options.grow, warn=warn)
+    with ClickProgress(sys.stderr) as progress:
+        result, report = run_case(
+            case, model, options.spacing, grow=options.grow, warn=warn, click_progress=progress
+        )
     print(with_dice(table(result), result, truth))
     print(f"{result.settings.model_id} on {result.device}, {report['seconds']['total']:.1f} s")
     for path in (ct, *case.files.values()):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, TextIO
 
 from CTSAM3DLib.api import SegmentationResult
@@ -30,7 +31,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--spacing", type=positive_mm, metavar="MM", help="voxel size for the model, in mm"
     )
     parser.add_argument(
-        "--grow", action="store_true", help="follow structures beyond the patch of a click"
+        "--grow",
+        action="store_true",
+        help="look further from the ends of what the clicks have found",
     )
     parser.add_argument(
         "--grow-mode", dest="grow", choices=[*GrowMode], help="the same, in a way named here"
@@ -137,28 +140,37 @@ class ClickProgress:
     ----------
     stream : text stream
         Where to write.
-    every : int
-        How many clicks there are between two lines where there is no terminal.
+    pause : float
+        Seconds between two lines where there is no terminal.
+    clock : callable, optional
+        Returns seconds; default: `time.monotonic`.
 
     Examples
     --------
-    >>> import io
-    >>> with ClickProgress(io.StringIO(), every=2) as progress:
+    >>> import io, itertools
+    >>> seconds = itertools.count(0.0, 3.0)
+    >>> with ClickProgress(io.StringIO(), 5.0, lambda: next(seconds)) as progress:
     ...     for number in range(1, 5):
     ...         progress("liver", number, 5)
     ...     progress.stream.getvalue().splitlines()
     ['answered 2 of 5 clicks (liver)', 'answered 4 of 5 clicks (liver)']
     """
 
-    def __init__(self, stream: TextIO, every: int = 50) -> None:
+    def __init__(
+        self, stream: TextIO, pause: float = 5.0, clock: Callable[[], float] | None = None
+    ) -> None:
         self.stream = stream
-        self._every = every
+        self._pause = pause
+        self._clock = monotonic if clock is None else clock
+        self._last = self._clock()
         self._bar: Any = None
 
     def __call__(self, name: str, done: int, total: int) -> None:
         """Show one more click of a structure."""
         if not self.stream.isatty():
-            if done % self._every == 0:
+            now = self._clock()
+            if now - self._last >= self._pause:
+                self._last = now
                 print(f"answered {done} of {total} clicks ({name})", file=self.stream, flush=True)
             return
         if self._bar is None:

@@ -183,7 +183,8 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
         raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
     except UnicodeDecodeError as error:
         raise ClicksFileError(
-            f"{path}: expected text in UTF-8, got {error}; save it as UTF-8"
+            f"{path}: expected text in UTF-8 (JSON, or a point list of Slicer), got {error}; if it "
+            "is text, save it as UTF-8"
         ) from error
     try:
         content = _content(text)
@@ -221,7 +222,10 @@ def _content(text: str) -> Any:
     except ClicksFileError:
         raise
     except ValueError as error:
-        raise ClicksFileError(f"expected JSON or a point list of Slicer, got {error}") from error
+        raise ClicksFileError(
+            f"expected JSON or a point list of Slicer, got text that is none ({error}); look there "
+            "for a comma or bracket too many or too few"
+        ) from error
     except RecursionError as error:
         raise ClicksFileError("expected JSON, got too deep a nesting") from error
 

@@ -102,7 +102,10 @@ def check_name(path: str | Path) -> None:
     Slicer opens other names as an image.
     """
     if not str(path).lower().endswith(SUFFIX):
-        raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")
+        raise SegmentationFileError(
+            f"expected a file name ending with {SUFFIX}, got {path}; for a NIfTI label map as well "
+            "use --nifti or write_label_map"
+        )
 
 
 def _common_box(segments: Sequence[Segment]) -> BoundingBox:

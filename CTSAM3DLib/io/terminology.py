@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -119,6 +121,24 @@ def find(name: str) -> Anatomy | None:
     True
     """
     return anatomies().get(name) or _by_words().get(_words(name))
+
+
+def meant(name: str) -> str | None:
+    """Return the anatomy that a name with a slip of the pen means; None if it is one, or like none.
+
+    Examples
+    --------
+    >>> meant("splen"), meant("Left kidny"), meant("spleen"), meant("spleen 2"), meant("lesion")
+    ('spleen', 'kidney_left', None, None, None)
+    """
+    if find(name) is not None:
+        return None
+    plain = "_".join(sorted(_words(name)))
+    known = {"_".join(sorted(words)): anatomy.name for words, anatomy in _by_words().items()}
+    for close in get_close_matches(plain, known, n=1, cutoff=0.85):
+        if re.findall(r"\d+", close) == re.findall(r"\d+", plain):  # "spleen 2" is no slip
+            return known[close]
+    return None
 
 
 def terminology_entry(name: str) -> str:

@@ -113,3 +113,16 @@ def test_a_dicom_seg_of_another_ct_is_refused_before_any_work(tmp_path: Path) ->
     )
     with pytest.raises(SegmentationFileError, match="DICOM SEG needs"):
         run_case(case, None)  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_nearly_an_anatomy_is_told(tmp_path: Path) -> None:
+    clicks = {"splen": TWO["liver"], "my lesion": TWO["liver"]}
+    case = Case(
+        write_ct(tmp_path / "ct.nrrd"),
+        (write_clicks_file(tmp_path / "c.json", clicks),),
+        tmp_path / "o.seg.nrrd",
+    )
+    told: list[str] = []
+    run_case(case, ball_model(), warn=told.append)
+    assert [text for text in told if "spleen" in text and "'splen'" in text]
+    assert not [text for text in told if "lesion" in text]

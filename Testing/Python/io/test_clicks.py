@@ -68,7 +68,10 @@ POSITIVE = {"positive": [[1, 2, 3]]}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("not json", "expected JSON or a point list of Slicer, got Expecting value"),
+        (
+            "not json",
+            "expected JSON or a point list of Slicer, got text that is none .Expecting value",
+        ),
         ("", "expected JSON"),
         ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
         ("{}", r"got \[\]"),
