@@ -28,7 +28,7 @@ def set_defaults(scriptedEffect):
     """Give the parameters that have no value their first one; needs no options."""
     scriptedEffect.setParameterDefault("Model", DEFAULT_MODEL)
     scriptedEffect.setParameterDefault("Device", AUTO)
-    scriptedEffect.setParameterDefault("Grow", "0")
+    scriptedEffect.setParameterDefault("Grow", "1")
     scriptedEffect.setParameterDefault("Overwrite", "0")
     scriptedEffect.setParameterDefault("Apart", "0")
     scriptedEffect.setParameterDefault("SmoothingMm", 2.0)
@@ -275,8 +275,11 @@ class EffectOptions:
         self.listModels()
         for device in device_choices(imported_devices()):
             self.deviceBox.addItem(device.label, device.value)
-        self.growBox = qt.QCheckBox(_("Follow the structure beyond the clicked region"))
-        self.growBox.toolTip = _("For organs larger than one patch; takes longer.")
+        self.growBox = qt.QCheckBox(_("Find the rest of the structure by itself"))
+        self.growBox.toolTip = _(
+            "Looks further from the ends of each result, after its first part is shown. "
+            "The next click does not wait for it."
+        )
         self._connect(self.modelBox, "currentIndexChanged(int)", self._modelChanged)
         self._connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
         self._connect(self.growBox, "toggled(bool)", self._changed)

@@ -20,7 +20,7 @@ class CTSAM3DParameterNode:
     segmentId: str  # noqa: N815 - the name in saved scenes
     importPoints: vtkMRMLMarkupsNode  # noqa: N815
     smoothingMm: Annotated[float, WithinRange(0.5, 10.0), Default(2.0)]  # noqa: N815
-    grow: bool
+    grow: bool = True
     apart: bool
     model: str
     device: str = "auto"

@@ -48,6 +48,7 @@ class ClickRequest:
     prompts_after: ClickHistory
     choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
+    in_parts: bool = True  # Tell what each patch changes; the answer is then what is left
     # Set it when a newer prompt waits: in mode auto the structure is not followed any further
     hurry: Event = field(default_factory=Event)
 

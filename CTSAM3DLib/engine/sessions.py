@@ -64,7 +64,8 @@ class Sessions:
                 session.cancelled = lambda: cancelled() or request.hurry.is_set()
             try:
                 _bring_to_present(session, request)
-                session.on_patch = reporter = _Reporter(request, session.state, post)
+                reporter = _Reporter(request, session.state, post)
+                session.on_patch = reporter if request.in_parts else None
                 session.set_clicks(request.prompts_after)
             finally:
                 if not cancelled():  # else the state may be less than what its prompts give

@@ -91,6 +91,7 @@ class EffectTest(unittest.TestCase):
             self.assertEqual(self.markers().GetNumberOfControlPoints(), count)
 
     def test_a_click_after_undo_goes_on_from_there(self):
+        self.case.effect.options.growBox.checked = False
         self.click(MIDDLE)
         first = self.case.mask()
         self.click((30.0, 44.0, 60.0))

@@ -235,7 +235,14 @@ class Requests:
         start = ClickHistory() if edit.anew else edit.before
         present = self._fingerprints.present_mask(target, edit.series, start, edit.anew)
         edit.request = ClickRequest(
-            volume, identity, target.key, start, edit.after, edit.choice, present
+            volume,
+            identity,
+            target.key,
+            start,
+            edit.after,
+            edit.choice,
+            present,
+            in_parts=not edit.anew,
         )
         self._under_way[self.engine.request(edit.request)] = edit
         return True
@@ -295,7 +302,7 @@ class Requests:
 
     def _show_part(self, edit: Edit, progress: ClickProgress) -> None:
         """Write a part of an answer; all parts and the rest are one step of undo."""
-        if not edit.anew and edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
+        if edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
             self._write_answer(edit, progress.update)
             edit.parts += 1
 

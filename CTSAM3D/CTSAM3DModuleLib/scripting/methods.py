@@ -13,9 +13,9 @@ class ConsoleMethods:
     """Methods of `CTSAM3DLogic`; each returns when all is done, and events wait meanwhile.
 
     Common parameters: ``device`` is ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; ``model``
-    an id or file, default the bundled one; ``grow=True`` follows structures beyond the patch
-    around each click; ``progress(name, done, total)`` is called on the main thread after each
-    step and may return False to cancel.
+    an id or file, default the bundled one; ``grow=True`` looks further from the
+    ends of what was found; ``progress(name, done, total)`` is called on the main thread
+    after each step and may return False to cancel.
     """
 
     def segment(
