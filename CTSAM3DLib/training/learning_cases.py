@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import GeometryError, LearningError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
 from CTSAM3DLib.io.text import decoded
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
+DICOM_SUFFIX = ".dcm"
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SMALLEST_VOXELS = 60
 """A structure of fewer voxels is left out."""
@@ -36,7 +38,7 @@ class CasePaths:
     name: str  # For messages and the report
     patient: str  # Cases of one patient are learnt from, or held out, together
     ct: Path  # Image file or DICOM folder
-    segmentation: Path  # ``.seg.nrrd``, or a label map
+    segmentation: Path  # ``.seg.nrrd``, DICOM SEG (``.dcm``), or a label map
     names: Path | None = None  # JSON of a label map: value to name
 
 
@@ -57,11 +59,11 @@ class LearningCase:
 def find_learning_cases(source: Path) -> list[CasePaths]:
     """Find the cases of a folder or a table.
 
-    In a folder, a case is a folder with ``ct`` (image file or DICOM folder) and one ``.seg.nrrd``
-    or ``labels`` (image file) with ``labels.json``; or files side by side: ``NAME.seg.nrrd``
-    next to ``NAME.nrrd``, ``NAME.nii.gz`` or another image. A table is CSV with the columns
-    ``ct``, ``segmentation`` and optionally ``patient``, ``name`` and ``names``; relative paths
-    count from its folder. Without a column ``patient`` each case is a patient.
+    In a folder, a case is a folder with ``ct`` (image file or DICOM folder) and one ``.seg.nrrd``,
+    ``labels`` (image file) with ``labels.json``, or one DICOM SEG (``.dcm``); or files side by
+    side: ``NAME.seg.nrrd`` next to ``NAME.nrrd``, ``NAME.nii.gz`` or another image. A table is CSV
+    with the columns ``ct``, ``segmentation`` and optionally ``patient``, ``name`` and ``names``;
+    relative paths count from its folder. Without a column ``patient`` each case is a patient.
 
     Raises
     ------
@@ -87,8 +89,8 @@ def find_learning_cases(source: Path) -> list[CasePaths]:
         )
     if not found:
         raise LearningError(
-            f"{source}: found no case. Expected folders with ct.nii.gz and one .seg.nrrd (or "
-            "labels.nii.gz and labels.json), or NAME.seg.nrrd beside NAME.nrrd"
+            f"{source}: found no case. Expected folders with ct.nii.gz and one .seg.nrrd (or a "
+            "DICOM SEG, or labels.nii.gz and labels.json), or NAME.seg.nrrd beside NAME.nrrd"
         )
     return found
 
@@ -101,7 +103,7 @@ def read_learning_case(paths: CasePaths) -> LearningCase:
     LearningError
         The label map has no names, or no structure has `SMALLEST_VOXELS` voxels.
     GeometryError
-        The segmentation is not on the voxels of the CT.
+        The segmentation is not on the voxels of the CT, or in another frame of reference.
     VolumeError, SegmentationFileError
         A file cannot be read, or the CT is none.
     """
@@ -112,6 +114,8 @@ def read_learning_case(paths: CasePaths) -> LearningCase:
         _check_grid(paths, volume, content.geometry)
         shape = volume.geometry.shape_kji
         masks = {segment.name: segment.mask.full(shape) for segment in content.segments}
+    elif paths.segmentation.suffix.lower() == DICOM_SUFFIX:
+        masks = read_dicom_seg(paths.segmentation, volume.geometry, paths.ct)
     else:
         labels = read_volume(paths.segmentation)
         _check_grid(paths, volume, labels.geometry)
@@ -217,16 +221,23 @@ def _in_folder(folder: Path) -> CasePaths | None:
     ct = _image(folder, "ct") or (folder / "ct" if (folder / "ct").is_dir() else None)
     if ct is None:
         return None
-    segmentations = sorted(folder.glob(f"*{SEGMENTATION_SUFFIX}"))
-    if len(segmentations) > 1:
-        names = ", ".join(path.name for path in segmentations)
-        raise LearningError(f"{folder}: expected one {SEGMENTATION_SUFFIX}, got {names}")
-    if segmentations:
-        return CasePaths(folder.name, folder.name, ct, segmentations[0])
-    labels = _image(folder, "labels")
-    if labels is None:
-        return None
-    return CasePaths(folder.name, folder.name, ct, labels, folder / "labels.json")
+    if (segmentation := _only(folder, SEGMENTATION_SUFFIX)) is not None:
+        return CasePaths(folder.name, folder.name, ct, segmentation)
+    if (labels := _image(folder, "labels")) is not None:
+        return CasePaths(folder.name, folder.name, ct, labels, folder / "labels.json")
+    if (segmentation := _only(folder, DICOM_SUFFIX)) is not None:
+        return CasePaths(folder.name, folder.name, ct, segmentation)
+    return None
+
+
+def _only(folder: Path, suffix: str) -> Path | None:
+    """Return the one file of a folder with this suffix, None when there is none."""
+    paths = sorted(folder.glob(f"*{suffix}"))
+    if len(paths) > 1:
+        raise LearningError(
+            f"{folder}: expected one {suffix}, got {', '.join(path.name for path in paths)}"
+        )
+    return paths[0] if paths else None
 
 
 def _side_by_side(folder: Path) -> list[CasePaths]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_ct import SIZE, write_tilted_ct
 
 from CTSAM3DLib.errors import SegmentationFileError
 from CTSAM3DLib.io.content_mark import mark_of
@@ -17,39 +18,11 @@ from CTSAM3DLib.io.segment import RegionMask, Segment
 pydicom = pytest.importorskip("pydicom")
 hd = pytest.importorskip("highdicom")
 
-SIZE = (6, 8, 10)  # slices, rows, columns
-
 
 @pytest.fixture
 def ct(tmp_path: Path) -> Path:
-    """Return a folder with a tilted CT series, its first file the last slice."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    row, column = np.array([0.96, 0.28, 0.0]), np.array([-0.28, 0.96, 0.0])
-    step = np.cross(row, column) * 2.5
-    study, series, place = (generate_uid(entropy_srcs=[name]) for name in "abc")
-    folder = tmp_path / "ct"
-    folder.mkdir()
-    for number in range(SIZE[0]):
-        one = Dataset()
-        one.file_meta = FileMetaDataset()
-        one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-        one.SOPInstanceUID = generate_uid(entropy_srcs=["slice", str(number)])
-        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
-        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, place
-        one.Modality, one.InstanceNumber, one.PatientID = "CT", number + 1, "7"
-        one.ImagePositionPatient = (np.array([5.0, -20.0, 30.0]) + number * step).round(4).tolist()
-        one.ImageOrientationPatient = [*row, *column]
-        one.PixelSpacing, one.SliceThickness = [0.8, 0.7], 2.5
-        one.Rows, one.Columns, one.SamplesPerPixel = *SIZE[1:], 1
-        one.BitsAllocated = one.BitsStored = 16
-        one.HighBit, one.PixelRepresentation, one.PhotometricInterpretation = 15, 1, "MONOCHROME2"
-        one.RescaleSlope, one.RescaleIntercept = 1, 0
-        one.PixelData = np.full(SIZE[1:], number, np.int16).tobytes()
-        one.save_as(folder / f"{SIZE[0] - number}.dcm", enforce_file_format=True)
-    return folder
+    """Return a folder with a tilted CT series."""
+    return write_tilted_ct(tmp_path / "ct")
 
 
 def segments(overlap: bool) -> list[Segment]:
