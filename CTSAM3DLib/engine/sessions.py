@@ -66,7 +66,7 @@ class Sessions:
                 _bring_to_present(session, request)
                 reporter = _Reporter(request, session.state, post)
                 session.on_patch = reporter if request.in_parts else None
-                session.set_clicks(request.prompts_after)
+                session.set_prompts(request.prompts_after)
             finally:
                 if not cancelled():  # else the state may be less than what its prompts give
                     self._structures[_key(request)] = (request.choice, session)
@@ -193,7 +193,7 @@ def _bring_to_present(session: InteractiveSession, request: ClickRequest) -> Non
 
     Where the prompts alone give the present mask, their logits are kept, soft borders included.
     """
-    session.set_clicks(request.prompts_before)
+    session.set_prompts(request.prompts_before)
     present = request.present
     if present is not None and _differs(present, session.state):
         session.rebase(request.prompts_before, present)

@@ -29,6 +29,8 @@ from CTSAM3DLib.io.nifti import is_nifti, read_nifti
 from CTSAM3DLib.io.nrrd_image import nrrd_place
 from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, silent_simpleitk
 
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""How files end that are looked for by name; other images are read when they are named."""
 _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
 _SMALL_MM = 40.0

@@ -1,1 +1,1 @@
-"""Networks of the CT-SAM3D family, their TorchScript bundles and the torch predictor."""
+"""Networks of the CT-SAM3D family (PyTorch). Knows no file and no device."""

@@ -18,13 +18,12 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
-from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.image import IMAGE_SUFFIXES, read_volume
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
 from CTSAM3DLib.io.text import decoded
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SMALLEST_VOXELS = 60
 """A structure of fewer voxels is left out."""
 SAME_PLACE_MM = 0.01

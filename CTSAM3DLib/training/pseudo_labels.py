@@ -1,8 +1,8 @@
 """Class-free targets from the CT itself: components of HU bands, and supervoxels of soft tissue.
 
 A click-driven network has to learn what a boundary is before it learns what an organ is; these
-targets teach it on every voxel of every CT, labelled or not (model-facts: few labels, much
-structure). Needs SimpleITK and scipy, so it runs when the data is packed, never in training.
+targets teach it on every voxel of every CT, labelled or not. Needs SimpleITK and scipy,
+so it runs when the data is packed, never in training.
 """
 
 from __future__ import annotations

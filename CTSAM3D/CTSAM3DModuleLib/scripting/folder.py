@@ -13,6 +13,7 @@ from CTSAM3DLib.batch.case import Case, LoadedModel
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.io.image import IMAGE_SUFFIXES
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import SUFFIX
 from CTSAM3DLib.models.contract import Predictor
@@ -20,7 +21,6 @@ from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DModuleLib.scripting.segment import NO_TORCH, Progress
 
-IMAGES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 CLICKS = (".json", ".fcsv")
 SEPARATORS = "._- "
 
@@ -174,7 +174,7 @@ def _ct_name(path: Path) -> str | None:
     """Return the name of an image file or folder, None for something else."""
     if path.is_dir():
         return path.name
-    for end in IMAGES:
+    for end in IMAGE_SUFFIXES:
         if path.name.lower().endswith(end) and not path.name.lower().endswith(SUFFIX):
             return path.name[: -len(end)]
     return None
