@@ -162,7 +162,7 @@ class SessionState:
         coarse: bool = False,
         timings_ms: Mapping[str, float] | None = None,
     ) -> SessionState:
-        """Return the state with other logits in a box: the one place where a mask changes.
+        """Return the state with other logits in a box; `with_prompt` changes the mask as well.
 
         Logits, mask, patches and times change together. Voxels of the volume whose centre lies
         neither in a patch that was decoded nor in a coarse box keep what they have. A coarse box
