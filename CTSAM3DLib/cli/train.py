@@ -135,6 +135,8 @@ def _run(args: argparse.Namespace) -> int:
     coarsest_mm = config.spacing_range_mm[1]
     validation = PackedData(args.validation, home, coarsest_mm) if args.validation else None
     data = PackedData(args.data, home, coarsest_mm)
+    for kind in data.never_drawn(config.source_weights):
+        print(f"warning: {kind!r} targets are never drawn: no weight in source_weights", flush=True)
     if args.command == "cross-patch":
         segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
         cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
+from CTSAM3DLib.evaluation.label_origin import is_human
 from CTSAM3DLib.io.image import read_volume
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _case(folder: Path, labelled: Path) -> LabelledCase:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         names = json.loads((labelled / "labels.json").read_text(encoding="utf-8"))
         anatomies = {int(value): str(name) for value, name in names.items()}
-        human = str(meta["label_origin"]).lower().startswith("human")
+        human = is_human(str(meta["label_origin"]))
         return LabelledCase(
             folder=folder,
             split=str(meta["split"]),

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from CTSAM3DLib.evaluation.label_origin import is_human
 from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.cutting import read_pack
 from CTSAM3DLib.training.sampling import AIR_HU, block_means
@@ -159,7 +160,7 @@ class PackedData:
                 stored=stored,
             )
         )
-        human = "human (" in str(entry["label_origin"])
+        human = is_human(str(entry["label_origin"]))
         for target in entry["targets"]:
             if entry["hu"] is None:
                 kind = "synthetic"
@@ -189,6 +190,10 @@ class PackedData:
         for target in targets:
             groups.setdefault(target.name or f"case {target.case}", []).append(target)
         return list(groups.values())
+
+    def never_drawn(self, weights: dict[str, float]) -> list[str]:
+        """Return the kinds of target that are here but have no weight."""
+        return [kind for kind in KINDS if self._by_kind[kind] and weights.get(kind, 0.0) <= 0]
 
     def draw(self, rng: np.random.Generator, weights: dict[str, float]) -> Target:
         """Draw a target: its kind by weight, then an anatomy, then a case, the last two uniformly.
