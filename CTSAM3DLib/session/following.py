@@ -42,10 +42,11 @@ def followed(
 ) -> SessionState:
     """Return a state with what two answers of the model add at the tips of its mask.
 
-    After a positive prompt, what was added before it stays, and tips are asked. After a negative
-    one, what was added where it lies is asked for once more, and nothing else. Nothing is added to
-    a mask that was given, where a hand may have taken something away; nor beyond the boxes and
-    lassos among the prompts; nor where a negative prompt is.
+    Tips are asked after the first positive prompt; later ones say themselves where to look, and
+    asking after each of them gains nothing more. What was added stays; after a negative prompt that
+    lies in it, it is asked for once more, and nothing else. Nothing is added to a mask that was
+    given, where a hand may have taken something away; nor beyond the boxes and lassos among the
+    prompts; nor where a negative prompt is.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def followed(
     if state.answered is not None or state.parent is None:
         return state
     rules = TipRules() if rules is None else rules
-    positive = state.prompts[-1].positive
+    positive, done = state.prompts[-1].positive, state.parent.is_followed
     tips = list(state.parent.tips)
     wrong = [] if positive else [tip for tip in tips if _lies_in(state, tip)]
     tips = [tip for tip in tips if tip not in wrong]
@@ -86,12 +87,12 @@ def followed(
     whole = BoundingBox.from_shape(state.mask.shape_kji)
     if state.given.mask.occupied_box(whole).is_empty:
         search = _Search(encoder, state, grown, tips, rules, cancelled, on_patch)
-        if positive:
-            search.ask_at_tips()
+        if positive and not done:
+            done = search.ask_at_tips()
         for tip in wrong:
             search.ask_again(tip)
         grown = search.grown
-    return replace(grown, answered=state, tips=tuple(tips))
+    return replace(grown, answered=state, tips=tuple(tips), is_followed=done)
 
 
 @dataclass(eq=False)
@@ -106,8 +107,8 @@ class _Search:
     cancelled: Callable[[], bool] | None
     on_patch: Callable[[SessionState], None] | None
 
-    def ask_at_tips(self) -> None:
-        """Ask at one tip after the other, until several add nothing."""
+    def ask_at_tips(self) -> bool:
+        """Ask at one tip after the other, until several add nothing; False if it was stopped."""
         grid, state, rules = self.state.grid, self.state, self.rules
         done = [anchor_voxel(prompt, grid)[::-1] for prompt in state.prompts]
         done += [tip.voxel_kji for tip in self.tips]
@@ -115,12 +116,14 @@ class _Search:
         places = [deep_voxels(self.grown.logits.read(box) > 0, box) for box in boxes]
         refusals = 0
         for _ in range(rules.most_tips):
-            if refusals == rules.refusals or not places or self.stopped:
-                return
+            if self.stopped:
+                return False
+            if refusals == rules.refusals:
+                break
             least = self.encoder.predictor.settings.patch_size / rules.nearest_fraction
             voxel_kji = farthest(np.concatenate(places), done, least)
             if voxel_kji is None:
-                return
+                break
             done.append(voxel_kji)
             tip = self.answer_at(voxel_kji)
             if tip is None:
@@ -129,6 +132,7 @@ class _Search:
             refusals = 0
             self.add(tip)
             places.append(deep_voxels(~np.isnan(tip.logits), tip.box))
+        return True
 
     def ask_again(self, wrong: Tip) -> None:
         """Ask at a tip in whose addition a negative prompt lies; no more than that comes back."""

@@ -54,6 +54,8 @@ class SessionState:
         goes on; None where nothing was followed.
     tips : tuple of Tip
         What `following.followed` has added.
+    is_followed : bool
+        Whether that was searched to its end.
     timings_ms : mapping
         ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the model
         was not asked. Not part of the result.
@@ -76,6 +78,7 @@ class SessionState:
     parent: SessionState | None = None
     answered: SessionState | None = None
     tips: tuple[Tip, ...] = ()
+    is_followed: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
