@@ -54,6 +54,8 @@ CHECKS := lint imports unit
 # Each process has one core: libraries that compute in threads of their own take one.
 unit slow coverage: export OMP_NUM_THREADS := 1
 unit slow coverage: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
+# Each process and each command in a test reads what another has compiled, also where this is set.
+unit slow coverage: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: test
 test: $(DEVELOP) ## All checks: lint, imports, unit tests, meanwhile types; every one runs, also after a failure
