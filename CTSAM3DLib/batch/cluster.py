@@ -99,7 +99,7 @@ def run_on_cluster(
     """Run the cases of a batch on the workers of a cluster; the entries are kept here.
 
     A few cases more than there are workers are under way, so that a table may have any length. A
-    case whose worker ends is given to another one.
+    case whose worker ends before its entry is here is given to another one.
 
     Parameters
     ----------
@@ -143,6 +143,9 @@ def run_on_cluster(
     try:
         submit()
         for future in done:
+            if future.status in ("lost", "pending"):  # with a killed worker: runs again
+                done.add(future)
+                continue
             entry = _entry(future, under_way.pop(future), run)
             if entry is None:
                 lost += 1

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +32,8 @@ distributed = pytest.importorskip("distributed")
 
 TESTS = Path(__file__).resolve().parents[1]
 COUNT = 6
+MANY = 200
+KILLED_AFTER = (15, 90, 165)  # cases that are done
 
 
 @pytest.fixture(autouse=True)
@@ -55,13 +57,28 @@ def results(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.name.endswith(kinds)}
 
 
-def written(file: Path) -> str:
-    """Return the content of a file as soon as it has one."""
+def wait_until(is_true: Callable[[], bool]) -> None:
     end = time.monotonic() + HANG_S
-    while not (file.exists() and file.read_text()):
+    while not is_true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def written(file: Path) -> str:
+    """Return the content of a file as soon as it has one."""
+    wait_until(lambda: file.exists() and bool(file.read_text()))
     return file.read_text()
+
+
+def kill_one_with_results(client: Any) -> int:
+    """Kill a worker that holds results nobody has read; return when the scheduler knows."""
+    wait_until(lambda: sum(map(len, client.has_what().values())) >= 10)
+    held = client.has_what()
+    name = max(held, key=lambda one: len(held[one]))
+    pid = int(client.run(os.getpid, workers=[name])[name])
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: name not in client.has_what())
+    return pid
 
 
 def started(kind: str, *words: object) -> subprocess.Popen[bytes]:
@@ -142,6 +159,31 @@ def test_killed_workers_lose_no_case(table: Path, tmp_path: Path) -> None:
     assert len(run.entries) == COUNT + 1
     assert run.failed == ["none"]
     assert len(cases_of(tmp_path / "o" / "batch_report.json")) == COUNT + 1
+
+
+@pytest.mark.slow
+def test_three_killed_workers_lose_none_of_200_cases(tmp_path: Path) -> None:
+    write_clicks_file(tmp_path / "c.json")
+    rows = [f"{write_ct(tmp_path / f'{n}.nrrd', n).name},c.json" for n in range(MANY)]
+    (tmp_path / "t.csv").write_text("\n".join(["ct,clicks", *rows]) + "\n")
+    cases = read_table(tmp_path / "t.csv", tmp_path / "o", pictures=False)
+    run = BatchRun(tmp_path / "o", ball_model, {"model": "fake"})
+    killed = []
+    with connected(workers=2) as own:
+        for count, _ in enumerate(run_on_cluster(run, cases, own, WorkerModel((), ball_model)), 1):
+            if count in KILLED_AFTER:
+                killed.append(kill_one_with_results(own))
+    run.finish()
+    assert len(set(killed)) == 3
+    assert run.failed == []
+    assert len(run.entries) == len(results(tmp_path / "o")) == MANY
+    assert len(cases_of(tmp_path / "o" / "batch_report.json")) == MANY
+    alone = BatchRun(tmp_path / "alone", ball_model, {"model": "fake"})
+    for item in read_table(tmp_path / "t.csv", tmp_path / "alone", pictures=False)[::20]:
+        alone.run(item)
+    once = results(tmp_path / "alone")
+    assert len(once) == MANY / 20
+    assert once.items() <= results(tmp_path / "o").items()
 
 
 @pytest.mark.slow
