@@ -38,10 +38,12 @@ def model() -> PromptableModel:
     return build_lite(SMALL, "small", patch_size=32)
 
 
-@pytest.fixture
-def bundle(model: PromptableModel, tmp_path: Path) -> Path:
-    path = tmp_path / "small.pt"
-    write_bundle(model, path, half=False)
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a model like `model`; not to change."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("bundle") / "small.pt"
+    write_bundle(build_lite(SMALL, "small", patch_size=32), path, half=False)
     return path
 
 

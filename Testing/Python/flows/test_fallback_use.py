@@ -88,11 +88,12 @@ def test_the_report_of_a_case_carries_the_sentence_and_tells_it(tmp_path: Path) 
 # ---- with PyTorch
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small model; not to change."""
     torch.manual_seed(0)
     small = LiteConfig(widths=(4, 8, 8, 16, 16), hidden=4)
-    path = tmp_path / "small.pt"
+    path = tmp_path_factory.mktemp("bundle") / "small.pt"
     write_bundle(build_lite(small, "small", patch_size=32), path, half=False)
     return path
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from checkpoint_case import MICRO
 from random_weights import with_random_weights
+from slow_values import slow
 
 from CTSAM3DLib.bundles import predictor as torch_predictor
 from CTSAM3DLib.bundles.export import write_bundle
@@ -23,7 +24,7 @@ HU = np.zeros((64, 64, 64), np.float32)
 POINTS, LABELS = np.array([[30, 14, 9], [9, 60, 2]], np.float32), np.array([1, 0])
 
 
-@pytest.fixture(scope="module", params=["lite", "official"])
+@pytest.fixture(scope="module", params=["lite", *slow("official")])
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_lite(SMALL) if request.param == "lite" else build_official(MICRO, "micro")
     path = tmp_path_factory.mktemp(request.param) / "model.pt"

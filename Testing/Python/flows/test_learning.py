@@ -92,6 +92,7 @@ def no_candidate(monkeypatch) -> None:
     monkeypatch.setattr(learning, "SHARES", ())
 
 
+@pytest.mark.slow  # test_the_command does the same and looks at what is said
 def test_a_model_that_is_not_better_is_not_installed(request_, no_candidate, tmp_path):
     outcome = learn(replace(request_, install_anyway=False), clock=ticking())
     assert (outcome.installed, outcome.share) == (None, 0.0)
@@ -188,6 +189,7 @@ def test_the_command(request_, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(learning, "SHARES", ())
         assert main([*words, "--json"]) == 1
+    assert not (tmp_path / "models").exists()
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["stage"], last["installed"]) == ("done", "")
     assert main([*words, "--minutes", "0.002", "--install-anyway"]) == 0
