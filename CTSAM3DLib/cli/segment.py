@@ -198,9 +198,9 @@ def warn(text: str) -> None:
 def table(result: SegmentationResult) -> str:
     """Return names, clicks, volumes and times as a small table."""
     volumes_cm3 = result.volumes_cm3
-    rows = [("structure", "clicks", "cm3", "seconds")]
+    rows = [("structure", "prompts", "cm3", "seconds")]
     for segment in result.segments:
-        clicks = f"+{len(segment.clicks.positives())} -{len(segment.clicks.negatives())}"
+        clicks = segment.clicks.counts()
         volume_cm3 = f"{volumes_cm3[segment.name]:.1f}" if segment.mask.voxel_count else "empty"
         rows.append((segment.name, clicks, volume_cm3, f"{result.seconds[segment.name]:.2f}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

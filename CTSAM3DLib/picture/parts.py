@@ -241,9 +241,8 @@ def legend(
     handles = []
     for segment, colour in zip(segments, colours, strict=True):
         volume_cm3 = segment.mask.voxel_count * voxel_mm3 / 1000
-        positive, negative = len(segment.clicks.positives()), len(segment.clicks.negatives())
         name = elided(segment.name, _LONGEST_NAME)
-        text = f" {name}   {volume_cm3:,.1f} cm³   +{positive} -{negative}"
+        text = f" {name}   {volume_cm3:,.1f} cm³   {segment.clicks.counts()}"
         handles.append(Line2D([], [], color=colour, linewidth=5, label=text))
     for inside in _kinds_of_clicks(segments):
         text = "click inside" if inside else "click outside"
@@ -278,6 +277,13 @@ def _legend_columns(segments: Sequence[Segment]) -> int:
     return _LEGEND_COLUMNS if widest <= _SHORT_NAME else _LEGEND_COLUMNS - 1
 
 
+def marked_prompts(segment: Segment) -> list[Prompt]:
+    """Return the prompts with a mark at their anchor: a box may have nothing in its middle."""
+    return [one for one in segment.clicks if one.bounds is None or not one.positive]
+
+
 def _kinds_of_clicks(segments: Sequence[Segment]) -> list[bool]:
     """Return which kinds of clicks there are, positive ones first."""
-    return sorted({click.positive for one in segments for click in one.clicks}, reverse=True)
+    return sorted(
+        {click.positive for one in segments for click in marked_prompts(one)}, reverse=True
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from CTSAM3DLib.picture.parts import (
     draw_clicks,
     legend,
     legend_rows,
+    marked_prompts,
     picture_colours,
     scale_bar,
     shown_box,
@@ -34,6 +35,7 @@ from CTSAM3DLib.picture.parts import (
 )
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid, Plane
 from CTSAM3DLib.picture.surface import render_surfaces
+from CTSAM3DLib.prompts import Prompt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,7 +127,7 @@ class _Picture:
         self._window = window_hu
         self._grid = AnatomicalGrid(volume.geometry)
         self._colours = picture_colours([segment.rgb for segment in segments])
-        drawn: list[NDArray[Any]] = [self._indices(segment) for segment in segments]
+        drawn: list[NDArray[Any]] = [self._indices(segment.clicks) for segment in segments]
         drawn += [self._grid.box(one.mask.bbox) for one in segments if one.mask.voxel_count]
         self._shown = shown_box(
             body_box(self._grid.view(volume.array_kji)),
@@ -218,7 +220,7 @@ class _Picture:
                 areas = self._grid.view(segment.mask.mask_kji).sum(axis=other)
                 first = self._grid.box(segment.mask.bbox)[0, plane.normal]
                 scores[first : first + len(areas)] += areas / areas.max()
-            for index in {int(i) for i in np.round(self._indices(segment)[:, plane.normal])}:
+            for index in {int(i) for i in np.round(self._indices(segment.clicks)[:, plane.normal])}:
                 scores[index] += 0.2
         middle = np.abs(np.arange(len(scores)) - (len(scores) - 1) / 2) * 1e-6
         return int(np.argmax(scores - middle))
@@ -247,11 +249,11 @@ class _Picture:
             self._outline(axes, plane, index, number, line_width)
         reach = max(4.0, self._grid.spacing_mm[plane.normal]) / self._grid.spacing_mm[plane.normal]
         for number in numbers:
-            indices = self._indices(self._segments[number])
+            marked = marked_prompts(self._segments[number])
+            indices = self._indices(marked)
             near = np.abs(indices[:, plane.normal] - index) <= reach
             places = self._grid.positions_mm(plane, indices)
-            clicks = [self._segments[number].clicks[int(n)] for n in np.flatnonzero(near)]
-            draw_clicks(axes, clicks, places[near])
+            draw_clicks(axes, [marked[int(n)] for n in np.flatnonzero(near)], places[near])
         edges = self._grid.positions_mm(plane, self._shown)
         axes.set_xlim(*sorted(edges[:, 0]))
         axes.set_ylim(*sorted(edges[:, 1]))
@@ -294,9 +296,10 @@ class _Picture:
             np.clip(view.rgb, 0, 1), extent=view.extent_mm, origin="lower", interpolation="bilinear"
         )
         for segment in self._segments:
-            points = [prompt.anchor_ras for prompt in segment.clicks]
-            if points:
-                draw_clicks(axes, list(segment.clicks), view.project(points), scale=0.6)
+            marked = marked_prompts(segment)
+            if marked:
+                points = [prompt.anchor_ras for prompt in marked]
+                draw_clicks(axes, marked, view.project(points), scale=0.6)
         left, right, bottom, top = view.extent_mm
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, top)
@@ -317,7 +320,7 @@ class _Picture:
         """Draw one structure near its first positive click, in an axial slice."""
         segment = self._segments[number]
         plane = PLANES[0]
-        indices = self._indices(segment)
+        indices = self._indices(segment.clicks)
         first = [n for n, click in enumerate(segment.clicks) if click.positive]
         index = self._best_slice(plane)
         if first:
@@ -335,7 +338,7 @@ class _Picture:
         name = elided(segment.name, name_width)
         axes.set_title(name, color=self._colours[number], fontsize=9, pad=3)
 
-    def _indices(self, segment: Segment) -> NDArray[np.float64]:
-        """Return the clicks of a structure as indices (N, 3) along R, A, S."""
-        points = np.array([prompt.anchor_ras for prompt in segment.clicks]).reshape(-1, 3)
+    def _indices(self, prompts: Iterable[Prompt]) -> NDArray[np.float64]:
+        """Return the anchors of prompts as indices (N, 3) along R, A, S."""
+        points = np.array([prompt.anchor_ras for prompt in prompts]).reshape(-1, 3)
         return self._grid.indices(self._volume.geometry.ijk_from_ras(points))

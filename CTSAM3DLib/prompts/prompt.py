@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, overload
@@ -152,6 +153,19 @@ class Prompts(Sequence[Prompt]):
     def negatives(self) -> tuple[Click, ...]:
         """Return the clicks outside the structure, in order."""
         return tuple(click for click in self.clicks if not click.positive)
+
+    def counts(self) -> str:
+        """Return how many clicks there are inside and outside, and how many others of each kind.
+
+        Examples
+        --------
+        >>> from CTSAM3DLib.prompts import Scribble
+        >>> Prompts([Click((1, 2, 3)), Scribble([(0, 0, 0), (5, 0, 0)])]).counts()
+        '+1 -0, 1 scribble'
+        """
+        others = Counter(prompt.kind for prompt in self.items if not isinstance(prompt, Click))
+        clicks = f"+{len(self.positives())} -{len(self.negatives())}"
+        return ", ".join([clicks, *(f"{count} {kind}" for kind, count in others.items())])
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each prompt as plain values with its kind; `prompt_from_row` reads them.

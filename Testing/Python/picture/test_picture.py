@@ -19,7 +19,7 @@ from CTSAM3DLib.picture.parts import LUNG_WINDOW_HU, body_box, draw_clicks, pict
 from CTSAM3DLib.picture.picture import draw_picture, write_picture
 from CTSAM3DLib.picture.planes import PLANES, AnatomicalGrid
 from CTSAM3DLib.picture.surface import render_surfaces, view_rotation
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Box, Click, ClickHistory
 
 sitk = pytest.importorskip("SimpleITK")
 matplotlib = pytest.importorskip("matplotlib")
@@ -246,13 +246,16 @@ def test_the_legend_explains_only_marks_that_are_there() -> None:
     volume, mask = body_volume()
     region = RegionMask.from_full(mask)
     inside, outside = Click((-30, -20, 20)), Click((-30, -50, 20), False)
+    box = Box((-30, -20, 20), ((9, 0, 0), (0, 9, 0), (0, 0, 9)))
     for clicks, expected in (
         ([], []),
+        ([box], []),
         ([inside], ["click inside"]),
         ([inside, outside], ["click inside", "click outside"]),
     ):
         figure = drawn(volume, [Segment("a", region, ClickHistory(clicks))])
         assert legend_texts(figure)[1:] == expected
+        assert legend_texts(figure)[0].endswith(ClickHistory(clicks).counts())
 
 
 @pytest.mark.parametrize(
