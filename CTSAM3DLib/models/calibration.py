@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from CTSAM3DLib.errors import BundleError
 from CTSAM3DLib.models.contract import ModelSettings
@@ -29,7 +29,10 @@ class Calibration:
     logits, probabilities_there : tuple of float
         A rising curve, straight between its points; empty for the sigmoid.
     scale : float
-        From the error that the probabilities let expect to the one that was measured.
+        From the error that the probabilities let expect to the one that was measured, for a mask of
+        1000 voxels of the model grid.
+    size_power : float
+        The scale falls with the number of voxels to this power: small masks have larger errors.
 
     Examples
     --------
@@ -40,11 +43,31 @@ class Calibration:
     logits: tuple[float, ...] = ()
     probabilities_there: tuple[float, ...] = ()
     scale: float = 1.0
+    size_power: float = 0.0
 
     @property
     def is_measured(self) -> bool:
         """Whether there is a curve."""
         return bool(self.logits)
+
+    def error_of(self, expected: ArrayLike, voxels: ArrayLike) -> NDArray[np.float64]:
+        """Return the error, 0 to 1, that masks have of which the probabilities let expect another.
+
+        Parameters
+        ----------
+        expected : array_like of float
+            1 - Dice that the probabilities let expect.
+        voxels : array_like of int, at least 1
+            Size of each mask on the model grid; of the same shape.
+
+        Examples
+        --------
+        >>> Calibration(scale=2.0, size_power=0.5).error_of([0.2, 0.2, 0.9], [1000, 4000, 10])
+        array([0.4, 0.2, 1. ])
+        """
+        scale = self.scale * (np.asarray(voxels) / 1000.0) ** -self.size_power
+        found: NDArray[np.float64] = np.minimum(1.0, scale * np.asarray(expected))
+        return found
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the probabilities of logits of any shape, float32."""
@@ -78,6 +101,7 @@ def _rows() -> Mapping[tuple[str, int], Calibration]:
                 tuple(map(float, row["logits"])),
                 tuple(map(float, row["probabilities"])),
                 float(row["scale"]),
+                float(row["size_power"]),
             )
             for row in rows
         }

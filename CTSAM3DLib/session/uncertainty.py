@@ -20,7 +20,7 @@ def uncertainty_of(state: SessionState, calibration: Calibration) -> float | Non
 
     With the probabilities p of the voxels near the mask, the expected overlap of the mask with the
     structure is the sum of p inside the mask; the expected size of the structure is the sum of all
-    p. The calibration scales this to the errors that were measured.
+    p. The calibration scales this, by the size of the mask, to the errors that were measured.
 
     Parameters
     ----------
@@ -62,5 +62,6 @@ def uncertainty_of(state: SessionState, calibration: Calibration) -> float | Non
     near = (far_mm <= NEAR_MM) & ~np.isnan(logits)
     probabilities = calibration.probabilities(logits[near]).astype(np.float64)
     overlap = float(probabilities[positive[near]].sum())
-    sizes = float(np.count_nonzero(positive)) + float(probabilities.sum())
-    return min(1.0, calibration.scale * (1.0 - 2.0 * overlap / sizes))
+    voxels = np.count_nonzero(positive)
+    expected = 1.0 - 2.0 * overlap / (voxels + float(probabilities.sum()))
+    return float(calibration.error_of(expected, voxels))

@@ -42,6 +42,7 @@ EDGES = np.linspace(-20.0, 20.0, 801)
 CENTRES = (EDGES[:-1] + EDGES[1:]) / 2
 KNOTS = np.arange(-12.0, 12.5, 1.0)
 CLICKS = (1, 3)
+LEAST_ERROR = 0.02  # smaller ones count as this where logarithms are fitted
 
 
 def collect(data: Path, output: Path, pattern: str, limit: int) -> None:
@@ -130,6 +131,11 @@ class Results:
         return Results(*(values[chosen] for values in vars(self).values()))
 
     @property
+    def voxels(self) -> NDArray[np.int64]:
+        """Size of each mask on the model grid."""
+        return self.counts[:, 1][:, :, CENTRES > 0].sum(axis=(1, 2))
+
+    @property
     def half(self) -> NDArray[np.bool_]:
         """Which half of the patients a row belongs to: every second name."""
         names = np.unique(self.case)
@@ -137,13 +143,18 @@ class Results:
 
 
 def fitted(results: Results) -> Calibration:
-    """Return the rising curve that fits best near the masks, and the scale of mean errors."""
+    """Return the rising curve that fits best near the masks, and the scale of errors by size."""
     background, structure = results.counts[:, 1].sum(axis=0).astype(float)
     curve = isotonic(structure, background + structure)
     points = tuple(float(value) for value in KNOTS)
     values = tuple(round(float(value), 4) for value in np.interp(KNOTS, CENTRES, curve))
     one = Calibration(points, values)
-    scale = (1 - results.dice).mean() / uncertainties(results, one).mean()
+    expected, error = uncertainties(results, one), 1 - results.dice
+    found = results.voxels > 0
+    ratio = np.log(np.maximum(error, LEAST_ERROR)[found] / expected[found])
+    slope = np.polyfit(np.log(results.voxels[found]), ratio, 1)[0]
+    one = replace(one, size_power=round(float(-slope), 3))
+    scale = error.mean() / uncertainties(results, one).mean()
     return replace(one, scale=round(float(scale), 3))
 
 
@@ -179,10 +190,10 @@ def uncertainties(results: Results, one: Calibration) -> NDArray[np.float64]:
     near = results.counts[:, 1].sum(axis=1)
     probabilities = one.probabilities(CENTRES)
     positive = CENTRES > 0
-    inside = near[:, positive].sum(axis=1)
+    inside = results.voxels
     overlap = near[:, positive] @ probabilities[positive]
     error = 1 - 2 * overlap / np.maximum(inside + near @ probabilities, 1)
-    return np.where(inside, np.minimum(1.0, one.scale * error), 1.0)
+    return np.where(inside, one.error_of(error, np.maximum(inside, 1)), 1.0)
 
 
 def worst_quarter(error: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[float, float]:
@@ -228,7 +239,9 @@ def report(results: Results, table: Path, plot: Path) -> Calibration:
             f"{excess(error[rows], found[rows]):.2f} |"
         )
     final = fitted(results)
-    lines.append(f"\nScale of all: {final.scale:g}.")
+    powers = " and ".join(f"{one.size_power:g}" for _, one in halves)
+    lines.append(f"\nScale of all: {final.scale:g}; power of the size: {final.size_power:g}.")
+    lines.append(f"Power of the size in each half: {powers}.")
     table.write_text("\n".join(lines) + "\n")
     draw(results, halves, found, plot)
     return final
@@ -290,7 +303,12 @@ def main(argv: Sequence[str]) -> int:
     one = report(Results.read(options.inputs), options.table, options.plot)
     entry = resolve_model(None)
     row = {"model": entry.model_id, "version": entry.settings.version, "sha256": entry.sha256}
-    row |= {"scale": one.scale, "logits": one.logits, "probabilities": one.probabilities_there}
+    row |= {
+        "scale": one.scale,
+        "size_power": one.size_power,
+        "logits": one.logits,
+        "probabilities": one.probabilities_there,
+    }
     content = {"schema": 1, "calibrations": [row]}
     text = re.sub(r"\s*\n\s*(?=-?[\d.]+,?\n|\])", " ", json.dumps(content, indent=1))
     resource_path(CALIBRATION_FILE).write_text(text + "\n", encoding="utf-8")

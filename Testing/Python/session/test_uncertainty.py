@@ -51,6 +51,17 @@ def test_only_what_lies_near_the_mask_counts_and_is_scaled_up_to_one() -> None:
     assert uncertainty_of(small, Calibration(scale=99.0)) == 1.0
 
 
+def test_of_two_masks_with_the_same_probabilities_the_smaller_one_is_less_sure() -> None:
+    logits = np.full((8, 8, 8), 3.0)  # 512 voxels
+    small, large = state_of(logits), state_of(np.repeat(logits, 4, axis=0))
+    by_size = Calibration(size_power=0.5)
+    plain = uncertainty_of(small, Calibration())
+    assert plain is not None
+    assert uncertainty_of(large, Calibration()) == pytest.approx(plain)
+    assert uncertainty_of(small, by_size) == pytest.approx(plain * 0.512**-0.5)
+    assert uncertainty_of(large, by_size) == pytest.approx(plain * 2.048**-0.5)
+
+
 def test_an_empty_mask_is_as_uncertain_as_can_be_and_an_untouched_one_unknown() -> None:
     assert uncertainty_of(state_of(np.full((4, 4, 4), -1.0)), Calibration()) == 1.0
     assert uncertainty_of(SessionState.empty(GRID, GRID), Calibration()) is None
