@@ -155,7 +155,9 @@ def both_say(
         return None
     both = np.minimum(told, blind)
     near = ndimage.maximum_filter(core.view(np.uint8), 2 * rules.border_voxels + 3) > 0
-    return np.where((both > 0) & near & ~inside, both, known).astype(np.float32)
+    parts, _ = ndimage.label((both > 0) & near | inside)
+    touching = np.isin(parts, np.unique(parts[inside]))  # the rest is loose
+    return np.where((both > 0) & near & touching & ~inside, both, known).astype(np.float32)
 
 
 def _held(mask: NDArray[np.bool_], answer: NDArray[np.float32]) -> float:

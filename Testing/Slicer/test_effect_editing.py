@@ -232,13 +232,14 @@ class EditingTest(unittest.TestCase):
         self.assertGreater(self.case.mask()[before].mean(), 0.97)
 
     def test_the_choice_of_options_is_kept_in_the_scene(self):
-        self.case.effect.options.growBox.checked = True
+        self.assertTrue(self.case.effect.options.growBox.checked)
+        self.case.effect.options.growBox.checked = False
         self.case.effect.options.smoothingBox.value = 3.5
         self.case.editor.setActiveEffect(None)
         self.case.effect = self.case.activate(NAME)
-        self.assertTrue(self.case.effect.options.growBox.checked)
+        self.assertFalse(self.case.effect.options.growBox.checked)
         self.assertEqual(self.case.node.GetAttribute(f"{NAME}.SmoothingMm"), "3.5")
-        self.assertTrue(self.case.effect.editor.choice.grow)
+        self.assertFalse(self.case.effect.editor.choice.grow)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import unittest
+from unittest import mock
 
 import numpy as np
 import slicer
@@ -121,6 +122,20 @@ class GrowingTest(unittest.TestCase):
         self.case.settle()
         click("Red", START)
         self.case.settle()
+        self.assertGreater(self.found(), 0.97)
+
+    def test_a_question_that_fails_takes_no_answer_with_it(self):
+        questions = self.case.controller.questions
+        answer, failing = questions.answer, [MemoryError()]
+
+        def fail_once(item):
+            if failing:
+                raise failing.pop()
+            answer(item)
+
+        with mock.patch.object(questions, "answer", fail_once):
+            click("Red", START)
+            self.case.settle()
         self.assertGreater(self.found(), 0.97)
 
     def test_undone_while_parts_are_coming(self):

@@ -108,11 +108,12 @@ class GuardTest(StateTestCase):
             labels, ["Automatic", "Processor (CPU)", "Card 0 (cuda:0)", "Card 1 (cuda:1)"]
         )
         self.ui.deviceBox.currentIndex = 3
-        self.ui.growBox.checked = True
+        self.assertTrue(self.ui.growBox.checked)
+        self.ui.growBox.checked = False
         self.segment()
         self.case.settle()
         self.assertEqual(self.case.loaded[-1], (None, "cuda:1"))
-        self.assertTrue(self.case.widget.panel.workplace.editor.choice.grow)
+        self.assertFalse(self.case.widget.panel.workplace.editor.choice.grow)
         self.case.panel.exit()
         self.case.panel.enter()
         self.assertEqual(self.ui.deviceBox.currentText, "Card 1 (cuda:1)")

@@ -171,7 +171,11 @@ class Requests:
         An error of a listener is raised in the end.
         """
         for item in self._engine.drain():
-            self.questions.answer(item)
+            try:
+                self.questions.answer(item)
+            except Exception as error:
+                logging.getLogger(__name__).debug("a question failed", exc_info=error)
+                self.questions.cancel()
             asked = item.request if isinstance(item, ClickProgress) else item
             for future, edit in list(self._under_way.items()):
                 try:

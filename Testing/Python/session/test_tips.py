@@ -85,6 +85,13 @@ def test_a_border_that_moved_far_from_what_is_new_is_not_added() -> None:
     np.testing.assert_array_equal(result > 0, bar(0, 26))
 
 
+def test_what_does_not_touch_the_mask_is_not_added() -> None:
+    both = bar(0, 26)
+    both[20:24, 12:20, 22:26] = True  # two voxels beside the bar
+    result = said(logits(both), logits(both))
+    np.testing.assert_array_equal(result > 0, bar(0, 26))
+
+
 def test_answers_that_add_different_things_do_not_count() -> None:
     aside = KNOWN.copy()
     aside[8:16, 12:20, 20:32] = True
