@@ -126,9 +126,7 @@ class SegmentationEngine:
         CTSAM3DError
             The engine was closed.
         """
-        future = self._worker.submit(self._sessions.carry, request, self._worker.cancelled)
-        self._queued(request.choice)
-        return future
+        return self._submitted(self._sessions.carry, request, self._worker.cancelled)
 
     def run(
         self, function: Callable[[Predictor], T], choice: ModelChoice = DEFAULT_CHOICE
@@ -171,9 +169,11 @@ class SegmentationEngine:
         """
         return self._generation + (_model_of(choice) != self._model)
 
-    def _submitted(self, question: Callable[[ClickRequest], T], request: ClickRequest) -> Future[T]:
+    def _submitted(
+        self, question: Callable[..., T], request: ClickRequest, *arguments: object
+    ) -> Future[T]:
         """Queue a question of a request that is answered as a whole."""
-        future = self._worker.submit(question, request)
+        future = self._worker.submit(question, request, *arguments)
         self._queued(request.choice)
         return future
 

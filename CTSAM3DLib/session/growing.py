@@ -126,7 +126,7 @@ def grown_state(
     on_patch : callable, optional
         Told the state after each patch that counts, the prompt's own first.
     mode : GrowMode
-        How the prompt is followed.
+        How the prompt is followed: off, frontier or coarse; for auto see `following.followed`.
     """
     rules = GrowingRules() if rules is None else rules
     growth = _Growth(encoder, state, prompt, mode, rules, cancelled, on_patch)
