@@ -59,6 +59,10 @@ class ModelAnswerError(CTSAM3DError):
     """A model gave numbers that are no mask: not finite, or of another size than its patch."""
 
 
+class InferenceThreadError(CTSAM3DError):
+    """The thread that runs the model ended, or could not start, before it had answered."""
+
+
 class NotEnoughMemoryError(CTSAM3DError, MemoryError):
     """The main memory of the computer does not suffice."""
 

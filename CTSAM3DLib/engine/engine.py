@@ -71,6 +71,7 @@ class SegmentationEngine:
         """Load nothing yet."""
         self.on_queued: Callable[[], object] | None = None
         self._worker = SessionWorker()
+        self._load_predictor = load_predictor
         self._sessions = Sessions(load_predictor)
         self._model: tuple[str | Path | None, str] | None = None
         self._generation = 0
@@ -138,7 +139,8 @@ class SegmentationEngine:
         CTSAM3DError
             The engine was closed.
         """
-        future = self._worker.submit(lambda: function(self._sessions.predictor(choice)))
+        predictor = self._sessions.predictor
+        future = self._worker.submit(lambda: function(predictor(choice)))
         self._queued(choice)
         return future
 
@@ -158,7 +160,7 @@ class SegmentationEngine:
 
     def forget_models(self) -> None:
         """Load models anew from now on: the file of one may be another now."""
-        self._worker.submit_quiet(self._sessions.forget_models)
+        self._sessions = Sessions(self._load_predictor)  # requests before keep the other one
         self._model = None
 
     def generation(self, choice: ModelChoice) -> int:

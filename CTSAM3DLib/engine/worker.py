@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from threading import Event
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
-from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.errors import CTSAM3DError, InferenceThreadError
 
 T = TypeVar("T")
+Tasks = SimpleQueue[tuple[Future[Any], Callable[[], object]] | None]
+"""What a thread has to do; None ends it."""
 
 
 class SessionWorker:
@@ -19,7 +24,8 @@ class SessionWorker:
 
     The thread lives as long as the worker, since plans and memory that a network prepares belong
     to a thread. Nothing is called back on the owner's side: the owner asks with `drain`, from a
-    timer for example. The thread starts with the first task.
+    timer for example. The thread starts with the first task. If it ends before its time, all that
+    it should have done ends with InferenceThreadError, and the next task starts another one.
 
     Examples
     --------
@@ -38,7 +44,10 @@ class SessionWorker:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._executor: ThreadPoolExecutor | None = ThreadPoolExecutor(1, "CTSAM3D inference")
+        self._thread: Thread | None = None
+        self._tasks: Tasks = SimpleQueue()
+        self._lock = Lock()  # of thread, queue and what is unfinished
+        self._is_shut_down = False
         self._news: deque[Any] = deque()
         self._undrained: set[Any] = set()
         self._unfinished: set[Future[Any]] = set()
@@ -49,7 +58,7 @@ class SessionWorker:
     @property
     def is_running(self) -> bool:
         """Whether it takes tasks: it was not shut down."""
-        return self._executor is not None
+        return not self._is_shut_down
 
     @property
     def pending(self) -> int:
@@ -76,15 +85,11 @@ class SessionWorker:
         CTSAM3DError
             The worker was shut down.
         """
-        if self._executor is None:
+        if self._is_shut_down:
             message = "expected a running worker, got one that was shut down"
             raise CTSAM3DError(message)
         self._cancel_idle()
-        future = self._executor.submit(function, *arguments)
-        self._undrained.add(future)
-        future.add_done_callback(self._news.append)
-        self._follow(future)
-        return future
+        return self._put(partial(function, *arguments), awaited=True)
 
     def submit_idle(self, function: Callable[..., object], *arguments: Any) -> bool:
         """Run a task in spare time, and tell whether it was queued: only if nothing else waits.
@@ -92,21 +97,16 @@ class SessionWorker:
         A newer one replaces an older one. Nobody gets its result or its errors: it prepares what a
         later task can also do by itself.
         """
-        if self._undrained or self._executor is None:
+        if self._undrained or self._is_shut_down:
             return False
         self._cancel_idle()
-        self._idle_task = self._executor.submit(function, *arguments)
-        self._follow(self._idle_task)
+        self._idle_task = self._put(partial(function, *arguments))
         return True
 
     def submit_quiet(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Queue a task whose end is not reported; without effect after `shutdown`.
-
-        When the interpreter ends, Python ends the thread before Slicer ends the module: then too.
-        """
-        if self._executor is not None:
-            with suppress(RuntimeError):
-                self._follow(self._executor.submit(function, *arguments))
+        """Queue a task whose end is not reported; without effect after `shutdown`."""
+        if not self._is_shut_down:
+            self._put(partial(function, *arguments))
 
     def post(self, note: object) -> None:
         """Leave a note for the owner, to be called by a running task; `drain` returns it."""
@@ -119,16 +119,21 @@ class SessionWorker:
         The owner's thread releases Python's lock meanwhile. Without any task it returns at once.
         """
         self._something_ended.clear()
+        self._notice_loss()
         if self._unfinished and not self._news:
             self._something_ended.wait(seconds)
 
     def drain(self) -> list[Any]:
         """Return what is new since the last call, in order: futures that ended, and notes."""
+        self._notice_loss()
         news = []
         while self._news:
             item = self._news.popleft()
-            self._undrained.discard(item)
-            news.append(item)
+            if not isinstance(item, Future):
+                news.append(item)
+            elif item in self._undrained:
+                self._undrained.discard(item)
+                news.append(item)
         return news
 
     def cancel(self) -> None:
@@ -142,20 +147,85 @@ class SessionWorker:
     def shutdown(self) -> None:
         """Cancel all, wait for the running task and end the thread; a second call does nothing."""
         self.cancel()
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
+        self._is_shut_down = True
+        for future in list(self._unfinished):
+            future.cancel()
+        self._tasks.put(None)
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+        self._notice_loss()
+        atexit.unregister(self.shutdown)
 
     def _cancel_idle(self) -> None:
         if self._idle_task is not None:
             self._idle_task.cancel()
             self._idle_task = None
 
-    def _follow(self, future: Future[Any]) -> None:
-        """Know that a task is there until it has ended."""
-        self._unfinished.add(future)
-        future.add_done_callback(self._ended)
+    # ---- the thread
+
+    def _put(self, call: Callable[[], T], awaited: bool = False) -> Future[T]:
+        """Queue a task; if there is no thread, start one."""
+        self._notice_loss()
+        future: Future[T] = Future()
+        if awaited:
+            self._undrained.add(future)
+        with self._lock:
+            self._unfinished.add(future)
+            future.add_done_callback(self._ended)
+            self._tasks.put((future, call))
+            thread, self._thread = self._thread, self._thread or self._new_thread()
+        if thread is None:
+            atexit.register(self.shutdown)  # Python ends a daemon in the middle of its work
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # too many threads, or Python is about to end
+                self._lose(error)
+        return future
+
+    def _new_thread(self) -> Thread:
+        return Thread(target=self._run, args=(self._tasks,), name="CTSAM3D inference", daemon=True)
+
+    def _run(self, tasks: Tasks) -> None:
+        """Do the tasks; the thread's function."""
+        try:
+            while (task := tasks.get()) is not None:
+                future, call = task
+                if future.set_running_or_notify_cancel():
+                    try:
+                        result = call()
+                    except BaseException as error:
+                        future.set_exception(error)
+                    else:
+                        future.set_result(result)
+                        del result
+                del task, future, call  # nothing is kept while it waits for the next one
+        except BaseException as error:
+            self._lose(error)
+
+    def _notice_loss(self) -> None:
+        """Deal with a thread that could not say that it ended."""
+        thread = self._thread
+        if not (thread and thread.is_alive()) and (thread or self._unfinished):
+            self._lose(None)
+
+    def _lose(self, error: BaseException | None) -> None:
+        """End all that a thread which has ended should have done."""
+        with self._lock:
+            self._thread, self._tasks = None, SimpleQueue()
+            lost = list(self._unfinished)
+        for future in lost:
+            reason = InferenceThreadError(
+                "expected an answer of the model, but its thread ended "
+                f"({'reason unknown' if error is None else repr(error)}); do the step again"
+            )
+            reason.__cause__ = error
+            with suppress(InvalidStateError):  # it had ended, or was cancelled at this moment
+                future.set_exception(reason)
+            self._ended(future)
 
     def _ended(self, future: Future[Any]) -> None:
+        if future in self._undrained:
+            self._news.append(future)
         self._unfinished.discard(future)
         self._something_ended.set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unittest
+from concurrent.futures import Future
+from unittest import mock
 
 import numpy as np
 import slicer
@@ -89,6 +91,20 @@ class RobustnessTest(unittest.TestCase):
         click("Red", (30.0, 44.0, 60.0))
         self.go_on()
         self.assert_refused(*before, "no")
+
+    def test_the_thread_of_the_model_ends_beside_its_work(self):
+        self.click()
+        before = self.state()
+        with mock.patch.object(Future, "set_result", side_effect=SystemExit):
+            self.click(ASIDE)
+        self.assertEqual(self.status().kind, "error")
+        self.assertIn("its thread ended", self.status().text)
+        self.case.editor.undo()  # of what had come before
+        self.case.settle()
+        np.testing.assert_array_equal(self.case.mask(), before[0])
+        self.assertEqual(self.case.clicks(), before[1])
+        self.click(ASIDE)
+        self.assertEqual(len(self.case.clicks()), 2)
 
     def test_no_model_no_pytorch(self):
         for error, text in (

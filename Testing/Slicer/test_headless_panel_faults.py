@@ -6,6 +6,8 @@ import ctypes
 import random
 import threading
 from collections import Counter
+from concurrent.futures import Future
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.session.session import InteractiveSession
 from Testing.HeadlessSlicer import callback_errors
 
-MANY = 70
+MANY = 75
 BLOCK = np.s_[1:4, 1:4, 1:4]  # far from the clicks
 BESIDE = (60.0, 44.0, 60.0)
 ERRORS = (
@@ -147,6 +149,13 @@ class PanelFaults:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
         )
+        return True
+
+    def thread_ends_beside_its_work(self) -> bool:
+        with mock.patch.object(Future, "set_result", side_effect=self.rng.choice(ERRORS)):
+            self.case.predictor.gate.set()
+            self.case.settle()
+        assert "its thread ended" in self.case.status
         return True
 
     def painted_elsewhere(self) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from waiting import HANG_S, at_rest
 
 from CTSAM3DLib.engine.worker import SessionWorker
-from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.errors import CTSAM3DError, InferenceThreadError
 
 
 @pytest.fixture
@@ -185,3 +188,84 @@ def test_a_quiet_task_at_the_end_of_python_is_no_error() -> None:
     )
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+def _when_it_tells(worker: SessionWorker, gate: threading.Event) -> list[Future]:
+    """End the thread after a task, before all who wait for it have heard of it."""
+
+    def end(_: Future) -> None:
+        raise SystemExit
+
+    told = worker.submit(gate.wait, HANG_S)
+    told.add_done_callback(end)
+    behind = [worker.submit(int), worker.submit(int)]
+    worker.submit_quiet(int)
+    gate.set()
+    assert told.result(HANG_S)
+    return behind
+
+
+def _when_it_has_an_answer(worker: SessionWorker, gate: threading.Event) -> list[Future]:
+    """End the thread between the end of a task and the result of its future."""
+    asked = worker.submit(gate.wait, HANG_S)
+    asked.set_result = mock.Mock(side_effect=MemoryError)
+    behind = worker.submit(int)
+    gate.set()
+    return [asked, behind]
+
+
+@pytest.mark.parametrize("end", [_when_it_tells, _when_it_has_an_answer])
+def test_a_thread_that_ends_takes_no_task_with_it(
+    worker: SessionWorker, end: Callable[[SessionWorker, threading.Event], list[Future]]
+) -> None:
+    threads = [worker.submit(threading.current_thread).result(HANG_S)]
+    at_rest(worker)
+    lost = end(worker, threading.Event())
+    for future in lost:
+        with pytest.raises(InferenceThreadError, match="its thread ended"):
+            future.result(HANG_S)
+    while worker.is_working:
+        worker.wait(HANG_S)
+        drained = worker.drain()
+        lost = [future for future in lost if future not in drained]
+    assert lost == []
+    assert worker.pending == 0
+    threads.append(worker.submit(threading.current_thread).result(HANG_S))
+    assert len(set(threads)) == 2
+    assert [t.name for t in threading.enumerate()].count("CTSAM3D inference") == 1
+
+
+def test_a_thread_that_cannot_start_is_an_error_of_the_task(worker: SessionWorker) -> None:
+    with mock.patch("threading.Thread.start", side_effect=RuntimeError("can't start new thread")):
+        lost = worker.submit(int)
+        assert worker.submit_idle(int) is False
+    with pytest.raises(InferenceThreadError, match="can't start new thread"):
+        lost.result(HANG_S)
+    assert worker.drain() == [lost]
+    assert not worker.is_working
+    assert worker.submit(int).result(HANG_S) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_thread_that_is_gone_without_a_word_is_noticed_by_its_owner() -> None:
+    """As in a child of a process, which has none of its threads."""
+    code = (
+        "import os, threading\n"
+        "from CTSAM3DLib.engine.worker import SessionWorker\n"
+        "worker, gate = SessionWorker(), threading.Event()\n"
+        "lost = worker.submit(gate.wait)\n"
+        "if os.fork():\n"
+        "    gate.set()\n"
+        "    os._exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "while worker.is_working:\n"
+        "    worker.wait(60)\n"
+        "    assert worker.drain() == [lost]\n"
+        "print(type(lost.exception()).__name__, worker.submit(int).result(), flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False,
+        timeout=HANG_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "InferenceThreadError 0\n", "")
