@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from CTSAM3DLib.cli.process import use_threads
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases
 from CTSAM3DLib.evaluation.methods import (
@@ -222,23 +222,6 @@ def _line(
     )
     place = f"[{cases.index(case) + 1}/{len(cases)}]"
     return f"{place} {case.name} {found[0].anatomy}: {scores} ({done} done, {seconds:.0f} s)"
-
-
-def use_threads(count: int) -> None:
-    """Keep all libraries to a number of threads; only a command line may do this."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(count))
-    try:
-        import torch
-
-        torch.set_num_threads(count)
-    except ImportError:
-        pass
-    try:
-        import SimpleITK as sitk
-
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
-    except ImportError:
-        pass
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from CTSAM3DLib.cli.evaluate import use_threads
+from CTSAM3DLib.cli.process import keep_freed_memory, use_threads
 
 if TYPE_CHECKING:
     from CTSAM3DLib.training.learning import LearningOutcome, LearningProgress
@@ -27,6 +27,7 @@ def main(argv: Sequence[str]) -> int:
     if options.minutes <= 0:
         _parser().error(f"--minutes: expected more than 0, got {options.minutes:g}")
     use_threads(options.threads or os.cpu_count() or 1)
+    keep_freed_memory()
     from CTSAM3DLib.training.learning import LearningRequest, LearningStopped, learn
 
     request = LearningRequest(

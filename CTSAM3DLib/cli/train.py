@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from CTSAM3DLib.cli.process import keep_freed_memory
+
 if TYPE_CHECKING:
     from CTSAM3DLib.network.segmenters import Segmenter
     from CTSAM3DLib.training.config import TrainConfig
@@ -127,6 +129,7 @@ def _run(args: argparse.Namespace) -> int:
     from CTSAM3DLib.training.trainer import Budget, Trainer
 
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
     device = torch.device(args.device)
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
