@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from CTSAM3DLib.geometry import Volume
 
+gc.disable()  # until all is imported: a quarter of the time of that was spent in it
+
 # Before anything draws: no window, neither from Qt nor from VTK nor from matplotlib.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
@@ -112,7 +114,6 @@ class SlicerGuard:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    gc.disable()  # until all is imported: a quarter of the time of that was spent in it
     # A plugin of its own, because hooks of a conftest see only the files beside and below it.
     config.pluginmanager.register(SlicerGuard(), "ctsam3d-slicer-guard")
 
@@ -128,9 +129,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Take what was imported out of the garbage collection that tests cause."""
+    """Take what was imported out of the garbage collection that tests cause, which is seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,18 @@ if MISSING:
         return _Skipped.from_parent(parent, path=module_path)
 
 else:
-    slicer = HeadlessSlicer.start()
-    from Testing.HeadlessSlicer import window
 
-    window.create_views()
-    slicer.headless = window  # what a test may ask for where it is present: pictures
-    sys.path.append(str(FOLDER))  # as slicer_add_python_unittest does
-    HeadlessSlicer.load_modules(MODULE_FILES)
+    def pytest_configure(config: pytest.Config) -> None:
+        """Boot the stand-in; not in the process that only shares the tests among others."""
+        if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+            return
+        slicer = HeadlessSlicer.start()
+        from Testing.HeadlessSlicer import window
+
+        window.create_views()
+        slicer.headless = window  # what a test may ask for where it is present: pictures
+        sys.path.append(str(FOLDER))  # as slicer_add_python_unittest does
+        HeadlessSlicer.load_modules(MODULE_FILES)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -47,6 +53,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "slow", False):
             item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, bool, bool]:
+    """Collect garbage between tests: amid an event it took objects that Qt was still using."""
+    gc.disable()
+    done = yield
+    gc.collect(2 if nextitem is None or nextitem.path != item.path else 1)
+    gc.enable()
+    return done
 
 
 @pytest.fixture(autouse=True)

@@ -27,9 +27,8 @@ def _faults(seed: int, kinds: list[str], folder: Path) -> Counter[tuple[str, str
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_of_each_kind(kind: str, tmp_path: Path) -> None:
-    assert _faults(1, [kind] * 2, tmp_path).total() == 2
+def test_a_fault_of_each_kind(tmp_path: Path) -> None:
+    assert {kind for kind, _ in _faults(1, list(KINDS), tmp_path)} == set(KINDS)
 
 
 @pytest.mark.slow

@@ -231,8 +231,7 @@ def _equal(one: tuple, other: tuple) -> bool:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_of_each_kind(kind: str) -> None:
-    faults = PanelFaults(1)
-    assert {faults.fault(kind) for _ in range(2)} <= {"before", "after"}
+    assert PanelFaults(KINDS.index(kind)).fault(kind) in ("before", "after")
 
 
 @pytest.mark.slow
