@@ -36,8 +36,8 @@ class Learner:
     Parameters
     ----------
     student, teacher : torch.nn.Module
-        Two copies of one promptable model, as a bundle holds it, in float32. The first one is
-        changed.
+        Two copies of one promptable model, as a bundle holds it, in float32. The decoder of the
+        first one is changed.
     settings : ModelSettings
         Of that model.
     scans : sequence of LearningScan
@@ -128,7 +128,7 @@ class Learner:
         return True
 
     def step(self) -> float:
-        """Take one lesson of the user and one of the old model; returns the loss."""
+        """Take lessons of the user and of the old model; returns the loss."""
         rng, generator = random_sources(torch.device("cpu"), self.config.seed, self.iteration)
         # As it is written: compiling it anew would cost minutes.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
@@ -197,43 +197,55 @@ class Learner:
     # ---- one step
 
     def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        """Decode twice at most: the first sample is the user's lesson, the second the teacher's."""
-        lessons = [self.lessons.own(rng, generator), self.lessons.other(rng, generator)]
-        hu = torch.stack([lesson.hu for lesson in lessons]).to(self.device)
+        """Decode twice at most: clicks of the user's lessons, then those of the teacher's.
+
+        The encoder stays as it is: an embedding serves both models and several clicks.
+        """
+        own = [self.lessons.own(rng, generator) for _ in range(self.config.lessons)]
+        other = [self.lessons.other(rng, generator) for _ in range(self.config.lessons)]
+        lessons = [lesson for lesson in own for _ in lesson.points] + other
+        index = torch.tensor([n for n, lesson in enumerate(own + other) for _ in lesson.points])
+        index = index.to(self.device)
+        hu = torch.stack([lesson.hu for lesson in own + other]).to(self.device)
         known = torch.stack([lesson.target for lesson in lessons])[:, None].float().to(self.device)
-        points = torch.stack([lesson.point for lesson in lessons]).to(self.device)
-        shape = hu.shape[1:]
-        clicks = render_each(points, torch.ones(2, dtype=torch.int64, device=self.device), shape)
+        points = torch.cat([lesson.points for lesson in own + other]).to(self.device)
+        labels = torch.ones(len(points), dtype=torch.int64, device=self.device)
         image = window(hu, self.settings.windows_hu)
-        episode = Episode(image, known.clone(), torch.zeros_like(hu), clicks)
         with torch.no_grad():
-            taught = self.teacher.segmenter.encode(image[1:])
-        embedding = self.student.segmenter.encode(image)
-        loss, logits = self._decode(embedding, taught, episode, known, episode.prior)
+            embedding = [maps[index] for maps in self.teacher.segmenter.encode(image)]
+        empty = torch.zeros_like(known[:, 0])
+        clicks = render_each(points, labels, hu.shape[1:])
+        episode = Episode(image, known.clone(), empty, clicks)
+        count = len(points) - len(other)
+        loss, logits = self._decode(embedding, episode, known, empty, count)
         if rng.random() >= self.config.rounds:
             return loss
         before = logits.detach()
-        episode.correct(before, torch.rand(hu.shape, generator=generator).to(self.device))
-        second, _ = self._decode(embedding, taught, episode, known, torch.sigmoid(before[:, 0]))
+        jitter = torch.rand(empty.shape, generator=generator).to(self.device)
+        episode.correct(before, jitter)
+        second, _ = self._decode(embedding, episode, known, torch.sigmoid(before[:, 0]), count)
         return 0.5 * (loss + second)
 
     def _decode(
         self,
         embedding: list[Tensor],
-        taught: list[Tensor],
         episode: Episode,
         known: Tensor,
         probability: Tensor,
+        count: int,
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss and the logits; the teacher's answer becomes the second target."""
+        """Return loss and logits; after `count` samples the teacher's answers become the target."""
         prompt = episode.prompt(probability)
         logits = self.student.segmenter.decode(embedding, prompt).float()
         with torch.no_grad():
-            answer = self.teacher.segmenter.decode(taught, prompt[1:]).float()
-        episode.target[1:] = (answer > 0).float()
-        loss = segmentation_loss(logits[:1], known[:1])
-        if _is_lesson(answer, known[1:]):
-            loss = loss + self.config.replay * disagreement(logits[1:], answer)
+            rest = [maps[count:] for maps in embedding]
+            answers = self.teacher.segmenter.decode(rest, prompt[count:]).float()
+        episode.target[count:] = (answers > 0).float()
+        loss = segmentation_loss(logits[:count], known[:count])
+        for now, answer, learnt in zip(logits[count:], answers, known[count:], strict=True):
+            if _is_lesson(answer, learnt):
+                apart = disagreement(now[None], answer[None])
+                loss = loss + self.config.replay / len(answers) * apart
         return loss, logits
 
 

@@ -30,9 +30,11 @@ class LearnerConfig:
     patch_size: int = 48  # Edge of a patch in voxels, a multiple of 16
     rate: float = 5e-4  # Peak rate of Adam
     warmup: int = 10  # Iterations until the peak
-    replay: float = 1.0  # Weight of the old model's answers
+    lessons: int = 2  # Patches of the user in a step, and as many of the old model
+    clicks: int = 2  # First clicks in each of the user's
+    replay: float = 2.0  # Weight of the old model's answers
     torso_share: float = 0.3  # Share of them on CT that is not the user's
-    rounds: float = 0.5  # Probability of a second decode after a correction
+    rounds: float = 0.3  # Probability of a second decode after a correction
     save_every_s: float = 60.0
     seed: int = 0
     mark: str = ""  # Names model and cases: a state with another one is refused
@@ -44,7 +46,7 @@ class Lesson:
 
     hu: Tensor  # (D, H, W) float32
     target: Tensor  # (D, H, W) bool: what is to be learnt, in a lesson of the teacher all of it
-    point: Tensor  # (3,) float32: the first click, KJI
+    points: Tensor  # (N, 3) float32: first clicks, KJI, each of a sample of its own
 
 
 class Lessons:
@@ -70,7 +72,7 @@ class Lessons:
         self.names = sorted({name for scan in self.scans for name in scan.names})
 
     def own(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:
-        """Draw a structure, then one of its cases, then a click in it."""
+        """Draw a structure, then one of its cases, then clicks in it."""
         for _ in range(TRIES):
             name = self.names[int(rng.integers(len(self.names)))]
             having = [scan for scan in self.scans if name in scan.names]
@@ -79,8 +81,9 @@ class Lessons:
             placement, inside = self._place(scan, scan.points[number], rng)
             target = cut(scan.masks[number], placement, nearest=True, fill=0.0) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
-                point = _click(target, inside, rng, generator)
-                return Lesson(self._image(scan, placement, rng, generator), target, point)
+                clicks = range(self._config.clicks)
+                points = torch.stack([_click(target, inside, rng, generator) for _ in clicks])
+                return Lesson(self._image(scan, placement, rng, generator), target, points)
         raise LearningError(
             f"no structure of {', '.join(self.names)} has {SMALLEST_IN_PATCH} voxels in a patch: "
             "they are too small for this model"
@@ -100,7 +103,7 @@ class Lessons:
         if scans is self.scans:
             for mask in scan.masks:
                 known |= cut(mask, placement, nearest=True, fill=0.0) > 0
-        return Lesson(self._image(scan, placement, rng, generator), known, _rounded(inside))
+        return Lesson(self._image(scan, placement, rng, generator), known, _rounded(inside)[None])
 
     def _place(
         self, scan: LearningScan, points: Tensor, rng: np.random.Generator

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.cli.process import keep_freed_memory, use_threads
 from CTSAM3DLib.evaluation.cases import find_cases, load_case, structures_of
 from CTSAM3DLib.evaluation.methods import ModelMethod
 from CTSAM3DLib.evaluation.protocol import ClickProtocol, simulate
@@ -84,7 +84,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=LearningRequest.rate)
     parser.add_argument("--held-out", type=int, default=10)
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    use_threads(1)
+    keep_freed_memory()
     write_cases(options.data, options.work / "cases", options.structure, options.cases)
     request = LearningRequest(
         options.work / "cases",

@@ -76,7 +76,9 @@ def test_a_model_with_card_and_report(request_, tmp_path):
     patch = np.zeros((32, 32, 32), np.float32)
     new, old = (TorchPredictor(path, "cpu") for path in (outcome.installed, parent))
     assert new.settings == replace(old.settings, model_id="mine")
-    assert not np.allclose(new.encode(patch)[0], old.encode(patch)[0], atol=1e-4)
+    click = np.full((1, 3), 16, np.float32), np.ones(1, np.int64)
+    answers = [model.decode(model.encode(patch), *click, None) for model in (new, old)]
+    assert not np.allclose(*answers, atol=1e-4)
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
         "report.json", "report.md", "report.png",
     ]  # fmt: skip

@@ -69,7 +69,8 @@ def _settings():
 
 
 def test_steps_bring_the_answers_nearer_to_a_lesson(bundle, tmp_path):
-    learner = _learner(bundle, tmp_path, LearnerConfig(patch_size=32, rate=1e-2, warmup=1))
+    config = LearnerConfig(patch_size=32, rate=1e-2, warmup=1, replay=0.0)
+    learner = _learner(bundle, tmp_path, config)
     losses = []
     for _ in range(8):
         learner.iteration = 0  # the same lesson again
@@ -83,6 +84,19 @@ def test_the_teacher_keeps_its_weights(bundle, tmp_path):
     learner.step()
     pairs = zip(before, learner.teacher.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_the_decoder_learns_and_the_encoder_stays(bundle, tmp_path):
+    learner = _learner(bundle, tmp_path)
+    learner.step()
+    image = torch.rand(1, len(learner.settings.windows_hu), 32, 32, 32)
+    prompt = torch.rand(1, 3, 32, 32, 32)
+    new, old = learner.student.segmenter, learner.teacher.segmenter
+    with torch.no_grad():
+        embedding = old.encode(image)
+        for one, other in zip(new.encode(image), embedding, strict=True):
+            torch.testing.assert_close(one, other)
+        assert not torch.allclose(new.decode(embedding, prompt), old.decode(embedding, prompt))
 
 
 def test_shares_lie_between_the_old_and_the_new_weights(bundle, tmp_path):
