@@ -18,9 +18,9 @@ from CTSAM3DLib.mrml.frames import (
     volume_from_world,
     world_from_volume,
 )
-from CTSAM3DLib.prompts import Box, Click, Lasso, Prompt, Scribble
+from CTSAM3DLib.prompts import Box, Lasso, Prompt, Scribble
 
-_Kind = TypeVar("_Kind", Click, Scribble, Lasso, Box)
+_Kind = TypeVar("_Kind", bound=Prompt)
 
 MARKUPS_CLASSES = {
     "scribble": "vtkMRMLMarkupsCurveNode",
@@ -179,22 +179,14 @@ def world_points(
     Returns
     -------
     ndarray, (N, 3)
-        The point of a click, the corners of a stroke or lasso; of a box the middle, then the
-        middles of the faces that its edges come from, then of those that they lead to.
+        Its `corners_ras` in the world.
 
     Examples
     --------
     >>> world_points(Scribble([(1, 2, 3)]), slicer.vtkMRMLScalarVolumeNode()).tolist()
     [[1.0, 2.0, 3.0]]
     """
-    if isinstance(prompt, Box):
-        middle, halves = np.array(prompt.middle_ras), np.array(prompt.edges_ras) / 2.0
-        own = np.concatenate([[middle], middle - halves, middle + halves])
-    elif isinstance(prompt, Click):
-        own = np.array([prompt.position_ras])
-    else:
-        own = np.array(prompt.line_ras)  # type: ignore[attr-defined]
-    return np.array([world_from_volume(one, volume_node) for one in own])
+    return np.array([world_from_volume(one, volume_node) for one in prompt.corners_ras])
 
 
 def set_markup_points(
@@ -252,20 +244,10 @@ def prompt_from_world_ras(prompt: _Kind, volume_node: slicer.vtkMRMLScalarVolume
 
     Examples
     --------
+    >>> from CTSAM3DLib.prompts import Click
     >>> node = slicer.vtkMRMLScalarVolumeNode()
     >>> prompt_from_world_ras(Click((1, 2, 3)), node)
     Click(position_ras=(1.0, 2.0, 3.0), positive=True)
     """
-
-    def moved(positions: ArrayLike) -> list[tuple[float, float, float]]:
-        at = [volume_from_world(one, volume_node).tolist() for one in np.asarray(positions)]
-        return [(r, a, s) for r, a, s in at]
-
-    if isinstance(prompt, Click):
-        return Click(moved([prompt.position_ras])[0], prompt.positive)
-    if isinstance(prompt, Box):
-        halves = np.array(prompt.edges_ras) / 2.0
-        upper, lower = (np.array(moved(prompt.middle_ras + sign * halves)) for sign in (1, -1))
-        edges = [(r, a, s) for r, a, s in (upper - lower).tolist()]
-        return Box(moved([prompt.middle_ras])[0], tuple(edges), prompt.positive)
-    return type(prompt)(tuple(moved(prompt.line_ras)), prompt.positive)
+    own = [volume_from_world(one, volume_node) for one in prompt.corners_ras]
+    return prompt.with_corners(np.array(own))

@@ -144,6 +144,24 @@ class Box:
         """The box itself."""
         return self
 
+    @property
+    def corners_ras(self) -> NDArray[np.float64]:
+        """Its middle and the middles of its faces, (7, 3) mm; see `Prompt`."""
+        middle, halves = np.array(self.middle_ras), np.array(self.edges_ras) / 2.0
+        return np.concatenate([[middle], middle - halves, middle + halves])
+
+    def with_corners(self, corners_ras: NDArray[np.float64]) -> Box:
+        """Return the box with another middle, whose edges lead from face to face; see `Prompt`.
+
+        Examples
+        --------
+        >>> box = Box.of_corners((0, 0, 0), (2, 4, 6))
+        >>> box.with_corners(box.corners_ras + 1.0) == Box.of_corners((1, 1, 1), (3, 5, 7))
+        True
+        """
+        edges = (corners_ras[4:] - corners_ras[1:4]).tolist()
+        return Box(corners_ras[0].tolist(), edges, self.positive)
+
     def contains_ras(self, points_ras: ArrayLike) -> NDArray[np.bool_]:
         """Return which points (..., 3), RAS mm, lie in the box, its faces included."""
         inside: NDArray[np.bool_] = np.all(

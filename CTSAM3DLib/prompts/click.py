@@ -46,6 +46,15 @@ class OfLine(OfPoints):
     line_ras: tuple[Position, ...]
     positive: bool = True
 
+    @property
+    def corners_ras(self) -> NDArray[np.float64]:
+        """The corners of the line, (N, 3) mm."""
+        return np.array(self.line_ras)
+
+    def with_corners(self, corners_ras: NDArray[np.float64]) -> Self:
+        """Return it with other corners; see `Prompt`."""
+        return type(self)(tuple((r, a, s) for r, a, s in corners_ras.tolist()), self.positive)
+
     def to_json(self) -> dict[str, Any]:
         """Return positions and sign as plain values, exact."""
         return {"line": [list(position) for position in self.line_ras], "positive": self.positive}
@@ -96,9 +105,18 @@ class Click(OfPoints):
         """The point round which a model looks: the click."""
         return self.position_ras
 
+    @property
+    def corners_ras(self) -> NDArray[np.float64]:
+        """The one point, (1, 3) mm."""
+        return np.array([self.position_ras])
+
+    def with_corners(self, corners_ras: NDArray[np.float64]) -> Click:
+        """Return a click of this sign at another point; see `Prompt`."""
+        return Click(corners_ras.tolist()[0], self.positive)
+
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:  # noqa: ARG002 - one point
         """Return the one point, (1, 3) mm RAS, whatever the step."""
-        return np.array([self.position_ras])
+        return self.corners_ras
 
     def to_json(self) -> dict[str, Any]:
         """Return position and sign as plain values, exact."""

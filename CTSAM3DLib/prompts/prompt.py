@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from CTSAM3DLib.prompts.box import Box
 from CTSAM3DLib.prompts.click import Click, Position
 from CTSAM3DLib.prompts.lasso import Lasso
 from CTSAM3DLib.prompts.scribble import Scribble
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 CLICKS_TAG = "CTSAM3D.Clicks"
 """Name of the segment tag that holds ``Prompts.to_json``."""
@@ -50,6 +53,17 @@ class Prompt(Protocol):
 
         A prompt with a box may reach beyond the volume; all points of others must lie in it.
         """
+
+    @property
+    def corners_ras(self) -> NDArray[np.float64]:
+        """The positions that give its shape, (N, 3) mm.
+
+        The point of a click, the corners of a stroke or lasso; of a box the middle, then the
+        middles of the faces that its edges come from, then of those that they lead to.
+        """
+
+    def with_corners(self, corners_ras: NDArray[np.float64]) -> Self:
+        """Return it with other `corners_ras`; GeometryError where they give no such prompt."""
 
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
         """Return the points that have its sign in every result, (N, 3) mm, so far apart at most."""

@@ -14,7 +14,7 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts import Box, Click, Lasso, Prompt, Prompts, Scribble
+from CTSAM3DLib.prompts import Prompt, Prompts
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.patches import centred_patch
 from CTSAM3DLib.session.points import contained, obeyed_voxels
@@ -134,6 +134,7 @@ def moved_prompts(prompts: Prompts, way_mm: Sequence[float], geometry: Geometry)
 
     Examples
     --------
+    >>> from CTSAM3DLib.prompts import Click
     >>> geometry = Geometry(np.eye(4), (9, 9, 9))
     >>> moved = moved_prompts(Prompts([Click((1, 1, 1)), Click((7, 1, 1))]), (2, 0, 0), geometry)
     >>> [click.position_ras[0] for click in moved]
@@ -160,6 +161,7 @@ def followed_prompts(
 
     Examples
     --------
+    >>> from CTSAM3DLib.prompts import Click
     >>> geometry = Geometry(np.eye(4), (9, 9, 9))
     >>> one, two = (
     ...     MaskUpdate(np.ones((3, 3, 3), bool), BoundingBox((i, 0, 0), (i + 3, 3, 3)))
@@ -189,19 +191,8 @@ def _agrees(prompt: Prompt, mask: MaskUpdate, geometry: Geometry) -> bool:
 
 
 def _moved(prompt: Prompt, way_mm: NDArray[np.float64], geometry: Geometry) -> Prompt:
-    def by(position: Sequence[float]) -> tuple[float, float, float]:
-        r, a, s = (np.array(position) + way_mm).tolist()
-        return r, a, s
-
-    moved: Prompt
-    if isinstance(prompt, Click):
-        moved = replace(prompt, position_ras=by(prompt.position_ras))
-    elif isinstance(prompt, Box):
-        moved = replace(prompt, middle_ras=by(prompt.middle_ras))
-    elif isinstance(prompt, (Scribble, Lasso)):
-        moved = replace(prompt, line_ras=tuple(by(one) for one in prompt.line_ras))
-    else:
-        raise TypeError(f"expected a prompt that can be moved, got {type(prompt).__name__}")
+    """Return a prompt a way further, or as it is where that lies outside the volume."""
+    moved = prompt.with_corners(prompt.corners_ras + way_mm)
     try:
         obeyed_voxels(moved, geometry)
     except ClickOutsideVolumeError:
