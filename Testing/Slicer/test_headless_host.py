@@ -43,7 +43,6 @@ panel.self().ui.editor.setMRMLSegmentEditorNode(node)
 slicer.mrmlScene.Clear()
 panel.exit()
 HeadlessSlicer.unload_module("HeadlessExample")
-print("fine")
 """
 TO_THE_END = """
 from pathlib import Path
@@ -94,15 +93,9 @@ class HostTest(unittest.TestCase):
         second = self.write("BModule")
         self.assertEqual(module_host.in_dependency_order([first, second]), [second, first])
 
-    def test_without_views(self):
-        self.runs_to_its_end(WITHOUT_VIEWS)
-
-    def test_the_end_comes_in_order_and_once(self):
-        self.runs_to_its_end(TO_THE_END)
-
-    def runs_to_its_end(self, code):
+    def test_without_views_then_with_them_and_the_end_comes_in_order_and_once(self):
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", "-c", code],
+            [sys.executable, "-X", "faulthandler", "-c", WITHOUT_VIEWS + TO_THE_END],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

@@ -316,13 +316,13 @@ class UndoTest(PanelTestCase):
         self.assertEqual(self.markers(), (2, 0))
         self.assertFalse(self.ui.redoButton.enabled)
 
-    def test_twenty_steps(self):
+    def test_ten_steps(self):
         self.case.add("liver")
         self.case.press("insideButton")
-        for number in range(21):
-            click("Red", (30.0 + 2 * number, 44.0, 60.0))
+        for number in range(11):
+            click("Red", (30.0 + 4 * number, 44.0, 60.0))
             self.case.settle()
-        for _ in range(20):
+        for _ in range(10):
             self.case.press("undoButton")
             self.case.settle()
         self.assertEqual(len(self.case.clicks()), 1)

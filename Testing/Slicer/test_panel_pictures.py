@@ -73,10 +73,6 @@ class PictureTest(unittest.TestCase):
         click("Red", (36.0, 46.0, 54.0))
         self.case.settle()
 
-    def test_panel(self):
-        self.segment_three()
-        self.picture("panel.png")
-
     def test_shapes_and_the_list_of_prompts(self):
         ui = self.case.ui
         ui.promptsSection.collapsed = False
@@ -109,8 +105,11 @@ class PictureTest(unittest.TestCase):
             like = np.abs(pixels - colour).max(axis=-1) < 40
             self.assertGreater(like.sum(), length)
 
-    def test_go_to_the_next_and_learning(self):
+    def test_panel_and_go_to_the_next_and_learning(self):
         self.segment_three()
+        self.picture("panel.png")
+        panel = self.case.widget.parent
+        self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH - 20)
         self.case.press("worstButton")
         until(lambda: "uncertainty" in self.case.status, "the uncertainties")
         ui = self.case.ui
@@ -122,6 +121,10 @@ class PictureTest(unittest.TestCase):
             self.addCleanup(setattr, section, "collapsed", is_open)
             section.collapsed = not is_open
         self.picture("panel-next.png")
+        ui.moreSection.collapsed = False
+        self.addCleanup(setattr, ui.moreSection, "collapsed", True)
+        slicer.app.processEvents()
+        self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH)  # with a scroll bar
 
     def test_panel_at_start(self):
         self.picture("panel-start.png")
@@ -136,18 +139,6 @@ class PictureTest(unittest.TestCase):
         self.case.predictor.gate.clear()
         self.case.press("segmentAllButton")
         self.picture("panel-busy.png")
-
-    def test_width(self):
-        self.segment_three()
-        panel = self.case.widget.parent
-        slicer.app.processEvents()
-        self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH - 20)
-        for name in ("promptsSection", "moreSection", "learningSection"):
-            section = getattr(self.case.ui, name)
-            section.collapsed = False
-            self.addCleanup(setattr, section, "collapsed", True)
-        slicer.app.processEvents()
-        self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH)  # with a scroll bar
 
 
 if __name__ == "__main__":

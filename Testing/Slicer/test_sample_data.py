@@ -17,6 +17,7 @@ from CTSAM3DModuleLib import sample_data, self_test
 from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
 from segmentation_case import ball_volume
 
+from CTSAM3DLib import phantom
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
 from CTSAM3DLib.prompts import Box, Click, ClickHistory, Lasso, Scribble
@@ -48,7 +49,9 @@ class SampleDataTest(unittest.TestCase):
 
     def test_button_loads_volume_and_clicks(self):
         (source,) = self.sources()
-        volume, *points = source.customDownloader(source)
+        torso = phantom.torso_phantom(4.0)  # made in a tenth of the time
+        with mock.patch.object(phantom, "torso_phantom", return_value=torso):
+            volume, *points = source.customDownloader(source)
         self.assertEqual(volume.GetName(), "CTSAM3DTorso")
         stored = read_clicks(resource_path(sample_data.TORSO_CLICKS))
         self.assertEqual(len(points), len(stored))
