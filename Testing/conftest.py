@@ -51,7 +51,7 @@ settings.register_profile(
     "quick",
     deadline=None,
     derandomize=True,
-    max_examples=20,
+    max_examples=10,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=200)
@@ -182,6 +182,19 @@ def _leaves_nothing_behind() -> Iterator[None]:
     assert not torch_globals or _torch_globals() == torch_globals, "torch globals changed"
     assert np.geterr() == numpy_errors, "numpy error settings changed"
     assert Path.cwd() == folder, "current folder changed"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _scripted_once() -> Iterator[None]:
+    """Networks that are alike are scripted, and files with the same bytes loaded, once."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "torch" in sys.modules:
+            import torch
+            from scripted_once import load_once, script_once
+
+            patch.setattr(torch.jit, "script", script_once(torch.jit.script))
+            patch.setattr(torch.jit, "load", load_once(torch.jit.load))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Box, Click, ClickHistory, Scribble
 from CTSAM3DLib.session.session import InteractiveSession
 
-FEW, MANY = 25, 250
+FEW, MANY = 12, 250
 SHAPE = (24, 28, 32)
 SPACING_MM = 4.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fake_predictor import BallPredictor, ComponentPredictor
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from phantoms import (
@@ -338,7 +338,6 @@ def test_a_bad_rebase_leaves_the_session_as_it_was(clicks, start, error) -> None
     assert session.state is state
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.tuples(*[st.sampled_from([-40.0, -15.0, 10.0, 35.0])] * 3), st.booleans()),

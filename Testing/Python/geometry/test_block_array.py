@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import GeometryError
@@ -40,7 +40,6 @@ def differing_box(one: np.ndarray, other: np.ndarray) -> tuple[tuple[int, ...], 
 
 
 @pytest.mark.parametrize(("dtype", "fill"), [(bool, False), (np.float16, np.nan), (np.int16, -7)])
-@settings(max_examples=25, deadline=None)
 @given(st.lists(boxes(), min_size=1, max_size=5), boxes(), st.integers(0, 2**32 - 1))
 def test_writes_and_reads_like_a_dense_array(dtype, fill, written, read, seed) -> None:
     rng = np.random.default_rng(seed)

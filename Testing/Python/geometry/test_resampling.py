@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -62,7 +62,6 @@ def _off_border(indices: NDArray[np.float64], size_ijk: tuple[int, ...]) -> NDAr
 # --- patches -------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
 @given(geometries(), st.floats(0.1, 1.99), st.data())
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_patches_without_averaging_agree_with_simpleitk(
@@ -320,7 +319,6 @@ def test_the_volume_box_holds_exactly_the_voxels_centred_in_the_grid_box(
     assert np.array_equal(painted[sure], inside[sure])
 
 
-@settings(max_examples=60)
 @given(geometries(), st.sampled_from([0.5, 1.0, 1.5, 2.0, 3.0, 3.7]), st.integers(1, 4))
 def test_boxes_that_tile_the_grid_tile_the_volume(
     geometry: Geometry, ratio: float, edge: int
@@ -356,7 +354,6 @@ def test_the_grid_box_of_a_volume_box_is_the_smallest_that_holds_it(
     assert back.union(box) == back
 
 
-@settings(max_examples=30)
 @given(geometries(), st.floats(0.5, 4.0), st.tuples(*[st.floats(-200, 200)] * 3))
 def test_a_point_on_the_grid_is_where_simpleitk_puts_it(
     geometry: Geometry, spacing_mm: float, position_ras: tuple[float, ...]

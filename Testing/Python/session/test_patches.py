@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import GeometryError
@@ -31,7 +31,6 @@ def grids_with_voxels(draw: st.DrawFn, count: int) -> tuple[tuple[int, int, int]
     return shape, draw(st.lists(voxel, min_size=count, max_size=count))
 
 
-@settings(max_examples=200, deadline=None)
 @given(grids_with_voxels(1))
 def test_a_new_patch_holds_the_click_and_wastes_nothing(case) -> None:
     shape, (voxel,) = case
@@ -54,7 +53,6 @@ def test_a_new_patch_holds_the_click_and_wastes_nothing(case) -> None:
             assert 0 <= (stop - size) - (-start) <= 1
 
 
-@settings(max_examples=200, deadline=None)
 @given(grids_with_voxels(6))
 def test_the_planned_patch_keeps_the_click_away_from_inner_faces(case) -> None:
     shape, voxels = case
@@ -97,7 +95,6 @@ def test_all_voxels_of_a_cell_ask_for_the_same_patch(size) -> None:
             assert abs(at - start - size // 2) <= step / 2
 
 
-@settings(max_examples=200, deadline=None)
 @given(grids_with_voxels(1), st.integers(0, 2), st.sampled_from([-1, 1]))
 def test_a_patch_beyond_a_face_continues_it_and_overlaps(case, axis, side) -> None:
     shape, (voxel,) = case

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from fake_predictor import BallPredictor, ComponentPredictor
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from phantoms import (
@@ -536,7 +536,6 @@ def perform(session: InteractiveSession, oracle: Oracle, action: tuple) -> MaskU
     return session.reset() if kind == "reset" else session.set_clicks(wanted)
 
 
-@settings(max_examples=40, deadline=None)
 @given(actions)
 def test_any_path_to_a_click_list_gives_the_mask_of_that_list(sequence) -> None:
     session = open_session(BIG, coarse_predictor())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import GeometryError
@@ -38,7 +38,6 @@ def ball(shape, centre_kji, radius_mm, spacing=SPACING):
     return ((places * np.reshape(spacing[::-1], (3, 1, 1, 1))) ** 2).sum(axis=0) <= radius_mm**2
 
 
-@settings(max_examples=60)
 @given(masks, st.data())
 def test_components_with_a_click_are_those_of_itk(sitk, mask, data) -> None:
     places = st.tuples(*[st.integers(0, size - 1) for size in mask.shape])
@@ -56,7 +55,6 @@ def test_components_with_a_click_are_those_of_itk(sitk, mask, data) -> None:
         assert not kept.any()
 
 
-@settings(max_examples=60)
 @given(masks)
 def test_filled_cavities_are_those_of_itk(sitk, mask) -> None:
     image = sitk.GetImageFromArray(mask.astype(np.uint8))

@@ -10,7 +10,7 @@ import plain_lite
 import plain_official
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prompt_cases import ball, gaussian, prompt_cases
 from random_weights import float64_weights, with_random_weights
@@ -181,7 +181,6 @@ def test_values_next_to_zero_and_one_count_as_these():
     assert plan_prompt(prompt).whole
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_prompt_gives_the_plain_norm(data):
     side = st.integers(16, 19)
