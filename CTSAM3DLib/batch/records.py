@@ -15,6 +15,7 @@ from CTSAM3DLib.batch.page import write_page
 from CTSAM3DLib.batch.report import SHAPE_COLUMNS, now, shape_row, write_report
 from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.io.text import read_json
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.version import versions
 
@@ -130,7 +131,7 @@ class BatchRecords:
 def cases_of(path: Path) -> dict[str, Entry]:
     """Return the entries of a batch report by name; none when there is no usable report."""
     try:
-        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        cases = read_json(path)["cases"]
         return {case["case"]: case for case in cases if isinstance(case["status"], str)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

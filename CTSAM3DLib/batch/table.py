@@ -180,12 +180,13 @@ def _check_columns(columns: Sequence[str], table: Path, warn: Callable[[str], No
 
 def _absolute(value: str, folder: Path) -> Path:
     """Return a path from the table; a relative one counts from the table's folder."""
-    return folder / Path(value).expanduser()
+    return folder / os.path.expanduser(value)  # noqa: PTH111 - an unknown user is no error
 
 
 def _names(cts: Sequence[Path]) -> list[str]:
     """Return a distinct name for each CT, as short as possible."""
-    short = [ct.name.split(".")[0] if not ct.is_dir() else ct.name for ct in cts]
+    is_folder = os.path.isdir  # a name that is too long is no error to it
+    short = [ct.name if is_folder(ct) else ct.name.split(".")[0] for ct in cts]
     folders = [Path(os.path.abspath(ct)).parent.name for ct in cts]  # noqa: PTH100 - keeps links
     longer = [f"{folder}_{name}" for folder, name in zip(folders, short, strict=True)]
     several = Counter(short)
@@ -198,7 +199,7 @@ def _output(value: str, folder: Path, what: str) -> tuple[Path, str]:
     """Return the segmentation file of a row, and its name within the output folder."""
     if not value.lower().endswith(SUFFIX):
         raise ClicksFileError(f"{what}: expected an output ending with {SUFFIX}, got {value!r}")
-    output = folder / Path(value).expanduser()
+    output = _absolute(value, folder)
     try:
         inside = output.resolve().relative_to(folder.resolve())
     except ValueError as error:

@@ -124,7 +124,10 @@ def _check_archive(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
             files = [Path(record.filename).name for record in records]
-            if "constants.pkl" in files:
+            found = {*files}
+            if "data.pkl" in found:  # PyTorch may find another directory in a crafted file
+                found |= {*torch._C.PyTorchFileReader(str(path)).get_all_records()}
+            if "constants.pkl" in found:
                 message = (
                     f"{path}: expected weights, got a TorchScript archive, which holds code; if it "
                     "is a bundle of this project, use it as it is, as a model file"

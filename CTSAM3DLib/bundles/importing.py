@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from CTSAM3DLib.bundles.official_weights import (
 from CTSAM3DLib.errors import BundleError, CheckpointError, ModelExistsError
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.io.text import read_json
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
 from CTSAM3DLib.models.store import ModelStore, file_sha256
@@ -245,8 +245,8 @@ def read_import_config(path: Path) -> ImportConfig:
         )
         raise CheckpointError(message)
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = read_json(path)
+    except (OSError, ValueError) as error:
         message = f"{path}: expected a readable JSON file such as {_EXAMPLE}, got {error}"
         raise CheckpointError(message) from error
     if not isinstance(values, Mapping) or not set(values) <= set(_KEYS):
@@ -296,5 +296,8 @@ def _numbers(value: Any) -> list[float]:
     """Return the finite numbers of a list; nothing if it holds anything else."""
     if not isinstance(value, list):
         return []
-    numbers = [float(v) for v in value if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    try:
+        numbers = [float(v) for v in value if type(v) in (int, float)]
+    except OverflowError:
+        return []
     return numbers if len(numbers) == len(value) and all(map(math.isfinite, numbers)) else []

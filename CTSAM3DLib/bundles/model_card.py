@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.io.text import read_json
 
 _KEYS = ("licence", "training_data", "quality")
 
@@ -55,7 +55,7 @@ def read_card(path: Path) -> dict[str, Any]:
     CTSAM3DLib.errors.BundleError: no-such-card.json: expected a readable JSON file, got ...
     """
     try:
-        card = json.loads(path.read_text(encoding="utf-8-sig"))
+        card = read_json(path)
     except (OSError, ValueError) as error:
         message = f"{path}: expected a readable JSON file, got {error}"
         raise BundleError(message) from error

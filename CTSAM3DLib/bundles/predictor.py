@@ -106,7 +106,12 @@ class TorchPredictor:
                 f"{path} is TorchScript but no bundle of CT-SAM3D: it holds no {SETTINGS_FILE}"
             )
             raise BundleError(message)
-        self._settings = ModelSettings.from_dict(json.loads(extra[SETTINGS_FILE]))
+        try:
+            settings = json.loads(extra[SETTINGS_FILE])
+        except (ValueError, RecursionError) as error:
+            message = f"{path} is damaged: its {SETTINGS_FILE} is no JSON ({error})"
+            raise BundleError(message) from error
+        self._settings = ModelSettings.from_dict(settings)
         module = module.to(torch.float32).eval().to(self._device)
         # Rows are convolved on a processor only.
         on_processor = self._device.type == "cpu"

@@ -6,6 +6,8 @@ import re
 import zipfile
 from pathlib import Path
 
+import torch
+
 from CTSAM3DLib.errors import BundleError
 
 _MOST_CODE_BYTES = 1 << 26
@@ -40,11 +42,14 @@ def check_script(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
-            code = [record for record in records if record.filename.endswith(".py")]
+            code = [record for record in records if record.filename.lower().endswith(".py")]
             _check_size(path, sum(record.file_size for record in records), _MOST_BYTES)
             _check_size(path, sum(record.file_size for record in code), _MOST_CODE_BYTES)
-            texts = [archive.read(record).decode("utf-8", "replace") for record in code]
-    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+        # As PyTorch itself finds it: it minds neither case nor where the directory should lie.
+        reader = torch._C.PyTorchFileReader(str(path))
+        names = [name for name in reader.get_all_records() if name.lower().endswith(".py")]
+        texts = [reader.get_record(name).decode("utf-8", "replace") for name in names]
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, UnicodeDecodeError) as error:
         message = f"{path} is not a readable TorchScript bundle: {error}"
         raise BundleError(message) from error
     for text in texts:

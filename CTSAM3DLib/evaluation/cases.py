@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from scipy import ndimage
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
 from CTSAM3DLib.evaluation.label_origin import is_human
 from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.text import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,8 +190,8 @@ def _is_complete(folder: Path, labelled: Path) -> bool:
 
 def _case(folder: Path, labelled: Path) -> LabelledCase:
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        names = json.loads((labelled / "labels.json").read_text(encoding="utf-8"))
+        meta = read_json(folder / "meta.json")
+        names = read_json(labelled / "labels.json")
         anatomies = {int(value): str(name) for value, name in names.items()}
         human = is_human(str(meta["label_origin"]))
         return LabelledCase(

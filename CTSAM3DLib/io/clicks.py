@@ -13,7 +13,7 @@ from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import clicks_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
-from CTSAM3DLib.io.text import decoded, read_bounded
+from CTSAM3DLib.io.text import decoded, json_content, read_bounded
 from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
@@ -218,16 +218,14 @@ def _content(text: str) -> Any:
     if text.startswith("#"):
         return markups_from_fcsv(text)
     try:
-        return json.loads(text, object_pairs_hook=_without_duplicates)
-    except ClicksFileError:
-        raise
-    except ValueError as error:
+        return json_content(text)
+    except json.JSONDecodeError as error:
         raise ClicksFileError(
             f"expected JSON or a point list of Slicer, got text that is none ({error}); look there "
             "for a comma or bracket too many or too few"
         ) from error
-    except RecursionError as error:
-        raise ClicksFileError("expected JSON, got too deep a nesting") from error
+    except ValueError as error:
+        raise ClicksFileError(str(error)) from error
 
 
 def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
@@ -304,16 +302,6 @@ def _as_list(value: Any, what: str) -> list[Any]:
     if isinstance(value, (Mapping, str)) or not isinstance(value, Iterable):
         raise ClicksFileError(f"{what}: expected a list, got {_kind(value)}")
     return list(value)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; a key that comes twice would silently drop clicks."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ClicksFileError(f"expected every name once, got {key!r} twice")
-        found[key] = value
-    return found
 
 
 def _kind(value: Any) -> str:

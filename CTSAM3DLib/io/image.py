@@ -126,7 +126,8 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
     """
     place = Path(path)
     shown = printable(place)
-    if not (place.is_file() or place.is_dir()):
+    # A name that is too long is no error to these.
+    if not (os.path.isfile(place) or os.path.isdir(place)):  # noqa: PTH112, PTH113
         message = f"expected an image file or a DICOM folder, found nothing at {shown}"
         raise VolumeError(message)
     try:

@@ -43,7 +43,7 @@ def check_metaimage(file: Path) -> list[str]:
         fields, end = _fields(stream.read(_HEADER_LIMIT))
     size = _numbers(fields, ("DimSize",))
     data_file = fields.get("ElementDataFile")
-    if size is None or data_file is None or not (size == np.rint(size)).all():
+    if size is None or data_file is None or not (np.isfinite(size) & (size == np.rint(size))).all():
         message = "expected a MetaImage header with DimSize and ElementDataFile, got none"
         raise VolumeError(message)
     counts = [int(count) for count in size]

@@ -35,6 +35,8 @@ _TO_RAS = {
 _NAMELESS = ("", "scanner-xyz", "3d-right-handed")
 _MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
 _LIST_LIMIT = 1 << 24
+_LONGEST = 500  # letters of a field that is no free text
+_FREE_TEXT = ("content", "data file", "datafile", "labels", "number", "sample units", "units")
 _BYTES = {
     "8": 1,
     "16": 2,
@@ -79,6 +81,7 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
         sizes = header.numbers("sizes")
     except SegmentationFileError as error:
         raise VolumeError(str(error)) from error
+    _check_lengths(header)
     _check_bytes(header, sizes, bytes_left)
     check_data_files(file, _data_files(file, header, bytes_left))
     space = header.fields.get("space", "").lower()
@@ -100,6 +103,17 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "as Slicer does"
         )
     return _geometry(header, sizes, space), notes
+
+
+def _check_lengths(header: NrrdHeader) -> None:
+    """Raise VolumeError for a long field: the library in ITK writes its error past its memory."""
+    for name, value in header.fields.items():
+        if len(name) > _LONGEST or (len(value) > _LONGEST and name not in _FREE_TEXT):
+            message = (
+                f"expected at most {_LONGEST} letters in a field of the header, got "
+                f"{max(len(name), len(value))} in {name!r:.40}; export the CT again"
+            )
+            raise VolumeError(message)
 
 
 def _data_files(file: Path, header: NrrdHeader, bytes_left: int) -> list[str]:

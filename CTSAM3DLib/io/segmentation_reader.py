@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,13 @@ def read_segmentation(path: str | Path) -> Segmentation:
         )
         for segment in segments:
             segment.mask.check_inside(geometry.shape_kji)
-    except (SegmentationFileError, GeometryError, ClicksFileError, ValueError) as error:
+    except (
+        SegmentationFileError,
+        GeometryError,
+        ClicksFileError,
+        ValueError,
+        OverflowError,
+    ) as error:
         raise SegmentationFileError(f"{path}: {error}") from error
     return Segmentation(segments, geometry)
 
@@ -160,8 +167,8 @@ def _on_reference_voxels(keys: Mapping[str, str], box: Geometry) -> bool:
 
 def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
     """Return the numbers n of the fields ``Segment<n>_ID``."""
-    found = [key[len("Segment") : -len("_ID")] for key in keys if key.endswith("_ID")]
-    numbers = sorted(int(number) for number in found if number.isdigit())
+    found = (re.fullmatch("Segment(0|[1-9][0-9]{0,8})_ID", key) for key in keys)
+    numbers = sorted(int(match[1]) for match in found if match)
     if not numbers:
         raise SegmentationFileError("expected fields such as Segment0_ID, got none")
     return numbers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import errno
+import json
 from pathlib import Path
+from typing import Any
 
 MOST_BYTES = 1 << 26  # of a table or a clicks file; a million clicks need less
 
@@ -49,3 +51,49 @@ def decoded(content: bytes) -> str:
     """
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def json_content(text: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        No JSON (then json.JSONDecodeError), too deep a nesting, or a name twice in one object:
+        the first would be dropped.
+
+    Examples
+    --------
+    >>> json_content('{"1": "liver", "1": "spleen"}')
+    Traceback (most recent call last):
+    ...
+    ValueError: expected every name once, got '1' twice
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except RecursionError as error:
+        raise ValueError("expected JSON, got too deep a nesting") from error
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file in UTF-8 holds; OSError or ValueError as above where it is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "labels.json"
+    >>> _ = path.write_text('{"1": "liver"}')
+    >>> read_json(path)
+    {'1': 'liver'}
+    """
+    return json_content(read_bounded(path).decode("utf-8-sig"))
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, each name of which comes once."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"expected every name once, got {key!r} twice")
+        found[key] = value
+    return found

@@ -102,7 +102,7 @@ class ModelSettings:
         except KeyError as error:
             message = f"model settings lack the entry {error}"
             raise BundleError(message) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             message = f"model settings have an entry of the wrong type: {error}"
             raise BundleError(message) from error
 

@@ -16,7 +16,6 @@ to the whole name (``mine.pt`` and ``mine.pt.json``).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
-from CTSAM3DLib.io.text import read_bounded
+from CTSAM3DLib.io.text import read_json
 from CTSAM3DLib.models.contract import ModelSettings
 
 MANIFEST_NAME = "models.json"
@@ -171,8 +170,8 @@ def entry_beside(path: Path) -> ModelEntry:
 def _read_json(path: Path) -> Any:
     """Parse a file of JSON."""
     try:
-        return json.loads(read_bounded(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path)
+    except (OSError, ValueError) as error:
         message = f"the model manifest {path} cannot be read: {error}"
         raise BundleError(message) from error
 

@@ -286,7 +286,7 @@ def _parsed_tag(text: str) -> dict[str, Any]:
     """Return the object in a clicks tag after a check of its version."""
     try:
         content = json.loads(text)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ClicksFileError(f"expected the clicks as JSON, got {text!r:.80}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if type(version) is not int or not 1 <= version <= _JSON_VERSION:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import IMAGE_SUFFIXES, read_volume
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
-from CTSAM3DLib.io.text import decoded
+from CTSAM3DLib.io.text import decoded, read_bounded, read_json
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
@@ -207,8 +207,11 @@ def _names(paths: CasePaths) -> dict[int, str]:
             '{"1": "liver"}'
         )
     try:
-        values = json.loads(paths.names.read_text(encoding="utf-8-sig"))
-        return {int(value): str(name) for value, name in values.items() if int(value) > 0}
+        values = read_json(paths.names)
+        names = {int(value): str(name) for value, name in values.items() if int(value) > 0}
+        if len(set(names.values())) < len(names):
+            raise ValueError("one name for several values")
+        return names
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise LearningError(
             f'{paths.names}: expected names such as {{"1": "liver"}}, got {error}'
@@ -256,7 +259,7 @@ def _side_by_side(folder: Path) -> list[CasePaths]:
 def _in_table(table: Path) -> list[CasePaths]:
     """Read a table of cases."""
     try:
-        text = decoded(table.read_bytes())
+        text = decoded(read_bounded(table))
         rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
@@ -269,7 +272,7 @@ def _in_table(table: Path) -> list[CasePaths]:
             )
         ct, segmentation = (table.parent / cells[key] for key in ("ct", "segmentation"))
         for path in (ct, segmentation):
-            if not path.exists():
+            if not os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
                 raise LearningError(f"{table}, line {number}: there is no {path}")
         name = cells.get("name") or f"{_stem(segmentation).name}"
         names = cells.get("names") or f"{_stem(segmentation)}.json"
