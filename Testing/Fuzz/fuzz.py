@@ -7,7 +7,8 @@ such a file can need. A file of each kind of finding is kept in ``Testing/Fuzz/k
     .venv/bin/python Testing/Fuzz/fuzz.py all --seconds 60
     .venv/bin/python Testing/Fuzz/fuzz.py nifti --runs 5000 --seed 7
 
-Where ``atheris`` is installed (``Testing/Fuzz/requirements.txt``), it says which changes reach new code.
+Where ``atheris`` is installed (``Testing/Fuzz/requirements.txt``), it says which changes reach new
+code.
 """
 
 from __future__ import annotations
