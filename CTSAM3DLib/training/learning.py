@@ -42,6 +42,7 @@ from CTSAM3DLib.training.learning_score import (
     OTHER,
     Question,
     Verdict,
+    asked_again,
     mean_dice,
     question,
     questions_of,
@@ -236,9 +237,10 @@ class _Run:
         return division, others
 
     def _questions(self, division: Division, others: Sequence[LearningCase]) -> list[Question]:
-        found = questions_of(division.held_out, LEARNT, MOST_LEARNT)
-        if division.kind == "structures":
-            found = questions_of(division.learnt, LEARNT, MOST_LEARNT)
+        by_structure = division.kind == "structures"
+        asked = division.learnt if by_structure else division.held_out
+        found = asked_again(questions_of(asked, LEARNT, MOST_LEARNT), MOST_LEARNT)
+        if by_structure:
             found += questions_of(division.held_out, OTHER, MOST_OTHER)
         found += questions_of(others, OTHER, MOST_OTHER)
         if self.request.torso:

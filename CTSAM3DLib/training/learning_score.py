@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,7 @@ class Question:
 
     volume: Volume
     structure: Structure
+    seed: int = 0  # Another one has other clicks
 
 
 def question(
@@ -65,6 +66,20 @@ def questions_of(cases: Iterable[LearningCase], family: str, most: int) -> list[
     return [item for _, item in sorted(rounds, key=lambda pair: pair[0])][:most]
 
 
+def asked_again(questions: Sequence[Question], most: int) -> list[Question]:
+    """Ask few structures three times, from other first clicks, as long as `most` is kept.
+
+    Examples
+    --------
+    >>> volume = Volume.from_array(np.zeros((4, 5, 6), np.int16), (1, 1, 10))
+    >>> one = question(volume, "a", LEARNT, "liver", np.ones((4, 5, 6), bool))
+    >>> [again.seed for again in asked_again([one], 2)]
+    [0, 1]
+    """
+    times = min(3, max(1, most // max(1, len(questions))))
+    return [replace(item, seed=n) for n in range(times) for item in questions]
+
+
 def score(
     predictor: Predictor,
     questions: Sequence[Question],
@@ -78,13 +93,13 @@ def score(
     `name` stands for the model in tables. `on_each` is called before each structure; it may raise
     to stop.
     """
-    # No checkpoints: surface scores are not wanted.
-    protocol = ClickProtocol(seed=seed, max_clicks=clicks, checkpoints=())
     method = ModelMethod(predictor, name=name)
     results = []
     for item in sorted(questions, key=lambda q: id(q.volume)):  # patches of a CT are encoded once
         on_each()
         structure = item.structure
+        # No checkpoints: surface scores are not wanted.
+        protocol = ClickProtocol(seed=seed + item.seed, max_clicks=clicks, checkpoints=())
         trace = simulate(method.start(item.volume), structure, item.volume, protocol)
         results.append(
             Result(

@@ -39,6 +39,7 @@ def request_(inputs, tmp_path, monkeypatch) -> LearningRequest:
     parent = tmp_path / "parent" / "tiny.pt"
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "parent"))
     monkeypatch.setattr(learning, "SHARES", (1.0,))  # one candidate is fast
+    monkeypatch.setattr(learning, "MOST_LEARNT", 2)
     monkeypatch.setattr("CTSAM3DLib.cli.learn.use_threads", lambda count: None)
     return LearningRequest(
         tmp_path / "cases",
@@ -108,7 +109,7 @@ def test_of_one_case_some_structures_are_other_anatomy(request_, no_candidate, t
     cases = tmp_path / "cases" / "p0"
     outcome = learn(replace(request_, cases=cases, install_anyway=False), clock=ticking())
     scores = json.loads(outcome.report.with_name("report.json").read_text())
-    assert [score["family"] for score in scores["before"]] == [LEARNT, OTHER]
+    assert [score["family"] for score in scores["before"]] == [LEARNT, LEARNT, OTHER]
     assert "Nothing was held out" in outcome.report.read_text()
 
 

@@ -15,6 +15,7 @@ from CTSAM3DLib.training.learning_cases import LearningCase
 from CTSAM3DLib.training.learning_score import (
     LEARNT,
     OTHER,
+    asked_again,
     mean_dice,
     questions_of,
     score,
@@ -71,6 +72,15 @@ def test_every_case_is_asked_before_a_second_structure():
     cases = [LearningCase(name, name, Volume(hu, geometry()), masks) for name in ("a", "b")]
     found = [(q.structure.case_name, q.structure.anatomy) for q in questions_of(cases, LEARNT, 3)]
     assert found == [("a", "cyst"), ("b", "cyst"), ("a", "spleen")]
+
+
+def test_few_structures_are_asked_from_several_places():
+    hu, masks = scan(0)
+    case = LearningCase("a", "a", Volume(hu, geometry()), {"spleen": masks["spleen"]})
+    once = questions_of([case], LEARNT, 9)
+    results = score(BallPredictor(), asked_again(once, 9), "x", 1)
+    assert len({result.trace.steps[0].click for result in results}) == 3
+    assert len(asked_again(once * 5, 9)) == 5
 
 
 def test_scores_are_those_of_clicks_at_the_largest_error():
