@@ -240,9 +240,8 @@ class _Run:
         by_structure = division.kind == "structures"
         asked = division.learnt if by_structure else division.held_out
         found = asked_again(questions_of(asked, LEARNT, MOST_LEARNT), MOST_LEARNT)
-        if by_structure:
-            found += questions_of(division.held_out, OTHER, MOST_OTHER)
-        found += questions_of(others, OTHER, MOST_OTHER)
+        rest = [*division.held_out, *others] if by_structure else others
+        found += questions_of(rest, OTHER, MOST_OTHER)
         if self.request.torso:
             volume, truth = torso_phantom(TORSO_MM)
             large = sorted(truth, key=lambda name: -int(truth[name].sum()))[:MOST_TORSO]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,7 @@ class StartTest(unittest.TestCase):
                 capture_output=True,
                 text=True,
                 cwd=folder,
+                env={name: os.environ[name] for name in os.environ if name != "PYTHONPATH"},
                 check=False,
             )
             cls.folder = folder
