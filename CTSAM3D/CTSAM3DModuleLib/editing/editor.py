@@ -75,6 +75,7 @@ class ClickEditor:
         self._volume: tuple[Any, int] | None = None  # that is observed, and the observation
         self.shapes = Shapes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
+        controller.started.append(self.refresh)  # another editor may have asked
         controller.finished.append(self._on_finished)
 
     @property
@@ -141,6 +142,7 @@ class ClickEditor:
         self.markers.remove()
         self.shapes.remove()
         if self._on_finished in self.controller.finished:
+            self.controller.started.remove(self.refresh)
             self.controller.finished.remove(self._on_finished)
 
     # ---- what the user does
