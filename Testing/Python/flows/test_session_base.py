@@ -17,6 +17,7 @@ from phantoms import (
     phantom,
     tube,
 )
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.errors import ClickOutsideVolumeError, VolumeError
@@ -80,7 +81,7 @@ def test_without_clicks_the_mask_is_the_base_voxel_for_voxel(name) -> None:
 
 
 @pytest.mark.parametrize("answer", [-99.0, 99.0])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 1.3, 5.0)])
+@pytest.mark.parametrize("spacing", [*slow((1.0, 1.0, 1.0)), (0.7, 1.3, 5.0)])
 def test_outside_the_patches_of_the_clicks_the_base_stays(answer, spacing) -> None:
     class Stubborn(BallPredictor):
         def logits(self, _call):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from slow_values import slow
 
 from CTSAM3DLib.errors import SegmentationFileError
 from CTSAM3DLib.geometry.box import BoundingBox
@@ -268,7 +269,7 @@ def test_structures_without_a_tile_are_counted(count: int, said: list[str]) -> N
     assert legend_texts(drawn(volume, segments))[count:] == said
 
 
-@pytest.mark.parametrize("slices", [1, 2, 6, 20, 200])
+@pytest.mark.parametrize("slices", [1, 6, 200, *slow(2, 20)])
 def test_letters_do_not_overlap_and_are_outlined(slices: int) -> None:
     volume, mask = body_volume((slices, 60, 80))
     figure = drawn(volume, [Segment("a", RegionMask.from_full(mask))])

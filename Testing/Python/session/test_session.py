@@ -697,7 +697,7 @@ def test_the_mask_is_the_zero_level_of_the_logits_everywhere(predictor) -> None:
     geometry = centred_geometry((70, 60, 50), (0.7, 1.0, 1.6), OBLIQUE)
     session = open_session(empty_volume(geometry), predictor)
     rng = np.random.default_rng(3)
-    voxels = rng.integers(0, geometry.size_ijk, (60 if predictor.patch_size == 8 else 7, 3))
+    voxels = rng.integers(0, geometry.size_ijk, (40 if predictor.patch_size == 8 else 7, 3))
     for number, voxel in enumerate(voxels):
         session.add_click(geometry.ras_from_ijk(voxel), number % 4 != 2)
     logits = session.logits_on_volume(BoundingBox.from_shape(geometry.shape_kji))
