@@ -12,7 +12,12 @@ from CTSAM3DLib.errors import SegmentationFileError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.segment import Base, RegionMask, Segmentation
-from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts, read_segmentation
+from CTSAM3DLib.io.segmentation_reader import (
+    check_names,
+    is_segmentation,
+    read_prompts,
+    read_segmentation,
+)
 from CTSAM3DLib.prompts import ClickHistory
 
 Start = ClickHistory | Base
@@ -49,7 +54,8 @@ def read_starts(
     ClicksFileError
         See `read_clicks`; a segmentation without prompts and corrected masks.
     SegmentationFileError
-        A segmentation cannot be read, or its masks are not on the voxels of the CT.
+        A segmentation cannot be read, its masks are not on the voxels of the CT, or two masks that
+        a person corrected have one name.
     """
     bases: dict[str, Base] = {}
     notes = []
@@ -57,6 +63,7 @@ def read_starts(
         for path in paths:
             if is_segmentation(path):
                 found = _corrected(read_segmentation(path), path, geometry)
+                check_names([*bases, *found])
                 bases |= found
                 notes += [
                     f"{path.name}: the mask of {name} was corrected by hand, or not made by this "
@@ -88,6 +95,7 @@ def _corrected(
     segmentation: Segmentation, path: Path, geometry: Geometry | None
 ) -> dict[str, Base]:
     """Return the structures of a segmentation that a person corrected."""
+    check_names([one.name for one in segmentation.segments if one.corrected])
     return {
         one.name: Base(_placed(one.mask, segmentation.geometry, path, geometry), one.clicks)
         for one in segmentation.segments

@@ -149,12 +149,14 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
             raise VolumeError(message)
-    for what in ("study", "patient"):
-        ones = {getattr(frame, what): frame for frame in slices}
+    named = {"study": "study", "patient": "patient", "reference": "frame of reference"}
+    for what, shown in named.items():
+        values = {getattr(frame, what): frame for frame in slices}
+        ones = [frame for value, frame in values.items() if value or what != "reference"]
         if len(ones) > 1:
             message = (
-                f"expected slices of one {what} in {name}, got those of {len(ones)}: "
-                f"{_names(list(ones.values()))}; sort the files by {what} first"
+                f"expected slices of one {shown} in {name}, got those of {len(ones)}: "
+                f"{_names(ones)}; sort the files by {shown} first"
             )
             raise VolumeError(message)
     stacks = sorted({frame.stack for frame in slices})
@@ -209,8 +211,8 @@ def _likeness_notes(slices: list[Frame], taken: Frame) -> list[str]:
         )
     if len({frame.reference for frame in slices}) > 1:
         notes.append(
-            "the slices name several frames of reference (Frame of Reference UID), as after a new "
-            "positioning of the patient; took their positions as those of one"
+            "some slices name no frame of reference (Frame of Reference UID); took their places as "
+            "those of the others"
         )
     return notes
 

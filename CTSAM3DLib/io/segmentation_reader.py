@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
+from CTSAM3DLib.errors import ClicksFileError, SegmentationFileError
 from CTSAM3DLib.geometry.box import IJK
 from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
 from CTSAM3DLib.io.content_mark import mark_of
@@ -50,13 +50,7 @@ def read_segmentation(path: str | Path) -> Segmentation:
         )
         for segment in segments:
             segment.mask.check_inside(geometry.shape_kji)
-    except (
-        SegmentationFileError,
-        GeometryError,
-        ClicksFileError,
-        ValueError,
-        OverflowError,
-    ) as error:
+    except (SegmentationFileError, ClicksFileError, ValueError, OverflowError) as error:
         raise SegmentationFileError(f"{path}: {error}") from error
     return Segmentation(segments, geometry)
 
@@ -76,6 +70,29 @@ def is_segmentation(path: str | Path) -> bool:
         return False
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Check that segments can be told apart by name: else all but one would be dropped.
+
+    Raises
+    ------
+    SegmentationFileError
+        A name comes twice.
+
+    Examples
+    --------
+    >>> check_names(["liver", "spleen", "liver"])
+    Traceback (most recent call last):
+    ...
+    CTSAM3DLib.errors.SegmentationFileError: expected every name once, got 'liver' for several ...
+    """
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise SegmentationFileError(
+            f"expected every name once, got {', '.join(map(repr, doubled))} for several segments; "
+            "rename them in Slicer"
+        )
+
+
 def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
     """Read the prompts in the tags of a ``.seg.nrrd`` file, without its voxels.
 
@@ -87,7 +104,7 @@ def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
     Raises
     ------
     SegmentationFileError
-        The file cannot be read, or holds no segments.
+        The file cannot be read, holds no segments, or two with prompts have one name.
     ClicksFileError
         A tag cannot be read.
     """
@@ -95,13 +112,14 @@ def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
         keys = read_nrrd_header(path)[0].keys
     except OSError as error:
         raise SegmentationFileError(f"{path}: expected a readable file, got {error}") from error
-    found: dict[str, ClickHistory] = {}
+    found: list[tuple[str, ClickHistory]] = []
     for number in _segment_numbers(keys):
         tags = _tags(keys, number)
         name = keys.get(f"Segment{number}_Name", keys[f"Segment{number}_ID"])
         if CLICKS_TAG in tags and (history := ClickHistory.from_json(tags[CLICKS_TAG])):
-            found[name] = history
-    return found
+            found.append((name, history))
+    check_names([name for name, _ in found])
+    return dict(found)
 
 
 def _tags(keys: Mapping[str, str], number: int) -> dict[str, str]:

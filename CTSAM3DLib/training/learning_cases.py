@@ -19,7 +19,7 @@ from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import IMAGE_SUFFIXES, read_volume
-from CTSAM3DLib.io.segmentation_reader import read_segmentation
+from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
 from CTSAM3DLib.io.text import decoded, read_bounded, read_json
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
@@ -104,13 +104,14 @@ def read_learning_case(paths: CasePaths) -> LearningCase:
     GeometryError
         The segmentation is not on the voxels of the CT, or in another frame of reference.
     VolumeError, SegmentationFileError
-        A file cannot be read, or the CT is none.
+        A file cannot be read, two segments have one name, or the CT is none.
     """
     volume = read_volume(paths.ct)
     check_hu(volume)
     if paths.segmentation.name.lower().endswith(SEGMENTATION_SUFFIX):
         content = read_segmentation(paths.segmentation)
         _check_grid(paths, volume, content.geometry)
+        check_names([segment.name for segment in content.segments])
         shape = volume.geometry.shape_kji
         masks = {segment.name: segment.mask.full(shape) for segment in content.segments}
     elif paths.segmentation.suffix.lower() == DICOM_SUFFIX:
@@ -209,8 +210,8 @@ def _names(paths: CasePaths) -> dict[int, str]:
     try:
         values = read_json(paths.names)
         names = {int(value): str(name) for value, name in values.items() if int(value) > 0}
-        if len(set(names.values())) < len(names):
-            raise ValueError("one name for several values")
+        if len(set(names.values())) < sum(int(value) > 0 for value in values):
+            raise ValueError("a value or a name twice")
         return names
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise LearningError(

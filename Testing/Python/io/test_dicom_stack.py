@@ -62,11 +62,29 @@ def test_slices_of_two_patients_are_refused(
         read_scan(tmp_path)
 
 
-def test_several_frames_of_reference_are_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+def test_several_frames_of_reference_in_a_series_are_refused(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
     for n, position in enumerate(stack(4)):
         write_slice(tmp_path / f"{n}.dcm", hu[n], position, FrameOfReferenceUID=f"1.2.{n % 2}")
+    with pytest.raises(VolumeError, match=r"one frame of reference .* sort the files by frame"):
+        read_scan(tmp_path)
+    for n, position in enumerate(stack(4)):
+        place = {"FrameOfReferenceUID": "1.2"} if n % 2 else {}
+        write_slice(tmp_path / f"{n}.dcm", hu[n], position, **place)
     (note,) = read_scan(tmp_path).notes
-    assert "several frames of reference" in note
+    assert "some slices name no frame of reference" in note
+
+
+def test_another_series_may_have_another_frame_of_reference(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    for count, uid in ((4, "1.2.1"), (2, "1.2.2")):
+        series = {"SeriesInstanceUID": f"{SERIES}.{count}", "FrameOfReferenceUID": uid}
+        write_series(tmp_path, hu[:count], stack(count), **series)
+    scan = read_scan(tmp_path)
+    assert scan.volume.array_kji.shape[0] == 4
+    assert not any("frame of reference" in note for note in scan.notes)
 
 
 def test_a_slice_that_is_there_twice_says_what_to_do(tmp_path: Path, hu: NDArray[np.int16]) -> None:

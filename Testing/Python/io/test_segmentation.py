@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import SegmentationFileError, VolumeError
+from CTSAM3DLib.batch.starts import read_starts
+from CTSAM3DLib.errors import CTSAM3DError, SegmentationFileError, VolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.segmentation import (
     RegionMask,
     Segment,
@@ -260,6 +262,30 @@ def test_the_same_segments_give_the_same_bytes(tmp_path: Path, oblique: Geometry
     assert first.read_bytes() == second.read_bytes()
     body = first.read_bytes().split(b"\n\n", 1)[1]
     assert gzip.decompress(body) == b"\x01" * 27
+
+
+def test_two_segments_of_one_name_are_refused(tmp_path: Path, oblique: Geometry) -> None:
+    mask = box_mask(slice(1, 3), slice(1, 3), slice(1, 3))
+    clicks = ClickHistory([Click((1, 2, 3))])
+    segments = [segment(name, mask, clicks=clicks) for name in ("liver", "spleen")]
+    path = tmp_path / "a.seg.nrrd"
+    write_segmentation(path, segments, oblique)
+    path.write_bytes(path.read_bytes().replace(b"_Name:=spleen", b"_Name:=liver"))
+    for read in (read_clicks, lambda one: read_starts([one])):  # one of them would be lost
+        with pytest.raises(CTSAM3DError, match=r"every name once, got 'liver' .* rename"):
+            read(path)
+
+
+def test_a_structure_that_was_corrected_in_two_files_is_refused(
+    tmp_path: Path, oblique: Geometry
+) -> None:
+    paths = [tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd"]
+    mask = box_mask(slice(1, 3), slice(1, 3), slice(1, 3))
+    for path in paths:
+        write_segmentation(path, [segment("liver", mask, corrected=True)], oblique)
+    assert list(read_starts(paths[:1])[0]) == ["liver"]
+    with pytest.raises(SegmentationFileError, match="every name once, got 'liver'"):
+        read_starts(paths)
 
 
 def test_a_name_that_is_no_unicode_does_not_lose_the_result(

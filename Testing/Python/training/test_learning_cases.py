@@ -95,7 +95,7 @@ def test_two_segmentations_of_one_ct_are_not_guessed_between(tmp_path):
         find_learning_cases(tmp_path)
 
 
-@pytest.mark.parametrize("names", [None, ["spleen"], {"one": "spleen"}])
+@pytest.mark.parametrize("names", [None, ["spleen"], {"one": "spleen"}, {"1": "a", "2": "a"}])
 def test_a_label_map_without_usable_names(tmp_path, names):
     _write_labels(tmp_path, names)
     with pytest.raises(LearningError, match=r"expected (the )?names"):
