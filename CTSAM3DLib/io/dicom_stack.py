@@ -27,6 +27,7 @@ from CTSAM3DLib.io.header_numbers import (
 SLICE_TOLERANCE = 0.1
 _LEAST_TILT = 0.5  # degrees
 _WIDE_GAP = 1.5  # times the thickness: slices may be missing
+_ONE = {"study": "study", "patient": "patient", "reference": "frame of reference"}
 _NAMES = 4  # in a message
 
 
@@ -149,8 +150,7 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
             raise VolumeError(message)
-    named = {"study": "study", "patient": "patient", "reference": "frame of reference"}
-    for what, shown in named.items():
+    for what, shown in _ONE.items():
         values = {getattr(frame, what): frame for frame in slices}
         ones = [frame for value, frame in values.items() if value or what != "reference"]
         if len(ones) > 1:
@@ -210,10 +210,7 @@ def _likeness_notes(slices: list[Frame], taken: Frame) -> list[str]:
             f"their far corner; took those of {taken.name}"
         )
     if len({frame.reference for frame in slices}) > 1:
-        notes.append(
-            "some slices name no frame of reference (Frame of Reference UID); took their places as "
-            "those of the others"
-        )
+        notes.append("some slices name no frame of reference; took that of the others for them")
     return notes
 
 
