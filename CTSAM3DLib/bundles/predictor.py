@@ -98,8 +98,11 @@ class TorchPredictor:
         extra = {SETTINGS_FILE: ""}
         try:
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
-        except (RuntimeError, ValueError) as error:
-            message = f"{path} is not a readable TorchScript bundle: {str(error).splitlines()[0]}"
+        except MemoryError:
+            raise
+        except Exception as error:  # a file may be damaged, or made, in any way
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            message = f"{path} is not a readable TorchScript bundle: {reason}"
             raise BundleError(message) from error
         if not extra[SETTINGS_FILE]:
             message = (
