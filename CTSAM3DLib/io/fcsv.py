@@ -33,7 +33,8 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     Raises
     ------
     ClicksFileError
-        No header, or a position that is not three numbers; the text names the line.
+        No header, columns in another order than Slicer reads them, or a position that is not three
+        numbers; the text names the line.
 
     Examples
     --------
@@ -46,10 +47,16 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     """
     lines = text.splitlines()
     header = _header(lines)
+    named = [name.strip() for name in header.get("columns", "").split(",") if name.strip()]
     if _VERSION in header:
         columns, system = [*_COLUMNS, *_MORE_COLUMNS], header.get("coordinatesystem", "LPS")
-    elif "columns" in header:
-        columns, system = [name.strip() for name in header["columns"].split(",")], "RAS"
+        if named != columns[: len(named)]:
+            raise ClicksFileError(
+                f"expected the columns {', '.join(_COLUMNS)}, which Slicer reads in this order "
+                f"whatever they are called, got {', '.join(named)}. Write them in this order"
+            )
+    elif named:
+        columns, system = named, "RAS"
     else:
         raise ClicksFileError(
             'expected "# Markups fiducial file version = ..." at the top of a point list (.fcsv), '

@@ -96,3 +96,16 @@ def test_a_decimal_comma_is_no_other_position(tmp_path: Path) -> None:
     path.write_text(VERSION + system("RAS") + COLUMNS + row("F-1", "1,5,2,5,3,5"))
     with pytest.raises(ClicksFileError, match=r"line 4: expected at most 16 values, got 17; write"):
         read_clicks(path)
+
+
+@pytest.mark.parametrize("columns", ["id,z,y,x", "id,x,y,z,label"])
+def test_columns_that_slicer_would_take_for_others_are_refused(
+    tmp_path: Path, columns: str
+) -> None:
+    head = "# Markups fiducial file version = 5.2\n# CoordinateSystem = LPS\n"
+    path = tmp_path / "liver.fcsv"
+    path.write_text(f"{head}# columns = {columns}\n1,10,20,30,liver\n")
+    with pytest.raises(ClicksFileError, match="expected the columns id, x, y, z"):
+        read_clicks(path)
+    path.write_text(f"{head}# columns = id,x,y,z\n1,10,20,30\n")
+    assert read_clicks(path)["liver"].clicks[0].position_ras == (-10.0, -20.0, 30.0)
