@@ -14,6 +14,7 @@ from typing import Any
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.simpleitk import optional_module, printable
 
+_PROJECTION = {"MIP", "MAX_IP", "CSA MIP", "MINIP", "MIN_IP", "CSA MINIP"}  # of Image Type
 _LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "TOPO"}  # values of Image Type
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
@@ -58,6 +59,8 @@ class Frame:
         Of the gantry by the header, degrees; 0 when the file says nothing.
     study, series, patient, modality, reference, stack : str
         Of the file, the last one of the frame; the reference is what positions count from.
+    projection : str
+        Kind of projection that the file says it is; empty for none.
     is_localizer : bool
         Whether the file calls it an overview picture.
     size : (int, int)
@@ -96,6 +99,7 @@ class Frame:
     reference: str
     stack: str
     is_localizer: bool
+    projection: str
     size: tuple[int, int]
     samples: int
     position: tuple[float, ...]
@@ -265,6 +269,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         modality=str(dataset.get("Modality") or ""),
         reference=str(dataset.get("FrameOfReferenceUID") or ""),
         stack=str(content.get("StackID") or ""),
+        projection=", ".join(sorted(_PROJECTION.intersection(str(one).upper() for one in types))),
         is_localizer=not _LOCALIZER.isdisjoint(str(value).upper() for value in types),
         size=(int(dataset.Columns), int(dataset.Rows)),
         samples=int(dataset.get("SamplesPerPixel") or 1),

@@ -183,6 +183,8 @@ def _kind_notes(frames: list[Frame], slices: list[Frame]) -> list[str]:
     kinds = sorted({frame.modality or "none" for frame in slices} - {"CT"})
     if kinds:
         notes.append(f"expected the modality CT, got {', '.join(kinds)}; the model knows CT alone")
+    for kind in sorted({frame.projection for frame in slices} - {""}):
+        notes.append(f"the slices are projections ({kind}), not cuts; expect a poor result")
     units = sorted({frame.unit for frame in slices} - {"", "HU", "US"})
     if units:
         notes.append(f"expected values in HU, got {', '.join(units)}")

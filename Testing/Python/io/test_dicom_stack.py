@@ -155,3 +155,10 @@ def test_a_series_whose_name_has_a_damaged_type_is_told(
         return
     (note,) = read_scan(tmp_path).notes
     assert "left out a file: 0.dcm cannot be read" in note
+
+
+def test_projections_are_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    kinds = ["DERIVED", "SECONDARY", "MPR", "MIP"]
+    write_series(tmp_path, hu[:4], stack(4), ImageType=kinds)
+    (note,) = read_scan(tmp_path).notes
+    assert note.startswith("the slices are projections (MIP)")
