@@ -15,13 +15,14 @@ from CTSAM3DLib.batch.page import write_page
 from CTSAM3DLib.batch.report import SHAPE_COLUMNS, now, shape_row, write_report
 from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically
-from CTSAM3DLib.io.text import read_json
+from CTSAM3DLib.io.text import json_content
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.version import versions
 
 REPORT_NAME = "batch_report.json"
 TABLE_NAME = "batch_report.csv"
 PAGE_NAME = "batch_report.html"
+DAMAGED_NAME = "batch_report.damaged.json"
 JOURNAL_NAME = "batch_journal.jsonl"
 _TABLE_COLUMNS = (
     *("case", "status", "structure", "volume_cm3", "clicks", "seconds", "error"),
@@ -54,10 +55,17 @@ class BatchRecords:
         self._own: dict[str, Entry] = {}
         self._known: dict[str, Entry] = {}
         self._seen: tuple[int, ...] = ()
+        self._damaged = False
         self._since = 0
 
     def earlier(self, name: str) -> Entry:
-        """Return the entry that a case has on disk; empty when there is none."""
+        """Return the entry that a case has on disk; empty when there is none.
+
+        Raises
+        ------
+        OutputFileError
+            A report is there and cannot be read.
+        """
         if self._stamp() != self._seen:
             self._read()
         return self._known.get(name, {})
@@ -100,6 +108,8 @@ class BatchRecords:
         """Write both reports; the cases of other runs into the same folder stay in them."""
         with locked_folder(self._folder):
             self._read()
+            if self._damaged:
+                (self._folder / REPORT_NAME).replace(self._folder / DAMAGED_NAME)
             entries = [*self._known.values()]
             content = {
                 "created": now(),
@@ -115,9 +125,16 @@ class BatchRecords:
 
     def _read(self) -> None:
         """Read what runs have written, this one's cases first."""
-        self._seen = self._stamp()
-        written = cases_of(self._folder / REPORT_NAME) | _journal(self._folder / JOURNAL_NAME)
+        seen = self._stamp()
+        try:
+            journal = _journal(self._folder / JOURNAL_NAME)
+            reported, self._damaged = _reported(self._folder / REPORT_NAME)
+        except OSError as error:
+            text = f"cannot read the earlier report: {error}. Close what has it open, then resume"
+            raise OutputFileError(text) from error
+        written = reported | journal
         self._known = {**self._own, **{k: v for k, v in written.items() if k not in self._own}}
+        self._seen = seen
 
     def _stamp(self) -> tuple[int, ...]:
         """Return what changes when another run writes the report."""
@@ -129,18 +146,31 @@ class BatchRecords:
 
 
 def cases_of(path: Path) -> dict[str, Entry]:
-    """Return the entries of a batch report by name; none when there is no usable report."""
+    """Return the entries of a batch report of any size by name; none when it is damaged or missing.
+
+    Raises
+    ------
+    OSError
+        It is there and cannot be read.
+    """
+    return _reported(path)[0]
+
+
+def _reported(path: Path) -> tuple[dict[str, Entry], bool]:
+    """Return the entries of a report by name, and whether it is damaged."""
     try:
-        cases = read_json(path)["cases"]
-        return {case["case"]: case for case in cases if isinstance(case["status"], str)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        cases = json_content(path.read_bytes().decode("utf-8-sig"))["cases"]
+        return {case["case"]: case for case in cases if isinstance(case["status"], str)}, False
+    except FileNotFoundError:
+        return {}, False
+    except (ValueError, KeyError, TypeError):
+        return {}, True
 
 
 def _journal(path: Path) -> dict[str, Entry]:
     """Return the entries of a journal, without a last line that was cut off."""
     found = {}
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         for line in path.read_bytes().splitlines():
             with suppress(ValueError, KeyError, TypeError):
                 entry = json.loads(line)

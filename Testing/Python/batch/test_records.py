@@ -6,7 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.batch.records import JOURNAL_NAME, REPORT_NAME, BatchRecords, cases_of
+import pytest
+
+from CTSAM3DLib.batch.records import (
+    DAMAGED_NAME,
+    JOURNAL_NAME,
+    REPORT_NAME,
+    BatchRecords,
+    cases_of,
+)
+from CTSAM3DLib.errors import OutputFileError
+from CTSAM3DLib.io import text
 
 
 def entry(number: int, status: str = "done") -> dict[str, Any]:
@@ -56,3 +66,50 @@ def test_a_case_that_ran_again_has_its_newest_entry(tmp_path: Path) -> None:
     records.note(entry(1, "failed"))
     records.note(entry(1))
     assert BatchRecords(tmp_path, {}).earlier("c1")["status"] == "done"
+
+
+def test_a_report_of_any_size_keeps_its_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = BatchRecords(tmp_path, {})
+    for number in range(10):
+        first.note(entry(number))
+    monkeypatch.setattr(text, "MOST_BYTES", 100)
+    resumed = BatchRecords(tmp_path, {})
+    assert resumed.earlier("c5")["status"] == "done"
+    resumed.note(entry(10))
+    assert len(cases_of(tmp_path / REPORT_NAME)) == 11
+
+
+@pytest.mark.parametrize("name", [REPORT_NAME, JOURNAL_NAME])
+def test_what_cannot_be_read_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    first = BatchRecords(tmp_path, {})
+    for number in range(52):
+        first.note(entry(number))
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("batch_*")}
+    assert name in before
+    read_bytes = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == name:
+            raise PermissionError(13, "in use", str(path))
+        return read_bytes(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refused)
+        resumed = BatchRecords(tmp_path, {})
+        for ask in (lambda: resumed.note(entry(60)), lambda: resumed.earlier("c1")):
+            with pytest.raises(OutputFileError, match=r"cannot read the earlier report: .*in use"):
+                ask()
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("batch_*")} == before
+
+
+def test_a_damaged_report_is_kept_beside_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / REPORT_NAME).write_text('{"cases": [{"case": "c1", "sta')
+    records = BatchRecords(tmp_path, {})
+    records.note(entry(2))
+    records.note(entry(3))
+    assert (tmp_path / DAMAGED_NAME).read_text() == '{"cases": [{"case": "c1", "sta'
+    assert set(cases_of(tmp_path / REPORT_NAME)) == {"c2", "c3"}
