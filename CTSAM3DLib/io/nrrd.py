@@ -171,17 +171,27 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         if not text:
             return NrrdHeader(fields, keys)
+        if "\r" in text:  # other readers begin a line there
+            raise SegmentationFileError(f"expected lines that end in a newline, got {text!r:.80}")
         if text.startswith("#"):
             continue
-        name, mark, value = text.partition(":")
-        if not mark:
-            raise SegmentationFileError(f"expected 'name: value' in the header, got {text!r:.80}")
-        if value.startswith("="):
-            keys[name] = _unescaped(value[1:])
-        else:
-            fields[name.strip().lower()] = value.strip()
-            if name.strip().lower() in _DATA_FILE and value.split()[:1] == ["LIST"]:
-                return NrrdHeader(fields, keys)  # names of files follow, to the end
+        _take(text, fields, keys)
+        if any(fields.get(name, "").split()[:1] == ["LIST"] for name in _DATA_FILE):
+            return NrrdHeader(fields, keys)  # names of files follow, to the end
+
+
+def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
+    """Take a line of the header as one of its fields or keys."""
+    name, mark, value = text.partition(":")
+    if not mark:
+        raise SegmentationFileError(f"expected 'name: value' in the header, got {text!r:.80}")
+    if value.startswith("="):
+        keys[name] = _unescaped(value[1:])
+        return
+    name = name.strip().lower()
+    if name in fields:
+        raise SegmentationFileError(f"expected every field once, got {name!r:.40} twice")
+    fields[name] = value.strip()
 
 
 def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:

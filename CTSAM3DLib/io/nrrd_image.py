@@ -35,8 +35,7 @@ _TO_RAS = {
 _NAMELESS = ("", "scanner-xyz", "3d-right-handed")
 _MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
 _LIST_LIMIT = 1 << 24
-_LONGEST = 500  # letters of a field that is no free text
-_FREE_TEXT = ("content", "data file", "datafile", "labels", "number", "sample units", "units")
+_LONGEST = 500  # letters of a field
 _BYTES = {
     "8": 1,
     "16": 2,
@@ -108,7 +107,7 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
 def _check_lengths(header: NrrdHeader) -> None:
     """Raise VolumeError for a long field: the library in ITK writes its error past its memory."""
     for name, value in header.fields.items():
-        if len(name) > _LONGEST or (len(value) > _LONGEST and name not in _FREE_TEXT):
+        if max(len(name), len(value)) > _LONGEST:
             message = (
                 f"expected at most {_LONGEST} letters in a field of the header, got "
                 f"{max(len(name), len(value))} in {name!r:.40}; export the CT again"

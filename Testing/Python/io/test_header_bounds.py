@@ -13,6 +13,7 @@ import pytest
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.header_numbers import checked_size
 from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.nrrd_image import nrrd_place
 
 NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: %s\nencoding: %s\nendian: little\n%s\n\n"
 META = (
@@ -116,3 +117,30 @@ def test_voxels_that_begin_inside_the_header_of_their_file_are_refused(
     (tmp_path / "ct.nii").write_bytes(_nifti((4, 5, 6), magic=magic, vox_offset=offset))
     with pytest.raises(VolumeError, match=f"begin at byte 352 or later, got {offset}; save it"):
         read_volume(tmp_path / "ct.nii")
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        *((f"{name}: {'x' * 501}", f"at most 500 letters in a field .* got 501 in '{name}'")
+          for name in ("labels", "units", "sample units", "space units", "content", "number",
+                       "data file", "kinds")),
+        ("x" * 501 + ": 1", "at most 500 letters"),
+        (f"labels: {'x' * 501}\nlabels: a", "every field once, got 'labels' twice"),
+        (f"# a\rlabels: {'x' * 501}", "lines that end in a newline"),
+        (f"key:=a\rlabels: {'x' * 501}", "lines that end in a newline"),
+    ],
+)  # fmt: skip
+def test_long_words_never_reach_the_nrrd_library(tmp_path: Path, line: str, text: str) -> None:
+    path = tmp_path / "ct.nrrd"
+    path.write_bytes(NRRD % (b"4 5 6", b"raw", line.encode()) + bytes(240))
+    with pytest.raises(VolumeError, match=text):
+        nrrd_place(path)
+
+
+def test_long_keys_of_an_nrrd_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "ct.nrrd"
+    more = b"space: LPS\nspace origin: (0,0,0)\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nkey:="
+    more += b"x" * 20_000
+    path.write_bytes(NRRD % (b"4 5 6", b"raw", more) + bytes(240))
+    assert read_volume(path).array_kji.shape == (6, 5, 4)
