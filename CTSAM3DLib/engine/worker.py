@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -50,10 +51,12 @@ class SessionWorker:
         self._is_shut_down = False
         self._news: deque[Any] = deque()
         self._undrained: set[Any] = set()
-        self._unfinished: set[Future[Any]] = set()
+        self._unfinished: dict[Future[Any], None] = {}  # In order
         self._idle_task: Future[Any] | None = None
         self._something_ended = Event()
         self._cancelled = Event()
+        # Neither this nor the thread keeps a worker that nobody has any more.
+        self._at_exit = partial(_shut_down, weakref.ref(self))
 
     @property
     def is_running(self) -> bool:
@@ -155,7 +158,7 @@ class SessionWorker:
         if thread is not None:
             thread.join()
         self._notice_loss()
-        atexit.unregister(self.shutdown)
+        atexit.unregister(self._at_exit)
 
     def _cancel_idle(self) -> None:
         if self._idle_task is not None:
@@ -171,12 +174,13 @@ class SessionWorker:
         if awaited:
             self._undrained.add(future)
         with self._lock:
-            self._unfinished.add(future)
+            self._unfinished[future] = None
             future.add_done_callback(self._ended)
             self._tasks.put((future, call))
             thread, self._thread = self._thread, self._thread or self._new_thread()
         if thread is None:
-            atexit.register(self.shutdown)  # Python ends a daemon in the middle of its work
+            atexit.register(self._at_exit)  # Python ends a daemon in the middle of its work
+            weakref.finalize(self, _end, self._tasks, self._at_exit).atexit = False
             try:
                 self._thread.start()
             except RuntimeError as error:  # too many threads, or Python is about to end
@@ -184,24 +188,8 @@ class SessionWorker:
         return future
 
     def _new_thread(self) -> Thread:
-        return Thread(target=self._run, args=(self._tasks,), name="CTSAM3D inference", daemon=True)
-
-    def _run(self, tasks: Tasks) -> None:
-        """Do the tasks; the thread's function."""
-        try:
-            while (task := tasks.get()) is not None:
-                future, call = task
-                if future.set_running_or_notify_cancel():
-                    try:
-                        result = call()
-                    except BaseException as error:
-                        future.set_exception(error)
-                    else:
-                        future.set_result(result)
-                        del result
-                del task, future, call  # nothing is kept while it waits for the next one
-        except BaseException as error:
-            self._lose(error)
+        arguments = self._tasks, weakref.ref(self)
+        return Thread(target=_run, args=arguments, name="CTSAM3D inference", daemon=True)
 
     def _notice_loss(self) -> None:
         """Deal with a thread that could not say that it ended."""
@@ -227,5 +215,37 @@ class SessionWorker:
     def _ended(self, future: Future[Any]) -> None:
         if future in self._undrained:
             self._news.append(future)
-        self._unfinished.discard(future)
+        self._unfinished.pop(future, None)
         self._something_ended.set()
+
+
+def _run(tasks: Tasks, worker: weakref.ref[SessionWorker]) -> None:
+    """Do the tasks; the thread's function."""
+    try:
+        while (task := tasks.get()) is not None:
+            future, call = task
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = call()
+                except BaseException as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+                    del result
+            del task, future, call  # nothing is kept while it waits for the next one
+    except BaseException as error:
+        owner = worker()
+        if owner is not None:
+            owner._lose(error)
+
+
+def _end(tasks: Tasks, at_exit: Callable[[], None]) -> None:
+    """End the thread of a worker that nobody has any more."""
+    tasks.put(None)
+    atexit.unregister(at_exit)
+
+
+def _shut_down(worker: weakref.ref[SessionWorker]) -> None:
+    owner = worker()
+    if owner is not None:
+        owner.shutdown()

@@ -159,8 +159,9 @@ class Box:
         >>> box.with_corners(box.corners_ras + 1.0) == Box.of_corners((1, 1, 1), (3, 5, 7))
         True
         """
-        edges = (corners_ras[4:] - corners_ras[1:4]).tolist()
-        return Box(corners_ras[0].tolist(), edges, self.positive)
+        middle, *faces = corners_ras.reshape(7, 3)
+        edges = np.subtract(faces[3:], faces[:3]).tolist()
+        return Box(middle.tolist(), edges, self.positive)
 
     def contains_ras(self, points_ras: ArrayLike) -> NDArray[np.bool_]:
         """Return which points (..., 3), RAS mm, lie in the box, its faces included."""

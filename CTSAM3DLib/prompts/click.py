@@ -112,7 +112,8 @@ class Click(OfPoints):
 
     def with_corners(self, corners_ras: NDArray[np.float64]) -> Click:
         """Return a click of this sign at another point; see `Prompt`."""
-        return Click(corners_ras.tolist()[0], self.positive)
+        (position,) = corners_ras.tolist()
+        return Click(position, self.positive)
 
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:  # noqa: ARG002 - one point
         """Return the one point, (1, 3) mm RAS, whatever the step."""

@@ -63,7 +63,10 @@ class Prompt(Protocol):
         """
 
     def with_corners(self, corners_ras: NDArray[np.float64]) -> Self:
-        """Return it with other `corners_ras`; GeometryError where they give no such prompt."""
+        """Return it with other `corners_ras`; GeometryError where they give no such prompt.
+
+        ValueError where a click or a box gets another number of them than it has.
+        """
 
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
         """Return the points that have its sign in every result, (N, 3) mm, so far apart at most."""

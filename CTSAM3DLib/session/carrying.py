@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CTSAM3DLib.errors import ClickOutsideVolumeError
+from CTSAM3DLib.errors import ClickOutsideVolumeError, GeometryError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
@@ -191,11 +191,11 @@ def _agrees(prompt: Prompt, mask: MaskUpdate, geometry: Geometry) -> bool:
 
 
 def _moved(prompt: Prompt, way_mm: NDArray[np.float64], geometry: Geometry) -> Prompt:
-    """Return a prompt a way further, or as it is where that lies outside the volume."""
-    moved = prompt.with_corners(prompt.corners_ras + way_mm)
+    """Return a prompt a way further, or as it is where it has no place there."""
     try:
+        moved = prompt.with_corners(prompt.corners_ras + way_mm)
         obeyed_voxels(moved, geometry)
-    except ClickOutsideVolumeError:
+    except (ClickOutsideVolumeError, GeometryError):
         return prompt
     return moved
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -233,6 +234,23 @@ def test_a_thread_that_ends_takes_no_task_with_it(
     threads.append(worker.submit(threading.current_thread).result(HANG_S))
     assert len(set(threads)) == 2
     assert [t.name for t in threading.enumerate()].count("CTSAM3D inference") == 1
+
+
+def test_a_worker_that_nobody_has_any_more_is_freed_with_its_thread() -> None:
+    worker = SessionWorker()
+    thread = worker.submit(threading.current_thread).result(HANG_S)
+    worker.drain()
+    gone = weakref.ref(worker)
+    del worker
+    thread.join(HANG_S)  # an end that no garbage collection has to bring
+    assert gone() is None
+    assert not thread.is_alive()
+
+
+def test_what_is_lost_ends_in_its_order(worker: SessionWorker) -> None:
+    with mock.patch("threading.Thread.start"):
+        lost = [worker.submit(int) for _ in range(20)]
+    assert worker.drain() == lost
 
 
 def test_a_thread_that_cannot_start_is_an_error_of_the_task(worker: SessionWorker) -> None:

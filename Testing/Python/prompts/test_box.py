@@ -214,3 +214,11 @@ def test_boxes_may_reach_beyond_the_volume_but_not_with_their_middle() -> None:
     with pytest.raises(ClickOutsideVolumeError, match="inside the volume"):
         session.add(Box.of_corners((30, 30, 10), (60, 60, 20)))
     assert len(session.prompts) == 2
+
+
+@pytest.mark.parametrize("prompt", [Click((1, 2, 3)), Box.of_corners((0, 0, 0), (2, 4, 6))])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_another_number_of_corners_is_refused(prompt, change):
+    count = len(prompt.corners_ras) + change
+    with pytest.raises(ValueError, match=r"."):
+        prompt.with_corners(np.zeros((count, 3)))

@@ -139,6 +139,12 @@ def test_every_kind_of_prompt_moves() -> None:
     assert moved_prompts(prompts, (500.0, 0.0, 0.0), GEOMETRY) == prompts
 
 
+def test_a_lasso_at_the_limit_of_flatness_that_rounding_takes_beyond_it_stays() -> None:
+    corners = [(10.0, 5.0, 4.0), (16.1, 5.0, 6.0), (16.1, 11.1, 4.0), (10.0, 11.1, 6.0)]
+    prompts = Prompts([Lasso(corners)])
+    assert moved_prompts(prompts, (0.1, 0.0, 0.0), GEOMETRY) == prompts
+
+
 @pytest.mark.parametrize(
     ("later", "suspicious"),
     [

@@ -72,7 +72,7 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_values")
-@pytest.mark.parametrize("steps", [2, *slow(6)])
+@pytest.mark.parametrize("steps", [3, *slow(6)])
 def test_nothing_is_read_back_from_a_card(packed_balls: Path, tmp_path: Path, steps: int) -> None:
     training = Trainer(CONFIG, PackedData(packed_balls, META), tmp_path)
     assert batches.draws_together(META)

@@ -15,10 +15,12 @@ from learning_case import geometry, scan, ticking, write_model
 from CTSAM3DLib.errors import LearningError, OutputFileError
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.manifest import entry_beside
+from CTSAM3DLib.training.intensity import window
 from CTSAM3DLib.training.learner import Learner
 from CTSAM3DLib.training.learning_cases import LearningCase
 from CTSAM3DLib.training.learning_scan import LearningScan, ras_array
 from CTSAM3DLib.training.lessons import LearnerConfig
+from CTSAM3DLib.training.stream import random_sources
 
 CONFIG = LearnerConfig(seconds=1000.0, patch_size=32, warmup=1)
 
@@ -37,13 +39,15 @@ def _network(bundle: Path):
     return module
 
 
-def _learner(bundle: Path, folder: Path, config: LearnerConfig = CONFIG, **changes) -> Learner:
+def _learner(
+    bundle: Path, folder: Path, config: LearnerConfig = CONFIG, networks=None, **changes
+) -> Learner:
     hu, masks = scan(0)
     settings = entry_beside(bundle).settings
     case = LearningCase("a", "a", Volume(hu, geometry()), {"spleen": masks["spleen"]})
     scans = [LearningScan.of(case, settings)]
     folder.mkdir(exist_ok=True)
-    networks = (deepcopy(_network(bundle)), deepcopy(_network(bundle)))
+    networks = networks or (deepcopy(_network(bundle)), deepcopy(_network(bundle)))
     return Learner(*networks, settings, scans, [], config, folder, **changes)
 
 
@@ -86,17 +90,54 @@ def test_the_teacher_keeps_its_weights(bundle, tmp_path):
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_the_decoder_learns_and_the_encoder_stays(bundle, tmp_path):
-    learner = _learner(bundle, tmp_path)
+class _Recorded(torch.nn.Module):
+    """A model whose embedding is its image; it keeps what it is asked to decode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.segmenter = self
+        self.decoder = torch.nn.Conv3d(4, 1, 1)
+        self.encoder = torch.nn.Parameter(torch.zeros(1))
+        self.asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [image[:, :1] + self.encoder]
+
+    def decode(self, embedding: list[torch.Tensor], prompt: torch.Tensor) -> torch.Tensor:
+        self.asked.append((embedding[0].detach(), prompt.detach()))
+        return self.decoder(torch.cat([embedding[0], prompt], 1))
+
+
+def test_each_click_has_its_lesson_and_the_teacher_is_asked_for_its_own(bundle, tmp_path):
+    config = LearnerConfig(patch_size=32, rounds=0.0, lessons=2, clicks=2)
+    learner = _learner(bundle, tmp_path, config, networks=(_Recorded(), _Recorded()))
     learner.step()
-    image = torch.rand(1, len(learner.settings.windows_hu), 32, 32, 32)
-    prompt = torch.rand(1, 3, 32, 32, 32)
-    new, old = learner.student.segmenter, learner.teacher.segmenter
-    with torch.no_grad():
-        embedding = old.encode(image)
-        for one, other in zip(new.encode(image), embedding, strict=True):
-            torch.testing.assert_close(one, other)
-        assert not torch.allclose(new.decode(embedding, prompt), old.decode(embedding, prompt))
+    rng, generator = random_sources(torch.device("cpu"), config.seed, 0)
+    own = [learner.lessons.own(rng, generator) for _ in range(2)]
+    other = [learner.lessons.other(rng, generator) for _ in range(2)]
+    samples = [(lesson.hu, point) for lesson in own + other for point in lesson.points]
+    assert len(samples) == 6
+    for model, expected in ((learner.student, samples), (learner.teacher, samples[4:])):
+        [(embeddings, prompts)] = model.asked
+        for (hu, point), embedding, prompt in zip(expected, embeddings, prompts, strict=True):
+            image = window(hu[None], learner.settings.windows_hu)[0, :1]
+            assert torch.equal(embedding, image)
+            k, j, i = point.long().tolist()
+            assert prompt[1].max() == prompt[1, k, j, i]
+    assert float(learner.student.encoder.detach()) == 0.0
+    assert not torch.equal(learner.student.decoder.weight, learner.start[-2])
+
+
+def test_what_the_old_model_answers_is_replayed(bundle, tmp_path):
+    steps = []
+    for replay in (0.0, 9.0):
+        config = LearnerConfig(patch_size=32, warmup=1, rounds=0.0, replay=replay)
+        learner = _learner(bundle, tmp_path / str(replay), config)
+        learner.step()
+        learner.iteration = 2  # other lessons, now that the two models differ
+        learner.step()
+        steps.append(learner.learnt())
+    assert not all(torch.equal(one, other) for one, other in zip(*steps, strict=True))
 
 
 def test_shares_lie_between_the_old_and_the_new_weights(bundle, tmp_path):
