@@ -156,7 +156,7 @@ def read_nrrd_header(path: str | Path) -> tuple[NrrdHeader, int]:
 def _read_header(file: BinaryIO) -> NrrdHeader:
     """Return the header and leave the file at the first byte of the voxels."""
     magic = file.readline(64)
-    if not magic.startswith(_MAGIC):
+    if not magic.startswith(_MAGIC) or len(magic.rstrip(b"\r\n")) != len(_MAGIC) + 1:
         raise SegmentationFileError(
             f"expected an NRRD file, got one that starts with {magic[:8]!r}"
         )

@@ -73,10 +73,8 @@ def test_code_is_found_whatever_the_case_of_its_name(tmp_path: Path) -> None:
         check_script(path)
 
 
-def test_code_is_found_where_pytorch_finds_it(tmp_path: Path) -> None:
-    """An archive with two directories: Python reads the last, PyTorch the one that is named."""
-    shown = _renamed(_scripted(_Computes(), tmp_path / "shown.pt"), "shown/", "m/").read_bytes()
-    used = _renamed(_scripted(_Writes(), tmp_path / "used.pt"), "used/", "m/").read_bytes()
+def _with_two_directories(shown: bytes, used: bytes) -> bytes:
+    """Return an archive of which Python reads the last directory, PyTorch the one that is named."""
     (size, start), (used_size, used_start) = (
         struct.unpack("<II", content[-10:-2]) for content in (shown, used)
     )
@@ -91,14 +89,62 @@ def test_code_is_found_where_pytorch_finds_it(tmp_path: Path) -> None:
         (offset,) = struct.unpack_from("<I", directory, at + 42)
         struct.pack_into("<I", directory, at + 42, offset + begin - start)
         at += 46 + sum(lengths)
-    end = shown[-22:-6] + struct.pack("<I", begin) + shown[-2:]
+    return bodies + directory + shown[-22:-6] + struct.pack("<I", begin) + shown[-2:]
+
+
+def test_an_archive_with_two_directories_is_refused(tmp_path: Path) -> None:
+    shown = _renamed(_scripted(_Computes(), tmp_path / "shown.pt"), "shown/", "m/").read_bytes()
+    used = _renamed(_scripted(_Writes(), tmp_path / "used.pt"), "used/", "m/").read_bytes()
     path = tmp_path / "model.pt"
-    path.write_bytes(bodies + directory + end)
+    path.write_bytes(_with_two_directories(shown, used))
     with zipfile.ZipFile(path) as archive:
         code = next(name for name in archive.namelist() if name.endswith(".py"))
         assert b"save" not in archive.read(code)
     assert "save" in torch.jit.load(str(path)).code
-    with pytest.raises(BundleError, match="its code names 'save'"):
+    with pytest.raises(BundleError, match="its directory of files does not lie right before"):
+        check_script(path)
+
+
+def test_a_directory_with_other_sizes_is_refused_before_pytorch_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = _renamed(_scripted(_Computes(), tmp_path / "shown.pt"), "shown/", "m/")
+    used = tmp_path / "used.pt"
+    with zipfile.ZipFile(shown) as source, zipfile.ZipFile(used, "w") as target:
+        for name in source.namelist():
+            more = b" " * 1_000_000 if name.endswith(".py") else b""
+            target.writestr(zipfile.ZipInfo(name), source.read(name) + more)
+    path = tmp_path / "model.pt"
+    path.write_bytes(_with_two_directories(shown.read_bytes(), used.read_bytes()))
+    assert len(torch.jit.load(str(path)).code)  # PyTorch takes it
+    monkeypatch.setattr(torch._C, "PyTorchFileReader", None)
+    with pytest.raises(BundleError, match="its directory of files does not lie right before"):
+        check_script(path)
+
+
+def test_files_that_pytorch_does_not_list_are_refused(tmp_path: Path) -> None:
+    path = _renamed(_scripted(_Computes(), tmp_path / "model.pt"), "", "")
+    content = bytearray(path.read_bytes())
+    (count,) = struct.unpack_from("<H", content, len(content) - 12)
+    struct.pack_into("<HH", content, len(content) - 14, count - 1, count - 1)
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="not the same for Python and PyTorch"):
+        check_script(path)
+
+
+@pytest.mark.parametrize("letters", [256, 600])
+def test_long_names_of_classes_do_not_hide_their_code(tmp_path: Path, letters: int) -> None:
+    named = type("Named", (_Writes,), {"__module__": "a" * letters})
+    path = _scripted(named(), tmp_path / "model.pt")
+    with pytest.raises(BundleError, match="whose name is longer than 255 bytes"):
+        check_script(path)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = _renamed(_scripted(_Computes(), tmp_path / "model.pt"), "", "")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/VERSION", "3")
+    with pytest.raises(BundleError, match="it holds two files of one name"):
         check_script(path)
 
 

@@ -138,6 +138,14 @@ def test_long_words_never_reach_the_nrrd_library(tmp_path: Path, line: str, text
         nrrd_place(path)
 
 
+def test_nothing_but_the_version_stands_in_the_first_line_of_an_nrrd(tmp_path: Path) -> None:
+    content = NRRD % (b"4 5 6", b"raw", b"spacings: 1 1 1") + bytes(240)
+    word = b"NRRD0004\rlabels: " + b"x" * 500 + b": " + b"x" * 500 + b"\n"
+    (tmp_path / "ct.nrrd").write_bytes(content.replace(b"NRRD0004\n", word))
+    with pytest.raises(VolumeError, match="expected an NRRD file"):
+        nrrd_place(tmp_path / "ct.nrrd")
+
+
 def test_long_keys_of_an_nrrd_are_read(tmp_path: Path) -> None:
     path = tmp_path / "ct.nrrd"
     more = b"space: LPS\nspace origin: (0,0,0)\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nkey:="
