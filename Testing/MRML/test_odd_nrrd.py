@@ -97,8 +97,8 @@ def test_bytes_before_the_voxels_are_passed_over(tmp_path: Path, line: str) -> N
     [
         (["space: 3D-left-handed", SIZE, WAYS, AT], "expected the space RAS, LAS or LPS"),
         (["space: LAS ", SIZE, WAYS, AT], "couldn't parse space"),
-        (["space: RAS", "space: LAS", SIZE, WAYS, AT], "already set field space"),
-        (["space: RAS", SIZE, WAYS, AT, "space origin: (7,8,9)"], "already set field space origin"),
+        (["space: RAS", "space: LAS", SIZE, WAYS, AT], "every field once, got 'space' twice"),
+        (["space: RAS", SIZE, WAYS, AT, "space origin: (7,8,9)"], "got 'space origin' twice"),
         (["space: RAS", SIZE, WAYS, AT, "spacings: 1 1 5"], "has a direction vector"),
         (["space: RAS", SIZE, "spacings: 1 1 2", AT], "ScalarWithSpace"),
         (["space: LAS", SIZE, "space origin: (1,2)"], "expected a 3D image"),
