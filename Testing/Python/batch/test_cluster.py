@@ -37,6 +37,11 @@ KILLED_AFTER = (15, 90, 165)  # cases that are done
 
 
 @pytest.fixture(autouse=True)
+def small_pictures() -> None:
+    """Pictures as they are: worker processes draw them, too."""
+
+
+@pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers import what this file imports."""
     paths = [str(TESTS), str(TESTS.parents[1])]
