@@ -13,7 +13,9 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from CTSAM3DLib.api import segment
 from CTSAM3DLib.errors import VolumeError
+from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_scan, size_warning
 
@@ -125,3 +127,14 @@ def test_a_file_name_that_is_not_utf8_is_read(cases: Path, tmp_path: Path) -> No
     sitk.WriteImage(sitk.ReadImage(str(tmp_path / "plain.nii.gz")), str(tmp_path / "plain.mha"))
     (tmp_path / "plain.mha").rename(meta)
     assert np.array_equal(read_scan(meta).volume.array_kji, scan.volume.array_kji)
+
+
+def test_the_same_scan_a_thousandth_of_a_mm_away_has_the_same_answer(cases: Path) -> None:
+    folder = cases / "same-scan-two-answers"
+    clicks = read_clicks(folder / "clicks.json")
+    masks = []
+    for name in ("ct.nii.gz", "moved.nii.gz"):
+        volume = read_scan(folder / name).volume
+        masks.append(segment(volume, clicks, device="cpu").mask("spleen"))
+    assert masks[0].any()
+    assert np.array_equal(*masks)
