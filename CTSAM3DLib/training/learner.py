@@ -204,8 +204,8 @@ class Learner:
         own = [self.lessons.own(rng, generator) for _ in range(self.config.lessons)]
         other = [self.lessons.other(rng, generator) for _ in range(self.config.lessons)]
         lessons = [lesson for lesson in own for _ in lesson.points] + other
-        index = torch.tensor([n for n, lesson in enumerate(own + other) for _ in lesson.points])
-        index = index.to(self.device)
+        numbers = [n for n, lesson in enumerate(own + other) for _ in lesson.points]
+        index = torch.tensor(numbers, device=self.device)
         hu = torch.stack([lesson.hu for lesson in own + other]).to(self.device)
         known = torch.stack([lesson.target for lesson in lessons])[:, None].float().to(self.device)
         points = torch.cat([lesson.points for lesson in own + other]).to(self.device)
