@@ -128,7 +128,7 @@ class BatchRecords:
         seen = self._stamp()
         try:
             journal = _journal(self._folder / JOURNAL_NAME)
-            reported, self._damaged = read_report(self._folder / REPORT_NAME)
+            reported, self._damaged = _reported(self._folder / REPORT_NAME)
         except OSError as error:
             text = f"cannot read the earlier report: {error}. Close what has it open, then resume"
             raise OutputFileError(text) from error
@@ -145,14 +145,19 @@ class BatchRecords:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def read_report(path: Path) -> tuple[dict[str, Entry], bool]:
-    """Return the entries of a batch report of any size by name, and whether it is damaged.
+def cases_of(path: Path) -> dict[str, Entry]:
+    """Return the entries of a batch report of any size by name; none when it is damaged or missing.
 
     Raises
     ------
     OSError
         It is there and cannot be read.
     """
+    return _reported(path)[0]
+
+
+def _reported(path: Path) -> tuple[dict[str, Entry], bool]:
+    """Return the entries of a report by name, and whether it is damaged."""
     try:
         cases = json_content(path.read_bytes().decode("utf-8-sig"))["cases"]
         return {case["case"]: case for case in cases if isinstance(case["status"], str)}, False
