@@ -96,8 +96,7 @@ def open_session(
 
         model = load_predictor(model, device)
     if not _is_predictor(model):
-        message = f"expected a model id, a path or a Predictor, got {type(model).__name__}"
-        raise BundleError(message)
+        raise BundleError(f"expected a model id, a path or a Predictor, got {type(model).__name__}")
     warning = memory_warning(volume, model, spacing_mm, bool(mode))
     if warning is not None:
         logging.getLogger(__name__).warning(warning)

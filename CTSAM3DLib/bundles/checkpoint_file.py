@@ -55,8 +55,7 @@ def read_checkpoint(path: Path) -> Any:
         names = _check_kind(path)
     except OSError as error:
         got = error.strerror or type(error).__name__
-        message = f"{path}: expected a readable file, got: {got}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"{path}: expected a readable file, got: {got}") from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -95,11 +94,9 @@ def _advice(name: str) -> str:
 def _check_kind(path: Path) -> list[str]:
     """Return what else than tensors a file names; raise CheckpointError for other files."""
     if not path.exists():
-        message = f"{path}: expected a file, found nothing"
-        raise CheckpointError(message)
+        raise CheckpointError(f"{path}: expected a file, found nothing")
     if path.is_dir():
-        message = f"{path}: expected a file, got a folder"
-        raise CheckpointError(message)
+        raise CheckpointError(f"{path}: expected a file, got a folder")
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
     if head.startswith(_ZIP):
@@ -114,8 +111,7 @@ def _check_kind(path: Path) -> list[str]:
         got = "a pointer of Git LFS, not the file itself; download that"
     elif head.startswith(b"\x80"):
         got = "a pickle that torch.save has not written; reading it could run code"
-    message = f"{path}: expected a PyTorch file as torch.save writes it, got {got}"
-    raise CheckpointError(message)
+    raise CheckpointError(f"{path}: expected a PyTorch file as torch.save writes it, got {got}")
 
 
 def _check_archive(path: Path) -> list[str]:
@@ -128,29 +124,30 @@ def _check_archive(path: Path) -> list[str]:
             if "data.pkl" in found:  # PyTorch may find another directory in a crafted file
                 found |= {*torch._C.PyTorchFileReader(str(path)).get_all_records()}
             if "constants.pkl" in found:
-                message = (
+                raise CheckpointError(
                     f"{path}: expected weights, got a TorchScript archive, which holds code; if it "
                     "is a bundle of this project, use it as it is, as a model file"
                 )
-                raise CheckpointError(message)
             if files.count("data.pkl") != 1:
-                message = f"{path}: expected a PyTorch file, got a zip archive of another kind"
-                raise CheckpointError(message)
+                raise CheckpointError(
+                    f"{path}: expected a PyTorch file, got a zip archive of another kind"
+                )
             if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-                message = f"{path}: expected records as torch.save stores them, got compressed ones"
-                raise CheckpointError(message)
+                raise CheckpointError(
+                    f"{path}: expected records as torch.save stores them, got compressed ones"
+                )
             damaged = archive.testzip()
             if damaged is not None:
-                message = (
+                raise CheckpointError(
                     f"{path}: the file is damaged; download it again (the checksum of its record "
                     f"{damaged} is wrong)"
                 )
-                raise CheckpointError(message)
             with archive.open(records[files.index("data.pkl")]) as stream:
                 return _names(stream, 1)
     except (zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
-        message = f"{path}: the file is damaged or incomplete; download it again ({error})"
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            f"{path}: the file is damaged or incomplete; download it again ({error})"
+        ) from error
 
 
 def _names(stream: Any, pickles: int) -> list[str]:

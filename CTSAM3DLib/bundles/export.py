@@ -54,8 +54,9 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
                 with whole.open("wb") as stream:
                     torch.jit.save(scripted, stream, _extra_files=extra)
         except RuntimeError as error:
-            message = f"cannot write the model file: {str(error).splitlines()[0]}"
-            raise OutputFileError(message) from error
+            raise OutputFileError(
+                f"cannot write the model file: {str(error).splitlines()[0]}"
+            ) from error
         if compressed:
             _compress(whole, path)
         else:
@@ -96,8 +97,7 @@ def check_target(manifest: Path, model_id: str) -> None:
     CTSAM3DLib.errors.BundleError: expected an id of letters, digits, '.', '_' and '-', got 'a/b'
     """
     if manifest.name != MANIFEST_NAME:
-        message = f"expected a manifest with the name {MANIFEST_NAME}, got {manifest}"
-        raise BundleError(message)
+        raise BundleError(f"expected a manifest with the name {MANIFEST_NAME}, got {manifest}")
     check_id(model_id)
     if manifest.exists():
         read_manifest(manifest)
@@ -114,11 +114,9 @@ def check_id(model_id: str) -> None:
     CTSAM3DLib.errors.BundleError: expected another id than 'default', which means the default model
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_id) or model_id.endswith(".pt"):
-        message = f"expected an id of letters, digits, '.', '_' and '-', got {model_id!r}"
-        raise BundleError(message)
+        raise BundleError(f"expected an id of letters, digits, '.', '_' and '-', got {model_id!r}")
     if model_id.casefold() == _NO_ID:
-        message = f"expected another id than {model_id!r}, which means the default model"
-        raise BundleError(message)
+        raise BundleError(f"expected another id than {model_id!r}, which means the default model")
 
 
 def export_model(

@@ -90,8 +90,9 @@ def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
     check_trusted(path)
     module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
     if not json.loads(extra[SETTINGS_FILE] or "{}").get("cross_patch_trained"):
-        message = f"expected a trained cross-patch predictor, got a file without one: {path}"
-        raise CheckpointError(message)
+        raise CheckpointError(
+            f"expected a trained cross-patch predictor, got a file without one: {path}"
+        )
     return {name: value.float() for name, value in module.cross_patch_net.state_dict().items()}
 
 
@@ -108,25 +109,23 @@ def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
         check_trusted(bundle)
         weights = torch.jit.load(str(bundle), map_location="cpu").segmenter.state_dict()
     except (BundleError, RuntimeError, ValueError, AttributeError) as error:
-        message = f"expected a model bundle, got {bundle}: {error}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"expected a model bundle, got {bundle}: {error}") from error
     _fill(segmenter, weights, bundle)
 
 
 def _load(path: Path, key: str) -> dict[str, Any]:
     if _is_script(path):
-        message = f"expected last.pt of a training run, got a bundle: {path}"
-        raise CheckpointError(message)
+        raise CheckpointError(f"expected last.pt of a training run, got a bundle: {path}")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        message = f"expected a training checkpoint, got a file that is none: {path}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            f"expected a training checkpoint, got a file that is none: {path}"
+        ) from error
     if key not in state or "config" not in state:
-        message = (
+        raise CheckpointError(
             f"{path} is no training checkpoint: expected 'config' and {key!r}, got {list(state)}"
         )
-        raise CheckpointError(message)
     return state
 
 
@@ -134,8 +133,7 @@ def _fill(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        message = f"the weights of {path} do not fit the network: {error}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(f"the weights of {path} do not fit the network: {error}") from error
 
 
 def round_weights(model: torch.nn.Module, bits: int) -> None:

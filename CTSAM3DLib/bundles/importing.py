@@ -124,8 +124,9 @@ def _write(
             "bytes": source.stat().st_size,
         }
     except OSError as error:
-        message = f"{source}: expected a readable file, got: {error.strerror}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            f"{source}: expected a readable file, got: {error.strerror}"
+        ) from error
     card = official_card(weights.config.name, facts)
     model = official_model(weights, name, config.window_hu, config.spacing_mm)
     parameters = sum(part.numel() for part in model.segmenter.parameters())
@@ -180,34 +181,34 @@ class _Place:
         own = self.user.entries()
         for other, entry in self.all_models.entries().items():
             if other not in own and other.casefold() == name.casefold():
-                message = (
+                raise BundleError(
                     f"expected an id that is free, got {name!r}, which the model in "
                     f"{entry.path.parent} has; choose another one"
                 )
-                raise BundleError(message)
         for other in own:
             if other != name and other.casefold() == name.casefold():
-                message = f"expected an id unlike {other!r} of another model, got {name!r}"
-                raise BundleError(message)
+                raise BundleError(f"expected an id unlike {other!r} of another model, got {name!r}")
         if not self.request.replace and (name in own or path.exists()):
-            message = f"there is a model {name!r} already: {path}; replace it, or choose another id"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"there is a model {name!r} already: {path}; replace it, or choose another id"
+            )
 
     def _check_file(self, path: Path) -> None:
         if path.suffix != ".pt":
-            message = f"expected an output file that ends with .pt, got {path}"
-            raise BundleError(message)
+            raise BundleError(f"expected an output file that ends with .pt, got {path}")
         sidecar = path.with_name(path.name + ".json")
         inputs = [p for p in (self.request.checkpoint, self.request.config) if p is not None]
         check_outputs([{"model": path, "description": sidecar}], inputs)
         manifest = path.parent / MANIFEST_NAME
         if manifest.is_file() and any(e.path.name == path.name for e in read_manifest(manifest)[1]):
-            message = f"expected an output file of its own, got {path}, which {manifest} lists"
-            raise BundleError(message)
+            raise BundleError(
+                f"expected an output file of its own, got {path}, which {manifest} lists"
+            )
         there = [p for p in (path, sidecar) if p.exists()]
         if there and not self.request.replace:
-            message = f"there is a file already: {there[0]}; replace it, or choose another name"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"there is a file already: {there[0]}; replace it, or choose another name"
+            )
 
 
 @dataclass(frozen=True)
@@ -238,23 +239,22 @@ def read_import_config(path: Path) -> ImportConfig:
     CTSAM3DLib.errors.CheckpointError: config.py: expected JSON, got Python, which would be ...
     """
     if path.suffix.lower() in (".py", ".pyc", ".ipynb"):
-        message = (
+        raise CheckpointError(
             f"{path}: expected JSON, got Python, which would be executed to be read; the import "
             f"never does that. Put the values that differ into a file such as {_EXAMPLE}; these "
             "two are all that may differ"
         )
-        raise CheckpointError(message)
     try:
         values = read_json(path)
     except (OSError, ValueError) as error:
-        message = f"{path}: expected a readable JSON file such as {_EXAMPLE}, got {error}"
-        raise CheckpointError(message) from error
+        raise CheckpointError(
+            f"{path}: expected a readable JSON file such as {_EXAMPLE}, got {error}"
+        ) from error
     if not isinstance(values, Mapping) or not set(values) <= set(_KEYS):
         got = sorted(set(values) - set(_KEYS)) if isinstance(values, Mapping) else values
-        message = (
+        raise CheckpointError(
             f"{path}: expected window_hu, spacing_mm or both and nothing else, got {got!r:.80}"
         )
-        raise CheckpointError(message)
     window, spacing = values.get("window_hu"), values.get("spacing_mm")
     return ImportConfig(
         None if window is None else _window(window, path),
@@ -271,11 +271,10 @@ def _window(value: Any, path: Path) -> tuple[float, float]:
         low, high = numbers
         if HU_RANGE[0] <= low and low + SMALLEST_WINDOW_HU <= high <= HU_RANGE[1]:
             return low, high
-    message = (
+    raise CheckpointError(
         f'{path}: "window_hu": expected [low, high] in HU, at least {SMALLEST_WINDOW_HU:g} apart, '
         f"from {HU_RANGE[0]:g} to {HU_RANGE[1]:g}, got {value!r:.80}"
     )
-    raise CheckpointError(message)
 
 
 def _spacing(value: Any, path: Path) -> float:
@@ -285,11 +284,10 @@ def _spacing(value: Any, path: Path) -> float:
         low, high = SPACING_RANGE_MM
         if low <= numbers[0] <= high:
             return numbers[0]
-    message = (
+    raise CheckpointError(
         f'{path}: "spacing_mm": expected one number (or three equal ones) from '
         f"{SPACING_RANGE_MM[0]:g} to {SPACING_RANGE_MM[1]:g}, got {value!r:.80}"
     )
-    raise CheckpointError(message)
 
 
 def _numbers(value: Any) -> list[float]:

@@ -57,8 +57,7 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         card = read_json(path)
     except (OSError, ValueError) as error:
-        message = f"{path}: expected a readable JSON file, got {error}"
-        raise BundleError(message) from error
+        raise BundleError(f"{path}: expected a readable JSON file, got {error}") from error
     if not isinstance(card, Mapping) or not {*_KEYS[:2]} <= set(card) <= set(_KEYS):
         got = sorted(card) if isinstance(card, Mapping) else type(card).__name__
         message = f"{path}: expected the keys licence, training_data and optionally quality"
@@ -66,13 +65,11 @@ def read_card(path: Path) -> dict[str, Any]:
     _check_text(card["licence"], f'{path}: "licence"')
     data = card["training_data"]
     if not isinstance(data, list):
-        message = f'{path}: "training_data": expected a list of objects, got {data!r:.80}'
-        raise BundleError(message)
+        raise BundleError(f'{path}: "training_data": expected a list of objects, got {data!r:.80}')
     for number, item in enumerate(data, start=1):
         _check_data_set(item, f"{path}: training data {number}")
     if not isinstance(card.get("quality", {}), Mapping):
-        message = f'{path}: "quality": expected an object, got {card["quality"]!r:.80}'
-        raise BundleError(message)
+        raise BundleError(f'{path}: "quality": expected an object, got {card["quality"]!r:.80}')
     return dict(card)
 
 
@@ -80,8 +77,7 @@ def _check_data_set(item: Any, what: str) -> None:
     """Raise BundleError unless an object names a data set and its licence."""
     if not isinstance(item, Mapping) or not {"name", "licence"} <= set(item):
         got = sorted(item) if isinstance(item, Mapping) else repr(item)[:80]
-        message = f"{what}: expected an object with name and licence, got {got}"
-        raise BundleError(message)
+        raise BundleError(f"{what}: expected an object with name and licence, got {got}")
     for key, value in item.items():
         _check_text(value, f'{what}, "{key}"')
 
@@ -89,5 +85,4 @@ def _check_data_set(item: Any, what: str) -> None:
 def _check_text(value: Any, what: str) -> None:
     """Raise BundleError unless a value is text."""
     if not isinstance(value, str) or not value.strip():
-        message = f"{what}: expected text, got {value!r:.80}"
-        raise BundleError(message)
+        raise BundleError(f"{what}: expected text, got {value!r:.80}")

@@ -47,11 +47,10 @@ def recognise(shapes: Mapping[str, Shape], source: str) -> OfficialConfig:
             return wanted
         found.append((count, wanted, faults))
     _, nearest, faults = min(found, key=lambda item: item[0])
-    message = (
+    raise CheckpointError(
         f"{source}: expected all weights of an official CT-SAM3D network and no others; compared "
         f"with the nearest, {nearest.name} ({len(layout(nearest))} keys), {_told(faults)}"
     )
-    raise CheckpointError(message)
 
 
 @lru_cache(maxsize=16)

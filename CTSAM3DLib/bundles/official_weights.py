@@ -138,11 +138,10 @@ def _state_dict(content: Any, source: str) -> tuple[dict[str, Tensor], tuple[str
             if isinstance(state, Mapping)
             else ""
         )
-        message = (
+        raise CheckpointError(
             f"{source}: expected weights under {STATE_KEY!r}, or weights and nothing else, got "
             f"{got or type(state).__name__}"
         )
-        raise CheckpointError(message)
     strange = [str(k) for k, v in state.items() if not (isinstance(k, str) and _is_plain(v))]
     if strange:
         message = f"{source}: expected a plain tensor of numbers for each key, got another value"
@@ -190,10 +189,9 @@ def _converted(
         (negative, "expected variances of 0 or more, got negative ones"),
     ):
         if found:
-            message = (
+            raise CheckpointError(
                 f"{source}: {what} in {len(found)} of {len(wanted)} keys: {first_names(found)}"
             )
-            raise CheckpointError(message)
     notes = (f"stored as {', '.join(sorted(types))}; converted to float32",) if types else ()
     return converted, notes
 

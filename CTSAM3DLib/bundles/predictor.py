@@ -46,15 +46,13 @@ def resolve_device(device: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name, _, number = device.partition(":")
     if name not in ("cpu", "cuda") or (number and not number.isdigit()):
-        message = f"expected device auto, cpu, cuda or cuda:N, got {device!r}"
-        raise DeviceError(message)
+        raise DeviceError(f"expected device auto, cpu, cuda or cuda:N, got {device!r}")
     if name == "cuda":
         there = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(number or 0) >= there:
-            message = (
+            raise DeviceError(
                 f"device {device!r} is not available ({there} CUDA devices): choose auto or cpu"
             )
-            raise DeviceError(message)
     return torch.device(device)
 
 
@@ -102,18 +100,17 @@ class TorchPredictor:
             raise
         except Exception as error:  # a file may be damaged, or made, in any way
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            message = f"{path} is not a readable TorchScript bundle: {reason}"
-            raise BundleError(message) from error
+            raise BundleError(f"{path} is not a readable TorchScript bundle: {reason}") from error
         if not extra[SETTINGS_FILE]:
-            message = (
+            raise BundleError(
                 f"{path} is TorchScript but no bundle of CT-SAM3D: it holds no {SETTINGS_FILE}"
             )
-            raise BundleError(message)
         try:
             settings = json.loads(extra[SETTINGS_FILE])
         except (ValueError, RecursionError) as error:
-            message = f"{path} is damaged: its {SETTINGS_FILE} is no JSON ({error})"
-            raise BundleError(message) from error
+            raise BundleError(
+                f"{path} is damaged: its {SETTINGS_FILE} is no JSON ({error})"
+            ) from error
         self._settings = ModelSettings.from_dict(settings)
         module = module.to(torch.float32).eval().to(self._device)
         # Rows are convolved on a processor only.

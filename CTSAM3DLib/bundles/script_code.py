@@ -55,8 +55,7 @@ def check_script(path: Path) -> None:
             raise _refused(path, "its files are not the same for Python and PyTorch")
         texts = [reader.get_record(name).decode("utf-8", "replace") for name in code]
     except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, UnicodeDecodeError) as error:
-        message = f"{path} is not a readable TorchScript bundle: {error}"
-        raise BundleError(message) from error
+        raise BundleError(f"{path} is not a readable TorchScript bundle: {error}") from error
     for text in texts:
         found = _FORBIDDEN.search(text)
         if found:
@@ -104,5 +103,6 @@ def _refused(path: Path, reason: str) -> BundleError:
 
 def _check_size(path: Path, got: int, most: int) -> None:
     if got > most:
-        message = f"{path} is refused: it unpacks to {got} bytes, at most {most} are expected"
-        raise BundleError(message)
+        raise BundleError(
+            f"{path} is refused: it unpacks to {got} bytes, at most {most} are expected"
+        )

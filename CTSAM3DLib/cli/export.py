@@ -58,8 +58,7 @@ def _share(text: str) -> float:
     with suppress(ValueError):
         if 0.0 < (value := float(text)) < 1.0:
             return value
-    message = f"expected a share between 0 and 1, got {text}"
-    raise argparse.ArgumentTypeError(message)
+    raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
 
 
 if __name__ == "__main__":

@@ -58,8 +58,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         imported = import_official(request, lambda text: print(f"{text} ...", flush=True))
     except ModelExistsError as error:
-        message = f"{error} (options --replace, --id and --output)"
-        raise ModelExistsError(message) from error
+        raise ModelExistsError(f"{error} (options --replace, --id and --output)") from error
     for line in summary(imported):
         print(line)
     return 0

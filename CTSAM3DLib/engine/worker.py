@@ -89,8 +89,7 @@ class SessionWorker:
             The worker was shut down.
         """
         if self._is_shut_down:
-            message = "expected a running worker, got one that was shut down"
-            raise CTSAM3DError(message)
+            raise CTSAM3DError("expected a running worker, got one that was shut down")
         self._cancel_idle()
         return self._put(partial(function, *arguments), awaited=True)
 

@@ -25,14 +25,11 @@ def finite_array(values: ArrayLike, shape: tuple[int, ...], what: str) -> NDArra
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        message = f"expected {what} of numbers, got {values!r}"
-        raise GeometryError(message) from error
+        raise GeometryError(f"expected {what} of numbers, got {values!r}") from error
     if array.shape != shape:
-        message = f"expected {what} of shape {shape}, got shape {array.shape}"
-        raise GeometryError(message)
+        raise GeometryError(f"expected {what} of shape {shape}, got shape {array.shape}")
     if not np.isfinite(array).all():
-        message = f"expected {what} of finite numbers, got {array.tolist()}"
-        raise GeometryError(message)
+        raise GeometryError(f"expected {what} of finite numbers, got {array.tolist()}")
     return array
 
 
@@ -63,20 +60,21 @@ def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
     """
     affine = finite_array(matrix, (4, 4), "a matrix")
     if not np.array_equal(affine[3], [0, 0, 0, 1]):
-        message = f"expected a matrix with last row (0, 0, 0, 1), got {affine[3].tolist()}"
-        raise GeometryError(message)
+        raise GeometryError(
+            f"expected a matrix with last row (0, 0, 0, 1), got {affine[3].tolist()}"
+        )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not (lengths > 0).all():
-        message = f"expected a voxel spacing > 0 mm along every axis, got {lengths.tolist()}"
-        raise GeometryError(message)
+        raise GeometryError(
+            f"expected a voxel spacing > 0 mm along every axis, got {lengths.tolist()}"
+        )
     directions = affine[:3, :3] / lengths
     for first, second in itertools.combinations(range(3), 2):
         cosine = float(directions[:, first] @ directions[:, second])
         if abs(cosine) > ORTHOGONALITY_TOLERANCE:
             angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
             pair = f"{'ijk'[first]} and {'ijk'[second]}"
-            message = f"expected orthogonal axes, got {angle:.3f} degrees between {pair}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected orthogonal axes, got {angle:.3f} degrees between {pair}")
     # Adding zero turns -0.0 into 0.0: equal geometries then have equal bytes and hashes.
     return read_only(affine + 0.0)
 
@@ -145,8 +143,7 @@ def isotropic_grid(
     ((3, 4, 10), [-2.0, 0.0, -0.5])
     """
     if not (np.isfinite(spacing_mm) and spacing_mm > 0):
-        message = f"expected a finite grid spacing > 0 mm, got {spacing_mm}"
-        raise GeometryError(message)
+        raise GeometryError(f"expected a finite grid spacing > 0 mm, got {spacing_mm}")
     spacing = np.linalg.norm(ijk_to_world[:3, :3], axis=0)
     axes, signs = nearest_axes(ijk_to_world[:3, :3] / spacing)
     order = list(axes)
@@ -194,7 +191,8 @@ def matched_axes(
     rest[list(axes), range(3)] = 0
     if rest.max() > PARALLEL_TOLERANCE:
         angle = np.degrees(np.arcsin(min(1.0, rest.max())))
-        message = f"expected grids with parallel axes, got {angle:.3f} degrees between them"
-        raise GeometryError(message)
+        raise GeometryError(
+            f"expected grids with parallel axes, got {angle:.3f} degrees between them"
+        )
     offsets = to_volume[:3, :3] @ grid_to_world[:3, 3] + to_volume[:3, 3]
     return axes, linear[list(axes), range(3)], offsets[list(axes)]

@@ -52,11 +52,10 @@ class BlockArray:
     ) -> None:
         """Make an array that holds the fill value everywhere."""
         if min(shape_kji) < 1 or block_size < 1:
-            message = (
+            raise GeometryError(
                 "expected positive numbers as shape and a block size of at least 1, "
                 f"got {shape_kji} and {block_size}"
             )
-            raise GeometryError(message)
         self.shape_kji = (int(shape_kji[0]), int(shape_kji[1]), int(shape_kji[2]))
         self.dtype = np.dtype(dtype)
         self.fill: Any = np.array(fill, self.dtype)[()]
@@ -112,8 +111,9 @@ class BlockArray:
             If the shape of `values` is not that of the box.
         """
         if values.shape != bbox.shape_kji:
-            message = f"expected values of shape {bbox.shape_kji} (KJI), got {values.shape}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected values of shape {bbox.shape_kji} (KJI), got {values.shape}"
+            )
         blocks = dict(self._blocks)
         for index, part in self._parts(bbox):
             old = self._block(index)
@@ -145,8 +145,9 @@ class BlockArray:
         True
         """
         if self._layout() != other._layout():
-            message = f"expected an array of layout {self._layout()}, got {other._layout()}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected an array of layout {self._layout()}, got {other._layout()}"
+            )
         changed = BoundingBox.empty()
         for index in self._blocks.keys() | other._blocks.keys():
             if self._blocks.get(index) is other._blocks.get(index):

@@ -21,11 +21,9 @@ def three_ints(values: Sequence[int], what: str) -> IJK:
     try:
         numbers = tuple(operator.index(value) for value in values)
     except TypeError as error:
-        message = f"expected three integers as {what}, got {values!r}"
-        raise GeometryError(message) from error
+        raise GeometryError(f"expected three integers as {what}, got {values!r}") from error
     if len(numbers) != 3:
-        message = f"expected three integers as {what}, got {len(numbers)}: {values!r}"
-        raise GeometryError(message)
+        raise GeometryError(f"expected three integers as {what}, got {len(numbers)}: {values!r}")
     return numbers[0], numbers[1], numbers[2]
 
 
@@ -63,8 +61,9 @@ class BoundingBox:
         start = three_ints(self.start_ijk, "the start of a box")
         stop = three_ints(self.stop_ijk, "the stop of a box")
         if any(last < first for first, last in zip(start, stop, strict=True)):
-            message = f"expected a box with stop >= start, got start {start} and stop {stop}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected a box with stop >= start, got start {start} and stop {stop}"
+            )
         object.__setattr__(self, "start_ijk", start)
         object.__setattr__(self, "stop_ijk", stop)
 
@@ -96,8 +95,7 @@ class BoundingBox:
         BoundingBox(start_ijk=(4, 2, 1), stop_ijk=(5, 3, 3))
         """
         if mask_kji.ndim != 3:
-            message = f"expected a 3D mask, got shape {mask_kji.shape}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected a 3D mask, got shape {mask_kji.shape}")
         slices = np.flatnonzero(mask_kji.any(axis=(1, 2)))
         if slices.size == 0:
             return cls.empty()
@@ -130,8 +128,7 @@ class BoundingBox:
     def slices_kji(self) -> tuple[slice, slice, slice]:
         """Slices that cut this box out of a KJI array; GeometryError for a negative start."""
         if min(self.start_ijk) < 0:
-            message = f"expected a box clipped to its array, got start {self.start_ijk}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected a box clipped to its array, got start {self.start_ijk}")
         (i0, j0, k0), (i1, j1, k1) = self.start_ijk, self.stop_ijk
         return slice(k0, k1), slice(j0, j1), slice(i0, i1)
 
@@ -165,8 +162,7 @@ class BoundingBox:
     def padded(self, voxels: int) -> BoundingBox:
         """Return the box grown by `voxels` >= 0 on all six sides; an empty box stays empty."""
         if voxels < 0:
-            message = f"expected padding >= 0 voxels, got {voxels}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected padding >= 0 voxels, got {voxels}")
         if self.is_empty:
             return BoundingBox.empty()
         margin = (voxels, voxels, voxels)

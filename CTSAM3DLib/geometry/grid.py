@@ -64,8 +64,7 @@ def _points(points: ArrayLike) -> NDArray[np.float64]:
     """Return points (..., 3) as float64; GeometryError for another last axis."""
     array: NDArray[np.float64] = np.asarray(points, dtype=np.float64)
     if array.ndim == 0 or array.shape[-1] != 3:
-        message = f"expected points of shape (..., 3), got {array.shape}"
-        raise GeometryError(message)
+        raise GeometryError(f"expected points of shape (..., 3), got {array.shape}")
     return array
 
 
@@ -104,8 +103,9 @@ class Geometry:
     def __post_init__(self) -> None:
         shape = three_ints(self.shape_kji, "the shape of a volume")
         if min(shape) < 1:
-            message = f"expected a shape of at least one voxel along every axis, got {shape}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected a shape of at least one voxel along every axis, got {shape}"
+            )
         object.__setattr__(self, "ijk_to_ras", validated_affine(self.ijk_to_ras))
         object.__setattr__(self, "shape_kji", shape)
 
@@ -137,8 +137,9 @@ class Geometry:
         """
         spacing = finite_array(spacing_mm, (3,), "a spacing")
         if not (spacing > 0).all():
-            message = f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
+            )
         rows = np.asarray(direction_lps, dtype=np.float64)
         direction = finite_array(
             rows.reshape(3, 3) if rows.size == 9 else rows, (3, 3), "directions"
@@ -232,27 +233,26 @@ class Geometry:
         """
         positions = _points(positions_ras)
         if not np.isfinite(positions).all():
-            message = f"expected a position inside the volume, got RAS {positions[0].tolist()} mm"
-            raise ClickOutsideVolumeError(message)
+            raise ClickOutsideVolumeError(
+                f"expected a position inside the volume, got RAS {positions[0].tolist()} mm"
+            )
         at_ijk = self.ijk_from_ras(positions)
         # floor(x + 0.5), not round: rint goes half to even and would move every second border.
         voxels = np.floor(at_ijk + 0.5)
         outside = ((voxels < 0) | (voxels >= self.size_ijk)).any(axis=1)
         if outside.any():
             lower, upper = np.round(self.extent_ras, 2).tolist()
-            message = (
+            raise ClickOutsideVolumeError(
                 f"expected a position inside the volume, RAS {lower} to {upper} mm; got RAS "
                 f"{np.round(positions[outside][0], 2).tolist()} mm at IJK "
                 f"{np.round(at_ijk[outside][0], 2).tolist()}, size {self.size_ijk}"
             )
-            raise ClickOutsideVolumeError(message)
         return voxels.astype(np.intp)
 
     def cropped(self, bbox: BoundingBox) -> Geometry:
         """Return the geometry of the voxels in a non-empty `bbox`, which may reach outside."""
         if bbox.is_empty:
-            message = f"expected a box with voxels, got {bbox}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected a box with voxels, got {bbox}")
         matrix = self.ijk_to_ras.copy()
         matrix[:3, 3] = self.ras_from_ijk(bbox.start_ijk)
         return Geometry(matrix, bbox.shape_kji)

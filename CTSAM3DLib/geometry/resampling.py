@@ -126,10 +126,9 @@ def sample_on_volume(
     [[[-9.0, -9.0, 0.0, 1.0, 3.0, 4.0, -9.0, -9.0]]]
     """
     if values_kji.shape != values_bbox_on_grid.shape_kji:
-        message = (
+        raise GeometryError(
             f"expected values of shape {values_bbox_on_grid.shape_kji}, got {values_kji.shape}"
         )
-        raise GeometryError(message)
     axis_map = AxisMap.between(volume_geometry, grid)
     result = np.full(volume_bbox.shape_kji, fill, dtype=np.float32)
     source = values_kji.transpose(_grid_axes_in_volume_order(axis_map))

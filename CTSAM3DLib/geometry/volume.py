@@ -53,8 +53,9 @@ class Volume:
     def __post_init__(self) -> None:
         array = _checked_voxels(self.array_kji)
         if array.shape != self.geometry.shape_kji:
-            message = f"expected voxels of shape {self.geometry.shape_kji}, got {array.shape}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected voxels of shape {self.geometry.shape_kji}, got {array.shape}"
+            )
         object.__setattr__(self, "array_kji", read_only(array))
 
     @classmethod
@@ -80,8 +81,9 @@ class Volume:
         voxels = _checked_voxels(array_kji)
         spacing = finite_array(spacing_mm, (3,), "a spacing")
         if not (spacing > 0).all():
-            message = f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
-            raise GeometryError(message)
+            raise GeometryError(
+                f"expected a spacing > 0 mm along every axis, got {spacing.tolist()}"
+            )
         matrix = np.diag([*spacing, 1.0])
         matrix[:3, 3] = finite_array(origin_ras, (3,), "an origin")
         return cls(
@@ -92,18 +94,14 @@ class Volume:
 def _checked_voxels(array: object) -> NDArray[Any]:
     """Return `array` if it can be the voxels of a volume; VolumeError otherwise."""
     if not isinstance(array, np.ndarray):
-        message = f"expected voxels as a numpy array, got {type(array).__name__}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected voxels as a numpy array, got {type(array).__name__}")
     if array.dtype.kind not in "iuf":
         hint = " (a mask, not HU)" if array.dtype.kind == "b" else ""
-        message = f"expected integer or real voxels, got dtype {array.dtype}{hint}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected integer or real voxels, got dtype {array.dtype}{hint}")
     if array.ndim != 3:
-        message = f"expected a 3D scalar volume, got shape {array.shape}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a 3D scalar volume, got shape {array.shape}")
     if array.size == 0:
-        message = f"expected a volume with voxels, got shape {array.shape}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a volume with voxels, got shape {array.shape}")
     if array.dtype.kind == "f":
         _check_finite(array)
     return array
@@ -120,11 +118,10 @@ def _check_finite(array: NDArray[Any]) -> None:
     bad = ~np.isfinite(array)
     if bad.any():
         k, j, i = np.argwhere(bad)[0].tolist()
-        message = (
+        raise VolumeError(
             f"expected finite voxels, got {int(bad.sum())} NaN or infinite, "
             f"the first at IJK {(i, j, k)}; give these voxels a HU, -1024 for air"
         )
-        raise VolumeError(message)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +155,9 @@ class MaskUpdate:
     def __post_init__(self) -> None:
         kind = getattr(self.mask_kji, "dtype", type(self.mask_kji).__name__)
         if kind != np.bool_:
-            message = f"expected a bool mask, got {kind}"
-            raise VolumeError(message)
+            raise VolumeError(f"expected a bool mask, got {kind}")
         if self.mask_kji.shape != self.bbox.shape_kji:
-            message = f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
+            )
         object.__setattr__(self, "mask_kji", read_only(self.mask_kji))

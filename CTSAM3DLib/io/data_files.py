@@ -38,14 +38,12 @@ def check_data_files(header: Path, names: Iterable[str]) -> None:
     for name in names:
         path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - as above
         if os.path.commonpath([folder, path]) != folder:
-            message = (
+            raise VolumeError(
                 f"expected the voxels in the folder of {printable(header.name)}, got {name!r}; "
                 "copy them there and correct the header"
             )
-            raise VolumeError(message)
         if "%" not in name and not Path(path).is_file():
-            message = (
+            raise VolumeError(
                 f"expected the voxels in {printable(name)} beside {printable(header.name)}, found "
                 "no such file; copy both"
             )
-            raise VolumeError(message)

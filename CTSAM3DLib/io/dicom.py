@@ -45,8 +45,9 @@ class _Study:
             try:
                 if not is_one:
                     if _ending(file) in alike and not file.name.startswith("."):
-                        message = f"{printable(file.name)} is empty or no DICOM file; copy it again"
-                        raise BrokenSliceError(message)
+                        raise BrokenSliceError(
+                            f"{printable(file.name)} is empty or no DICOM file; copy it again"
+                        )
                     continue
                 for frame in read_frames(file):
                     study.series.setdefault(frame.series, []).append(frame)
@@ -110,12 +111,14 @@ def read_dicom_folder(
     study, elsewhere = _study_in(folder, series)
     uid = series or study.ranked[0]
     if uid not in study.series:
-        message = f"expected the series {uid} in {printable(folder)}, got {', '.join(study.ranked)}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected the series {uid} in {printable(folder)}, got {', '.join(study.ranked)}"
+        )
     for error in study.broken.values():
         if error.series == uid:
-            message = f"expected whole slices in series {uid}, got {error}, or move it away"
-            raise VolumeError(message) from error
+            raise VolumeError(
+                f"expected whole slices in series {uid}, got {error}, or move it away"
+            ) from error
     frames = study.series[uid]
     places = sorted({frame.file.parent for frame in frames} - {folder})
     notes = [f"found the slices in {', '.join(map(printable, places))}"] if places else []
@@ -134,8 +137,9 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     """Read the frames of one DICOM file; see `read_dicom_folder`."""
     frames = read_frames(file)
     if not frames:
-        message = "expected a DICOM image, got a DICOM file without one; give a slice of the CT"
-        raise VolumeError(message)
+        raise VolumeError(
+            "expected a DICOM image, got a DICOM file without one; give a slice of the CT"
+        )
     array, geometry, notes = stacked(frames, f"series {frames[0].series}")
     if len(array) == 1 and any(other != file and is_dicom(other) for other in _files(file.parent)):
         notes.append("read one slice alone; give its folder to read the whole series")
@@ -200,11 +204,10 @@ def _study_in(folder: Path, series: str) -> tuple[_Study, list[str]]:
         _check_one_study(pictures, folder)
         return pictures, []
     reasons = "; ".join(str(error) for error in list(broken.values())[:_NAMES])
-    message = (
+    raise VolumeError(
         f"expected a folder with a DICOM image series, found none in {printable(folder)}, nor in "
         f"its subfolders; give the folder of the slices{'; ' if reasons else ''}{reasons}"
     )
-    raise VolumeError(message)
 
 
 def _below_note(folders: list[Path]) -> list[str]:
@@ -233,11 +236,10 @@ def _check_one_study(study: _Study, folder: Path) -> None:
             places.setdefault(frame.study, frame.file.parent)
     if len(places) > 1 and folder not in places.values():
         shown = ", ".join(printable(place) for place in list(places.values())[:_NAMES])
-        message = (
+        raise VolumeError(
             f"expected one study below {printable(folder)}, got {len(places)}; give the folder of "
             f"one of them: {shown}"
         )
-        raise VolumeError(message)
 
 
 def _choice_note(study: _Study, taken: str, folder: Path) -> list[str]:

@@ -172,8 +172,9 @@ def read_frames(file: Path) -> list[Frame]:
     except Exception as error:  # pydicom raises what it meets
         series = _series_of(dataset)
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        message = f"{printable(file.name)} cannot be read ({reason}); copy the file again"
-        raise BrokenSliceError(message, series) from error
+        raise BrokenSliceError(
+            f"{printable(file.name)} cannot be read ({reason}); copy the file again", series
+        ) from error
 
 
 def _series_of(dataset: Any) -> str:
@@ -216,8 +217,7 @@ def frame_count(dataset: Any) -> int:
     count = int(dataset.get("NumberOfFrames") or 1)
     frames = dataset.get("PerFrameFunctionalGroupsSequence")
     if count < 1 or (frames is not None and len(frames) != count):
-        message = f"{count} frames by their number, {len(frames or ())} by their places"
-        raise ValueError(message)
+        raise ValueError(f"{count} frames by their number, {len(frames or ())} by their places")
     return count
 
 
@@ -292,8 +292,7 @@ def _number(item: Any, name: str, default: float) -> float:
     found = _numbers(item, name, 1)
     value = found[0] if found else default
     if not math.isfinite(value) or (value == 0 and default == 1):
-        message = f"{name} of {value:g}"
-        raise ValueError(message)
+        raise ValueError(f"{name} of {value:g}")
     return value
 
 
@@ -305,8 +304,7 @@ def _numbers(item: Any, name: str, count: int) -> tuple[float, ...]:
     is_list = isinstance(value, Iterable) and not isinstance(value, str)
     values = tuple(float(one) for one in (value if is_list else (value,)))
     if len(values) != count:
-        message = f"{name} of {len(values)} numbers instead of {count}"
-        raise ValueError(message)
+        raise ValueError(f"{name} of {len(values)} numbers instead of {count}")
     return values
 
 

@@ -87,11 +87,10 @@ def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
         raise
     except Exception as error:  # pydicom raises what it meets
         reason = itk_reason(error) or type(error).__name__
-        message = (
+        raise VolumeError(
             f"expected readable DICOM slices, got: {printable(file.name)} is cut off or damaged "
             f"({reason}); copy the file again, or save the series without compression"
-        )
-        raise VolumeError(message) from error
+        ) from error
     return lambda number: images[number], surplus
 
 
@@ -155,8 +154,9 @@ def _decoded(dataset: Any) -> NDArray[Any]:
             array: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(copy))
         except RuntimeError as error:  # what SimpleITK raises
             name = getattr(dataset.file_meta.TransferSyntaxUID, "name", "")
-            message = f"pixels packed as {name} cannot be decoded: {itk_reason(error)}"
-            raise ValueError(message) from error
+            raise ValueError(
+                f"pixels packed as {name} cannot be decoded: {itk_reason(error)}"
+            ) from error
     if array.shape != expected:
         raise ValueError(f"{array.shape} pixels in place of {expected}")
     return array

@@ -103,8 +103,9 @@ def _axes(frame: Frame) -> tuple[NDArray[np.float64], list[str]]:
         length = float(np.linalg.norm(axis))
         if not 0.99 < length < 1.01:
             shown = ", ".join(f"{value:g}" for value in (*frame.row, *frame.column))
-            message = f"expected directions of length 1 as {what}, got {shown}; export it again"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected directions of length 1 as {what}, got {shown}; export it again"
+            )
     row, column = row / np.linalg.norm(row), column / np.linalg.norm(column)
     normal = np.cross(row, column)
     squared_directions(np.stack([row, column, normal], axis=1), (1, 1, 1), what)
@@ -118,8 +119,9 @@ def _check_alike(slices: list[Frame], name: str) -> None:
     """Raise VolumeError unless frames have a place and share size, spacing and orientation."""
     first = slices[0]
     if first.samples != 1:
-        message = f"expected one value per voxel in {name}, got {first.samples} (a colour image)"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected one value per voxel in {name}, got {first.samples} (a colour image)"
+        )
     for what, tag in (
         ("position", "Image Position (Patient)"),
         ("row", "Image Orientation (Patient)"),
@@ -127,44 +129,39 @@ def _check_alike(slices: list[Frame], name: str) -> None:
     ):
         without = [frame for frame in slices if not getattr(frame, what)]
         if without:
-            message = (
+            raise VolumeError(
                 f"expected {tag} in every slice of {name}, got none in {_names(without)}; export "
                 "the CT again with it"
             )
-            raise VolumeError(message)
     without = [frame for frame in slices if not frame.is_rescaled]
     if 0 < len(without) < len(slices):
-        message = (
+        raise VolumeError(
             f"expected Rescale Slope and Rescale Intercept in every slice of {name} or in none, "
             f"got none in {_names(without)}; export the CT again"
         )
-        raise VolumeError(message)
     for frame in slices:
         checked_spacing(frame.spacing, frame.size[::-1], f"Pixel Spacing in {frame.name}")
         checked_origin(frame.position, f"Image Position (Patient) in {frame.name}")
         same = np.allclose(_plane(frame), _plane(first), rtol=0, atol=1e-3)
         if (frame.size, frame.samples) != (first.size, first.samples) or not same:
-            message = (
+            raise VolumeError(
                 f"expected slices of one size, spacing and orientation in {name}, got "
                 f"{first.text} in slice {1 + slices.index(first)} and {frame.text} in slice "
                 f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
             )
-            raise VolumeError(message)
     for what, shown in _ONE.items():
         values = {getattr(frame, what): frame for frame in slices}
         ones = [frame for value, frame in values.items() if value or what != "reference"]
         if len(ones) > 1:
-            message = (
+            raise VolumeError(
                 f"expected slices of one {shown} in {name}, got those of {len(ones)}: "
                 f"{_names(ones)}; sort the files by {shown} first"
             )
-            raise VolumeError(message)
     stacks = sorted({frame.stack for frame in slices})
     if len(stacks) > 1:
-        message = (
+        raise VolumeError(
             f"expected one stack in {name}, got stacks {', '.join(stacks)}; export one of them"
         )
-        raise VolumeError(message)
 
 
 def _plane(frame: Frame) -> NDArray[np.float64]:
@@ -314,21 +311,19 @@ def _slice_step(
     deviation = np.linalg.norm(origins - even, axis=1)
     worst = int(deviation.argmax())
     if step <= TOLD_MM or deviation[worst] > SLICE_TOLERANCE * step:
-        message = (
+        raise VolumeError(
             f"expected evenly spaced slices in {name}, got slice {worst + 1} of {len(origins)} "
             f"({slices[worst].name}) {deviation[worst]:.2f} mm away from a step of {step:.2f} mm; "
             f"slices are missing, doubled or of mixed spacing{_gaps(slices, origins, axes)}"
         )
-        raise VolumeError(message)
     sideways = float(np.linalg.norm(mean - step * axes[:, 2]))
     if sideways > ORTHOGONALITY_TOLERANCE * step:
         angle = np.degrees(np.arctan2(sideways, step))
-        message = (
+        raise VolumeError(
             f"expected slices stacked at right angles in {name}, got a gantry tilt of "
             f"{angle:.2f} degrees; resample the series to a regular grid first, in Slicer with "
             "Resample Scalar/Vector/DWI Volume"
         )
-        raise VolumeError(message)
     return step
 
 

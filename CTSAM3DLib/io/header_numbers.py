@@ -53,21 +53,20 @@ def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float =
     """
     shown = " x ".join(str(count) for count in size)
     if any(count < 1 for count in size):
-        message = f"expected at least one voxel along every axis, got {shown}; export the CT again"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected at least one voxel along every axis, got {shown}; export the CT again"
+        )
     voxels = math.prod(size)
     if voxels > MOST_VOXELS:
-        message = (
+        raise VolumeError(
             f"expected at most {MOST_VOXELS} voxels, got {shown} in the header; "
             "crop the CT, or export it again if its header is wrong"
         )
-        raise VolumeError(message)
     if voxels * bytes_per_voxel > bytes_there:
-        message = (
+        raise VolumeError(
             f"expected {voxels * bytes_per_voxel} bytes of image for {shown} voxels, got at most "
             f"{int(bytes_there)}: the file is truncated or its header is wrong; copy it again"
         )
-        raise VolumeError(message)
 
 
 def checked_spacing(
@@ -103,18 +102,16 @@ def checked_spacing(
     shown = ", ".join(f"{value:g}" for value in spacing)
     # Written so that NaN fails.
     if not ((spacing >= low) & (spacing <= high)).all():
-        message = (
+        raise VolumeError(
             f"expected {what} of {low:g} to {high:g} mm, got {shown}; correct the header or "
             "export the CT again"
         )
-        raise VolumeError(message)
     lengths = spacing * np.asarray(size)
     if lengths.max() > _LENGTH_MM:
-        message = (
+        raise VolumeError(
             f"expected an image of at most {_LENGTH_MM:g} mm, got {lengths.max():g} mm by {what} "
             f"of {shown}; correct the header or export the CT again"
         )
-        raise VolumeError(message)
     return spacing
 
 
@@ -133,11 +130,10 @@ def checked_origin(
     origin = np.asarray(origin_mm, dtype=np.float64)
     if not (np.abs(origin) <= _DISTANCE_MM).all():
         shown = ", ".join(f"{value:g}" for value in origin)
-        message = (
+        raise VolumeError(
             f"expected {what} within {_DISTANCE_MM:g} mm, got {shown}; correct the header or "
             "export the CT again"
         )
-        raise VolumeError(message)
     return origin
 
 
@@ -230,19 +226,17 @@ def squared_directions(
     matrix = np.asarray(directions, dtype=np.float64)
     norms = np.linalg.norm(matrix, axis=0)
     if not (np.isfinite(matrix).all() and (norms > 0).all()):
-        message = f"expected finite {what}, got {matrix.T.tolist()}; export the CT again"
-        raise VolumeError(message)
+        raise VolumeError(f"expected finite {what}, got {matrix.T.tolist()}; export the CT again")
     units = matrix / norms
     cosines = units.T @ units - np.eye(3)
     if np.abs(cosines).max() > ORTHOGONALITY_TOLERANCE:
         first, second = np.unravel_index(np.abs(cosines).argmax(), (3, 3))
         angle = float(np.degrees(np.arcsin(min(1.0, np.abs(cosines).max()))))
-        message = (
+        raise VolumeError(
             f"expected {what} at right angles, got {'ijk'[first]} and {'ijk'[second]} "
             f"{angle:.3f} degrees off square (a sheared image or a gantry tilt); resample the CT "
             "to a regular grid first, for example in Slicer with Resample Scalar/Vector/DWI Volume"
         )
-        raise VolumeError(message)
     if np.abs(units @ units.T - np.eye(3)).max() <= _ROUNDED:
         return units, 0.0
     left, _, right = np.linalg.svd(units)

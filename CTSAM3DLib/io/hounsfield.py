@@ -90,12 +90,11 @@ def check_hu(volume: Volume) -> None:
     low = sample < _LOWEST_HU - _FAR_OUT_HU
     padding = bool(low.any()) and sample[low].min() == sample[low].max()
     if (low.any() and not padding) or sample.max() > _HIGHEST_HU + _FAR_OUT_HU:
-        message = (
+        raise VolumeError(
             f"values out of range: expected HU, about -1024 to 3071, got {sample.min():g} to "
             f"{sample.max():g}; slope and intercept or the type of the voxels are wrong: export "
             "the CT again"
         )
-        raise VolumeError(message)
 
 
 def _sample(volume: Volume) -> NDArray[Any]:

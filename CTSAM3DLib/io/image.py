@@ -128,15 +128,13 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
     shown = printable(place)
     # A name that is too long is no error to these.
     if not (os.path.isfile(place) or os.path.isdir(place)):  # noqa: PTH112, PTH113
-        message = f"expected an image file or a DICOM folder, found nothing at {shown}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected an image file or a DICOM folder, found nothing at {shown}")
     try:
         array, geometry, name, notes = _read(place, series)
         return Scan(Volume(array, geometry, name), tuple(notes))
     except (VolumeError, GeometryError, OSError, MemoryError) as error:
         reason = str(error) or "the voxels do not fit into the main memory"
-        message = f"cannot use {shown}: {reason}"
-        raise VolumeError(message) from error
+        raise VolumeError(f"cannot use {shown}: {reason}") from error
 
 
 def size_warning(volume: Volume) -> str | None:
@@ -214,8 +212,9 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             image = image[:, :, :, 0] if image.GetDimension() == 4 else image
             array = sitk.GetArrayFromImage(image)
     except RuntimeError as error:  # what SimpleITK raises
-        message = f"expected a readable image, got: {itk_reason(error)}; export the CT again"
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"expected a readable image, got: {itk_reason(error)}; export the CT again"
+        ) from error
     if geometry is None:
         spacing = checked_spacing(image.GetSpacing(), image.GetSize())
         axes = np.array(image.GetDirection()).reshape(3, 3)
@@ -228,9 +227,9 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
 def _check_header(size: tuple[int, ...], components: int) -> None:
     """Raise VolumeError unless the image is 3D, or 4D with one frame, with one value a voxel."""
     if components != 1:
-        message = f"expected one value per voxel, got {components} (a colour or vector image)"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected one value per voxel, got {components} (a colour or vector image)"
+        )
     if len(size) != 3 and size[3:] != (1,):
         kind = f"{len(size)}D image" if len(size) < 3 else "series of frames"
-        message = f"expected a 3D image, got a {kind} of size {size}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a 3D image, got a {kind} of size {size}")

@@ -44,8 +44,7 @@ def check_metaimage(file: Path) -> list[str]:
     size = _numbers(fields, ("DimSize",))
     data_file = fields.get("ElementDataFile")
     if size is None or data_file is None or not (np.isfinite(size) & (size == np.rint(size))).all():
-        message = "expected a MetaImage header with DimSize and ElementDataFile, got none"
-        raise VolumeError(message)
+        raise VolumeError("expected a MetaImage header with DimSize and ElementDataFile, got none")
     counts = [int(count) for count in size]
     each = _BYTES.get(
         fields.get("ElementType", "")
@@ -64,11 +63,10 @@ def check_metaimage(file: Path) -> list[str]:
         check_data_files(file, data_file.split()[:1] if "%" in data_file else [data_file])
     axes_by_number = _numbers(fields, ("NDims",), 1)
     if axes_by_number is not None and axes_by_number[0] != len(counts):
-        message = (
+        raise VolumeError(
             f"expected {axes_by_number[0]:g} numbers as DimSize, got {fields['DimSize']!r}; "
             "correct the header"
         )
-        raise VolumeError(message)
     spacing = _numbers(fields, ("ElementSpacing", "ElementSize"), len(counts))
     if spacing is not None:
         checked_spacing(spacing[:3], counts[:3], "ElementSpacing")
@@ -100,21 +98,19 @@ def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
         return there - voxels
     stated = fields.get("CompressedDataSize", "")
     if is_local and not stated.isdecimal():
-        message = (
+        raise VolumeError(
             "expected CompressedDataSize in the header of packed voxels, without which they cannot "
             "be found; save the CT again"
         )
-        raise VolumeError(message)
     packed = int(stated) if stated.isdecimal() else there
     with data.open("rb") as stream:
         stream.seek(start)
         unpacked = unpacked_length(stream, packed)
     if unpacked < voxels:
-        message = (
+        raise VolumeError(
             f"expected {voxels} bytes of packed voxels, got a truncated or damaged file; copy it "
             "again"
         )
-        raise VolumeError(message)
     return unpacked - voxels + there - packed
 
 
@@ -162,7 +158,8 @@ def _numbers(
                 found = None
             if found is None or len(found) != (len(found) if count is None else count):
                 wanted = "numbers" if count is None else f"{count} numbers"
-                message = f"expected {wanted} as {name}, got {fields[name]!r}; correct the header"
-                raise VolumeError(message)
+                raise VolumeError(
+                    f"expected {wanted} as {name}, got {fields[name]!r}; correct the header"
+                )
             return found
     return None

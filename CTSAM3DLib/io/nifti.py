@@ -79,8 +79,9 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         (file, file) if file.name.lower().endswith(_SINGLE_FILE) else _pair(file)
     )
     if header_file is None or voxel_file is None:
-        message = f"expected a pair of .hdr and .img, found only {file.name}; copy both files"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a pair of .hdr and .img, found only {file.name}; copy both files"
+        )
     try:
         with _opened(header_file) as stream:
             header = NiftiHeader.from_bytes(stream.read(540), header_file == voxel_file)
@@ -93,8 +94,9 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         with _opened(voxel_file) as stream:
             stored, surplus = _voxels(stream, header, _bytes_there(voxel_file))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        message = f"expected a whole compressed file, got a truncated or damaged one ({error})"
-        raise VolumeError(message) from error
+        raise VolumeError(
+            f"expected a whole compressed file, got a truncated or damaged one ({error})"
+        ) from error
     return _scaled(stored, header), geometry, notes + surplus_note(surplus)
 
 
@@ -105,8 +107,9 @@ def _placed(header: NiftiHeader) -> tuple[Geometry, list[str]]:
     stated = checked_spacing(np.array(header.pixdim[1:4]) * header.mm, header.size, "pixdim")
     for name, code in (("qform", header.qform_code), ("sform", header.sform_code)):
         if not 0 <= code <= _LARGEST_CODE:
-            message = f"expected a {name} code of 0 to {_LARGEST_CODE}, got {code}; save it again"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected a {name} code of 0 to {_LARGEST_CODE}, got {code}; save it again"
+            )
     lengths = stated * (np.array(header.size) - 1)
     qform = _qform(header) if header.qform_code else None
     if not header.sform_code:
@@ -121,11 +124,10 @@ def _placed(header: NiftiHeader) -> tuple[Geometry, list[str]]:
         return _geometry(axes, origin, stated, header), squared_note(moved, "axes in the sform")
     apart = largest_distance((axes - qform[0]) * lengths, origin - qform[1])
     if np.linalg.det(axes) * np.linalg.det(qform[0]) < 0:
-        message = (
+        raise VolumeError(
             "expected one side for left in the header, got opposite ones in qform and sform, "
             f"{apart:.3g} mm apart; find out which is right and save the CT with that one"
         )
-        raise VolumeError(message)
     taken = "sform" if _slicer_takes_sform(header) or apart <= TOLD_MM else "qform"
     notes = []
     if apart > TOLD_MM:
@@ -148,11 +150,10 @@ def _check_sizes(stated: NDArray[np.float64], sform: NDArray[np.float64]) -> Non
     """Raise VolumeError when the sform has voxels of another size than pixdim."""
     if (np.abs(sform - stated) > _SAME_SIZE * stated).any():
         shown = [" x ".join(f"{value:.4g}" for value in sizes) for sizes in (stated, sform)]
-        message = (
+        raise VolumeError(
             f"expected voxels of one size in the header, got {shown[0]} mm in pixdim and "
             f"{shown[1]} mm in the sform; find out which is right and save the CT again"
         )
-        raise VolumeError(message)
 
 
 def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -160,8 +161,7 @@ def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64
     b, c, d = header.quaternion
     rest = 1.0 - (b * b + c * c + d * d)
     if not rest >= -1e-3:  # also NaN
-        message = f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}")
     # The rest of single precision is noise; ITK draws the same line.
     a = math.sqrt(rest) if rest >= _LEAST_REST else 0.0
     norm = math.sqrt(a * a + b * b + c * c + d * d)
@@ -245,8 +245,7 @@ def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> tuple[NDArray
         filled += len(piece)
     if filled < total:
         wanted, got = header.offset + total, found + filled
-        message = f"expected {wanted} bytes of image, got {got}: the file is truncated"
-        raise VolumeError(message)
+        raise VolumeError(f"expected {wanted} bytes of image, got {got}: the file is truncated")
     surplus = 0
     while piece := stream.read(_CHUNK):
         surplus += len(piece)
@@ -264,11 +263,10 @@ def _scaled(stored: NDArray[Any], header: NiftiHeader) -> NDArray[Any]:
     if unscaled and (intercept == 0 or not math.isfinite(intercept)):
         return stored
     if unscaled or not math.isfinite(intercept):
-        message = (
+        raise VolumeError(
             f"expected slope and intercept, or neither, got {slope:g} and {intercept:g}; "
             "correct the header or export the CT again"
         )
-        raise VolumeError(message)
     if (slope, intercept) == (1.0, 0.0):
         return stored
     kind = np.result_type(stored.dtype, np.float32)

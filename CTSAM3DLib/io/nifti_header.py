@@ -49,17 +49,17 @@ class NiftiHeader:
                 return cls._version_1(content, order, is_one_file)
             if len(content) >= 540 and struct.unpack_from(order + "i", content)[0] == 540:
                 return cls._version_2(content, order, is_one_file)
-        message = "expected a NIfTI header, got none; is it another format under this name?"
-        raise VolumeError(message)
+        raise VolumeError(
+            "expected a NIfTI header, got none; is it another format under this name?"
+        )
 
     @classmethod
     def _version_1(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
         if content[344:348] not in (b"n+1\0", b"ni1\0"):
-            message = (
+            raise VolumeError(
                 "expected a NIfTI header, got Analyze 7.5, which does not say where left is; "
                 "convert the CT to NIfTI with the program that wrote it"
             )
-            raise VolumeError(message)
 
         def field(kind: str, offset: int) -> tuple[Any, ...]:
             return struct.unpack_from(order + kind, content, offset)
@@ -84,8 +84,7 @@ class NiftiHeader:
     @classmethod
     def _version_2(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
         if content[4:8] not in (b"n+2\0", b"ni2\0"):
-            message = f"expected a NIfTI header, got a wrong mark {content[4:8]!r}"
-            raise VolumeError(message)
+            raise VolumeError(f"expected a NIfTI header, got a wrong mark {content[4:8]!r}")
 
         def field(kind: str, offset: int) -> tuple[Any, ...]:
             return struct.unpack_from(order + kind, content, offset)
@@ -112,34 +111,34 @@ class NiftiHeader:
         """As it is stored; VolumeError when it is none of one number."""
         if self.datatype in _MANY_VALUES:
             count = _MANY_VALUES[self.datatype]
-            message = f"expected one value per voxel, got {count} (a colour or complex image)"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected one value per voxel, got {count} (a colour or complex image)"
+            )
         if self.datatype not in _TYPES:
-            message = f"expected a NIfTI data type of whole bytes, got number {self.datatype}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected a NIfTI data type of whole bytes, got number {self.datatype}"
+            )
         return np.dtype(self.order + _TYPES[self.datatype])
 
 
 def _size(dim: tuple[int, ...]) -> tuple[int, ...]:
     """Return the size of a 3D image from the field dim; VolumeError for other images."""
     if not 1 <= dim[0] <= 7:
-        message = f"expected 1 to 7 axes in the header, got {dim[0]}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected 1 to 7 axes in the header, got {dim[0]}")
     size = dim[1 : dim[0] + 1]
     if dim[0] < 3:
-        message = f"expected a 3D image, got a {dim[0]}D image of size {size}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a 3D image, got a {dim[0]}D image of size {size}")
     if any(count > 1 for count in size[3:]):
-        message = f"expected a 3D image, got a series of frames of size {size}; export one of them"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a 3D image, got a series of frames of size {size}; export one of them"
+        )
     return size[:3]
 
 
 def _offset(value: float, least: int) -> int:
     """Return the first byte of the voxels."""
     if not least <= value < 2**31:
-        message = (
+        raise VolumeError(
             f"expected voxels that begin at byte {least} or later, got {value:g}; save it again"
         )
-        raise VolumeError(message)
     return int(value)

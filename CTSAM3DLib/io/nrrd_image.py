@@ -85,12 +85,11 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     check_data_files(file, _data_files(file, header, bytes_left))
     space = header.fields.get("space", "").lower()
     if space not in _TO_RAS and space not in _NAMELESS:
-        message = (
+        raise VolumeError(
             "expected the space RAS, LAS or LPS of three axes, got "
             f"{header.fields['space']!r}, whose directions Slicer drops; save the CT again as "
             "left-posterior-superior, without a time axis"
         )
-        raise VolumeError(message)
     notes = _unit_notes(header) + _other_notes(header)
     notes += surplus_note(_surplus(file, header, sizes, bytes_left))
     if "space directions" not in header.fields:
@@ -108,11 +107,10 @@ def _check_lengths(header: NrrdHeader) -> None:
     """Raise VolumeError for a long field: the library in ITK writes its error past its memory."""
     for name, value in header.fields.items():
         if max(len(name), len(value)) > _LONGEST:
-            message = (
+            raise VolumeError(
                 f"expected at most {_LONGEST} letters in a field of the header, got "
                 f"{max(len(name), len(value))} in {name!r:.40}; export the CT again"
             )
-            raise VolumeError(message)
 
 
 def _data_files(file: Path, header: NrrdHeader, bytes_left: int) -> list[str]:
@@ -156,8 +154,9 @@ def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:
     """Return the direction of each axis; None for an axis that has none."""
     words = re.findall(r"none|\([^)]*\)", header.fields["space directions"].lower())
     if len(words) != len(header.numbers("sizes")):
-        message = f"expected a direction for every axis, got {header.fields['space directions']!r}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a direction for every axis, got {header.fields['space directions']!r}"
+        )
     return [None if word == "none" else _vector(word) for word in words]
 
 
@@ -166,8 +165,7 @@ def _vector(text: str) -> NDArray[np.float64]:
     try:
         return np.array([float(word) for word in text.strip(" ()").split(",")])
     except ValueError:
-        message = f"expected a vector of numbers in the header, got {text!r}"
-        raise VolumeError(message) from None
+        raise VolumeError(f"expected a vector of numbers in the header, got {text!r}") from None
 
 
 def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
@@ -177,16 +175,18 @@ def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     ]
     ways = [way for _, way in found]
     if len(ways) != 3 or any(len(way) != 3 for way in ways):
-        message = f"expected a 3D image, got space directions {header.fields['space directions']}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a 3D image, got space directions {header.fields['space directions']}"
+        )
     size = [count for count, _ in found]
     directions = np.stack(ways, axis=1)
     checked_spacing(np.linalg.norm(directions, axis=0), size)
     squared_directions(directions, (1, 1, 1), "space directions")
     origin = _vector(header.fields.get("space origin", "(0,0,0)"))
     if len(origin) != 3:
-        message = f"expected three numbers in the space origin, got {header.fields['space origin']}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected three numbers in the space origin, got {header.fields['space origin']}"
+        )
     signs = np.array(_TO_RAS.get(space, (-1, -1, 1)), np.float64)
     matrix = np.eye(4)
     matrix[:3, :3] = signs[:, None] * directions
@@ -200,8 +200,7 @@ def _at_origin(header: NrrdHeader, sizes: list[int], space: str) -> Geometry | N
         return None
     origin = _vector(header.fields["space origin"])
     if len(sizes) != 3 or len(origin) != 3:
-        message = f"expected a 3D image, got sizes {sizes} and origin {origin.tolist()}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a 3D image, got sizes {sizes} and origin {origin.tolist()}")
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0])
     matrix[:3, 3] = np.array(_TO_RAS[space]) * checked_origin(origin, "space origin")
     return Geometry(matrix, (sizes[2], sizes[1], sizes[0]))
@@ -216,12 +215,14 @@ def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
         try:
             numbers = np.array([float(word) for word in words])
         except ValueError:
-            message = f"expected numbers as {name}, got {header.fields[name]!r}; correct the header"
-            raise VolumeError(message) from None
+            raise VolumeError(
+                f"expected numbers as {name}, got {header.fields[name]!r}; correct the header"
+            ) from None
         spatial = [index for index, size in enumerate(sizes) if size > 1 or len(sizes) <= 3]
         if len(numbers) != len(sizes):
-            message = f"expected {len(sizes)} numbers as {name}, got {header.fields[name]!r}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected {len(sizes)} numbers as {name}, got {header.fields[name]!r}"
+            )
         if check is not None:
             check(numbers[spatial], [sizes[index] for index in spatial], name)
         else:

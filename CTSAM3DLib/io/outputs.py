@@ -57,16 +57,17 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
         _check_suffix(kind, path)
         identity = _identity(path)
         if identity in sources or _file_number(path) in files:
-            message = f"{path} is an input. Write the {kind} to another file"
-            raise OutputFileError(message)
+            raise OutputFileError(f"{path} is an input. Write the {kind} to another file")
         above = [folders.get(str(parent)) for parent in Path(identity).parents]
         above += [numbers.get(number_of(parent)) for parent in path.absolute().parents]
         for folder in filter(None, above):
-            message = f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
-            raise OutputFileError(message)
+            raise OutputFileError(
+                f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
+            )
         if identity in seen:
-            message = f"{seen[identity]} and {path} are one file. Give each output its own name"
-            raise OutputFileError(message)
+            raise OutputFileError(
+                f"{seen[identity]} and {path} are one file. Give each output its own name"
+            )
         seen[identity] = path
     checked: set[Path] = set()
     for path in seen.values():
@@ -109,8 +110,7 @@ def _check_suffix(kind: str, path: Path) -> None:
     """Raise for a file that other programs would take for something else."""
     suffix = SUFFIXES.get(kind, "")
     if not path.name.lower().endswith(suffix):
-        message = f"{path} cannot hold a {kind}. Choose a name that ends with {suffix}"
-        raise OutputFileError(message)
+        raise OutputFileError(f"{path} cannot hold a {kind}. Choose a name that ends with {suffix}")
 
 
 def _identity(path: Path) -> str:

@@ -40,8 +40,7 @@ def optional_module(name: str, files: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        message = f"reading {files} needs {name}: pip install {name}"
-        raise ImportError(message) from error
+        raise ImportError(f"reading {files} needs {name}: pip install {name}") from error
 
 
 @contextmanager
@@ -80,8 +79,9 @@ def readable_by_itk(file: Path) -> Iterator[Path]:
         yield file
         return
     if file.suffix.lower() in (".mhd", ".nhdr"):
-        message = "expected a file name in UTF-8 beside its voxels, got another; rename the files"
-        raise VolumeError(message)
+        raise VolumeError(
+            "expected a file name in UTF-8 beside its voxels, got another; rename the files"
+        )
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / f"image{''.join(Path(printable(file.name)).suffixes[-2:])}"
         link.symlink_to(file.absolute())

@@ -52,18 +52,17 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
-            message = f"patch_size must be at least 1 voxel, got {self.patch_size}"
-            raise BundleError(message)
+            raise BundleError(f"patch_size must be at least 1 voxel, got {self.patch_size}")
         low, high = self.spacing_range_mm
         if not (0.0 < low <= self.default_spacing_mm <= high < math.inf):
-            message = (
+            raise BundleError(
                 "expected 0 < smallest <= default <= largest spacing in mm, "
                 f"got range ({low}, {high}) and default {self.default_spacing_mm}"
             )
-            raise BundleError(message)
         if not self.windows_hu or any(not (a < b) for a, b in self.windows_hu):
-            message = f"expected HU windows (low, high) with low < high, got {self.windows_hu}"
-            raise BundleError(message)
+            raise BundleError(
+                f"expected HU windows (low, high) with low < high, got {self.windows_hu}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary of JSON types, one entry for each field."""
@@ -100,11 +99,9 @@ class ModelSettings:
                 cross_patch_aligned=bool(values.get("cross_patch_aligned", False)),
             )
         except KeyError as error:
-            message = f"model settings lack the entry {error}"
-            raise BundleError(message) from error
+            raise BundleError(f"model settings lack the entry {error}") from error
         except (TypeError, ValueError, OverflowError) as error:
-            message = f"model settings have an entry of the wrong type: {error}"
-            raise BundleError(message) from error
+            raise BundleError(f"model settings have an entry of the wrong type: {error}") from error
 
 
 @runtime_checkable

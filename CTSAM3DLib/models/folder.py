@@ -52,12 +52,14 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
     try:
         lock.acquire()
     except filelock.Timeout as error:
-        message = f"another run is changing {folder}; try again when it has finished"
-        raise OutputFileError(message) from error
+        raise OutputFileError(
+            f"another run is changing {folder}; try again when it has finished"
+        ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        message = f"cannot change {folder}: expected a lock at {path}, got {reason}"
-        raise OutputFileError(message) from error
+        raise OutputFileError(
+            f"cannot change {folder}: expected a lock at {path}, got {reason}"
+        ) from error
     try:
         yield
     finally:
@@ -164,8 +166,9 @@ def _removed(model_id: str, own: ModelStore, all_models: ModelStore) -> Path:
             path.unlink(missing_ok=True)
     except OSError as error:
         _put_back(manifest, before)
-        message = f"cannot remove {path}: {error.strerror or type(error).__name__}"
-        raise OutputFileError(message) from error
+        raise OutputFileError(
+            f"cannot remove {path}: {error.strerror or type(error).__name__}"
+        ) from error
     return path
 
 
@@ -174,13 +177,11 @@ def _refuse(model_id: str, own: ModelStore, all_models: ModelStore) -> None:
     removable = ", ".join(sorted(own.entries())) or "none"
     entry = all_models.entries().get(model_id)
     if entry is not None:
-        message = (
+        raise BundleError(
             f"the model {model_id!r} was not added by the user and stays: it is in "
             f"{entry.path.parent}; models that can be removed: {removable}"
         )
-        raise BundleError(message)
-    message = f"unknown model {model_id!r}; models that can be removed: {removable}"
-    raise BundleError(message)
+    raise BundleError(f"unknown model {model_id!r}; models that can be removed: {removable}")
 
 
 def _listing_without(manifest: Path, model_id: str) -> str:

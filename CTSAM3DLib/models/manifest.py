@@ -70,10 +70,9 @@ class ModelEntry:
         CTSAM3DLib.errors.BundleError: models.json: model 'x' lacks the entry 'file'
         """
         if not isinstance(values, Mapping) or "id" not in values:
-            message = (
+            raise BundleError(
                 f"{source}: expected an object with an 'id' for each model, got {values!r:.80}"
             )
-            raise BundleError(message)
         name = values["id"]
         try:
             return cls(
@@ -87,11 +86,9 @@ class ModelEntry:
                 variant=str(values.get("variant", "")),
             )
         except KeyError as error:
-            message = f"{source}: model {name!r} lacks the entry {error}"
-            raise BundleError(message) from error
+            raise BundleError(f"{source}: model {name!r} lacks the entry {error}") from error
         except (BundleError, TypeError, ValueError) as error:
-            message = f"{source}: model {name!r}: {error}"
-            raise BundleError(message) from error
+            raise BundleError(f"{source}: model {name!r}: {error}") from error
 
 
 def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
@@ -115,17 +112,16 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
     values = _read_json(path)
     schema = values.get("schema") if isinstance(values, Mapping) else None
     if schema != MANIFEST_SCHEMA:
-        message = f"{path}: expected a manifest of schema {MANIFEST_SCHEMA}, got schema {schema!r}"
-        raise BundleError(message)
+        raise BundleError(
+            f"{path}: expected a manifest of schema {MANIFEST_SCHEMA}, got schema {schema!r}"
+        )
     models = values.get("models")
     if not isinstance(models, list):
-        message = f"{path}: expected a list of 'models', got {type(models).__name__}"
-        raise BundleError(message)
+        raise BundleError(f"{path}: expected a list of 'models', got {type(models).__name__}")
     entries = [ModelEntry.from_dict(item, path.parent, path) for item in models]
     default_id = str(values.get("default") or (entries[0].model_id if entries else ""))
     if entries and default_id not in {entry.model_id for entry in entries}:
-        message = f"{path}: the default model {default_id!r} is not among its models"
-        raise BundleError(message)
+        raise BundleError(f"{path}: the default model {default_id!r} is not among its models")
     return default_id, entries
 
 
@@ -147,8 +143,7 @@ def entry_beside(path: Path) -> ModelEntry:
     CTSAM3DLib.errors.BundleError: the model file is missing: no-such-file.pt
     """
     if not path.is_file():
-        message = f"the model file is missing: {path}"
-        raise BundleError(message)
+        raise BundleError(f"the model file is missing: {path}")
     sidecar = path.with_name(path.name + ".json")
     if sidecar.is_file():
         values = _read_json(sidecar)
@@ -160,11 +155,10 @@ def entry_beside(path: Path) -> ModelEntry:
         for entry in read_manifest(manifest)[1]:
             if entry.path.name == path.name:
                 return entry
-    message = (
+    raise BundleError(
         f"the model file {path} has no entry: expected one (id, sha256, bytes, licence, "
         f"settings) in {sidecar.name} or {MANIFEST_NAME} next to it"
     )
-    raise BundleError(message)
 
 
 def _read_json(path: Path) -> Any:
@@ -172,29 +166,25 @@ def _read_json(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as error:
-        message = f"the model manifest {path} cannot be read: {error}"
-        raise BundleError(message) from error
+        raise BundleError(f"the model manifest {path} cannot be read: {error}") from error
 
 
 def _plain_file_name(value: Any) -> str:
     """Return a file name without folders."""
     if not isinstance(value, str) or value in {"", ".", ".."} or re.search(r"[/\\:]", value):
-        message = f"expected a plain file name under 'file', got {value!r}"
-        raise BundleError(message)
+        raise BundleError(f"expected a plain file name under 'file', got {value!r}")
     return value
 
 
 def _checksum(value: Any) -> str:
     """Return a SHA-256 in lower case."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        message = f"expected 64 hexadecimal digits under 'sha256', got {value!r}"
-        raise BundleError(message)
+        raise BundleError(f"expected 64 hexadecimal digits under 'sha256', got {value!r}")
     return value.lower()
 
 
 def _positive_integer(value: Any) -> int:
     """Return a file size."""
     if not isinstance(value, int) or value < 1:
-        message = f"expected a positive integer under 'bytes', got {value!r}"
-        raise BundleError(message)
+        raise BundleError(f"expected a positive integer under 'bytes', got {value!r}")
     return value

@@ -88,8 +88,7 @@ class ModelStore:
                 if entry.model_id == default_id:
                     return entry
         places = ", ".join(str(folder) for folder in self.folders)
-        message = f"no model is installed; looked for {MANIFEST_NAME} in {places}"
-        raise BundleError(message)
+        raise BundleError(f"no model is installed; looked for {MANIFEST_NAME} in {places}")
 
     def entry(self, model_id: str) -> ModelEntry:
         """Return the model of that id.
@@ -102,8 +101,7 @@ class ModelStore:
         entries = self.entries()
         if model_id not in entries:
             known = ", ".join(sorted(entries)) or "none"
-            message = f"unknown model {model_id!r}; known models: {known}"
-            raise BundleError(message)
+            raise BundleError(f"unknown model {model_id!r}; known models: {known}")
         return entries[model_id]
 
     def vouches_for(self, sha256: str) -> bool:
@@ -180,12 +178,11 @@ def check_trusted(path: Path, store: ModelStore | None = None) -> None:
     checksum = _checksum_of(path)
     if checksum in _trusted() or (store or ModelStore.standard()).vouches_for(checksum):
         return
-    message = (
+    raise UntrustedModelError(
         f"the model file {path} was not made on this computer, and no installed manifest lists "
         "it. A model is a program. If you trust whoever made it, say so once: python -m CTSAM3DLib "
         f'models trust "{path}", or in Python CTSAM3DLib.trust_model({str(path)!r})'
     )
-    raise UntrustedModelError(message)
 
 
 def trust_model(path: str | Path) -> ModelEntry:
@@ -228,8 +225,9 @@ def remember(path: Path, sha256: str) -> None:
             # One write, which begins a line: whole also beside another process's or a torn one.
             stream.write(f"\n{sha256}  {path.name!a}\n")
     except OSError as error:
-        message = f"cannot write {listing}: {error.strerror or type(error).__name__}"
-        raise OutputFileError(message) from error
+        raise OutputFileError(
+            f"cannot write {listing}: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def _trusted() -> set[str]:
@@ -240,8 +238,7 @@ def _trusted() -> set[str]:
     except FileNotFoundError:
         return set()
     except (OSError, ValueError) as error:
-        message = f"cannot read {listing}: {error}"
-        raise BundleError(message) from error
+        raise BundleError(f"cannot read {listing}: {error}") from error
     return {line.partition("  ")[0] for line in text.splitlines()}
 
 
@@ -251,8 +248,9 @@ def _checksum_of(path: Path) -> str:
         status = path.stat()
         return _sha256(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        message = f"cannot read the model file {path}: {error.strerror or type(error).__name__}"
-        raise BundleError(message) from error
+        raise BundleError(
+            f"cannot read the model file {path}: {error.strerror or type(error).__name__}"
+        ) from error
 
 
 def verify(entry: ModelEntry) -> Path:
@@ -269,8 +267,7 @@ def verify(entry: ModelEntry) -> Path:
         _finish(entry)
     problem = _problem(entry)
     if problem:
-        message = f"the file of model {entry.model_id!r} is {problem}: {entry.path}"
-        raise BundleError(message)
+        raise BundleError(f"the file of model {entry.model_id!r} is {problem}: {entry.path}")
     return entry.path
 
 

@@ -78,8 +78,9 @@ def is_defined(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
     """
     count = markups_node.GetNumberOfControlPoints()
     if not 0 <= index < count:
-        message = f"expected one of {count} control points of {name_of(markups_node)}, got {index}"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected one of {count} control points of {name_of(markups_node)}, got {index}"
+        )
     status = markups_node.GetNthControlPointPositionStatus(index)
     return bool(status == slicer.vtkMRMLMarkupsNode.PositionDefined)
 
@@ -115,10 +116,9 @@ def click_from_control_point(
     if not is_defined(markups_node, index):
         status = markups_node.GetNthControlPointPositionStatus(index)
         got = markups_node.GetPositionStatusAsString(status)
-        message = (
+        raise NodeError(
             f"expected control point {index} of {name_of(markups_node)} to be placed, got {got}"
         )
-        raise NodeError(message)
     if positive is None:
         positive = positive_by_name(markups_node, index)
     position_world_ras = [0.0, 0.0, 0.0]
@@ -155,8 +155,9 @@ def clicks_from_markups_node(
         try:
             clicks.append(click_from_control_point(markups_node, index, volume_node))
         except ClickOutsideVolumeError as error:
-            message = f"control point {index} of {name_of(markups_node)}: {error}"
-            raise ClickOutsideVolumeError(message) from error
+            raise ClickOutsideVolumeError(
+                f"control point {index} of {name_of(markups_node)}: {error}"
+            ) from error
     return ClickHistory(clicks)
 
 

@@ -53,17 +53,20 @@ def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
     """
     image = volume_node.GetImageData()
     if image is None:
-        message = f"expected a volume with voxels, got node {name_of(volume_node)} without an image"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a volume with voxels, got node {name_of(volume_node)} without an image"
+        )
     i, j, k = image.GetDimensions()
     if min(i, j, k) < 1:
-        message = f"expected a volume with voxels, got {name_of(volume_node)} of size {(i, j, k)}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected a volume with voxels, got {name_of(volume_node)} of size {(i, j, k)}"
+        )
     first = tuple(image.GetExtent()[::2])
     if first != (0, 0, 0):
         # The matrix of a node belongs to voxel (0, 0, 0), arrays begin with the first voxel.
-        message = f"expected the first voxel of {name_of(volume_node)} at (0, 0, 0), got {first}"
-        raise VolumeError(message)
+        raise VolumeError(
+            f"expected the first voxel of {name_of(volume_node)} at (0, 0, 0), got {first}"
+        )
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
     return Geometry(array_from_matrix(matrix), (k, j, i))
@@ -89,11 +92,10 @@ def volume_from_world(
     if parent is not None and not parent.IsTransformToWorldLinear():
         error = float(np.linalg.norm(world_from_volume(local, volume_node) - world))
         if not error <= MAXIMUM_INVERSION_ERROR_MM:
-            message = (
+            raise NodeError(
                 f"expected transform {name_of(parent)} to be invertible at world RAS "
                 f"{np.round(world, 2).tolist()}, got an error of {error:.2f} mm"
             )
-            raise NodeError(message)
     return local
 
 
@@ -140,12 +142,11 @@ def linear_matrix_between(
     between = transform_between(first, second)
     linear = vtk.vtkTransform()
     if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):
-        message = (
+        raise NodeError(
             f"expected {name_of(target)} under the same transform as {name_of(source)}, got "
             f"{_transform_name(second)} and {_transform_name(first)} with a non-linear transform "
             f"between them: apply the transform of {name_of(source)} to {name_of(target)} too"
         )
-        raise NodeError(message)
     return array_from_matrix(linear.GetMatrix())
 
 

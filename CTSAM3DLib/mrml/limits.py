@@ -51,8 +51,9 @@ def voxels_inside_roi(
     """
     half_mm = np.array(roi_node.GetSize()) / 2
     if not (half_mm > 0).all():
-        message = f"expected {name_of(roi_node)} to have a size, got {(2 * half_mm).tolist()} mm"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected {name_of(roi_node)} to have a size, got {(2 * half_mm).tolist()} mm"
+        )
     object_to_node = vtk.vtkMatrix4x4()
     object_to_node.DeepCopy(roi_node.GetObjectToNodeMatrix())
     to_roi = np.linalg.inv(array_from_matrix(object_to_node))

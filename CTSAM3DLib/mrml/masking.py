@@ -42,27 +42,27 @@ def check_editor(target: SegmentTarget) -> None:
     edited: Any = None if editor_node is None else editor_node.GetSegmentationNode()
     if edited is not segmentation_node:
         got = "none" if edited is None else name_of(edited)
-        message = f"expected a segment editor of {name_of(segmentation_node)}, got {got}"
-        raise NodeError(message)
+        raise NodeError(f"expected a segment editor of {name_of(segmentation_node)}, got {got}")
     if editor_node.GetSourceVolumeIntensityMask() and editor_node.GetSourceVolumeNode() is None:
-        message = "expected a source volume of the segment editor for its intensity mask, got none"
-        raise NodeError(message)
+        raise NodeError(
+            "expected a source volume of the segment editor for its intensity mask, got none"
+        )
     mode = editor_node.GetMaskMode()
     visible = (
         slicer.vtkMRMLSegmentationNode.EditAllowedInsideVisibleSegments,
         slicer.vtkMRMLSegmentationNode.EditAllowedOutsideVisibleSegments,
     )
     if mode in visible and segmentation_node.GetDisplayNode() is None:
-        message = (
+        raise NodeError(
             f"expected {name_of(segmentation_node)} to have a display node, since the mask of the "
             "segment editor refers to visible segments, got none"
         )
-        raise NodeError(message)
     if mode == slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
         mask_id = editor_node.GetMaskSegmentID()
         if not mask_id or segmentation_node.GetSegmentation().GetSegment(mask_id) is None:
-            message = f"expected a segment as the mask of the segment editor, got {mask_id!r}"
-            raise NodeError(message)
+            raise NodeError(
+                f"expected a segment as the mask of the segment editor, got {mask_id!r}"
+            )
 
 
 def overwritten_segments(target: SegmentTarget) -> list[str]:
@@ -116,11 +116,10 @@ def editing(target: SegmentTarget) -> Iterator[None]:
         logic.SetVerbose(verbose)
         logic.RemoveObserver(observer)
     if reports.texts:
-        message = (
+        raise NodeError(
             f"expected Slicer to write segment {target.segment_id!r} of "
             f"{name_of(target.segmentation_node)}, got: {'; '.join(reports.texts)}"
         )
-        raise NodeError(message)
 
 
 @contextmanager
@@ -164,8 +163,7 @@ def editable_voxels(
         editor_node.GetMaskSegmentID() or "",
     )
     if not made:
-        message = f"expected an edit mask of {name_of(target.segmentation_node)}, got none"
-        raise NodeError(message)
+        raise NodeError(f"expected an edit mask of {name_of(target.segmentation_node)}, got none")
     free = np.array(voxels_of(mask) == 0)
     if editor_node.GetSourceVolumeIntensityMask():
         free &= _inside_intensity_range(target, lattice, bbox)

@@ -84,8 +84,9 @@ def scribble_from_curve(
     """
     points = curve_node.GetCurvePointsWorld()
     if points is None or points.GetNumberOfPoints() == 0:
-        message = f"expected a line in {name_of(curve_node)}, got fewer than two placed points"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected a line in {name_of(curve_node)}, got fewer than two placed points"
+        )
     line = vtk_to_numpy(points.GetData())
     return scribble_from_world_ras(line, volume_node, positive_by_name(curve_node, 0))
 

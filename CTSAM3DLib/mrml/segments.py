@@ -73,8 +73,7 @@ def prepare_segmentation(
     geometry_from_node(volume_node)
     count = segmentation_node.GetSegmentation().GetNumberOfSegments()
     if count:
-        message = f"expected {name_of(segmentation_node)} without segments, got {count}"
-        raise NodeError(message)
+        raise NodeError(f"expected {name_of(segmentation_node)} without segments, got {count}")
     segmentation_node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
 
@@ -99,8 +98,9 @@ def add_segment(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) ->
     """
     segment_id = segmentation_node.GetSegmentation().AddEmptySegment(name)
     if not segment_id:
-        message = f"expected {name_of(segmentation_node)} to take a segment {name!r}, got a refusal"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected {name_of(segmentation_node)} to take a segment {name!r}, got a refusal"
+        )
     describe_segment(segmentation_node, segment_id, name)
     return str(segment_id)
 
@@ -197,9 +197,8 @@ def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> 
     source = segmentation_node.GetSegmentation().GetSourceRepresentationName()
     wanted = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if source != wanted:
-        message = (
+        raise NodeError(
             f"expected {name_of(segmentation_node)} to be stored as {wanted!r}, got {source!r}: "
             "convert it first (SetSourceRepresentationToBinaryLabelMap of the segment editor "
             "logic); that is not free of loss, so ask the user"
         )
-        raise NodeError(message)

@@ -57,10 +57,9 @@ def segment_of(
     segment = segmentation.GetSegment(segment_id) if segment_id else None
     if segment is None:
         known = list(segmentation.GetSegmentIDs())
-        message = (
+        raise NodeError(
             f"expected a segment id of {name_of(segmentation_node)}, {known}, got {segment_id!r}"
         )
-        raise NodeError(message)
     return segment
 
 

@@ -51,8 +51,7 @@ def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """
     if not isinstance(volume_node, slicer.vtkMRMLScalarVolumeNode):
         kind = type(volume_node).__name__
-        message = f"expected a vtkMRMLScalarVolumeNode, got {kind}"
-        raise VolumeError(message)
+        raise VolumeError(f"expected a vtkMRMLScalarVolumeNode, got {kind}")
     geometry = geometry_from_node(volume_node)
     return Volume(_voxels(volume_node, geometry), geometry, name=volume_node.GetName() or "")
 
@@ -62,21 +61,18 @@ def _voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, geometry: Geometry) -> 
     scalars = volume_node.GetImageData().GetPointData().GetScalars()
     if scalars is None or scalars.GetNumberOfTuples() != np.prod(geometry.shape_kji):
         count = 0 if scalars is None else scalars.GetNumberOfTuples()
-        message = (
+        raise VolumeError(
             f"expected {int(np.prod(geometry.shape_kji))} voxels in {name_of(volume_node)}, "
             f"got {count}"
         )
-        raise VolumeError(message)
     components = scalars.GetNumberOfComponents()
     if components != 1:
-        message = (
+        raise VolumeError(
             f"expected one value a voxel in {name_of(volume_node)}, got {components}: a colour, "
             "vector or time-resolved image; extract one component or frame first"
         )
-        raise VolumeError(message)
     if scalars.GetDataType() == vtk.VTK_BIT:
-        message = f"expected numbers in {name_of(volume_node)}, got bits (a packed mask)"
-        raise VolumeError(message)
+        raise VolumeError(f"expected numbers in {name_of(volume_node)}, got bits (a packed mask)")
     array: NDArray[Any] = vtk_to_numpy(scalars)
     return array.reshape(geometry.shape_kji)
 

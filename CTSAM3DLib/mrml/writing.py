@@ -101,14 +101,14 @@ def _checked(target: SegmentTarget, mask: MaskUpdate | NDArray[np.bool_]) -> Geo
     geometry = geometry_from_node(target.volume_node)
     if isinstance(mask, MaskUpdate):
         if mask.bbox.clipped(geometry.shape_kji) != mask.bbox and not mask.bbox.is_empty:
-            message = f"expected a box inside a volume of size {geometry.size_ijk}, got {mask.bbox}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected a box inside a volume of size {geometry.size_ijk}, got {mask.bbox}"
+            )
     elif mask.dtype != np.bool_ or mask.shape != geometry.shape_kji:
-        message = (
+        raise VolumeError(
             f"expected a bool mask of shape {geometry.shape_kji}, got {mask.dtype} of shape "
             f"{mask.shape}"
         )
-        raise VolumeError(message)
     return geometry
 
 

@@ -65,8 +65,7 @@ def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
     """
     segmenter = OfficialSegmenter(config)
     if not config.cross_patch_widths:
-        message = "expected a configuration with cross-patch widths, got none"
-        raise ValueError(message)
+        raise ValueError("expected a configuration with cross-patch widths, got none")
     settings = ModelSettings(model_id, 64, (1.5, 1.5), 1.5, OFFICIAL_WINDOW_HU, official=True)
     # Its finest map is at 1/4.
     return PromptableModel(segmenter, segmenter.cpp_predictor, settings, 0, 4).eval()

@@ -108,9 +108,7 @@ def build_segmenter(
         return ConcatSegmenter(widths, image_channels)
     if architecture == "official":
         if image_channels != 1:
-            message = f"the official architecture has one HU window, got {image_channels}"
-            raise ValueError(message)
+            raise ValueError(f"the official architecture has one HU window, got {image_channels}")
         return OfficialSegmenter(L1)
     expected = ", ".join(ARCHITECTURES)
-    message = f"architecture: expected one of {expected}, got {architecture!r}"
-    raise ValueError(message)
+    raise ValueError(f"architecture: expected one of {expected}, got {architecture!r}")

@@ -55,8 +55,7 @@ class PatchEncoder:
     ) -> None:
         """Start with an empty cache."""
         if max_patches < 1:
-            message = f"expected room for at least 1 patch, got {max_patches}"
-            raise CTSAM3DError(message)
+            raise CTSAM3DError(f"expected room for at least 1 patch, got {max_patches}")
         self.volume = volume
         self.grid = grid
         self.predictor = predictor

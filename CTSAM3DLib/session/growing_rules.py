@@ -63,8 +63,9 @@ class GrowMode(str, Enum):
             return BEST if wish else cls.OFF
         if wish in list(cls):
             return cls(wish)
-        message = f"expected grow to be True, False, off, auto, frontier or coarse, got {wish!r}"
-        raise CTSAM3DError(message)
+        raise CTSAM3DError(
+            f"expected grow to be True, False, off, auto, frontier or coarse, got {wish!r}"
+        )
 
 
 BEST = GrowMode.AUTO

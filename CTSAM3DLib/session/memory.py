@@ -195,11 +195,10 @@ def memory_warning(
         least += most.network
         needed = most.beyond_volume
     if least > free.with_swap:
-        message = (
+        raise NotEnoughMemoryError(
             f"not enough memory: expected {_gigabytes(least)} for a click in this CT, got "
             f"{_gigabytes(free.with_swap)} free: {ADVICE}"
         )
-        raise NotEnoughMemoryError(message)
     if needed <= free.available:
         return None
     return (

@@ -53,8 +53,7 @@ def choose_spacing_mm(
     """
     if spacing_mm is not None:
         if not (math.isfinite(spacing_mm) and spacing_mm > 0):
-            message = f"expected a model spacing above 0 mm, got {spacing_mm}"
-            raise GeometryError(message)
+            raise GeometryError(f"expected a model spacing above 0 mm, got {spacing_mm}")
         return float(spacing_mm)
     mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
     low, high = spacing_range_mm

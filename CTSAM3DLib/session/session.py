@@ -393,8 +393,9 @@ class InteractiveSession:
         """
         shape_kji = self.volume.geometry.shape_kji
         if bbox.is_empty or bbox.clipped(shape_kji) != bbox:
-            message = f"expected a box inside the volume of shape {shape_kji} (KJI), got {bbox}"
-            raise VolumeError(message)
+            raise VolumeError(
+                f"expected a box inside the volume of shape {shape_kji} (KJI), got {bbox}"
+            )
         return logits_on_volume(self.state.logits, self.grid, self.volume.geometry, bbox)
 
     @property

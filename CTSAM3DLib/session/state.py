@@ -132,10 +132,9 @@ class SessionState:
         """
         shape_kji = volume_geometry.shape_kji
         if not mask.bbox.is_empty and mask.bbox.clipped(shape_kji) != mask.bbox:
-            message = (
+            raise VolumeError(
                 f"expected a mask inside the volume of shape {shape_kji} (KJI), got {mask.bbox}"
             )
-            raise VolumeError(message)
         empty = cls.empty(volume_geometry, grid)
         voxels = empty.mask.written(mask.bbox, mask.mask_kji)
         tight = BoundingBox.from_mask(mask.mask_kji).shifted(mask.bbox.start_ijk)

@@ -139,12 +139,11 @@ def asked(
     encoded = perf_counter()
     logits = encoder.predictor.decode(embedding, points_kji, labels, shown)
     if logits.shape != view.known.shape or not np.isfinite(logits).all():
-        message = (
+        raise ModelAnswerError(
             f"expected {view.known.shape} finite numbers from the model, got {logits.shape}, of "
             f"which {np.count_nonzero(~np.isfinite(logits))} are not finite; choose the device "
             "'cpu', or another model"
         )
-        raise ModelAnswerError(message)
     times = {"encode_ms": encoded - started, "decode_ms": perf_counter() - encoded}
     return PatchAnswer(logits, {name: 1000.0 * seconds for name, seconds in times.items()})
 

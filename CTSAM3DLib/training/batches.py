@@ -122,8 +122,9 @@ def plan_sample(data: PackedData, config: TrainConfig, rng: np.random.Generator)
             has_prior=rng.random() < config.prior_probability,
             prior_alone=rng.random() < 0.5,
         )
-    message = f"no target with {SMALLEST_IN_PATCH} voxels in its patch after {TRIES} tries"
-    raise RuntimeError(message)
+    raise RuntimeError(
+        f"no target with {SMALLEST_IN_PATCH} voxels in its patch after {TRIES} tries"
+    )
 
 
 def voxels_shown(target: Target, placement: PatchPlacement) -> float:

@@ -55,8 +55,7 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
                 np.savez(opened, **content)  # type: ignore[arg-type]
             return dict(json.loads(content["header"].tobytes()))
         kept.pop()
-    message = f"no case of {source} fits into {megabytes} MB: allow more megabytes"
-    raise ValueError(message)
+    raise ValueError(f"no case of {source} fits into {megabytes} MB: allow more megabytes")
 
 
 def read_pack(path: Path) -> dict[str, NDArray[Any]]:
@@ -69,8 +68,9 @@ def read_pack(path: Path) -> dict[str, NDArray[Any]]:
     """
     with np.load(path) as file:
         if "header" not in file:
-            message = f"{path} is no packed data: expected an array 'header', got {file.files}"
-            raise ValueError(message)
+            raise ValueError(
+                f"{path} is no packed data: expected an array 'header', got {file.files}"
+            )
         arrays = {name: file[name] for name in file.files}
     if "parts" not in arrays:
         return arrays

@@ -144,8 +144,7 @@ class PackedData:
         self, entry: dict[str, Any], places: dict[str, list[Stored]], points: NDArray[np.int16]
     ) -> None:
         if not places["labels"]:
-            message = f"case {entry['name']!r} has no labels array"
-            raise ValueError(message)
+            raise ValueError(f"case {entry['name']!r} has no labels array")
         number = len(self.cases)
         stored = {kind: places[kind][0] for kind in ("labels", "pseudo") if places[kind]}
         self.cases.append(
@@ -205,8 +204,9 @@ class PackedData:
         """
         kinds = [k for k in KINDS if weights.get(k, 0.0) > 0 and self._by_kind[k]]
         if not kinds:
-            message = f"no target for the weights {weights}; the pack holds {len(self.targets)}"
-            raise ValueError(message)
+            raise ValueError(
+                f"no target for the weights {weights}; the pack holds {len(self.targets)}"
+            )
         share = np.array([weights[k] for k in kinds])
         groups = self._by_kind[kinds[int(rng.choice(len(kinds), p=share / share.sum()))]]
         # Square root of the group's size: between one vote an anatomy and one vote a case.

@@ -174,8 +174,9 @@ class Learner:
             try:
                 torch.save(state, temporary)
             except RuntimeError as error:  # PyTorch tells a full disk so
-                message = f"cannot write {self.state_file}: {str(error).splitlines()[0]}"
-                raise OutputFileError(message) from error
+                raise OutputFileError(
+                    f"cannot write {self.state_file}: {str(error).splitlines()[0]}"
+                ) from error
 
     def _resume(self) -> None:
         try:

@@ -206,11 +206,13 @@ class _Run:
         standard = ModelStore.standard().entries()
         theirs = standard.get(name)
         if theirs is not None and theirs.path.parent != self.request.manifest.parent:
-            message = f"there is a model {name!r} already: {theirs.path}; choose another id"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"there is a model {name!r} already: {theirs.path}; choose another id"
+            )
         if self.parent.model_id == name:
-            message = f"expected another id than that of the model to begin with, got {name!r}"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"expected another id than that of the model to begin with, got {name!r}"
+            )
 
     def _read(self) -> tuple[Division, list[LearningCase]]:
         """Return the division, and what else is labelled in the cases that are held out."""
@@ -227,8 +229,9 @@ class _Run:
         names = sorted({name for case in cases for name in case.masks})
         missing = [name for name in wanted if name not in names]
         if missing:
-            message = f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
-            raise LearningError(message)
+            raise LearningError(
+                f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
+            )
         chosen = [case.only(wanted) for case in cases]
         division = divide([case for case in chosen if case.masks], self.request.seed)
         scored = {case.name for case in division.held_out}

@@ -54,12 +54,14 @@ def pack(
     folders = sorted((data_dir / "ct").glob("*")) + sorted((data_dir / "labels_only").glob("*"))
     unknown = sorted(set(leave_out) - {folder.name for folder in folders})
     if unknown:
-        message = f"no case {', '.join(unknown)} under {data_dir}: expected names of its folders"
-        raise FileNotFoundError(message)
+        raise FileNotFoundError(
+            f"no case {', '.join(unknown)} under {data_dir}: expected names of its folders"
+        )
     label_maps = sorted(annotations.glob("*/labels.nii.gz")) if annotations else []
     if annotations and not label_maps:
-        message = f"no label map under {annotations}: expected <case>/labels.nii.gz there"
-        raise FileNotFoundError(message)
+        raise FileNotFoundError(
+            f"no label map under {annotations}: expected <case>/labels.nii.gz there"
+        )
     seen: dict[str, int] = {}
     for folder in folders:
         meta = _meta(folder)
@@ -74,13 +76,13 @@ def pack(
     for labels in label_maps:
         folder = data_dir / "ct" / labels.parent.name
         if not folder.is_dir():
-            message = f"{labels.parent} has no CT: expected a folder {folder}"
-            raise FileNotFoundError(message)
+            raise FileNotFoundError(f"{labels.parent} has no CT: expected a folder {folder}")
         if folder.name not in leave_out and _meta(folder).get("split") == split:
             writer.add(folder, labels.parent, ANNOTATED, with_pseudo=False)
     if not writer.cases:
-        message = f"no case of split {split!r} under {data_dir}: expected ct/*/meta.json there"
-        raise FileNotFoundError(message)
+        raise FileNotFoundError(
+            f"no case of split {split!r} under {data_dir}: expected ct/*/meta.json there"
+        )
     return writer.write(output)
 
 
@@ -108,8 +110,9 @@ class _Writer:
                 return
             labels = np.zeros(hu.shape, np.uint8)
         if hu is not None and hu.shape != labels.shape:
-            message = f"{labelled}: expected labels of shape {hu.shape} KJI, got {labels.shape}"
-            raise ValueError(message)
+            raise ValueError(
+                f"{labelled}: expected labels of shape {hu.shape} KJI, got {labels.shape}"
+            )
         box = _crop(hu > BODY_HU if hu is not None else labels > 0)
         labels = np.ascontiguousarray(labels[box])
         names_file = labelled / "labels.json"

@@ -161,8 +161,7 @@ class Requests:
         """
         while self.busy:
             if wait([*self._under_way, *self.questions.awaited], seconds).not_done:
-                message = f"expected an answer within {seconds:g} s, got none"
-                raise TimeoutError(message)
+                raise TimeoutError(f"expected an answer within {seconds:g} s, got none")
             self.drain()
 
     def drain(self) -> None:

@@ -165,10 +165,9 @@ class EditTarget:
         box = BoundingBox(tuple(first.tolist()), tuple((voxels.max(axis=0) + 1).tolist()))
         inside = voxels_inside_roi(self.roi_node, self.volume_node, box)
         if not inside[tuple((voxels - first).T[::-1])].all():
-            message = (
+            raise ClickOutsideVolumeError(
                 f"expected a point inside the box {self.roi_node.GetName()!r}, got one outside"
             )
-            raise ClickOutsideVolumeError(message)
 
     def _check_apart(self, prompt: Prompt) -> None:
         """Raise ClickOutsideVolumeError for a prompt in the voxels of another segment."""
@@ -177,11 +176,10 @@ class EditTarget:
         for other, mask in self._others(box):
             if mask.any():
                 name = self.segmentation_node.GetSegmentation().GetSegment(other).GetName()
-                message = (
+                raise ClickOutsideVolumeError(
                     f"expected a point outside the other segments, got one in {name!r}. Switch "
                     "off 'Keep out of other segments' to let them overlap"
                 )
-                raise ClickOutsideVolumeError(message)
 
     def _others(self, bbox: BoundingBox) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         """Give id and voxels, in a box of the volume, of each other segment."""

@@ -58,8 +58,7 @@ def refinement(
         elif step == "smooth":
             new = smooth(dense, geometry.spacing_mm, smoothing_mm, inside, outside)
         else:
-            message = f"expected one of {STEPS}, got {step!r}"
-            raise ValueError(message)
+            raise ValueError(f"expected one of {STEPS}, got {step!r}")
         return MaskUpdate(new, box)
 
     return apply

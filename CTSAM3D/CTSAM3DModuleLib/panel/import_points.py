@@ -54,8 +54,7 @@ def clicks_by_name(
         i for i in range(markups_node.GetNumberOfControlPoints()) if is_defined(markups_node, i)
     ]
     if not placed:
-        message = f"expected placed points in {markups_node.GetName()!r}, got none"
-        raise ClicksFileError(message)
+        raise ClicksFileError(f"expected placed points in {markups_node.GetName()!r}, got none")
     labels = [markups_node.GetNthControlPointLabel(index) for index in placed]
     return _named(markups_node, list(zip(labels, clicks, strict=True)))
 

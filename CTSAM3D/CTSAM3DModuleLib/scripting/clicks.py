@@ -72,11 +72,11 @@ def clicks_on_volume(
             }
         else:
             kinds = ", ".join(sorted({type(one).__name__ for one in several})) or "nothing"
-            message = f"expected a mapping of names to clicks, Markups nodes or paths, got {kinds}"
-            raise ClicksFileError(message)
+            raise ClicksFileError(
+                f"expected a mapping of names to clicks, Markups nodes or paths, got {kinds}"
+            )
     if not found:
-        message = "expected clicks for at least one structure, got none"
-        raise ClicksFileError(message)
+        raise ClicksFileError("expected clicks for at least one structure, got none")
     _check_distinct(found)
     return found
 
@@ -107,8 +107,7 @@ def _of_structure(
 ) -> ClickHistory:
     """Return the clicks of one structure, given with its name."""
     if not isinstance(name, str) or not name.strip():
-        message = f"expected a name for every structure, got {name!r}"
-        raise ClicksFileError(message)
+        raise ClicksFileError(f"expected a name for every structure, got {name!r}")
     if isinstance(given, ClickHistory):
         history = _checked(name, given, volume_node)
     else:
@@ -119,8 +118,7 @@ def _of_structure(
             world = history_from_points(given, f"structure {name!r}")
             history = _from_world(name, world, volume_node)
     if not history:
-        message = f"structure {name!r}: expected clicks, got none"
-        raise ClicksFileError(message)
+        raise ClicksFileError(f"structure {name!r}: expected clicks, got none")
     return history
 
 
@@ -172,8 +170,9 @@ def _markups(node: slicer.vtkMRMLMarkupsNode) -> dict[str, Any]:
 def _points(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
     """Return a node that is a point list."""
     if node.GetMarkupType() != "Fiducial":
-        message = f"expected a point list, got {name_of(node)}, a {node.GetMarkupType()}"
-        raise ClicksFileError(message)
+        raise ClicksFileError(
+            f"expected a point list, got {name_of(node)}, a {node.GetMarkupType()}"
+        )
     return node
 
 
@@ -194,8 +193,7 @@ def _checked(
         try:
             obeyed_voxels(click, geometry)
         except ClickOutsideVolumeError as error:
-            message = f"structure {name!r}, click {index}: {error}"
-            raise ClickOutsideVolumeError(message) from error
+            raise ClickOutsideVolumeError(f"structure {name!r}, click {index}: {error}") from error
     return history
 
 
@@ -205,6 +203,5 @@ def _check_distinct(names: Iterable[str]) -> None:
     for name in names:
         for other in seen:
             if same_structure(name, other):
-                message = f"expected every structure once, got {other!r} and {name!r}"
-                raise ClicksFileError(message)
+                raise ClicksFileError(f"expected every structure once, got {other!r} and {name!r}")
         seen.append(name)

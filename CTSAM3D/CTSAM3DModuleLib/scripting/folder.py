@@ -116,16 +116,16 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
         No CT with clicks, two CTs of one name, or the output folder is the folder itself.
     """
     if folder.resolve() == output_dir.resolve():
-        message = f"the CTs are in {folder}. Choose another folder for the results"
-        raise ClicksFileError(message)
+        raise ClicksFileError(f"the CTs are in {folder}. Choose another folder for the results")
     cts: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = _ct_name(path)
         if name is None or path.resolve() == output_dir.resolve():
             continue
         if name in cts:
-            message = f"expected one CT {name!r} in {folder}, got {cts[name].name} and {path.name}"
-            raise ClicksFileError(message)
+            raise ClicksFileError(
+                f"expected one CT {name!r} in {folder}, got {cts[name].name} and {path.name}"
+            )
         cts[name] = path
     clicks: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
@@ -135,8 +135,9 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
         if owner is not None:
             clicks.setdefault(owner, []).append(path)
     if not clicks:
-        message = f"no CT in {folder} has clicks. Name them as the CT: a.nii.gz, a.json"
-        raise ClicksFileError(message)
+        raise ClicksFileError(
+            f"no CT in {folder} has clicks. Name them as the CT: a.nii.gz, a.json"
+        )
     return [_case(name, cts[name], clicks[name], output_dir) for name in cts if name in clicks]
 
 

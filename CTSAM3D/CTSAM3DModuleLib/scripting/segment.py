@@ -132,8 +132,7 @@ def in_scene(logic: Any, node: Any) -> Any:
     """Return a node that the scene of the logic holds."""
     if node is None or not logic.controller.scene.IsNodePresent(node):
         got = "None" if node is None else name_of(node)
-        message = f"expected a node of the scene, got {got}"
-        raise NodeError(message)
+        raise NodeError(f"expected a node of the scene, got {got}")
     return node
 
 
@@ -153,8 +152,7 @@ def _parts(
             else:
                 part = Part(name, clicks, segment_id)
         if not clicks.has_positive and part.present is None:
-            message = f"structure {name!r} has no positive click"
-            raise ClicksFileError(message)
+            raise ClicksFileError(f"structure {name!r} has no positive click")
         parts.append(part)
     return parts
 
@@ -164,8 +162,9 @@ def _check_segmentation(logic: Any, segmentation_node: Any, volume_node: Any) ->
     if segmentation_node is None:
         return
     if not isinstance(segmentation_node, slicer.vtkMRMLSegmentationNode):
-        message = f"expected a vtkMRMLSegmentationNode, got {type(segmentation_node).__name__}"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected a vtkMRMLSegmentationNode, got {type(segmentation_node).__name__}"
+        )
     in_scene(logic, segmentation_node)
     check_binary_labelmap(segmentation_node)
     if not _is_untouched(segmentation_node):

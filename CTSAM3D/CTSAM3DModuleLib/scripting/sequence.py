@@ -115,8 +115,9 @@ def _frames(logic: Any, volumes: Any) -> Iterator[list[tuple[str, Callable[[], A
         return
     if not isinstance(volumes, slicer.vtkMRMLSequenceBrowserNode):
         got = type(volumes).__name__
-        message = f"expected a list of volume nodes or a vtkMRMLSequenceBrowserNode, got {got}"
-        raise NodeError(message)
+        raise NodeError(
+            f"expected a list of volume nodes or a vtkMRMLSequenceBrowserNode, got {got}"
+        )
     proxy = _proxy_volume(volumes)
     shown = volumes.GetSelectedItemNumber()
 
@@ -138,8 +139,7 @@ def _proxy_volume(browser: Any) -> Any:
         node = browser.GetProxyNode(sequence)
         if isinstance(node, slicer.vtkMRMLScalarVolumeNode):
             return node
-    message = f"expected a scalar volume in {name_of(browser)}, got none"
-    raise NodeError(message)
+    raise NodeError(f"expected a scalar volume in {name_of(browser)}, got none")
 
 
 def _collected(browser: Any) -> list[Any]:
@@ -154,8 +154,7 @@ def _clicks_of_frame(clicks: Any, number: int, count: int) -> Any:
     if not isinstance(clicks, (list, tuple)) or not all(isinstance(c, Mapping) for c in clicks):
         return clicks
     if len(clicks) != count:
-        message = f"expected clicks for each of {count} volumes, got {len(clicks)}"
-        raise ClicksFileError(message)
+        raise ClicksFileError(f"expected clicks for each of {count} volumes, got {len(clicks)}")
     return clicks[number]
 
 
