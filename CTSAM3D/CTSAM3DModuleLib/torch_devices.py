@@ -18,18 +18,10 @@ DRIVER_FILES = ("/proc/driver/nvidia/version", "{windows}/System32/nvcuda.dll")
 
 @dataclass(frozen=True)
 class TorchDevice:
-    """A device to choose.
+    """A device to choose."""
 
-    Parameters
-    ----------
-    value : str
-        As `ModelChoice.device` takes it: ``auto``, ``cpu``, ``cuda:0``.
-    label : str
-        For a person.
-    """
-
-    value: str
-    label: str
+    value: str  # As `ModelChoice.device` takes it: ``auto``, ``cpu``, ``cuda:0``
+    label: str  # For a person
 
 
 def has_nvidia_driver(

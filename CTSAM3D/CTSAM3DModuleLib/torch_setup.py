@@ -51,27 +51,14 @@ class TorchKind(Enum):
 
 @dataclass(frozen=True)
 class TorchState:
-    """What is there of PyTorch, and what to do.
-
-    Parameters
-    ----------
-    kind : TorchKind
-        The case.
-    version : str
-        Of PyTorch; empty where it is unknown.
-    devices : tuple of TorchDevice
-        Processor and graphics cards that can compute; empty when none can.
-    text : str
-        One or two sentences for the user, translated.
-    needs_restart : bool
-        True when Slicer must be restarted before anything else helps.
-    """
+    """What is there of PyTorch, and what to do."""
 
     kind: TorchKind
-    version: str = ""
+    version: str = ""  # Of PyTorch; empty where it is unknown
+    # Processor and graphics cards that can compute; empty when none can
     devices: tuple[TorchDevice, ...] = ()
-    text: str = ""
-    needs_restart: bool = False
+    text: str = ""  # One or two sentences for the user, translated
+    needs_restart: bool = False  # True when Slicer must be restarted before anything else helps
 
     @property
     def can_compute(self) -> bool:
@@ -89,25 +76,17 @@ def _slicer_runner() -> Any:
 
 @dataclass(frozen=True)
 class TorchSetup:
-    """Looks at PyTorch and has it installed. Main thread only; keeps nothing between calls.
+    """Looks at PyTorch and has it installed. Main thread only; keeps nothing between calls."""
 
-    Parameters
-    ----------
-    find_spec, import_module, installed_version : callable
-        As in `importlib.util`, `importlib` and `importlib.metadata`; others in tests.
-    extensions_model : callable
-        Returns Slicer's model of extensions.
-    has_gpu : callable
-        Tells whether the computer has an NVIDIA graphics card.
-    runner : callable
-        Returns Slicer's function that runs a Python module beside Slicer; None before 5.11.
-    """
-
+    # find_spec, import_module, installed_version: As in `importlib.util`, `importlib` and
+    # `importlib.metadata`; others in tests
     find_spec: Callable[[str], Any] = importlib.util.find_spec
     import_module: Callable[[str], Any] = importlib.import_module
     installed_version: Callable[[str], str] = importlib.metadata.version
-    extensions_model: Callable[[], Any] = _slicer_extensions
+    extensions_model: Callable[[], Any] = _slicer_extensions  # Returns Slicer's model of extensions
+    # Tells whether the computer has an NVIDIA graphics card
     has_gpu: Callable[[], bool] = has_nvidia_driver
+    # Returns Slicer's function that runs a Python module beside Slicer; None before 5.11
     runner: Callable[[], Any] = _slicer_runner
 
     def state(self) -> TorchState:

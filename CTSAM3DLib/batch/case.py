@@ -28,56 +28,32 @@ _COMMON_NAMES = {"ct", "ct_image", "data", "image", "img", "input", "scan", "vol
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that is ready to use.
-
-    Parameters
-    ----------
-    predictor : Predictor
-        The model.
-    entry : ModelEntry, optional
-        Where it came from, for the report.
-    """
+    """A model that is ready to use."""
 
     predictor: Predictor
-    entry: ModelEntry | None = None
+    entry: ModelEntry | None = None  # Where it came from, for the report
 
 
 @dataclass(frozen=True)
 class Case:
-    """What to read and what to write.
+    """What to read and what to write."""
 
-    Parameters
-    ----------
-    ct : Path
-        Image file or DICOM folder.
-    clicks : tuple of Path
-        One or several clicks files, or ``.seg.nrrd`` files with prompts.
-    output : Path
-        The ``.seg.nrrd`` to write.
-    picture, report : Path, optional
-        PNG and JSON to write as well.
-    recompute : bool
-        Make structures that a person corrected in a ``.seg.nrrd`` among `clicks` anew.
-    label_map, dicom_seg, table : Path, optional
-        NIfTI label map with names, DICOM SEG, and CSV with volume and shape of each structure to
-        write as well.
-    title : str
-        Above the picture; by default the name of the CT, after that of its folder where many CTs
-        have that name.
-    series : str
-        Series Instance UID in a DICOM folder; by default the one with most slices.
-    """
-
-    ct: Path
-    clicks: tuple[Path, ...]
-    output: Path
+    ct: Path  # Image file or DICOM folder
+    clicks: tuple[Path, ...]  # One or several clicks files, or ``.seg.nrrd`` files with prompts
+    output: Path  # The ``.seg.nrrd`` to write
+    # picture, report: PNG and JSON to write as well
     picture: Path | None = None
     report: Path | None = None
+    # Above the picture; by default the name of the CT, after that of its folder where many
+    # CTs have that name
     title: str = ""
-    series: str = ""
+    series: str = ""  # Series Instance UID in a DICOM folder; by default the one with most slices
+    # label_map, dicom_seg, table: NIfTI label map with names, DICOM SEG, and CSV with
+    # volume and shape of each structure to write as well
     label_map: Path | None = None
     dicom_seg: Path | None = None
     table: Path | None = None
+    # Make structures that a person corrected in a ``.seg.nrrd`` among `clicks` anew
     recompute: bool = False
 
     @property

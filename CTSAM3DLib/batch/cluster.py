@@ -22,17 +22,10 @@ _LOADING = Lock()
 
 @dataclass(frozen=True)
 class WorkerModel:
-    """Which model a worker loads, once in its life.
+    """Which model a worker loads, once in its life."""
 
-    Parameters
-    ----------
-    arguments : tuple
-        Of the loader.
-    loader : callable
-        By default `load_model`, with the id or path of a model and a device.
-    """
-
-    arguments: tuple[Any, ...]
+    arguments: tuple[Any, ...]  # Of the loader
+    # By default `load_model`, with the id or path of a model and a device
     loader: Callable[..., LoadedModel] = load_model
 
     def load(self) -> LoadedModel:

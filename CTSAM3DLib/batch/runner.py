@@ -21,27 +21,13 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class CaseRunner:
-    """What decides the result of every case of a batch.
+    """What decides the result of every case of a batch."""
 
-    Parameters
-    ----------
-    settings : mapping
-        What else decides the result, such as the checksum of the model.
-    spacing_mm : float, optional
-        See `open_session`.
-    grow : bool or str
-        See `open_session`.
-    overwrite : bool
-        Run finished cases again, and replace files that somebody changed.
-    resume : bool
-        Believe the entry of a finished case without reading its files again.
-    """
-
-    settings: Mapping[str, Any]
-    spacing_mm: float | None = None
-    grow: bool | str = False
-    overwrite: bool = False
-    resume: bool = False
+    settings: Mapping[str, Any]  # What else decides the result, such as the checksum of the model
+    spacing_mm: float | None = None  # See `open_session`
+    grow: bool | str = False  # See `open_session`
+    overwrite: bool = False  # Run finished cases again, and replace files that somebody changed
+    resume: bool = False  # Believe the entry of a finished case without reading its files again
 
     @property
     def all_settings(self) -> dict[str, Any]:

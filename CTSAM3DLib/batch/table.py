@@ -26,17 +26,9 @@ _REMEDY = 'Save the table as "CSV UTF-8"'
 
 @dataclass(frozen=True)
 class BatchCase:
-    """One row of the table.
+    """One row of the table."""
 
-    Parameters
-    ----------
-    name : str
-        Output within the output folder, without suffix; distinct within the batch.
-    case : Case
-        What to read and write.
-    """
-
-    name: str
+    name: str  # Output within the output folder, without suffix; distinct within the batch
     case: Case
 
 

@@ -18,19 +18,6 @@ _DIGITS = 3
 class Shape:
     """What is measured of a mask that is not empty.
 
-    Parameters
-    ----------
-    centre_ras : tuple of float
-        Mean position of the voxels, mm.
-    size_ras_mm : tuple of float
-        Edges of the box along R, A and S round the centres of the voxels, plus one voxel.
-    axes_mm : tuple of float
-        Full axes of the ellipsoid with the same second moments, longest first, mm.
-    parts : int
-        Pieces that touch neither by face, edge nor corner.
-    largest_part : float
-        Fraction of the voxels that the largest piece has.
-
     Examples
     --------
     >>> mask = np.zeros((4, 4, 4), bool)
@@ -40,11 +27,13 @@ class Shape:
     (2, 0.67, (8.0, 4.0, 4.0))
     """
 
-    centre_ras: tuple[float, ...]
+    centre_ras: tuple[float, ...]  # Mean position of the voxels, mm
+    # Edges of the box along R, A and S round the centres of the voxels, plus one voxel
     size_ras_mm: tuple[float, ...]
+    # Full axes of the ellipsoid with the same second moments, longest first, mm
     axes_mm: tuple[float, ...]
-    parts: int
-    largest_part: float
+    parts: int  # Pieces that touch neither by face, edge nor corner
+    largest_part: float  # Fraction of the voxels that the largest piece has
 
     @classmethod
     def of(cls, mask_kji: NDArray[np.bool_], start_ijk: IJK, geometry: Geometry) -> Shape | None:

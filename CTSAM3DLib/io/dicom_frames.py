@@ -41,78 +41,42 @@ _MARKS = {
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One slice: where it is stored, where it lies and how its numbers become HU.
-
-    Parameters
-    ----------
-    file : Path
-        Where it is stored.
-    instance : str
-        SOP Instance UID of the file.
-    marks : mapping of str to str
-        Values that slices of one scan have in common, by the name of their element.
-    part : (int, int)
-        Which file of how many that the scan was cut into (a concatenation).
-    number, count : int
-        Which frame of how many in the file.
-    tilt : float
-        Of the gantry by the header, degrees; 0 when the file says nothing.
-    study, series, patient, modality, reference, stack : str
-        Of the file, the last one of the frame; the reference is what positions count from.
-    projection : str
-        Kind of projection that the file says it is; empty for none.
-    is_localizer : bool
-        Whether the file calls it an overview picture.
-    size : (int, int)
-        Columns and rows.
-    samples : int
-        Values a pixel.
-    position, row, column : tuple of float
-        LPS mm and directions; empty when the file has none.
-    spacing : tuple of float
-        Between rows, between columns, mm; empty when the file has none.
-    thickness : float, optional
-        mm.
-    between : float, optional
-        Distance of slices by the header, mm.
-    slope, intercept : float
-        From stored numbers to HU.
-    is_rescaled : bool
-        Whether the file gives both.
-    unit : str
-        Of the rescaled numbers, when the file names one.
-    is_inverted : bool
-        Whether small numbers are shown white (MONOCHROME1).
-    """
+    """One slice: where it is stored, where it lies and how its numbers become HU."""
 
     file: Path
-    instance: str
+    instance: str  # SOP Instance UID of the file
+    # Values that slices of one scan have in common, by the name of their element
     marks: Mapping[str, str]
-    part: tuple[int, int]
+    part: tuple[int, int]  # Which file of how many that the scan was cut into (a concatenation)
+    # number, count: Which frame of how many in the file
     number: int
     count: int
-    tilt: float
+    tilt: float  # Of the gantry by the header, degrees; 0 when the file says nothing
+    # study, series, patient, modality, reference, stack: Of the file, the last one of the
+    # frame; the reference is what positions count from
     study: str
     series: str
     patient: str
     modality: str
     reference: str
     stack: str
-    is_localizer: bool
-    projection: str
-    size: tuple[int, int]
-    samples: int
+    is_localizer: bool  # Whether the file calls it an overview picture
+    projection: str  # Kind of projection that the file says it is; empty for none
+    size: tuple[int, int]  # Columns and rows
+    samples: int  # Values a pixel
+    # position, row, column: LPS mm and directions; empty when the file has none
     position: tuple[float, ...]
     row: tuple[float, ...]
     column: tuple[float, ...]
-    spacing: tuple[float, ...]
-    thickness: float | None
-    between: float | None
+    spacing: tuple[float, ...]  # Between rows, between columns, mm; empty when the file has none
+    thickness: float | None  # mm
+    between: float | None  # Distance of slices by the header, mm
+    # slope, intercept: From stored numbers to HU
     slope: float
     intercept: float
-    is_rescaled: bool
-    unit: str
-    is_inverted: bool
+    is_rescaled: bool  # Whether the file gives both
+    unit: str  # Of the rescaled numbers, when the file names one
+    is_inverted: bool  # Whether small numbers are shown white (MONOCHROME1)
 
     @property
     def name(self) -> str:

@@ -38,17 +38,10 @@ _SMALL_MM = 40.0
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A CT as it was read, and what its reader must tell.
-
-    Parameters
-    ----------
-    volume : Volume
-        Voxels and place.
-    notes : tuple of str
-        Sentences: which of several placements or series was taken, what was left out.
-    """
+    """A CT as it was read, and what its reader must tell."""
 
     volume: Volume
+    # Sentences: which of several placements or series was taken, what was left out
     notes: tuple[str, ...] = ()
 
 

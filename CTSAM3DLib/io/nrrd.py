@@ -42,17 +42,10 @@ _HEADER_LIMIT = 16 * 2**20
 
 @dataclass(frozen=True)
 class NrrdHeader:
-    """What stands before the voxels.
+    """What stands before the voxels."""
 
-    Parameters
-    ----------
-    fields : mapping of str to str
-        The ``name: value`` lines of the format itself.
-    keys : mapping of str to str
-        The ``key:=value`` lines, without escapes.
-    """
-
-    fields: Mapping[str, str]
+    fields: Mapping[str, str]  # The ``name: value`` lines of the format itself
+    # The ``key:=value`` lines, without escapes
     keys: Mapping[str, str] = field(default_factory=dict)
 
     def numbers(self, name: str) -> list[int]:

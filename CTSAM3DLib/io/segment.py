@@ -146,21 +146,12 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A mask that is kept, for example since a person corrected it.
+    """A mask that is kept, for example since a person corrected it."""
 
-    Parameters
-    ----------
-    mask : RegionMask
-        On the voxels of the volume.
-    answered : ClickHistory
-        Prompts that the mask answers already; the model is not asked again.
-    further : ClickHistory
-        Prompts that change it.
-    """
-
-    mask: RegionMask
+    mask: RegionMask  # On the voxels of the volume
+    # Prompts that the mask answers already; the model is not asked again
     answered: ClickHistory = field(default_factory=ClickHistory)
-    further: ClickHistory = field(default_factory=ClickHistory)
+    further: ClickHistory = field(default_factory=ClickHistory)  # Prompts that change it
 
     @property
     def prompts(self) -> ClickHistory:
@@ -170,18 +161,10 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a segmentation file holds.
+    """What a segmentation file holds."""
 
-    Parameters
-    ----------
-    segments : tuple of Segment
-        In the order of the file.
-    geometry : Geometry
-        Of the whole volume when the file names it, else of the stored box.
-    """
-
-    segments: tuple[Segment, ...]
-    geometry: Geometry
+    segments: tuple[Segment, ...]  # In the order of the file
+    geometry: Geometry  # Of the whole volume when the file names it, else of the stored box
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of a name; KeyError when there is none."""

@@ -36,31 +36,19 @@ _FREE_COLOURS = (
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One anatomy that Slicer can name.
+    """One anatomy that Slicer can name."""
 
-    Parameters
-    ----------
-    name : str
-        Name as in TotalSegmentator, for example ``kidney_left``.
-    label : str
-        The same for people, for example ``Left kidney``.
-    rgb : tuple of int
-        Display colour, 0 to 255.
-    category, type, type_modifier, region, region_modifier : tuple of str or None
-        Code triples (scheme, value, meaning).
-    context : str
-        Name of the terminology that holds the codes.
-    """
-
-    name: str
-    label: str
-    rgb: tuple[int, int, int]
+    name: str  # Name as in TotalSegmentator, for example ``kidney_left``
+    label: str  # The same for people, for example ``Left kidney``
+    rgb: tuple[int, int, int]  # Display colour, 0 to 255
+    # category, type, type_modifier, region, region_modifier: Code triples (scheme, value,
+    # meaning)
     category: Code
     type: Code
     type_modifier: Code | None
     region: Code | None
     region_modifier: Code | None
-    context: str
+    context: str  # Name of the terminology that holds the codes
 
     @property
     def terminology_entry(self) -> str:

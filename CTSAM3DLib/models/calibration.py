@@ -24,25 +24,21 @@ class Calibration:
 
     Fitted on validation data by ``Testing/Benchmarks/measure_uncertainty.py``.
 
-    Parameters
-    ----------
-    logits, probabilities_there : tuple of float
-        A rising curve, straight between its points; empty for the sigmoid.
-    scale : float
-        From the error that the probabilities let expect to the one that was measured, for a mask of
-        1000 voxels of the model grid.
-    size_power : float
-        The scale falls with the number of voxels to this power: small masks have larger errors.
-
     Examples
     --------
     >>> Calibration((-2.0, 2.0), (0.1, 0.5)).probabilities(np.float32([-9, 0, 9]))
     array([0.1, 0.3, 0.5], dtype=float32)
     """
 
+    # logits, probabilities_there: A rising curve, straight between its points; empty for
+    # the sigmoid
     logits: tuple[float, ...] = ()
     probabilities_there: tuple[float, ...] = ()
+    # From the error that the probabilities let expect to the one that was measured, for a
+    # mask of 1000 voxels of the model grid
     scale: float = 1.0
+    # The scale falls with the number of voxels to this power: small masks have larger
+    # errors
     size_power: float = 0.0
 
     @property

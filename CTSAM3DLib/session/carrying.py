@@ -202,21 +202,11 @@ def _moved(prompt: Prompt, way_mm: NDArray[np.float64], geometry: Geometry) -> P
 
 @dataclass(frozen=True)
 class Drift:
-    """How the mask of a frame differs from that of the frame before.
+    """How the mask of a frame differs from that of the frame before."""
 
-    Parameters
-    ----------
-    way_mm : float
-        How far the middle has moved.
-    agreement : float
-        Dice of both masks once their middles are on each other, to a voxel.
-    growth : float
-        Volume as a multiple of the one before.
-    """
-
-    way_mm: float
-    agreement: float
-    growth: float
+    way_mm: float  # How far the middle has moved
+    agreement: float  # Dice of both masks once their middles are on each other, to a voxel
+    growth: float  # Volume as a multiple of the one before
 
     @classmethod
     def between(cls, earlier: MaskUpdate, later: MaskUpdate, geometry: Geometry) -> Drift:

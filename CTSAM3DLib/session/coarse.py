@@ -32,24 +32,13 @@ _KNOWN_SHARE = 0.01  # of a coarse voxel; rounding alone leaves less
 
 @dataclass(frozen=True, eq=False)
 class CoarseAnswer:
-    """What the model has said of a patch with larger voxels.
+    """What the model has said of a patch with larger voxels."""
 
-    Parameters
-    ----------
-    bbox : BoundingBox
-        The voxels of the usual grid whose centres lie in the patch.
-    logits : ndarray, float32, (D, H, W)
-        The answer on those voxels.
-    answer : PatchAnswer
-        The answer as it was given; its times are those of all answers, where it took several.
-    count : int
-        How many times the model was asked.
-    """
-
-    bbox: BoundingBox
-    logits: NDArray[np.float32]
+    bbox: BoundingBox  # The voxels of the usual grid whose centres lie in the patch
+    logits: NDArray[np.float32]  # ndarray, float32, (D, H, W): the answer on those voxels
+    # The answer as it was given; its times are those of all answers, where it took several
     answer: PatchAnswer
-    count: int
+    count: int  # How many times the model was asked
 
     def agreement(self, patch: BoundingBox, logits: NDArray[np.float32]) -> float:
         """Return the Dice of this answer with one for a patch of the usual grid, in it."""

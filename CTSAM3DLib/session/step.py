@@ -72,26 +72,15 @@ def planned_patch(encoder: PatchEncoder, state: SessionState, prompt: Prompt) ->
 
 @dataclass(frozen=True, eq=False)
 class PatchView:
-    """What a model is shown of one patch.
+    """What a model is shown of one patch."""
 
-    Parameters
-    ----------
-    state : SessionState
-        The state that is looked at.
-    patch : BoundingBox
-        On the model grid.
-    points_kji : ndarray, int, (N, 3)
-        What is shown of all prompts in the patch, oldest prompt first; voxels of the patch.
-    labels : ndarray, bool, (N,)
-        Whether they are positive.
-    known : ndarray, float16, (D, H, W)
-        Earlier logits; NaN where nothing is known.
-    """
-
-    state: SessionState
-    patch: BoundingBox
+    state: SessionState  # The state that is looked at
+    patch: BoundingBox  # On the model grid
+    # ndarray, int, (N, 3): what is shown of all prompts in the patch, oldest prompt first;
+    # voxels of the patch
     points_kji: NDArray[np.intp]
-    labels: NDArray[np.bool_]
+    labels: NDArray[np.bool_]  # ndarray, bool, (N,): whether they are positive
+    # ndarray, float16, (D, H, W): earlier logits; NaN where nothing is known
     known: NDArray[np.float16]
 
     @classmethod

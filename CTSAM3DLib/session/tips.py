@@ -51,20 +51,11 @@ class TipRules:
 
 @dataclass(frozen=True, eq=False)
 class Tip:
-    """What two answers have added at a tip.
+    """What two answers have added at a tip."""
 
-    Parameters
-    ----------
-    voxel_kji : (int, int, int)
-        Where the model was asked, on its grid.
-    box : BoundingBox
-        The patch that it was shown.
-    logits : ndarray, float16, (D, H, W)
-        Of the box; NaN where nothing is added.
-    """
-
-    voxel_kji: IJK
-    box: BoundingBox
+    voxel_kji: IJK  # Where the model was asked, on its grid
+    box: BoundingBox  # The patch that it was shown
+    # ndarray, float16, (D, H, W): of the box; NaN where nothing is added
     logits: NDArray[np.float16]
 
 

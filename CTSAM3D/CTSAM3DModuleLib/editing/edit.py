@@ -18,30 +18,16 @@ from CTSAM3DModuleLib.editing.target import EditTarget
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How an edit has ended.
-
-    Parameters
-    ----------
-    target : EditTarget
-        What was edited.
-    prompts : ClickHistory
-        The prompts of the segment now.
-    answer : ClickAnswer, optional
-        With times; None when it failed, was cancelled, or was lost to a change by others.
-    error : Exception, optional
-        Why it failed; the segment and its prompts are as before, unless `partial`.
-    partial : bool
-        Parts of an answer without an end are kept; undo takes them back.
-    anew : bool
-        The mask was to be computed from the prompts alone.
-    """
+    """How an edit has ended."""
 
     target: EditTarget
-    prompts: ClickHistory
+    prompts: ClickHistory  # The prompts of the segment now
+    # With times; None when it failed, was cancelled, or was lost to a change by others
     answer: ClickAnswer | None = None
+    # Why it failed; the segment and its prompts are as before, unless `partial`
     error: BaseException | None = None
-    partial: bool = False
-    anew: bool = False
+    partial: bool = False  # Parts of an answer without an end are kept; undo takes them back
+    anew: bool = False  # The mask was to be computed from the prompts alone
 
 
 @dataclass(eq=False)

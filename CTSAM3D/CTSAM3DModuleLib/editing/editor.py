@@ -31,24 +31,12 @@ from CTSAM3DModuleLib.widgets import timer
 
 @dataclass(frozen=True)
 class Status:
-    """One line for the user.
+    """One line for the user."""
 
-    Parameters
-    ----------
-    text : str
-        In plain words.
-    kind : str
-        ``"idle"``, ``"busy"``, ``"done"`` or ``"error"``.
-    seconds : float, optional
-        Time of the last answer on the inference thread.
-    device : str
-        Where it was computed.
-    """
-
-    text: str = ""
-    kind: str = "idle"
-    seconds: float | None = None
-    device: str = ""
+    text: str = ""  # In plain words
+    kind: str = "idle"  # ``"idle"``, ``"busy"``, ``"done"`` or ``"error"``
+    seconds: float | None = None  # Time of the last answer on the inference thread
+    device: str = ""  # Where it was computed
 
 
 class ClickEditor:

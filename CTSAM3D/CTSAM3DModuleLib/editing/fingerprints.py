@@ -16,21 +16,11 @@ EMPTY = "empty"
 
 @dataclass(frozen=True)
 class Series:
-    """What one session of the engine answers for a structure.
+    """What one session of the engine answers for a structure."""
 
-    Parameters
-    ----------
-    identity : VolumeIdentity
-        The volume with its voxels.
-    choice : ModelChoice
-        Model, device and way.
-    generation : int
-        See `SegmentationEngine.generation`.
-    """
-
-    identity: VolumeIdentity
-    choice: ModelChoice
-    generation: int
+    identity: VolumeIdentity  # The volume with its voxels
+    choice: ModelChoice  # Model, device and way
+    generation: int  # See `SegmentationEngine.generation`
 
 
 class Fingerprints:

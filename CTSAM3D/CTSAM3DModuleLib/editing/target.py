@@ -42,33 +42,16 @@ _SEGMENT_EVENTS = (
 
 @dataclass(frozen=True)
 class EditTarget:
-    """A segment under the hands of a user.
+    """A segment under the hands of a user."""
 
-    Parameters
-    ----------
-    segmentation_node : vtkMRMLSegmentationNode
-        Holds the segment.
-    segment_id : str
-        Id, not name.
-    volume_node : vtkMRMLScalarVolumeNode
-        The clicked volume.
-    editor_node : vtkMRMLSegmentEditorNode
-        Its masks are honoured.
-    roi_node : vtkMRMLMarkupsROINode, optional
-        Voxels outside this box are left alone.
-    overwrites : bool
-        Other segments lose voxels as the overwrite mode of the editor node says.
-    apart : bool
-        Takes no voxel of another segment.
-    """
-
-    segmentation_node: slicer.vtkMRMLSegmentationNode
-    segment_id: str
-    volume_node: slicer.vtkMRMLScalarVolumeNode
-    editor_node: slicer.vtkMRMLSegmentEditorNode
-    roi_node: slicer.vtkMRMLMarkupsROINode | None = None
+    segmentation_node: slicer.vtkMRMLSegmentationNode  # Holds the segment
+    segment_id: str  # Id, not name
+    volume_node: slicer.vtkMRMLScalarVolumeNode  # The clicked volume
+    editor_node: slicer.vtkMRMLSegmentEditorNode  # Its masks are honoured
+    roi_node: slicer.vtkMRMLMarkupsROINode | None = None  # Voxels outside this box are left alone
+    # Other segments lose voxels as the overwrite mode of the editor node says
     overwrites: bool = False
-    apart: bool = False
+    apart: bool = False  # Takes no voxel of another segment
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -23,28 +23,17 @@ MM3_PER_CM3 = 1000.0
 
 @dataclass(frozen=True)
 class Row:
-    """One segment.
+    """One segment."""
 
-    Parameters
-    ----------
-    segment_id, name : str
-        As in the segmentation.
-    rgb : tuple of int
-        0 to 255.
-    inside, outside : int, optional
-        Number of points; None if they cannot be read.
-    volume_cm3 : float, optional
-        None if the segment is not stored as voxels.
-    uncertainty : float, optional
-        0 to 1, the error that the model expects; None if it is not known.
-    """
-
+    # segment_id, name: As in the segmentation
     segment_id: str
     name: str
-    rgb: tuple[int, int, int]
+    rgb: tuple[int, int, int]  # 0 to 255
+    # inside, outside: Number of points; None if they cannot be read
     inside: int | None
     outside: int | None
-    volume_cm3: float | None
+    volume_cm3: float | None  # None if the segment is not stored as voxels
+    # 0 to 1, the error that the model expects; None if it is not known
     uncertainty: float | None = None
 
 

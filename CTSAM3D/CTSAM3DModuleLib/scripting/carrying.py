@@ -28,27 +28,13 @@ DRIFT_TAG = "CTSAM3D.Drift"
 
 @dataclass(eq=False)
 class Track:
-    """One structure on its way through the frames.
+    """One structure on its way through the frames."""
 
-    Parameters
-    ----------
-    name : str
-        Of its segments.
-    prompts : ClickHistory
-        Where they belong in the last frame that was done.
-    mask : MaskUpdate
-        Of that frame.
-    geometry : Geometry
-        Of all frames.
-    model : str
-        Of its own; empty for the one of the others.
-    """
-
-    name: str
-    prompts: ClickHistory
-    mask: MaskUpdate
-    geometry: Geometry
-    model: str = ""
+    name: str  # Of its segments
+    prompts: ClickHistory  # Where they belong in the last frame that was done
+    mask: MaskUpdate  # Of that frame
+    geometry: Geometry  # Of all frames
+    model: str = ""  # Of its own; empty for the one of the others
 
 
 def tracks_of(
