@@ -206,13 +206,11 @@ class _Run:
         standard = ModelStore.standard().entries()
         theirs = standard.get(name)
         if theirs is not None and theirs.path.parent != self.request.manifest.parent:
-            raise ModelExistsError(
-                f"there is a model {name!r} already: {theirs.path}; choose another id"
-            )
+            message = f"there is a model {name!r} already: {theirs.path}; choose another id"
+            raise ModelExistsError(message)
         if self.parent.model_id == name:
-            raise ModelExistsError(
-                f"expected another id than that of the model to begin with, got {name!r}"
-            )
+            message = f"expected another id than that of the model to begin with, got {name!r}"
+            raise ModelExistsError(message)
 
     def _read(self) -> tuple[Division, list[LearningCase]]:
         """Return the division, and what else is labelled in the cases that are held out."""
@@ -229,9 +227,8 @@ class _Run:
         names = sorted({name for case in cases for name in case.masks})
         missing = [name for name in wanted if name not in names]
         if missing:
-            raise LearningError(
-                f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
-            )
+            message = f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
+            raise LearningError(message)
         chosen = [case.only(wanted) for case in cases]
         division = divide([case for case in chosen if case.masks], self.request.seed)
         scored = {case.name for case in division.held_out}
