@@ -35,17 +35,14 @@ def resource_folders(package_folder: Path = _PACKAGE) -> tuple[Path, ...]:
 def resource_path(relative: str, package_folder: Path = _PACKAGE) -> Path:
     """Return the full path of a resource file or folder.
 
+    Raises CTSAM3DError: no resource folder holds it; the text names every place that was tried.
+
     Parameters
     ----------
     relative : str
         Path below ``Resources`` with forward slashes, for example ``Models/models.json``.
     package_folder : Path
         Folder of the package ``CTSAM3DLib``; only tests give another one.
-
-    Raises
-    ------
-    CTSAM3DError
-        No resource folder holds it; the text names every place that was tried.
 
     Examples
     --------

@@ -21,14 +21,8 @@ def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = N
     """Write a case for each segmentation node; returns how many there are.
 
     Each goes with the CT that is its source volume, else with `volume_node`. Empty segments and
-    segmentations without any other are left out.
-
-    Raises
-    ------
-    NodeError
-        A segmentation has no CT, or cannot be brought onto its voxels.
-    OSError
-        A file cannot be written.
+    segmentations without any other are left out. Raises NodeError: a segmentation has no CT, or
+    cannot be brought onto its voxels; OSError: a file cannot be written.
     """
     count = 0
     for number, node in enumerate(segmentations, start=1):

@@ -114,7 +114,8 @@ def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     """Add the prompts of a file as Markups: a point list a structure, and its shapes.
 
     Read back by `CTSAM3DModuleLib.scripting.clicks.clicks_on_volume`, the points give the same
-    clicks in the same order.
+    clicks in the same order. Raises ClicksFileError: the file cannot be understood;
+    ClickOutsideVolumeError: a prompt lies outside the volume; nothing is added.
 
     Parameters
     ----------
@@ -128,13 +129,6 @@ def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     list of vtkMRMLMarkupsNode
         Named as the structures. A point outside a structure has ``negative`` in label and
         description, a curve, closed curve or ROI in its name.
-
-    Raises
-    ------
-    ClicksFileError
-        The file cannot be understood.
-    ClickOutsideVolumeError
-        A prompt lies outside the volume; nothing is added.
     """
     from CTSAM3DLib.io.clicks import read_clicks
     from CTSAM3DLib.mrml.frames import geometry_from_node

@@ -116,17 +116,13 @@ class TorchSetup:
         """Install what is missing, after the user has agreed; changes nothing where all is well.
 
         Call it when PyTorch is needed, never at start. First the extension, which then needs a
-        restart; with the extension, PyTorch.
+        restart; with the extension, PyTorch. Raises TorchSetupError: called off the main thread, or
+        the installation failed.
 
         Returns
         -------
         TorchState
             As it is afterwards; `text` says so when the user declined or nothing was installed.
-
-        Raises
-        ------
-        TorchSetupError
-            Called off the main thread, or the installation failed.
         """
         if threading.current_thread() is not threading.main_thread():
             name = threading.current_thread().name

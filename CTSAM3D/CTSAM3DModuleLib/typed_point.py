@@ -21,10 +21,8 @@ _AXES = (("", "R", "L"), ("", "A", "P"), ("", "S", "I"))
 def typed_position(text: str) -> list[float]:
     """Return the three numbers of a text; L, P or I before a number turns its sign.
 
-    Raises
-    ------
-    GeometryError
-        The text says something else, or has a letter of another axis before a number.
+    Raises GeometryError: the text says something else, or has a letter of another axis before a
+    number.
 
     Examples
     --------

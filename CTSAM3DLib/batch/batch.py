@@ -69,6 +69,9 @@ class BatchRun:
     def run(self, item: BatchCase) -> dict[str, Any]:
         """Run one case, or skip it, and keep its entry.
 
+        Raises BundleError, DeviceError: the model cannot be loaded; OSError: the reports of the
+        batch cannot be written.
+
         Parameters
         ----------
         item : BatchCase
@@ -78,13 +81,6 @@ class BatchRun:
         -------
         dict
             See `CaseRunner.entry`.
-
-        Raises
-        ------
-        BundleError, DeviceError
-            The model cannot be loaded.
-        OSError
-            The reports of the batch cannot be written.
         """
         earlier = self.records.earlier(item.name)
         return self.note(self.runner.entry(item, earlier, self._model, self.tell))
@@ -92,10 +88,7 @@ class BatchRun:
     def note(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Keep the entry of a case, wherever it ran.
 
-        Raises
-        ------
-        OSError
-            The reports of the batch cannot be written.
+        Raises OSError: the reports of the batch cannot be written.
         """
         self.entries[entry["case"]] = entry
         self.records.note(entry)
@@ -109,10 +102,7 @@ class BatchRun:
     def finish(self) -> None:
         """Write the reports and the page of all cases.
 
-        Raises
-        ------
-        OSError
-            They cannot be written.
+        Raises OSError: they cannot be written.
         """
         self.records.finish()
 

@@ -79,16 +79,13 @@ class Case:
 def load_model(model: str | Path | None = None, device: str = "auto") -> LoadedModel:
     """Find, verify and load a model for several cases.
 
+    Raises BundleError, DeviceError as `open_session`.
+
     Parameters
     ----------
     model : str or Path, optional
         Id or file of a model; default: the bundled one.
     device : str
-        See `open_session`.
-
-    Raises
-    ------
-    BundleError, DeviceError
         See `open_session`.
     """
     from CTSAM3DLib.bundles.predictor import load_predictor
@@ -108,7 +105,8 @@ def run_case(
 ) -> tuple[SegmentationResult, dict[str, Any]]:
     """Segment one CT and write its files.
 
-    Each file is written whole or not at all, the report last.
+    Each file is written whole or not at all, the report last. Raises CTSAM3DError: CT, clicks or
+    model cannot be used; OSError: a file cannot be written.
 
     Parameters
     ----------
@@ -133,13 +131,6 @@ def run_case(
         Masks and volumes.
     report : dict
         Also written when the case asks for it.
-
-    Raises
-    ------
-    CTSAM3DError
-        CT, clicks or model cannot be used.
-    OSError
-        A file cannot be written.
     """
     start = perf_counter()
     read_starts(case.clicks, None, case.recompute)  # tells what is wrong before the CT is read

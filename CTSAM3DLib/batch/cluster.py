@@ -41,6 +41,8 @@ class WorkerModel:
 def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto") -> Iterator[Any]:
     """Give a client of a cluster, and close what was started for it.
 
+    Raises ClusterError: the package is missing, or there is no such scheduler.
+
     Parameters
     ----------
     scheduler : str
@@ -50,11 +52,6 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
     memory_limit : str
         For each of them, such as ``8GB``; a worker that needs more is ended, and its case fails
         when that has happened four times.
-
-    Raises
-    ------
-    ClusterError
-        The package is missing, or there is no such scheduler.
     """
     try:
         from distributed import Client, LocalCluster
@@ -92,7 +89,9 @@ def run_on_cluster(
     """Run the cases of a batch on the workers of a cluster; the entries are kept here.
 
     A few cases more than there are workers are under way, so that a table may have any length. A
-    case whose worker ends before its entry is here is given to another one.
+    case whose worker ends before its entry is here is given to another one. Raises ClusterError:
+    the scheduler was lost. What was finished is kept; the next run goes on from there; BundleError,
+    DeviceError: a worker cannot load the model.
 
     Parameters
     ----------
@@ -109,13 +108,6 @@ def run_on_cluster(
     ------
     dict
         Each entry as it comes; see `CaseRunner.entry`.
-
-    Raises
-    ------
-    ClusterError
-        The scheduler was lost. What was finished is kept; the next run goes on from there.
-    BundleError, DeviceError
-        A worker cannot load the model.
     """
     from distributed import as_completed
 

@@ -13,16 +13,15 @@ from CTSAM3DLib.io.content_mark import is_replaceable, mark_of
 def marks_of(case: Case) -> dict[str, str | None]:
     """Return the mark of each file of a case, by kind; None for one that is not ours any more.
 
-    Raises
-    ------
-    OSError
-        A file cannot be read.
+    Raises OSError: a file cannot be read.
     """
     return {kind: mark_of(path) for kind, path in case.files.items()}
 
 
 def changed_files(case: Case, earlier: Mapping[str, Any]) -> list[Path]:
     """Return the files of a case that hold something else than what this program wrote.
+
+    Raises OSError: a file cannot be read.
 
     Parameters
     ----------
@@ -36,11 +35,6 @@ def changed_files(case: Case, earlier: Mapping[str, Any]) -> list[Path]:
     list of Path
         Those that `is_replaceable` denies. A file that was written before there were marks counts
         as unchanged when it has the size in the report.
-
-    Raises
-    ------
-    OSError
-        A file cannot be read.
     """
     return [
         path
@@ -52,10 +46,7 @@ def changed_files(case: Case, earlier: Mapping[str, Any]) -> list[Path]:
 def is_finished(case: Case, earlier: Mapping[str, Any], fingerprint: str | None) -> bool:
     """Tell whether an earlier run wrote exactly the files that lie there, from the same inputs.
 
-    Raises
-    ------
-    OSError
-        A file cannot be read.
+    Raises OSError: a file cannot be read.
     """
     if earlier.get("status") not in ("done", "skipped", "kept"):
         return False

@@ -57,6 +57,8 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: str) -> None:
     """Write the page of a batch: one file without references to anything outside it.
 
+    Raises OSError: the file cannot be written.
+
     Parameters
     ----------
     path : str or Path
@@ -65,11 +67,6 @@ def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: 
         Cases of the batch's report.
     created : str
         Time to show.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
     """
     write_text_atomically(path, page_text(list(entries), Path(path).parent, created))
 

@@ -61,10 +61,7 @@ class BatchRecords:
     def earlier(self, name: str) -> Entry:
         """Return the entry that a case has on disk; empty when there is none.
 
-        Raises
-        ------
-        OutputFileError
-            A report is there and cannot be read.
+        Raises OutputFileError: a report is there and cannot be read.
         """
         if self._stamp() != self._seen:
             self._read()
@@ -73,10 +70,7 @@ class BatchRecords:
     def note(self, entry: Entry) -> None:
         """Keep the entry of a case.
 
-        Raises
-        ------
-        OutputFileError
-            The folder cannot be written.
+        Raises OutputFileError: the folder cannot be written.
         """
         self._own[entry["case"]] = self._known[entry["case"]] = entry
         self._since += 1
@@ -96,10 +90,7 @@ class BatchRecords:
     def finish(self) -> None:
         """Write reports and page of all cases.
 
-        Raises
-        ------
-        OutputFileError
-            The folder cannot be written.
+        Raises OutputFileError: the folder cannot be written.
         """
         self._write()
         write_page(self._folder / PAGE_NAME, self._known.values(), now())
@@ -148,10 +139,7 @@ class BatchRecords:
 def cases_of(path: Path) -> dict[str, Entry]:
     """Return the entries of a batch report of any size by name; none when it is damaged or missing.
 
-    Raises
-    ------
-    OSError
-        It is there and cannot be read.
+    Raises OSError: it is there and cannot be read.
     """
     return _reported(path)[0]
 

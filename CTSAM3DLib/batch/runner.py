@@ -46,6 +46,8 @@ class CaseRunner:
     ) -> Entry:
         """Run one case, or tell why not.
 
+        Raises BundleError, DeviceError: the model cannot be loaded.
+
         Parameters
         ----------
         item : BatchCase
@@ -62,11 +64,6 @@ class CaseRunner:
         dict
             ``status`` is ``done``, ``skipped``, ``kept`` or ``failed``; a failed one has
             ``error``, a kept one ``changed``.
-
-        Raises
-        ------
-        BundleError, DeviceError
-            The model cannot be loaded.
         """
 
         def tell(text: str) -> None:
@@ -135,12 +132,7 @@ def fingerprint(case: Case, settings: Mapping[str, Any]) -> str:
     """Return a mark that changes with a case's CT, clicks or settings.
 
     The CT counts by path, size and time of change, since reading it may take longer than the
-    segmentation; clicks count by content.
-
-    Raises
-    ------
-    OSError
-        The CT or a clicks file is missing.
+    segmentation; clicks count by content. Raises OSError: the CT or a clicks file is missing.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     files = sorted(case.ct.rglob("*")) if case.ct.is_dir() else [case.ct]

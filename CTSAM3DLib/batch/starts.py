@@ -32,6 +32,9 @@ def read_starts(
 
     A structure of a ``.seg.nrrd`` starts at its prompts, as if they had been made again, unless a
     person corrected its mask: that mask is kept, and only prompts of further files change it.
+    Raises ClicksFileError as `read_clicks`; a segmentation without prompts and corrected masks;
+    SegmentationFileError: a segmentation cannot be read, its masks are not on the voxels of the CT,
+    or two masks that a person corrected have one name.
 
     Parameters
     ----------
@@ -48,14 +51,6 @@ def read_starts(
         Structure name to its prompts or its mask.
     notes : list of str
         Which masks are kept.
-
-    Raises
-    ------
-    ClicksFileError
-        See `read_clicks`; a segmentation without prompts and corrected masks.
-    SegmentationFileError
-        A segmentation cannot be read, its masks are not on the voxels of the CT, or two masks that
-        a person corrected have one name.
     """
     bases: dict[str, Base] = {}
     notes = []

@@ -43,6 +43,9 @@ def read_table(
 ) -> list[BatchCase]:
     """Read a table of cases.
 
+    Raises ClicksFileError: the table cannot be read, lacks a column or a value, an output lies
+    outside the folder, or two rows write the same file. The text names the line.
+
     Parameters
     ----------
     path : str or Path
@@ -67,12 +70,6 @@ def read_table(
     -------
     list of BatchCase
         In the order of the table.
-
-    Raises
-    ------
-    ClicksFileError
-        The table cannot be read, lacks a column or a value, an output lies outside the folder, or
-        two rows write the same file. The text names the line.
 
     Examples
     --------

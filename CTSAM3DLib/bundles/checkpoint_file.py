@@ -38,11 +38,8 @@ _MOST_NAMES = 3
 def read_checkpoint(path: Path) -> Any:
     """Read what ``torch.save`` has written, tensors (on the CPU) and plain containers only.
 
-    Raises
-    ------
-    CheckpointError
-        The file is missing, empty, damaged, of another kind, or could be read only by running code
-        that it names.
+    Raises CheckpointError: the file is missing, empty, damaged, of another kind, or could be read
+    only by running code that it names.
 
     Examples
     --------

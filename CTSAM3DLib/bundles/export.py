@@ -29,12 +29,7 @@ def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> st
     """Script a model and write it with its settings, whole or not at all.
 
     With `half` it stores float16 weights, which are converted in place and widened when loaded.
-    Returns the SHA-256 of the file.
-
-    Raises
-    ------
-    OutputFileError
-        The file cannot be written.
+    Returns the SHA-256 of the file. Raises OutputFileError: the file cannot be written.
     """
     with written_atomically(path) as temporary:
         _save(model, temporary, half)
@@ -82,12 +77,8 @@ def _compress(archive: Path, path: Path) -> None:
 def check_target(manifest: Path, model_id: str) -> None:
     """Raise BundleError where an export could not be found and loaded again.
 
-    `manifest` need not exist; `model_id` is the name of the model and of its file.
-
-    Raises
-    ------
-    BundleError
-        Another file name, a manifest that cannot be read, or an id that is no plain name.
+    `manifest` need not exist; `model_id` is the name of the model and of its file. Raises
+    BundleError: another file name, a manifest that cannot be read, or an id that is no plain name.
 
     Examples
     --------
@@ -132,13 +123,8 @@ def export_model(
     Replaces the entry of a model of the same id. The first model of a manifest is its default. A
     missing `manifest` is made, with its folder. `card` is from `read_card` or `official_card`.
     `half` is as in `write_bundle`; `compressed` pays for rounded weights. Returns the bundle file.
-
-    Raises
-    ------
-    BundleError
-        See `check_target`; or the entry would not be understood.
-    OutputFileError
-        A file cannot be written.
+    Raises BundleError as `check_target`; or the entry would not be understood; OutputFileError: a
+    file cannot be written.
     """
     identifier = model.settings.model_id
     check_target(manifest, identifier)
@@ -157,14 +143,8 @@ def export_beside(
     """Write a bundle and, next to it, a file with its entry; both or neither.
 
     As `export_model`. The entry goes into a file with ``.json`` added to the whole name, which is
-    returned.
-
-    Raises
-    ------
-    BundleError
-        The entry would not be understood.
-    OutputFileError
-        A file cannot be written.
+    returned. Raises BundleError: the entry would not be understood; OutputFileError: a file cannot
+    be written.
     """
     sidecar = path.with_name(path.name + ".json")
     with written_with(path, sidecar) as temporary:

@@ -54,14 +54,9 @@ class FallbackPredictor:
 
     It stays there until the model is loaded again. Embeddings of an earlier device are computed
     again, once, when they are decoded. Wrong arguments raise as they do in the model. `stages` are
-    the devices in the order in which they are tried; `load` makes the model on one.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        The main memory does not suffice; here as in all calls.
-    BundleError, DeviceError
-        Of `load`.
+    the devices in the order in which they are tried; `load` makes the model on one. Raises
+    NotEnoughMemoryError: the main memory does not suffice; here as in all calls; BundleError,
+    DeviceError: of `load`.
 
     Examples
     --------

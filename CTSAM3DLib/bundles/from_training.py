@@ -33,12 +33,8 @@ def model_from_checkpoint(
     `checkpoint` is the ``last.pt`` of a training run, `cross_patch` that of a cross-patch run or a
     bundle that holds such a predictor. `others` are checkpoints of runs that began with the same
     weights, or the bundle that this one began with: the mean of all is taken. The first one has
-    `share` in the mean, between 0 and 1, by default an equal part.
-
-    Raises
-    ------
-    CheckpointError
-        When a file is neither, or its weights do not fit the sizes of the first.
+    `share` in the mean, between 0 and 1, by default an equal part. Raises CheckpointError when a
+    file is neither, or its weights do not fit the sizes of the first.
     """
     state = _load(checkpoint, "average")
     config = state["config"]
@@ -99,10 +95,7 @@ def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:
 def fill_from_bundle(segmenter: torch.nn.Module, bundle: Path) -> None:
     """Copy the segmenter's weights out of a bundle of the same sizes, in place, as float32.
 
-    Raises
-    ------
-    CheckpointError
-        When the file is no bundle or its weights do not fit.
+    Raises CheckpointError when the file is no bundle or its weights do not fit.
     """
     try:
         check_script(bundle)

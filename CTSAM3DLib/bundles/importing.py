@@ -70,16 +70,10 @@ def import_official(
 
     `report` is called with what is done next; what it raises ends the import. `user` is the one
     folder to write to, `all_models` those whose ids are taken; by default those of this
-    installation. The default model stays what it is.
-
-    Raises
-    ------
-    CheckpointError
-        See `read_checkpoint`, `official_weights` and `read_import_config`.
-    BundleError
-        The id cannot be used; `ModelExistsError` where `replace` would help.
-    OutputFileError
-        A file cannot be written, or another process does not end changing the folder.
+    installation. The default model stays what it is. Raises CheckpointError as `read_checkpoint`,
+    `official_weights` and `read_import_config`; BundleError: the id cannot be used;
+    `ModelExistsError` where `replace` would help; OutputFileError: a file cannot be written, or
+    another process does not end changing the folder.
 
     Examples
     --------
@@ -223,13 +217,8 @@ def read_import_config(path: Path) -> ImportConfig:
     """Read the values of a configuration; it is never run.
 
     JSON: an object with ``window_hu`` (two numbers), ``spacing_mm`` (one number, or three equal
-    ones), or both.
-
-    Raises
-    ------
-    CheckpointError
-        Python instead of JSON, a file that cannot be read, an unknown entry, or a value that no CT
-        could have.
+    ones), or both. Raises CheckpointError: Python instead of JSON, a file that cannot be read, an
+    unknown entry, or a value that no CT could have.
 
     Examples
     --------

@@ -40,12 +40,8 @@ def read_card(path: Path) -> dict[str, Any]:
     """Read the card of a model: entries for the manifest.
 
     JSON: ``licence`` of the weights, ``training_data`` (a list of objects with ``name``,
-    ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object).
-
-    Raises
-    ------
-    BundleError
-        The file cannot be read, an entry is missing, unknown or of another form.
+    ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object). Raises
+    BundleError: the file cannot be read, an entry is missing, unknown or of another form.
 
     Examples
     --------

@@ -24,12 +24,7 @@ def recognise(shapes: Mapping[str, Shape], source: str) -> OfficialConfig:
     """Tell by keys and shapes which official network the weights belong to.
 
     `source` names the file in error texts. The result has no cross-patch widths if all of that part
-    is missing.
-
-    Raises
-    ------
-    CheckpointError
-        None fits; the text tells what is wrong for the nearest one.
+    is missing. Raises CheckpointError: none fits; the text tells what is wrong for the nearest one.
 
     Examples
     --------

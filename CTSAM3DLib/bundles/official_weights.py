@@ -55,13 +55,9 @@ class NoCrossPatch(nn.Module):
 def official_weights(content: Any, source: str) -> OfficialWeights:
     """Find, recognise and check the weights in what `read_checkpoint` returned.
 
-    `source` names the file in error texts.
-
-    Raises
-    ------
-    CheckpointError
-        Not the weights of an official network, all of them: the text names the first keys that are
-        missing, unexpected, of another shape, or not finite.
+    `source` names the file in error texts. Raises CheckpointError: not the weights of an official
+    network, all of them: the text names the first keys that are missing, unexpected, of another
+    shape, or not finite.
 
     Examples
     --------

@@ -26,12 +26,8 @@ SETTINGS_FILE = "settings.json"
 def resolve_device(device: str = "auto") -> torch.device:
     """Turn a device name into a device that can be used.
 
-    ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises
-    ------
-    DeviceError
-        When the name is unknown or the device is not there.
+    ``auto`` (CUDA where there is one, else CPU), ``cpu``, ``cuda`` or ``cuda:N``. Raises
+    DeviceError when the name is unknown or the device is not there.
 
     Examples
     --------
@@ -80,14 +76,9 @@ def exact_float32() -> Iterator[None]:
 class TorchPredictor:
     """Run a TorchScript bundle of `write_bundle` on a device, see `resolve_device`.
 
-    The checksum of the file is verified by the model store, not here.
-
-    Raises
-    ------
-    BundleError
-        When the file is no bundle of this project, or could do more than compute.
-    DeviceError
-        When the device cannot be used.
+    The checksum of the file is verified by the model store, not here. Raises BundleError when the
+    file is no bundle of this project, or could do more than compute; DeviceError when the device
+    cannot be used.
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
@@ -223,16 +214,8 @@ def load_predictor(model: str | Path | None = None, device: str = "auto") -> Fal
     """Find, verify and load a model that continues on the processor when its GPU fails.
 
     `model` is an id, the path of a bundle, or None for the default model; `device` see
-    `resolve_device`.
-
-    Raises
-    ------
-    BundleError
-        The model is unknown, missing, altered or no bundle.
-    DeviceError
-        The device cannot be used.
-    NotEnoughMemoryError
-        The main memory does not suffice.
+    `resolve_device`. Raises BundleError: the model is unknown, missing, altered or no bundle;
+    DeviceError: the device cannot be used; NotEnoughMemoryError: the main memory does not suffice.
     """
     path = resolve_model(model).path
     stages = stages_from(str(resolve_device(device)))

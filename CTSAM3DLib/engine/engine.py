@@ -26,14 +26,8 @@ T = TypeVar("T")
 def bundled_predictor(model: str | Path | None, device: str) -> Predictor:
     """Load a model with PyTorch, which is imported here and not before.
 
-    Raises
-    ------
-    BundleError
-        If the model is unknown, missing or damaged.
-    DeviceError
-        If the device is unknown or not available.
-    ImportError
-        If PyTorch is not installed.
+    Raises BundleError if the model is unknown, missing or damaged; DeviceError if the device is
+    unknown or not available; ImportError if PyTorch is not installed.
     """
     from CTSAM3DLib.bundles.predictor import load_predictor
 

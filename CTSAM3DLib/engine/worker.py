@@ -82,11 +82,7 @@ class SessionWorker:
         """Queue a task for the worker's thread; an idle task that has not begun yet is cancelled.
 
         The future holds the result or the exception; `drain` returns it once, when it is done.
-
-        Raises
-        ------
-        CTSAM3DError
-            The worker was shut down.
+        Raises CTSAM3DError: the worker was shut down.
         """
         if self._is_shut_down:
             raise CTSAM3DError("expected a running worker, got one that was shut down")

@@ -38,24 +38,18 @@ class Baseline:
     def prepare(self) -> None:
         """Load what the method needs, so that no click is timed with it.
 
-        Raises
-        ------
-        CTSAM3DError
-            When a package is missing.
+        Raises CTSAM3DError when a package is missing.
         """
 
     def mask(self, volume: Volume, clicks: Sequence[Click]) -> NDArray[np.bool_]:
         """Segment from a list of clicks.
 
+        Raises ClickOutsideVolumeError when a click is not inside the volume.
+
         Returns
         -------
         bool array (K, J, I)
             On the voxels of the volume; empty without a positive click.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            When a click is not inside the volume.
         """
         result = np.zeros(volume.array_kji.shape, dtype=bool)
         box = seeded_box(volume, clicks, self.margin_mm)

@@ -104,12 +104,8 @@ def find_cases(
     `data` is a folder of case folders, or one that holds them in ``ct/``. `split` is as in
     ``meta.json``; ``"all"`` takes every split. `pattern` is a regular expression that must occur in
     the name, `limit` the most cases. With `annotations`, label map and names come from the folder
-    of the same name there, and other cases are left out.
-
-    Raises
-    ------
-    CTSAM3DError
-        When there is no such case, or a file is damaged.
+    of the same name there, and other cases are left out. Raises CTSAM3DError when there is no such
+    case, or a file is damaged.
     """
     root = data / "ct" if (data / "ct").is_dir() else data
     folders = sorted(path.parent for path in root.glob("*/meta.json"))
@@ -132,14 +128,9 @@ def find_cases(
 def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
     """Read CT (HU) and labels of a case.
 
-    The labels have the shape of the CT; their values are those of `LabelledCase.anatomies`.
-
-    Raises
-    ------
-    VolumeError
-        When a file cannot be read.
-    GeometryError
-        When CT and labels are not on the same voxels.
+    The labels have the shape of the CT; their values are those of `LabelledCase.anatomies`. Raises
+    VolumeError when a file cannot be read; GeometryError when CT and labels are not on the same
+    voxels.
     """
     volume = read_volume(case.folder / "ct.nii.gz")
     labels = read_volume(case.labels_folder / "labels.nii.gz")

@@ -111,10 +111,7 @@ def split_methods(text: str) -> list[str]:
 def model_options(text: str) -> tuple[str | None, str]:
     """Return which model a method names, None for the default one, and how it grows.
 
-    Raises
-    ------
-    CTSAM3DError
-        When there is no such way to grow.
+    Raises CTSAM3DError when there is no such way to grow.
 
     Examples
     --------
@@ -130,12 +127,8 @@ def model_options(text: str) -> tuple[str | None, str]:
 def baseline_method(text: str) -> BaselineMethod:
     """Build a classical method from its name, with options in square brackets.
 
-    For example ``grow_from_seeds`` or ``confidence_connected[multiplier=2.5,iterations=3]``.
-
-    Raises
-    ------
-    CTSAM3DError
-        When the method or an option is unknown, or a value is not a number.
+    For example ``grow_from_seeds`` or ``confidence_connected[multiplier=2.5,iterations=3]``. Raises
+    CTSAM3DError when the method or an option is unknown, or a value is not a number.
 
     Examples
     --------

@@ -36,12 +36,7 @@ def evaluate(
     case's last. `settings` decide what is larger than a patch; `spacing_mm` is the voxel size for
     the model. Structures below `min_voxels` are left out. Each method is corrected on its own
     mistakes after a common first click; with `shared_clicks` the first method is, and the others
-    get its clicks.
-
-    Raises
-    ------
-    VolumeError, GeometryError
-        When a case cannot be read.
+    get its clicks. Raises VolumeError, GeometryError when a case cannot be read.
     """
     for case in cases:
         volume, labels = load_case(case)

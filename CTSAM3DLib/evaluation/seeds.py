@@ -75,12 +75,8 @@ class SeededBox:
 def seeded_box(volume: Volume, clicks: Sequence[Click], margin_mm: float) -> SeededBox | None:
     """Cut out the box of the positive clicks with a margin; None without a positive click.
 
-    Clicks outside the box are ignored; the margin is cut off at the edge of the volume.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        When a click is not inside the volume.
+    Clicks outside the box are ignored; the margin is cut off at the edge of the volume. Raises
+    ClickOutsideVolumeError when a click is not inside the volume.
     """
     voxels = [(volume.geometry.voxel_from_ras(c.position_ras), c.positive) for c in clicks]
     wanted = np.array([ijk for ijk, positive in voxels if positive])

@@ -51,14 +51,8 @@ def next_click(
     `truth_kji` and `prediction_kji` are 3D arrays of one shape, non-zero inside; no prediction
     means an empty one. `spacing_mm` is along i, j, k. `rng` is the only source of chance. Returns
     (i, j, k) and the sign, which is that of the voxel unless a hurried click slipped; None when the
-    mask is right everywhere.
-
-    Raises
-    ------
-    GeometryError
-        When the arrays do not match, are not 3D, or a spacing is not finite and positive.
-    ValueError
-        When the strategy is unknown.
+    mask is right everywhere. Raises GeometryError when the arrays do not match, are not 3D, or a
+    spacing is not finite and positive; ValueError when the strategy is unknown.
 
     Examples
     --------

@@ -51,17 +51,13 @@ def nsd(
 
     The definition of Nikolov et al. (arXiv 1809.04430, section "Performance metrics"), with the
     surface elements of this module. The masks are 3D and of one shape; `spacing_mm` is along i, j,
-    k; the tolerance is inclusive.
+    k; the tolerance is inclusive. Raises GeometryError when shapes differ, are not 3D, or a spacing
+    or the tolerance is not valid.
 
     Returns
     -------
     float
         Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
-
-    Raises
-    ------
-    GeometryError
-        When shapes differ, are not 3D, or a spacing or the tolerance is not valid.
 
     Examples
     --------
@@ -90,12 +86,8 @@ def surface_distances(
     """Distances between the surface elements of two 3D masks of one shape.
 
     `spacing_mm` is along i, j, k. The surface of an empty mask has empty arrays; distances to it
-    are infinite.
-
-    Raises
-    ------
-    GeometryError
-        When shapes differ, are not 3D, or a spacing is not finite and positive.
+    are infinite. Raises GeometryError when shapes differ, are not 3D, or a spacing is not finite
+    and positive.
 
     Examples
     --------

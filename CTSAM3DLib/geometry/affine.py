@@ -17,10 +17,8 @@ PARALLEL_TOLERANCE = 1e-4  # rad; 0.05 voxel over a grid of 512
 def finite_array(values: ArrayLike, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
     """Return `values` as a finite float64 array of `shape`.
 
-    Raises
-    ------
-    GeometryError
-        Not numeric, another shape, or NaN or infinite numbers; `what` names the value.
+    Raises GeometryError: not numeric, another shape, or NaN or infinite numbers; `what` names the
+    value.
     """
     try:
         array = np.array(values, dtype=np.float64)
@@ -43,13 +41,9 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
     """Return a (4, 4) index-to-world matrix as read-only float64, checked.
 
-    float64 because float32 steps are 0.06 mm at 1000 mm, more than a tenth of a fine voxel.
-
-    Raises
-    ------
-    GeometryError
-        Not 4x4, not finite, last row not (0, 0, 0, 1), an axis of length zero, or axes that are
-        not at right angles (sheared or tilted acquisition).
+    float64 because float32 steps are 0.06 mm at 1000 mm, more than a tenth of a fine voxel. Raises
+    GeometryError: not 4x4, not finite, last row not (0, 0, 0, 1), an axis of length zero, or axes
+    that are not at right angles (sheared or tilted acquisition).
 
     Examples
     --------
@@ -129,12 +123,8 @@ def isotropic_grid(
     """Return matrix and size (i, j, k) of the isotropic grid along the axes of another grid.
 
     The new axes are the old ones, reordered and flipped to run along the world axes. The new voxels
-    of `spacing_mm` cover the old ones edge to edge, and both grids have the same centre.
-
-    Raises
-    ------
-    GeometryError
-        Spacing not finite or not > 0.
+    of `spacing_mm` cover the old ones edge to edge, and both grids have the same centre. Raises
+    GeometryError: spacing not finite or not > 0.
 
     Examples
     --------
@@ -163,17 +153,14 @@ def matched_axes(
 ) -> tuple[tuple[int, int, int], NDArray[np.float64], NDArray[np.float64]]:
     """Return the map from grid index to volume index when both have the same axes.
 
+    Raises GeometryError: the axes are not parallel within 1e-4 rad.
+
     Returns
     -------
     axes : tuple of int
         axes[g] is the volume axis (0 i, 1 j, 2 k) along grid axis g.
     scales, offsets : (3,) float64
         index along axes[g] = scales[g] * (index along g) + offsets[g]; scales may be negative.
-
-    Raises
-    ------
-    GeometryError
-        The axes are not parallel within 1e-4 rad.
 
     Examples
     --------

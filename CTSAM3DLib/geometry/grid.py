@@ -280,14 +280,10 @@ class Geometry:
 def model_grid(geometry: Geometry, spacing_mm: float) -> Geometry:
     """Return the isotropic grid of voxels of `spacing_mm` on which a model reads a volume.
 
-    Its axes are the axes of the volume, reordered and flipped so that i, j, k run nearest to
-    R, A, S; it is always right-handed. It covers the voxels of the volume edge to edge and has
-    the same centre, so the same scene stored in another axis order gives the same grid.
-
-    Raises
-    ------
-    GeometryError
-        Spacing not finite or not > 0.
+    Its axes are the axes of the volume, reordered and flipped so that i, j, k run nearest to R, A,
+    S; it is always right-handed. It covers the voxels of the volume edge to edge and has the same
+    centre, so the same scene stored in another axis order gives the same grid. Raises
+    GeometryError: spacing not finite or not > 0.
 
     Examples
     --------

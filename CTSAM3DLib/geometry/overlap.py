@@ -16,17 +16,12 @@ def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
     """Dice overlap of two masks of one shape, where non-zero is inside, 0 to 1.
 
     Twice the common volume over the sum of the volumes; 1.0 when both masks are empty, 0.0 when
-    exactly one is.
+    exactly one is. Raises GeometryError when the shapes differ.
 
     Parameters
     ----------
     a_kji, b_kji : arrays
         Of one shape and any dtype.
-
-    Raises
-    ------
-    GeometryError
-        When the shapes differ.
 
     Examples
     --------
@@ -46,10 +41,7 @@ def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
 def checked_pair(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return two masks of one shape as bool.
 
-    Raises
-    ------
-    GeometryError
-        The shapes differ.
+    Raises GeometryError: the shapes differ.
     """
     first, second = np.asarray(a) != 0, np.asarray(b) != 0
     if first.shape != second.shape:

@@ -42,17 +42,14 @@ class MaskPart:
     def of(cls, mask_kji: NDArray[np.bool_], margin_kji: ArrayLike = (0, 0, 0)) -> MaskPart:
         """Return the tight box of a mask, grown inside the array.
 
+        Raises GeometryError: not a 3D bool mask.
+
         Parameters
         ----------
         mask_kji : (K, J, I) bool array
             Empty: the part is empty, too.
         margin_kji : 3 numbers
             Voxels to add on both sides along k, j, i; fractions are rounded up.
-
-        Raises
-        ------
-        GeometryError
-            Not a 3D bool mask.
         """
         k, j, i = checked_mask(mask_kji).shape
         tight = BoundingBox.from_mask(mask_kji)
@@ -67,12 +64,7 @@ class MaskPart:
     def local(self, voxels_kji: ArrayLike) -> NDArray[np.intp]:
         """Return those of some voxels KJI, (N, 3), in the part, counted from its first voxel.
 
-        intp, in the same order.
-
-        Raises
-        ------
-        GeometryError
-            See `checked_voxels`.
+        intp, in the same order. Raises GeometryError as `checked_voxels`.
         """
         start = np.array(self.bbox.start_ijk[::-1], dtype=np.intp)
         local = checked_voxels(voxels_kji, self.shape_kji) - start
@@ -106,10 +98,7 @@ def checked_mask(mask_kji: NDArray[Any]) -> NDArray[np.bool_]:
 def checked_spacing_kji(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
     """Return a voxel spacing along i, j, k in the order of the array, k, j, i.
 
-    Raises
-    ------
-    GeometryError
-        Not three finite numbers > 0.
+    Raises GeometryError: not three finite numbers > 0.
 
     Examples
     --------
@@ -125,10 +114,7 @@ def checked_spacing_kji(spacing_mm: Sequence[float]) -> NDArray[np.float64]:
 def checked_voxels(voxels_kji: ArrayLike, shape_kji: Sequence[int]) -> NDArray[np.intp]:
     """Return voxels as an (N, 3) array; no voxels give (0, 3).
 
-    Raises
-    ------
-    GeometryError
-        Not (N, 3) integers, or a voxel outside an array of shape `shape_kji`.
+    Raises GeometryError: not (N, 3) integers, or a voxel outside an array of shape `shape_kji`.
 
     Examples
     --------

@@ -48,17 +48,12 @@ def extract_patch(
     blocks of floor(ratio) voxels are averaged first and interpolation runs between the block
     centres, against aliasing. Between the last voxel (or block) centre and the edge of the volume
     the outermost value holds; outside the voxel edges, `fill_hu`. The box may reach outside grid
-    and volume.
+    and volume. Raises GeometryError: the axes of grid and volume are not parallel.
 
     Returns
     -------
     (D, H, W) float32
         HU, in the KJI order of the grid; shape `bbox_on_grid.shape_kji`.
-
-    Raises
-    ------
-    GeometryError
-        The axes of grid and volume are not parallel.
 
     Examples
     --------
@@ -105,16 +100,12 @@ def sample_on_volume(
     Linear interpolation; between the last centre and the edge of the crop the outermost value
     holds, outside the voxel edges of the crop `fill`. `values_bbox_on_grid` is the place of the
     values, which may reach outside the grid; `volume_bbox` the voxels of the volume to compute.
+    Raises GeometryError: values of another shape than their box, or axes that are not parallel.
 
     Returns
     -------
     (K, J, I) float32
         In the order of the volume; shape `volume_bbox.shape_kji`.
-
-    Raises
-    ------
-    GeometryError
-        Values of another shape than their box, or axes that are not parallel.
 
     Examples
     --------
@@ -153,12 +144,8 @@ def volume_bbox_of_grid_bbox(
     """Return the voxels of the volume whose centres lie inside a box of the grid.
 
     Clipped to the volume. A centre on a border belongs to the grid voxel after it, so boxes that
-    tile the grid tile the volume.
-
-    Raises
-    ------
-    GeometryError
-        The axes of grid and volume are not parallel.
+    tile the grid tile the volume. Raises GeometryError: the axes of grid and volume are not
+    parallel.
 
     Examples
     --------
@@ -187,12 +174,8 @@ def grid_bbox_of_volume_bbox(
     """Return the smallest box of the grid that holds the centres of a box of volume voxels.
 
     The inverse of `volume_bbox_of_grid_bbox`, whose result for this box contains `volume_bbox`
-    (where that lies in the volume). Not clipped.
-
-    Raises
-    ------
-    GeometryError
-        The axes of grid and volume are not parallel.
+    (where that lies in the volume). Not clipped. Raises GeometryError: the axes of grid and volume
+    are not parallel.
     """
     axis_map = AxisMap.between(volume_geometry, grid)
     if volume_bbox.is_empty:

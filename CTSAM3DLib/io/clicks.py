@@ -100,17 +100,14 @@ def read_clicks(
 def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
     """Write clicks as our JSON in RAS; the order of the clicks is kept.
 
+    Raises OSError: the file cannot be written.
+
     Parameters
     ----------
     path : str or Path
         Replaced whole when it exists.
     clicks : mapping of str to ClickHistory
         Structure name to its clicks, RAS mm.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
 
     Examples
     --------
@@ -130,6 +127,8 @@ def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
 def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHistory:
     """Return the clicks of one structure from its JSON form.
 
+    Raises ClicksFileError: unknown keys, wrong lengths, or anything but finite numbers.
+
     Parameters
     ----------
     points : mapping
@@ -139,11 +138,6 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
         Words that name the structure in an error.
     system : str
         RAS or LPS, the frame of the positions in mm.
-
-    Raises
-    ------
-    ClicksFileError
-        Unknown keys, wrong lengths, or anything but finite numbers.
 
     Examples
     --------

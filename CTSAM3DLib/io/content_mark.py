@@ -21,17 +21,12 @@ _TEXT = b"tEXt"
 def fill_mark(path: str | Path) -> None:
     """Replace the blank mark of a finished file by the SHA-256 of all that surrounds the mark.
 
+    Raises ValueError: the file has no blank mark; OSError: the file cannot be read or written.
+
     Parameters
     ----------
     path : str or Path
         A text file, an NRRD file, or a PNG file with the mark as one of its texts.
-
-    Raises
-    ------
-    ValueError
-        The file has no blank mark.
-    OSError
-        The file cannot be read or written.
 
     Examples
     --------
@@ -60,6 +55,8 @@ def fill_mark(path: str | Path) -> None:
 def mark_of(path: str | Path) -> str | None:
     """Return the mark of a file that is as it was written.
 
+    Raises OSError: the file cannot be read.
+
     Parameters
     ----------
     path : str or Path
@@ -69,11 +66,6 @@ def mark_of(path: str | Path) -> str | None:
     -------
     str or None
         64 letters; None when the file is missing, has no mark, or was changed since.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
     """
     try:
         content = Path(path).read_bytes()
@@ -89,6 +81,8 @@ def mark_of(path: str | Path) -> str | None:
 def is_replaceable(path: str | Path) -> bool:
     """Tell whether nobody's work is lost when a file is replaced.
 
+    Raises OSError: the file cannot be read.
+
     Parameters
     ----------
     path : str or Path
@@ -98,11 +92,6 @@ def is_replaceable(path: str | Path) -> bool:
     -------
     bool
         True when the file is missing, empty, or as this program wrote it.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
 
     Examples
     --------

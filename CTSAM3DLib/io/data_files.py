@@ -13,7 +13,8 @@ from CTSAM3DLib.io.simpleitk import printable
 def check_data_files(header: Path, names: Iterable[str]) -> None:
     """Raise VolumeError unless the files that a header names lie below its folder.
 
-    A header of a stranger must not make other files of the computer into an image.
+    A header of a stranger must not make other files of the computer into an image. Raises
+    VolumeError: a file is missing, or lies elsewhere.
 
     Parameters
     ----------
@@ -21,11 +22,6 @@ def check_data_files(header: Path, names: Iterable[str]) -> None:
         Of the image.
     names : iterable of str
         Relative to its folder, as in the header; one with a % is a pattern and need not exist.
-
-    Raises
-    ------
-    VolumeError
-        A file is missing, or lies elsewhere.
 
     Examples
     --------

@@ -84,6 +84,9 @@ def read_dicom_folder(
 ) -> tuple[NDArray[Any], Geometry, str, list[str]]:
     """Read one series of a folder.
 
+    Raises VolumeError: no DICOM image, no such series, several studies in subfolders, a slice that
+    cannot be read, or slices that do not form an even, straight stack.
+
     Parameters
     ----------
     folder : Path
@@ -101,12 +104,6 @@ def read_dicom_folder(
         Of folder and series.
     notes : list of str
         What the user must know.
-
-    Raises
-    ------
-    VolumeError
-        No DICOM image, no such series, several studies in subfolders, a slice that cannot be read,
-        or slices that do not form an even, straight stack.
     """
     study, elsewhere = _study_in(folder, series)
     uid = series or study.ranked[0]
@@ -149,6 +146,8 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
 def dicom_files(path: str | Path, series: str = "") -> list[Path]:
     """Return the files of the series that is read from a folder or file.
 
+    Raises VolumeError: no DICOM, or no such series.
+
     Parameters
     ----------
     path : str or Path
@@ -160,11 +159,6 @@ def dicom_files(path: str | Path, series: str = "") -> list[Path]:
     -------
     list of Path
         Slices of the CT, sorted by name.
-
-    Raises
-    ------
-    VolumeError
-        No DICOM, or no such series.
 
     Examples
     --------

@@ -111,10 +111,7 @@ class BrokenSliceError(VolumeError):
 def read_frames(file: Path) -> list[Frame]:
     """Return the frames of a DICOM file, without their pixels; none when it holds no image.
 
-    Raises
-    ------
-    BrokenSliceError
-        The file is cut off in its header, or a number in it cannot be read.
+    Raises BrokenSliceError: the file is cut off in its header, or a number in it cannot be read.
     """
     pydicom = optional_module("pydicom", "DICOM")
 

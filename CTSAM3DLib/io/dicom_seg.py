@@ -37,10 +37,7 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfRe
 def check_dicom_seg(ct: str | Path, series: str = "") -> None:
     """Raise what keeps a DICOM SEG from being written, before any work.
 
-    Raises
-    ------
-    SegmentationFileError
-        The package is missing, or the CT is no DICOM.
+    Raises SegmentationFileError: the package is missing, or the CT is no DICOM.
 
     Examples
     --------
@@ -67,7 +64,9 @@ def write_dicom_seg(
     """Write a binary DICOM SEG that refers to the slices of the CT.
 
     Patient and study are those of the CT. Each segment has the SNOMED CT codes of its terminology.
-    The same content gets the same UIDs. Empty structures are described and have no frames.
+    The same content gets the same UIDs. Empty structures are described and have no frames. Raises
+    SegmentationFileError: ``highdicom`` is not installed, the CT is no DICOM, lacks what a SEG
+    needs, or the segments cannot be written; OSError: the file cannot be written.
 
     Parameters
     ----------
@@ -83,14 +82,6 @@ def write_dicom_seg(
         Series Instance UID in the folder; by default the one that `read_scan` takes.
     model : str
         Name of the model, for the algorithm's identification.
-
-    Raises
-    ------
-    SegmentationFileError
-        ``highdicom`` is not installed, the CT is no DICOM, lacks what a SEG needs, or the segments
-        cannot be written.
-    OSError
-        The file cannot be written.
     """
     if not str(path).lower().endswith(SUFFIX):
         raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")

@@ -24,7 +24,10 @@ def read_dicom_seg(
     """Read the segments of a DICOM SEG as masks on the voxels of its CT.
 
     Each frame is placed by its own position and orientation. A voxel of a fractional segment
-    belongs to it from half of the largest value on.
+    belongs to it from half of the largest value on. Raises SegmentationFileError: ``highdicom`` is
+    not installed, the file is no SEG that can be read, two segments have one label, or a frame has
+    no place; GeometryError: the frame of reference is another, or a frame does not lie on the
+    voxels of the CT.
 
     Parameters
     ----------
@@ -39,14 +42,6 @@ def read_dicom_seg(
     -------
     dict of str to (K, J, I) bool ndarray
         Label of each segment to its mask, also where it is empty.
-
-    Raises
-    ------
-    SegmentationFileError
-        ``highdicom`` is not installed, the file is no SEG that can be read, two segments have one
-        label, or a frame has no place.
-    GeometryError
-        The frame of reference is another, or a frame does not lie on the voxels of the CT.
 
     Examples
     --------

@@ -39,6 +39,9 @@ def slices_of(frames: list[Frame]) -> list[Frame]:
 def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, list[str]]:
     """Put the frames of one series into one grid.
 
+    Raises VolumeError: slices without a place, of different size, spacing or orientation, of
+    several stacks, doubled, missing, uneven or tilted, or one that cannot be decoded.
+
     Parameters
     ----------
     frames : list of Frame
@@ -54,12 +57,6 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
         From position, orientation and pixel spacing of every slice; the slice step is the mean.
     notes : list of str
         What the user must know.
-
-    Raises
-    ------
-    VolumeError
-        Slices without a place, of different size, spacing or orientation, of several stacks,
-        doubled, missing, uneven or tilted, or one that cannot be decoded.
     """
     slices = slices_of(frames)
     _check_alike(slices, name)

@@ -18,7 +18,9 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     r"""Return the content of an ``.fcsv`` file in the form of a ``.mrk.json`` file.
 
     Slicer 4 and 5 write a version and LPS or RAS (as a word or as 1 or 0); without a coordinate
-    system they read LPS. Files of Slicer 3 have no version and are in RAS.
+    system they read LPS. Files of Slicer 3 have no version and are in RAS. Raises ClicksFileError:
+    no header, columns in another order than Slicer reads them, or a position that is not three
+    numbers; the text names the line.
 
     Parameters
     ----------
@@ -29,12 +31,6 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     -------
     dict
         What `markups.clicks_from_markups` reads: one point list, in mm.
-
-    Raises
-    ------
-    ClicksFileError
-        No header, columns in another order than Slicer reads them, or a position that is not three
-        numbers; the text names the line.
 
     Examples
     --------

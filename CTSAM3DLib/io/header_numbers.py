@@ -29,6 +29,8 @@ _DISTANCE_MM = 20_000.0  # single precision is 0.002 mm there
 def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float = math.inf) -> None:
     """Raise VolumeError unless a grid has voxels, and no more than its file can hold.
 
+    Raises VolumeError: a size below 1, too many voxels for a CT, or more than fit into the file.
+
     Parameters
     ----------
     size : sequence of int
@@ -37,11 +39,6 @@ def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float =
         Of what is stored.
     bytes_there : float
         The most that the file can hold.
-
-    Raises
-    ------
-    VolumeError
-        A size below 1, too many voxels for a CT, or more than fit into the file.
 
     Examples
     --------
@@ -74,6 +71,9 @@ def checked_spacing(
 ) -> NDArray[np.float64]:
     """Return spacings as float64 after checking that a CT can have them.
 
+    Raises VolumeError: not finite, zero, negative, below 0.01 or above 100 mm, or a side longer
+    than 5 m.
+
     Parameters
     ----------
     spacing_mm : array_like
@@ -82,11 +82,6 @@ def checked_spacing(
         Voxels along the same axes.
     what : str
         Name in the header, for the message.
-
-    Raises
-    ------
-    VolumeError
-        Not finite, zero, negative, below 0.01 or above 100 mm, or a side longer than 5 m.
 
     Examples
     --------
@@ -196,6 +191,9 @@ def squared_directions(
 ) -> tuple[NDArray[np.float64], float]:
     """Return the rotation or reflection nearest to three directions.
 
+    Raises VolumeError: not finite, a direction of length 0, or axes off square by more than 0.057
+    degrees.
+
     Parameters
     ----------
     directions : (3, 3) array_like
@@ -212,11 +210,6 @@ def squared_directions(
         too, orthonormal otherwise.
     moved_mm : float
         How far a corner of the image is moved at most.
-
-    Raises
-    ------
-    VolumeError
-        Not finite, a direction of length 0, or axes off square by more than 0.057 degrees.
 
     Examples
     --------

@@ -67,17 +67,13 @@ def hu_warning(volume: Volume) -> str | None:
 def check_hu(volume: Volume) -> None:
     """Raise VolumeError when voxels are out of the range of HU by thousands.
 
-    Padding, one low value round the image, is let pass: it is not measured.
+    Padding, one low value round the image, is let pass: it is not measured. Raises VolumeError:
+    values of a wrong type or scale, such as 64536 for -1000.
 
     Parameters
     ----------
     volume : Volume
         Looked at as `hu_warning` does.
-
-    Raises
-    ------
-    VolumeError
-        Values of a wrong type or scale, such as 64536 for -1000.
 
     Examples
     --------

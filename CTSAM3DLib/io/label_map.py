@@ -42,7 +42,9 @@ def write_label_map(path: str | Path, segments: Sequence[Segment], geometry: Geo
     """Write a label map, and beside it the names, colours and codes of its labels.
 
     A voxel holds one number: where structures overlap it belongs to the smallest of them, and the
-    names file counts what is hidden of the others.
+    names file counts what is hidden of the others. Raises SegmentationFileError: no segments, too
+    many, a mask outside the volume, or a name that does not end as it should; GeometryError: more
+    voxels along an axis than the format can count; OSError: a file cannot be written.
 
     Parameters
     ----------
@@ -57,15 +59,6 @@ def write_label_map(path: str | Path, segments: Sequence[Segment], geometry: Geo
     -------
     int
         How many voxels of structures are hidden by others.
-
-    Raises
-    ------
-    SegmentationFileError
-        No segments, too many, a mask outside the volume, or a name that does not end as it should.
-    GeometryError
-        More voxels along an axis than the format can count.
-    OSError
-        A file cannot be written.
 
     Examples
     --------

@@ -38,9 +38,10 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     with the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's
     description overrules that when it is the word ``negative`` or ``positive``.
 
-    Points whose position is not defined (preview, missing) are left out; orientation, selection
-    and the associated node do not matter. The positions are world positions: they fit a volume
-    without a parent transform.
+    Points whose position is not defined (preview, missing) are left out; orientation, selection and
+    the associated node do not matter. The positions are world positions: they fit a volume without
+    a parent transform. Raises ClicksFileError: the content is not of that form; the text names list
+    and point, counted from 1.
 
     Parameters
     ----------
@@ -54,11 +55,6 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     -------
     dict of str to ClickHistory
         RAS mm, in file order.
-
-    Raises
-    ------
-    ClicksFileError
-        The content is not of that form; the text names list and point, counted from 1.
 
     Examples
     --------

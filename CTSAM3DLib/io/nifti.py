@@ -52,7 +52,9 @@ def is_nifti(file: Path) -> bool:
 def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     """Read a NIfTI-1 or NIfTI-2 image.
 
-    Content decides whether a file is compressed, its name does not.
+    Content decides whether a file is compressed, its name does not. Raises VolumeError: not NIfTI,
+    not a 3D image of one value a voxel, cut off, damaged, NaN, impossible numbers, sheared axes, or
+    forms that differ in left and right.
 
     Parameters
     ----------
@@ -68,12 +70,6 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     notes : list of str
         What the user must know: forms that are apart, axes that were made square, bytes behind
         the last voxel.
-
-    Raises
-    ------
-    VolumeError
-        Not NIfTI, not a 3D image of one value a voxel, cut off, damaged, NaN, impossible numbers,
-        sheared axes, or forms that differ in left and right.
     """
     header_file, voxel_file = (
         (file, file) if file.name.lower().endswith(_SINGLE_FILE) else _pair(file)

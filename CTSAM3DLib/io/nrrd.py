@@ -73,6 +73,8 @@ def write_nrrd(
 ) -> None:
     """Write a gzip-compressed NRRD file.
 
+    Raises OSError: the file cannot be written.
+
     Parameters
     ----------
     path : str or Path
@@ -83,11 +85,6 @@ def write_nrrd(
         The voxels in file order, cut along the slowest axis.
     dtype : dtype
         uint8 or uint16.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
     """
     lines = ["NRRD0004", "# http://teem.sourceforge.net/nrrd/format.html"]
     lines += [f"type: {_TYPES[dtype.name]}", "endian: little", "encoding: gzip"]
@@ -108,18 +105,15 @@ def write_nrrd(
 def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
     """Read header and voxels of an NRRD file with integer voxels.
 
+    Raises SegmentationFileError: the file cannot be read, is no NRRD file, or uses a part of the
+    format that Slicer does not write for segmentations.
+
     Returns
     -------
     header : NrrdHeader
         Fields and keys.
     array : ndarray
         In C order: the file's slowest axis first.
-
-    Raises
-    ------
-    SegmentationFileError
-        The file cannot be read, is no NRRD file, or uses a part of the format that Slicer does not
-        write for segmentations.
     """
     try:
         with Path(path).open("rb") as file:
@@ -136,10 +130,7 @@ def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
 def read_nrrd_header(path: str | Path) -> tuple[NrrdHeader, int]:
     """Return the header of an NRRD file of any kind, and how many bytes follow it.
 
-    Raises
-    ------
-    SegmentationFileError
-        No NRRD file, or one that cannot be read.
+    Raises SegmentationFileError: no NRRD file, or one that cannot be read.
     """
     with Path(path).open("rb") as file:
         header = _read_header(file)

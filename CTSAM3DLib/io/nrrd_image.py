@@ -53,7 +53,10 @@ _BYTES = {
 def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     """Return where an NRRD image lies, from its header.
 
-    ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none.
+    ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none. Raises
+    VolumeError: not NRRD, impossible numbers, a space that is unknown or that Slicer takes for
+    another, sheared axes, more voxels than the file can hold, or voxels in files that are missing
+    or lie elsewhere.
 
     Parameters
     ----------
@@ -67,13 +70,6 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
         agree.
     notes : list of str
         What the user must know.
-
-    Raises
-    ------
-    VolumeError
-        Not NRRD, impossible numbers, a space that is unknown or that Slicer takes for another,
-        sheared axes, more voxels than the file can hold, or voxels in files that are missing or
-        lie elsewhere.
     """
     try:
         header, bytes_left = read_nrrd_header(file)

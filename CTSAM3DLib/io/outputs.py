@@ -25,6 +25,8 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
 
     Paths are compared as they are resolved, without regard to upper and lower case, since many
     disks have none; existing files also by their number on the disk, which other paths share.
+    Raises OutputFileError: a wrong suffix, the same file twice, a file that is an input or lies in
+    an input folder, or a folder that cannot be written.
 
     Parameters
     ----------
@@ -32,12 +34,6 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
         What each case writes, by kind; see `SUFFIXES` for the kinds that need a certain suffix.
     inputs : iterable of Path
         What is read. Nothing may be written into one that is a folder, which holds DICOM slices.
-
-    Raises
-    ------
-    OutputFileError
-        A wrong suffix, the same file twice, a file that is an input or lies in an input folder,
-        or a folder that cannot be written.
 
     Examples
     --------
@@ -79,17 +75,12 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
 def check_replaceable(paths: Iterable[Path]) -> None:
     """Raise OutputFileError for a file that this program did not write, or that was changed since.
 
+    Raises OutputFileError as `is_replaceable`; OSError: a file cannot be read.
+
     Parameters
     ----------
     paths : iterable of Path
         Files to be replaced; they need not exist.
-
-    Raises
-    ------
-    OutputFileError
-        See `is_replaceable`.
-    OSError
-        A file cannot be read.
 
     Examples
     --------

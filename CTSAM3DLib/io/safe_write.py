@@ -24,9 +24,11 @@ _KEPT_LETTERS = 48  # of the name, so that the temporary one is never too long; 
 def written_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path; rename it to ``path`` when the block ends without an error.
 
-    The temporary file lies in the same folder, which is made when it is missing, and has the
-    same suffixes, since many writers choose their format by it. After an error it is removed and
-    an older file at ``path`` stays as it was.
+    The temporary file lies in the same folder, which is made when it is missing, and has the same
+    suffixes, since many writers choose their format by it. After an error it is removed and an
+    older file at ``path`` stays as it was. Raises OutputFileError: the folder cannot be made or
+    written, `path` is a folder, or the block itself raised an OSError, for example for want of
+    space. The text names `path`, not the temporary file.
 
     Parameters
     ----------
@@ -37,12 +39,6 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     ------
     Path
         Where to write.
-
-    Raises
-    ------
-    OutputFileError
-        The folder cannot be made or written, `path` is a folder, or the block itself raised an
-        OSError, for example for want of space. The text names `path`, not the temporary file.
 
     Examples
     --------
@@ -73,12 +69,8 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
 def check_writable(path: str | Path) -> None:
     """Raise OutputFileError where a file could not be written; leaves nothing behind.
 
-    Looks at the folder of `path` or, where it is missing, the one in which it would be made.
-
-    Raises
-    ------
-    OutputFileError
-        The folder cannot be made or written, or `path` is a folder.
+    Looks at the folder of `path` or, where it is missing, the one in which it would be made. Raises
+    OutputFileError: the folder cannot be made or written, or `path` is a folder.
 
     Examples
     --------
@@ -102,12 +94,8 @@ def check_writable(path: str | Path) -> None:
 def write_text_atomically(path: str | Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, whole or not at all.
 
-    What cannot be written in UTF-8, such as bytes of a file name, is written as an escape.
-
-    Raises
-    ------
-    OutputFileError
-        See `written_atomically`.
+    What cannot be written in UTF-8, such as bytes of a file name, is written as an escape. Raises
+    OutputFileError as `written_atomically`.
     """
     with written_atomically(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -26,10 +26,7 @@ CORRECTED = "corrected"
 class RegionMask(MaskUpdate):
     """A whole mask of a volume, kept as the part in a box; every voxel outside it is empty.
 
-    Raises
-    ------
-    VolumeError
-        See `MaskUpdate`.
+    Raises VolumeError as `MaskUpdate`.
 
     Examples
     --------
@@ -46,10 +43,7 @@ class RegionMask(MaskUpdate):
     def from_full(cls, mask_kji: NDArray[np.bool_]) -> RegionMask:
         """Return a copy of the occupied box of a whole volume's mask.
 
-        Raises
-        ------
-        SegmentationFileError
-            Not a 3D bool array.
+        Raises SegmentationFileError: not a 3D bool array.
         """
         if mask_kji.dtype != np.bool_ or mask_kji.ndim != 3:
             raise SegmentationFileError(
@@ -73,10 +67,7 @@ class RegionMask(MaskUpdate):
     def full(self, shape_kji: IJK) -> NDArray[np.bool_]:
         """Return the mask of the whole volume, (K, J, I) bool.
 
-        Raises
-        ------
-        SegmentationFileError
-            The box reaches outside a volume of that shape.
+        Raises SegmentationFileError: the box reaches outside a volume of that shape.
         """
         self.check_inside(shape_kji)
         whole = np.zeros(shape_kji, dtype=np.bool_)

@@ -24,6 +24,9 @@ _REFERENCE = "Reference image geometry"
 def read_segmentation(path: str | Path) -> Segmentation:
     """Read a ``.seg.nrrd`` file.
 
+    Raises SegmentationFileError: the file cannot be read, holds no segments, or its fields
+    contradict each other.
+
     Parameters
     ----------
     path : str or Path
@@ -33,11 +36,6 @@ def read_segmentation(path: str | Path) -> Segmentation:
     -------
     Segmentation
         Segments with names, colours, terminology and clicks, and the geometry of their masks.
-
-    Raises
-    ------
-    SegmentationFileError
-        The file cannot be read, holds no segments, or its fields contradict each other.
     """
     header, array = read_nrrd(path)
     try:
@@ -73,10 +71,7 @@ def is_segmentation(path: str | Path) -> bool:
 def check_names(names: Sequence[str]) -> None:
     """Check that segments can be told apart by name: else all but one would be dropped.
 
-    Raises
-    ------
-    SegmentationFileError
-        A name comes twice.
+    Raises SegmentationFileError: a name comes twice.
 
     Examples
     --------
@@ -96,17 +91,13 @@ def check_names(names: Sequence[str]) -> None:
 def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
     """Read the prompts in the tags of a ``.seg.nrrd`` file, without its voxels.
 
+    Raises SegmentationFileError: the file cannot be read, holds no segments, or two with prompts
+    have one name; ClicksFileError: a tag cannot be read.
+
     Returns
     -------
     dict of str to ClickHistory
         Structure name to its prompts; structures without prompts are left out.
-
-    Raises
-    ------
-    SegmentationFileError
-        The file cannot be read, holds no segments, or two with prompts have one name.
-    ClicksFileError
-        A tag cannot be read.
     """
     try:
         keys = read_nrrd_header(path)[0].keys

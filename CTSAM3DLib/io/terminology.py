@@ -69,10 +69,7 @@ class Anatomy:
 def anatomies() -> Mapping[str, Anatomy]:
     """Return every known anatomy by its name (read-only).
 
-    Raises
-    ------
-    CTSAM3DError
-        The data file is missing or damaged.
+    Raises CTSAM3DError: the data file is missing or damaged.
 
     Examples
     --------

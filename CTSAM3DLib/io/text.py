@@ -34,15 +34,12 @@ def read_bounded(path: Path) -> bytes:
 def decoded(content: bytes) -> str:
     """Return text in UTF-8, or in UTF-16 when a byte order mark says so.
 
+    Raises UnicodeDecodeError: another encoding, or a file that is cut off.
+
     Parameters
     ----------
     content : bytes
         The whole file.
-
-    Raises
-    ------
-    UnicodeDecodeError
-        Another encoding, or a file that is cut off.
 
     Examples
     --------
@@ -56,11 +53,8 @@ def decoded(content: bytes) -> str:
 def json_content(text: str) -> Any:
     """Return what a JSON text holds.
 
-    Raises
-    ------
-    ValueError
-        No JSON (then json.JSONDecodeError), too deep a nesting, or a name twice in one object:
-        the first would be dropped.
+    Raises ValueError: no JSON (then json.JSONDecodeError), too deep a nesting, or a name twice in
+    one object: the first would be dropped.
 
     Examples
     --------

@@ -24,10 +24,7 @@ Embedding: TypeAlias = Any
 class ModelSettings:
     """Numbers that belong to a trained model and travel inside its bundle.
 
-    Raises
-    ------
-    BundleError
-        If a value cannot belong to a usable model.
+    Raises BundleError if a value cannot belong to a usable model.
 
     Examples
     --------
@@ -72,10 +69,7 @@ class ModelSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSettings:
         """Build settings from JSON types; entries are named like the fields, others ignored.
 
-        Raises
-        ------
-        BundleError
-            If a needed entry is missing or has the wrong type.
+        Raises BundleError if a needed entry is missing or has the wrong type.
 
         Examples
         --------

@@ -24,12 +24,9 @@ def locked_folder(folder: str | Path, wait_s: float = LOCK_WAIT_S) -> Iterator[N
     """Run a block while no other thread or process of this computer runs one for the folder.
 
     The lock is a file in the folder for temporary files. It ends with the process. The package
-    ``filelock`` comes with PyTorch; without it there is no lock. `folder` need not exist.
-
-    Raises
-    ------
-    OutputFileError
-        Another one does not finish in time, or the lock cannot be made. The block has not run.
+    ``filelock`` comes with PyTorch; without it there is no lock. `folder` need not exist. Raises
+    OutputFileError: another one does not finish in time, or the lock cannot be made. The block has
+    not run.
 
     Examples
     --------
@@ -71,12 +68,8 @@ def written_with(path: Path, index: Path) -> Iterator[Path]:
     """Give a temporary path for a bundle; the block writes it, then manifest or sidecar.
 
     After an error both files, and the folders round them, are as they were before. `path` is that
-    of the finished bundle, `index` the manifest or sidecar.
-
-    Raises
-    ------
-    OutputFileError
-        See `written_atomically`.
+    of the finished bundle, `index` the manifest or sidecar. Raises OutputFileError as
+    `written_atomically`.
 
     Examples
     --------
@@ -129,14 +122,9 @@ def remove_model(
     """Remove a model of the user, its file and its entry in the manifest, or neither.
 
     `user` is the one folder from which may be removed, `all_models` serves the text of errors; by
-    default those of this installation. Returns the file that was removed.
-
-    Raises
-    ------
-    BundleError
-        The model is in another folder, or nowhere; the text names those that can be removed.
-    OutputFileError
-        The folder cannot be changed, or another process does not end changing it.
+    default those of this installation. Returns the file that was removed. Raises BundleError: the
+    model is in another folder, or nowhere; the text names those that can be removed;
+    OutputFileError: the folder cannot be changed, or another process does not end changing it.
 
     Examples
     --------

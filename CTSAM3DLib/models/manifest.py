@@ -95,12 +95,8 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
     """Read a manifest: the id of the default model, and the models.
 
     The default is the first one where the manifest names none. The files lie in the folder of the
-    manifest; nothing is verified.
-
-    Raises
-    ------
-    BundleError
-        If it cannot be read, has another schema or an entry is missing or of the wrong form.
+    manifest; nothing is verified. Raises BundleError if it cannot be read, has another schema or an
+    entry is missing or of the wrong form.
 
     Examples
     --------
@@ -128,12 +124,7 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
 def entry_beside(path: Path) -> ModelEntry:
     """Read the entry of a bundle file from its sidecar or the manifest of its folder.
 
-    The file is not verified.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing or nothing describes it.
+    The file is not verified. Raises BundleError if the file is missing or nothing describes it.
 
     Examples
     --------

@@ -64,10 +64,7 @@ class ModelStore:
     def entries(self) -> dict[str, ModelEntry]:
         """Return all models by their id.
 
-        Raises
-        ------
-        BundleError
-            If a manifest cannot be read.
+        Raises BundleError if a manifest cannot be read.
         """
         found: dict[str, ModelEntry] = {}
         for _, models in self._manifests():
@@ -78,10 +75,7 @@ class ModelStore:
     def default(self) -> ModelEntry:
         """Return the default model of the first folder that has models.
 
-        Raises
-        ------
-        BundleError
-            If there is no model at all, or the default names none.
+        Raises BundleError if there is no model at all, or the default names none.
         """
         for default_id, models in self._manifests():
             for entry in models:
@@ -93,10 +87,7 @@ class ModelStore:
     def entry(self, model_id: str) -> ModelEntry:
         """Return the model of that id.
 
-        Raises
-        ------
-        BundleError
-            If no folder has it; the text names those that exist.
+        Raises BundleError if no folder has it; the text names those that exist.
         """
         entries = self.entries()
         if model_id not in entries:
@@ -107,10 +98,7 @@ class ModelStore:
     def vouches_for(self, sha256: str) -> bool:
         """Tell whether a manifest lists a model of that checksum.
 
-        Raises
-        ------
-        BundleError
-            If a manifest cannot be read.
+        Raises BundleError if a manifest cannot be read.
         """
         return any(entry.sha256 == sha256 for _, models in self._manifests() for entry in models)
 
@@ -159,14 +147,8 @@ def check_trusted(path: Path, store: ModelStore | None = None) -> None:
 
     That is: a manifest of `store` (by default this installation) lists its checksum, or the model
     was made on this computer by this user, or the user has said so, see `trust_model`. What lies
-    beside the file does not count.
-
-    Raises
-    ------
-    UntrustedModelError
-        Nobody does.
-    BundleError
-        The file or a manifest cannot be read.
+    beside the file does not count. Raises UntrustedModelError: nobody does; BundleError: the file
+    or a manifest cannot be read.
 
     Examples
     --------
@@ -213,10 +195,7 @@ def trust_model(path: str | Path) -> ModelEntry:
 def remember(path: Path, sha256: str) -> None:
     """Vouch for a checksum from now on; the name of the file `path` is noted beside it.
 
-    Raises
-    ------
-    OutputFileError
-        If the list cannot be written.
+    Raises OutputFileError if the list cannot be written.
     """
     listing = user_models_folder().parent / TRUSTED_NAME
     try:
@@ -256,12 +235,8 @@ def _checksum_of(path: Path) -> str:
 def verify(entry: ModelEntry) -> Path:
     """Check size and SHA-256 of a bundle file, and return its path.
 
-    The checksum is computed once for each state (path, modification time, size) of a file.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing, has another size or another checksum.
+    The checksum is computed once for each state (path, modification time, size) of a file. Raises
+    BundleError if the file is missing, has another size or another checksum.
     """
     if _problem(entry):
         _finish(entry)

@@ -32,14 +32,9 @@ def matrix_from_array(values: ArrayLike) -> vtk.vtkMatrix4x4:
 def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
     """Return where the voxels of a volume node lie in its own RAS frame.
 
-    No parent transform is applied: `volume_from_world` does that for points.
-
-    Raises
-    ------
-    VolumeError
-        There is no image, it is empty, or its first voxel is not (0, 0, 0).
-    GeometryError
-        The axes are not at right angles or a spacing is zero.
+    No parent transform is applied: `volume_from_world` does that for points. Raises VolumeError:
+    there is no image, it is empty, or its first voxel is not (0, 0, 0); GeometryError: the axes are
+    not at right angles or a spacing is zero.
 
     Examples
     --------
@@ -77,14 +72,9 @@ def volume_from_world(
 ) -> NDArray[np.float64]:
     """Return a world point, RAS mm, in the own RAS frame of a node: (3,) float64, mm.
 
-    Every parent transform of the node is undone, linear or not (grid, B-spline, thin plate).
-
-    Raises
-    ------
-    GeometryError
-        Not three finite numbers.
-    NodeError
-        A non-linear parent transform cannot be inverted at this point.
+    Every parent transform of the node is undone, linear or not (grid, B-spline, thin plate). Raises
+    GeometryError: not three finite numbers; NodeError: a non-linear parent transform cannot be
+    inverted at this point.
     """
     world = finite_array(position_world_ras, (3,), "a position")
     parent = volume_node.GetParentTransformNode()
@@ -104,10 +94,7 @@ def world_from_volume(
 ) -> NDArray[np.float64]:
     """Return a point given in the own RAS frame of a node, mm, in the world: (3,) float64, RAS mm.
 
-    Raises
-    ------
-    GeometryError
-        Not three finite numbers.
+    Raises GeometryError: not three finite numbers.
     """
     local = finite_array(position_ras, (3,), "a position")
     to_world = transform_between(volume_node.GetParentTransformNode(), None)
@@ -131,12 +118,8 @@ def linear_matrix_between(
 ) -> NDArray[np.float64]:
     """Return the matrix from the own RAS frame of one node to that of another, (4, 4) float64, mm.
 
-    The identity below the same transform, even if that is not linear.
-
-    Raises
-    ------
-    NodeError
-        A non-linear transform lies between the two: resampling a mask there is not exact.
+    The identity below the same transform, even if that is not linear. Raises NodeError: a
+    non-linear transform lies between the two: resampling a mask there is not exact.
     """
     first, second = source.GetParentTransformNode(), target.GetParentTransformNode()
     between = transform_between(first, second)

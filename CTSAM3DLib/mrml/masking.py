@@ -29,13 +29,9 @@ def has_masks(editor_node: slicer.vtkMRMLSegmentEditorNode) -> bool:
 def check_editor(target: SegmentTarget) -> None:
     """Raise NodeError if the editor cannot write the target with its present settings.
 
-    Slicer's own code would leave the segment as it is and say nothing.
-
-    Raises
-    ------
-    NodeError
-        No editor node, one for another segmentation, or a mask whose segment, source volume or
-        display node is missing.
+    Slicer's own code would leave the segment as it is and say nothing. Raises NodeError: no editor
+    node, one for another segmentation, or a mask whose segment, source volume or display node is
+    missing.
     """
     editor_node = target.editor_logic.GetSegmentEditorNode()
     segmentation_node: Any = target.segmentation_node
@@ -89,12 +85,8 @@ def overwritten_segments(target: SegmentTarget) -> list[str]:
 def editing(target: SegmentTarget) -> Iterator[None]:
     """Select the target's segment and its way of overwriting, and raise what the logic reports.
 
-    Both are as before after the block.
-
-    Raises
-    ------
-    NodeError
-        At the end of the block, if the logic has reported an error: the segment may be unchanged.
+    Both are as before after the block. Raises NodeError: at the end of the block, if the logic has
+    reported an error: the segment may be unchanged.
     """
     logic = target.editor_logic
     editor_node = logic.GetSegmentEditorNode()
@@ -147,11 +139,8 @@ def editable_voxels(
     """Return which voxels in a box of a lattice of the segmentation the editor's masks leave free.
 
     The target has been checked by `check_editor`; the result has the shape ``bbox.shape_kji``.
-
-    Raises
-    ------
-    NodeError
-        Slicer cannot make the mask, or a non-linear transform lies before the source volume.
+    Raises NodeError: Slicer cannot make the mask, or a non-linear transform lies before the source
+    volume.
     """
     editor_node = target.editor_logic.GetSegmentEditorNode()
     mask = slicer.vtkOrientedImageData()

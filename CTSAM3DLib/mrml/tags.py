@@ -41,10 +41,7 @@ def segment_of(
 ) -> slicer.vtkSegment:
     """Return a segment by its id.
 
-    Raises
-    ------
-    NodeError
-        There is no such segment; the message names those there are.
+    Raises NodeError: there is no such segment; the message names those there are.
 
     Examples
     --------

@@ -56,12 +56,8 @@ def build_promptable(
 def build_official(config: OfficialConfig, model_id: str) -> PromptableModel:
     """Build an official network with random weights, in evaluation mode.
 
-    It has the official window, spacing of 1.5 mm and click quirks.
-
-    Raises
-    ------
-    ValueError
-        When the configuration has no cross-patch predictor.
+    It has the official window, spacing of 1.5 mm and click quirks. Raises ValueError when the
+    configuration has no cross-patch predictor.
     """
     segmenter = OfficialSegmenter(config)
     if not config.cross_patch_widths:

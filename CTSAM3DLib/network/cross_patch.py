@@ -124,12 +124,7 @@ class CrossPatchPredictor(nn.Module):
 
     `widths` are channels per scale, finest first, at least two. Each scale but the last halves the
     grid, so patch sizes are multiples of ``2 ** (len(widths) - 1)``. `channels` are those of the
-    input.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two widths.
+    input. Raises ValueError: fewer than two widths.
 
     Examples
     --------

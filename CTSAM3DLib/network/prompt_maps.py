@@ -142,12 +142,7 @@ def resize_prompt(prompt: Tensor, size: list[int], mode: str) -> Tensor:
     """Bring the prompt (B, 3, D, H, W) to a coarser grid of ``size`` = [d, h, w].
 
     ``trilinear`` samples without anti-aliasing, as the official network does; ``area`` averages;
-    ``max`` keeps the peak of each block, so that no click is lost.
-
-    Raises
-    ------
-    ValueError
-        Unknown mode.
+    ``max`` keeps the peak of each block, so that no click is lost. Raises ValueError: unknown mode.
 
     Examples
     --------

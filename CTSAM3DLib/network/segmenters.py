@@ -88,12 +88,8 @@ def build_segmenter(
 
     ``psap`` is our own; ``concat`` the plain U-Net; ``official`` the official architecture in small
     (control L1), with widths of its own, one HU window and patches of 64 voxels. The sizes are
-    those of `LiteConfig`.
-
-    Raises
-    ------
-    ValueError
-        Unknown architecture, or one that cannot have these settings.
+    those of `LiteConfig`. Raises ValueError: unknown architecture, or one that cannot have these
+    settings.
 
     Examples
     --------

@@ -27,12 +27,8 @@ class Canvas:
     """A grid of labels; shapes are in mm, RAS, with the origin in the middle of the grid.
 
     The coordinates are bent by a few long sine waves, whose phases `rng` draws, so no organ is an
-    exact ellipsoid. `spacing_mm` is the isotropic voxel size.
-
-    Raises
-    ------
-    GeometryError
-        When the spacing is not between 0.5 and 10 mm.
+    exact ellipsoid. `spacing_mm` is the isotropic voxel size. Raises GeometryError when the spacing
+    is not between 0.5 and 10 mm.
 
     Examples
     --------

@@ -99,10 +99,7 @@ def draw_picture(
 ) -> Figure:
     """Return the picture that `write_picture` writes; see there.
 
-    Raises
-    ------
-    SegmentationFileError
-        A mask outside the volume.
+    Raises SegmentationFileError: a mask outside the volume.
 
     Examples
     --------

@@ -132,10 +132,7 @@ class Click(OfPoints):
 def finite_position(values: Any, owner: str) -> Position:
     """Return a position, R, A, S in mm, as three floats; `owner` is what has it, for the message.
 
-    Raises
-    ------
-    GeometryError
-        Not three finite numbers.
+    Raises GeometryError: not three finite numbers.
     """
     try:
         given = tuple(values)
@@ -152,10 +149,7 @@ def finite_position(values: Any, owner: str) -> Position:
 def finite_positions(values: Any, owner: str) -> tuple[Position, ...]:
     """Return positions as tuples of three floats; see `finite_position`.
 
-    Raises
-    ------
-    GeometryError
-        No sequence, or one that holds something else.
+    Raises GeometryError: no sequence, or one that holds something else.
     """
     try:
         given = tuple(values)

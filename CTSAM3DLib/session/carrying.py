@@ -40,7 +40,8 @@ def carried_state(
     """Return the state of prompts on a new frame; the model is shown the mask of the frame before.
 
     The earlier mask limits nothing: what it shows may go, and what it lacks may come. Where more
-    than a tenth of it lies in no patch of a prompt, further patches follow it.
+    than a tenth of it lies in no patch of a prompt, further patches follow it. Raises
+    ClickOutsideVolumeError, VolumeError: a prompt or the mask is not inside the volume.
 
     Parameters
     ----------
@@ -57,11 +58,6 @@ def carried_state(
     -------
     SessionState
         Each prompt is a step of it.
-
-    Raises
-    ------
-    ClickOutsideVolumeError, VolumeError
-        A prompt or the mask is not inside the volume.
     """
     geometry, grid = encoder.volume.geometry, encoder.grid
     shown = SessionState.of_mask(earlier, geometry, grid)

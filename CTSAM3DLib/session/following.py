@@ -46,7 +46,7 @@ def followed(
     asking after each of them gains nothing more. What was added stays; after a negative prompt that
     lies in it, it is asked for once more, and nothing else. Nothing is added to a mask that was
     given, where a hand may have taken something away; nor beyond the boxes and lassos among the
-    prompts; nor where a negative prompt is.
+    prompts; nor where a negative prompt is. Raises ModelAnswerError as `step.asked`.
 
     Parameters
     ----------
@@ -66,11 +66,6 @@ def followed(
     SessionState
         Its `answered` is `state`. Unless it is cancelled, the result depends on volume, model,
         prompts and `rules` alone.
-
-    Raises
-    ------
-    ModelAnswerError
-        See `step.asked`.
     """
     if state.answered is not None or state.parent is None:
         return state

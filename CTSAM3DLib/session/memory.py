@@ -152,6 +152,8 @@ def memory_warning(
 ) -> str | None:
     """Return what to say when the memory may not suffice for a session; None if it does.
 
+    Raises NotEnoughMemoryError: not even the first click can succeed.
+
     Parameters
     ----------
     volume : Volume
@@ -164,11 +166,6 @@ def memory_warning(
         See `GrowMode`: whether structures are followed beyond the patch of the click.
     free : FreeMemory, optional
         Default: what the operating system tells; nothing is checked where it tells nothing.
-
-    Raises
-    ------
-    NotEnoughMemoryError
-        Not even the first click can succeed.
 
     Examples
     --------

@@ -37,12 +37,8 @@ def choose_spacing_mm(
 
     The wish `spacing_mm`, if there is one, also outside the range that the model was trained for;
     else the default, or `FINER` times the geometric mean of the volume's spacing where that is
-    coarser (a much finer grid would only interpolate), kept inside the range.
-
-    Raises
-    ------
-    GeometryError
-        If the wish is not a positive number.
+    coarser (a much finer grid would only interpolate), kept inside the range. Raises GeometryError
+    if the wish is not a positive number.
 
     Examples
     --------

@@ -37,12 +37,9 @@ def nearest_voxels(points_ras: NDArray[np.float64], grid: Geometry) -> NDArray[n
 def obeyed_voxels(prompt: Prompt, geometry: Geometry) -> NDArray[np.intp]:
     """Return the voxels i, j, k of a volume that have the sign of a prompt in every result, (N, 3).
 
-    Those that hold a point of it, or whose centre lies in its box; none of a positive box.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        Its anchor is not inside the volume; or, unless it has a box, one of its points.
+    Those that hold a point of it, or whose centre lies in its box; none of a positive box. Raises
+    ClickOutsideVolumeError: its anchor is not inside the volume; or, unless it has a box, one of
+    its points.
 
     Examples
     --------

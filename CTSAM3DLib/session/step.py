@@ -42,12 +42,8 @@ def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> Sess
     The prompt goes to a patch of the model grid. The model sees all prompts of the structure in
     that patch and the earlier logits there. What the prompt may change of them by its answer is
     blended into the field of logits, brought to the volume's own voxels and cut at 0. `state` is
-    the parent of the result and stays as it is, also when this fails.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        If a point of the prompt is not inside the volume.
+    the parent of the result and stays as it is, also when this fails. Raises
+    ClickOutsideVolumeError if a point of the prompt is not inside the volume.
     """
     patch = planned_patch(encoder, state, prompt)
     view = PatchView.of(state.with_prompt(prompt), patch)
@@ -59,10 +55,7 @@ def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> Sess
 def planned_patch(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> BoundingBox:
     """Return the patch of the model grid that answers a prompt; see `patches.plan_patch`.
 
-    Raises
-    ------
-    ClickOutsideVolumeError
-        If the anchor of the prompt is not inside the volume.
+    Raises ClickOutsideVolumeError if the anchor of the prompt is not inside the volume.
     """
     state.geometry.voxel_from_ras(prompt.anchor_ras)
     size = encoder.predictor.settings.patch_size
@@ -111,12 +104,8 @@ def asked(
 ) -> PatchAnswer:
     """Return the answer of the model for a patch, whose image is encoded once.
 
-    `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points.
-
-    Raises
-    ------
-    ModelAnswerError
-        The answer has another size than the patch, or holds NaN or infinity.
+    `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points. Raises
+    ModelAnswerError: the answer has another size than the patch, or holds NaN or infinity.
     """
     hints = np.zeros((0, 3), np.intp) if hints_kji is None else hints_kji
     points_kji = np.concatenate([view.points_kji, hints]).astype(np.float32)

@@ -35,6 +35,8 @@ def keep_components(
 ) -> Mask:
     """Keep the connected parts that hold a positive click.
 
+    Raises GeometryError: not a 3D bool mask, or a seed outside the array.
+
     Parameters
     ----------
     mask_kji : (K, J, I) bool array
@@ -42,11 +44,6 @@ def keep_components(
     seeds_kji : (N, 3) integers
         Voxels of the positive clicks. Those outside the mask count for nothing; if none is
         inside, the largest part stays (of equals the one that comes first in the array).
-
-    Raises
-    ------
-    GeometryError
-        Not a 3D bool mask, or a seed outside the array.
 
     Examples
     --------
@@ -68,17 +65,14 @@ def keep_components(
 def fill_holes(mask_kji: Mask, negatives_kji: ArrayLike = ()) -> Mask:
     """Fill cavities, but none that holds a negative click.
 
+    Raises GeometryError: not a 3D bool mask, or a click outside the array.
+
     Parameters
     ----------
     mask_kji : (K, J, I) bool array
         Not changed. What opens to the edge of the array is no cavity.
     negatives_kji : (N, 3) integers
         Voxels of the negative clicks.
-
-    Raises
-    ------
-    GeometryError
-        Not a 3D bool mask, or a click outside the array.
 
     Examples
     --------
@@ -100,6 +94,9 @@ def smooth(
 ) -> Mask:
     """Smooth the surface: blur the mask with a Gaussian and cut it at the same volume.
 
+    Raises GeometryError: not a 3D bool mask, a spacing or `sigma_mm` that is not valid, a click
+    outside the array.
+
     Parameters
     ----------
     mask_kji : (K, J, I) bool array
@@ -111,11 +108,6 @@ def smooth(
     positives_kji, negatives_kji : (N, 3) integers
         Voxels of the clicks. Where smoothing would disobey one that `mask_kji` obeys, the mask
         stays as it was within two standard deviations of it.
-
-    Raises
-    ------
-    GeometryError
-        Not a 3D bool mask, a spacing or `sigma_mm` that is not valid, a click outside the array.
 
     Examples
     --------

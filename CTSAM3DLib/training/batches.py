@@ -96,10 +96,7 @@ def draws_together(device: torch.device) -> bool:
 def plan_sample(data: PackedData, config: TrainConfig, rng: np.random.Generator) -> Plan:
     """Draw a target and a patch that shows at least `SMALLEST_IN_PATCH` voxels of it.
 
-    Raises
-    ------
-    RuntimeError
-        When there is none after `TRIES` tries.
+    Raises RuntimeError when there is none after `TRIES` tries.
     """
     for _ in range(TRIES):
         drawn = data.draw(rng, config.source_weights)

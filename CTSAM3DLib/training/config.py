@@ -70,10 +70,7 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, object]) -> TrainConfig:
         """Build from plain values, lists becoming tuples.
 
-        Raises
-        ------
-        TypeError
-            When a key is not a setting.
+        Raises TypeError when a key is not a setting.
         """
         return cls(**{key: _tuples(value) for key, value in values.items()})  # type: ignore[arg-type]
 

@@ -30,11 +30,7 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
     """Write a small file of at most that many megabytes (10^6 bytes); returns its header.
 
     Left out are, one after the other, the cases with the most bytes for each of their targets.
-
-    Raises
-    ------
-    ValueError
-        When not even one case is as small as that.
+    Raises ValueError when not even one case is as small as that.
     """
     with np.load(source) as file:
         arrays = {name: file[name] for name in (*VOLUMES, "points", "header")}
@@ -61,10 +57,7 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
 def read_pack(path: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of a packed file, a cut one or not.
 
-    Raises
-    ------
-    ValueError
-        When it is neither.
+    Raises ValueError when it is neither.
     """
     with np.load(path) as file:
         if "header" not in file:

@@ -86,12 +86,8 @@ class PackedData:
 
     `hu` (int16) and `labels` (uint8, pseudo-labels too) hold all volumes, see `Stored`. `class_hu`
     (cases, 256) and `tissues` tell what CT is made of where only labels exist. Copies of the CTs
-    serve patches of up to `coarsest_mm`.
-
-    Raises
-    ------
-    ValueError
-        When the file is not a pack of version 1.
+    serve patches of up to `coarsest_mm`. Raises ValueError when the file is not a pack of version
+    1.
     """
 
     def __init__(self, path: Path, device: torch.device, coarsest_mm: float = 4.5) -> None:
@@ -197,10 +193,7 @@ class PackedData:
     def draw(self, rng: np.random.Generator, weights: dict[str, float]) -> Target:
         """Draw a target: its kind by weight, then an anatomy, then a case, the last two uniformly.
 
-        Raises
-        ------
-        ValueError
-            When no kind with a positive weight has a target.
+        Raises ValueError when no kind with a positive weight has a target.
         """
         kinds = [k for k in KINDS if weights.get(k, 0.0) > 0 and self._by_kind[k]]
         if not kinds:

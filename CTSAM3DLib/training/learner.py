@@ -33,6 +33,8 @@ MOST_OVERLAP = 0.1
 class Learner:
     """Trains a copy of a model; goes on from ``learner.pt`` of its folder.
 
+    Raises LearningError: the folder holds the state of another run, or a file that is none.
+
     Parameters
     ----------
     student, teacher : torch.nn.Module
@@ -50,11 +52,6 @@ class Learner:
         Folder of the state.
     clock : callable
         Seconds.
-
-    Raises
-    ------
-    LearningError
-        The folder holds the state of another run, or a file that is none.
     """
 
     def __init__(
@@ -104,12 +101,8 @@ class Learner:
         """Learn until the time is used; False when it was stopped before.
 
         `should_stop` is asked before each step. `progress` gets the used share of the time and the
-        seconds that are left. The state is saved on the way and at the end.
-
-        Raises
-        ------
-        OutputFileError
-            The state cannot be saved.
+        seconds that are left. The state is saved on the way and at the end. Raises OutputFileError:
+        the state cannot be saved.
         """
         last = saved = self.clock()
         while self.seconds < self.config.seconds:

@@ -123,18 +123,11 @@ def learn(
 ) -> LearningOutcome:
     """Run everything, or go on with a run that was stopped.
 
-    `tell` gets the progress, `should_stop` is asked often, `clock` gives seconds.
-
-    Raises
-    ------
-    LearningStopped
-        `should_stop` said so. A further call with the same request goes on.
-    LearningError
-        No cases, no structure of these names, or the folder holds another run.
-    BundleError
-        The model to begin with cannot be used, or the id cannot be taken.
-    OutputFileError
-        A file cannot be written.
+    `tell` gets the progress, `should_stop` is asked often, `clock` gives seconds. Raises
+    LearningStopped: `should_stop` said so. A further call with the same request goes on;
+    LearningError: no cases, no structure of these names, or the folder holds another run;
+    BundleError: the model to begin with cannot be used, or the id cannot be taken; OutputFileError:
+    a file cannot be written.
     """
     return _Run(request, tell, should_stop, clock).go()
 

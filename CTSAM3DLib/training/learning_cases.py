@@ -63,11 +63,8 @@ def find_learning_cases(source: Path) -> list[CasePaths]:
     side: ``NAME.seg.nrrd`` next to ``NAME.nrrd``, ``NAME.nii.gz`` or another image. A table is CSV
     with the columns ``ct``, ``segmentation`` and optionally ``patient``, ``name`` and ``names``;
     relative paths count from its folder. Without a column ``patient`` each case is a patient.
-
-    Raises
-    ------
-    LearningError
-        There is no case, the table lacks a column or a value, or a file is missing.
+    Raises LearningError: there is no case, the table lacks a column or a value, or a file is
+    missing.
 
     Examples
     --------
@@ -97,14 +94,10 @@ def find_learning_cases(source: Path) -> list[CasePaths]:
 def read_learning_case(paths: CasePaths) -> LearningCase:
     """Read a case.
 
-    Raises
-    ------
-    LearningError
-        The label map has no names, or no structure has `SMALLEST_VOXELS` voxels.
-    GeometryError
-        The segmentation is not on the voxels of the CT, or in another frame of reference.
-    VolumeError, SegmentationFileError
-        A file cannot be read, two segments have one name, or the CT is none.
+    Raises LearningError: the label map has no names, or no structure has `SMALLEST_VOXELS` voxels;
+    GeometryError: the segmentation is not on the voxels of the CT, or in another frame of
+    reference; VolumeError, SegmentationFileError: a file cannot be read, two segments have one
+    name, or the CT is none.
     """
     volume = read_volume(paths.ct)
     check_hu(volume)
@@ -152,12 +145,7 @@ def divide(cases: Sequence[LearningCase], seed: int = 0) -> Division:
     """Hold out a quarter of the patients; of one patient, a quarter of the structures.
 
     With one structure of one patient nothing is held out: the case itself is scored, with clicks
-    that it was not learnt with.
-
-    Raises
-    ------
-    LearningError
-        There is no case.
+    that it was not learnt with. Raises LearningError: there is no case.
     """
     if not cases:
         raise LearningError("expected at least one case with a structure to learn, got none")

@@ -79,10 +79,7 @@ class LearningReport:
     def write(self, model_id: str, installed: Path | None) -> None:
         """Write ``report.md``, ``report.json`` and ``report.png``.
 
-        Raises
-        ------
-        OutputFileError
-            A file cannot be written.
+        Raises OutputFileError: a file cannot be written.
         """
         facts = {
             **self._facts(),

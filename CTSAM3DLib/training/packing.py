@@ -40,15 +40,9 @@ def pack(
     is the most cases, 0 for all, annotations not counted. `annotations` holds further label maps,
     one folder a CT of `data_dir` with its name, ``labels.nii.gz`` and ``labels.json``; they become
     cases of their own on the voxels of that CT. Cases named in `leave_out` are not packed. The
-    header has one entry a case with its shape, spacing and targets.
-
-    Raises
-    ------
-    FileNotFoundError
-        When no case of that split is found, there is none of a name in `leave_out` or in
-        `annotations`, or `annotations` holds no label map.
-    ValueError
-        When CT and labels of a case differ in shape.
+    header has one entry a case with its shape, spacing and targets. Raises FileNotFoundError when
+    no case of that split is found, there is none of a name in `leave_out` or in `annotations`, or
+    `annotations` holds no label map; ValueError when CT and labels of a case differ in shape.
     """
     writer = _Writer()
     folders = sorted((data_dir / "ct").glob("*")) + sorted((data_dir / "labels_only").glob("*"))

@@ -70,12 +70,8 @@ class Trainer:
     processes draw the batches, the data lying in main memory; 0 draws them in between, on the
     device of the data. From main memory an iteration gets the same batch either way; a GPU has
     other random numbers. On a GPU an iteration is one CUDA graph. `clock` gives seconds for the
-    budget of `run` and the log.
-
-    Raises
-    ------
-    CheckpointError
-        When the weights of `start_from` do not fit the sizes of `config`.
+    budget of `run` and the log. Raises CheckpointError when the weights of `start_from` do not fit
+    the sizes of `config`.
     """
 
     def __init__(

@@ -69,10 +69,7 @@ class Questions:
     ) -> None:
         """Ask where a further prompt helps most; `on_answer` gets the future when it is done.
 
-        Raises
-        ------
-        NodeError, VolumeError
-            See `Requests.put`.
+        Raises NodeError, VolumeError as `Requests.put`.
         """
         self._asked[self.engine.where_next(self._present(target, choice))] = on_answer
 
@@ -84,12 +81,8 @@ class Questions:
     ) -> None:
         """Ask how unsure the model is of a segment; the user waits for it.
 
-        `on_answer` gets the future when it is done, or None once it was cancelled.
-
-        Raises
-        ------
-        NodeError, VolumeError
-            See `Requests.put`.
+        `on_answer` gets the future when it is done, or None once it was cancelled. Raises
+        NodeError, VolumeError as `Requests.put`.
         """
         self._awaited[self.engine.uncertainty(self._present(target, choice))] = on_answer
 

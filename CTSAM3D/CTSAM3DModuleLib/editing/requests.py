@@ -99,6 +99,8 @@ class Requests:
     ) -> None:
         """Ask for the mask of another list of prompts: with one more, or one moved or removed.
 
+        Raises ClickOutsideVolumeError, NodeError, VolumeError: at once, with nothing changed.
+
         Parameters
         ----------
         target : EditTarget
@@ -109,11 +111,6 @@ class Requests:
             Which model answers, if the segment has none of its own, and how.
         anew : bool
             Replace the mask by what the prompts alone give.
-
-        Raises
-        ------
-        ClickOutsideVolumeError, NodeError, VolumeError
-            At once, with nothing changed.
         """
         target.check(prompts)
         before = self.prompts(target)
@@ -135,10 +132,7 @@ class Requests:
     def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
         """Replace the mask by a function of it, as one step of undo; the prompts stay.
 
-        Raises
-        ------
-        CTSAM3DError
-            Of the function, or see `write_segment`; nothing is changed.
+        Raises CTSAM3DError: of the function, or see `write_segment`; nothing is changed.
         """
         target.check()
         update = target.change_to(function(target.mask()))
@@ -154,10 +148,7 @@ class Requests:
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
 
-        Raises
-        ------
-        TimeoutError
-            If they have not come in time.
+        Raises TimeoutError if they have not come in time.
         """
         while self.busy:
             if wait([*self._under_way, *self.questions.awaited], seconds).not_done:

@@ -68,15 +68,9 @@ class EditTarget:
     def check(self, prompts: Iterable[Prompt] = ()) -> None:
         """Raise what asking and writing would raise, before any time is spent.
 
-        Raises
-        ------
-        ClickOutsideVolumeError
-            A prompt lies outside the volume.
-        NodeError
-            No such segment, not stored as a binary labelmap, or a non-linear transform between
-            segmentation and volume.
-        VolumeError
-            The volume has no voxels.
+        Raises ClickOutsideVolumeError: a prompt lies outside the volume; NodeError: no such
+        segment, not stored as a binary labelmap, or a non-linear transform between segmentation and
+        volume; VolumeError: the volume has no voxels.
         """
         segment_of(self.segmentation_node, self.segment_id)
         check_binary_labelmap(self.segmentation_node)

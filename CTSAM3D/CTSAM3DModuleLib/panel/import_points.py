@@ -23,7 +23,9 @@ def clicks_by_name(
 
     A curve is one stroke, a closed curve one lasso, a ROI one box.
 
-    Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`.
+    Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`. Raises
+    ClicksFileError: there is no placed point; ClickOutsideVolumeError, NodeError, VolumeError as
+    `clicks_from_markups_node`.
 
     Parameters
     ----------
@@ -37,13 +39,6 @@ def clicks_by_name(
     dict of str to ClickHistory
         Known anatomies by their name, other names as they are; the name is empty for points that
         nothing names.
-
-    Raises
-    ------
-    ClicksFileError
-        There is no placed point.
-    ClickOutsideVolumeError, NodeError, VolumeError
-        See `clicks_from_markups_node`.
     """
     shape = shape_from_markup(markups_node, volume_node)
     if shape is not None:

@@ -41,17 +41,14 @@ def next_frame(work: Workplace) -> None:
 class Carrying(QuestionProgress):
     """The way to the next frame. Until its end the scene is as it was; then one frame is left.
 
+    Raises CTSAM3DError: the next frame is no volume, or has another voxel grid.
+
     Parameters
     ----------
     work : Workplace
         See `next_frame`.
     names : list of str
         Of the structures.
-
-    Raises
-    ------
-    CTSAM3DError
-        The next frame is no volume, or has another voxel grid.
     """
 
     def __init__(self, work: Workplace, names: list[str]) -> None:

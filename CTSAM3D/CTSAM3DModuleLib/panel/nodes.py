@@ -113,10 +113,7 @@ class PanelNodes:
     def new_segment(self, name: str) -> str:
         """Add a structure, with a segmentation where there is none.
 
-        Raises
-        ------
-        CTSAM3DError
-            The volume has no voxels, or Slicer refuses.
+        Raises CTSAM3DError: the volume has no voxels, or Slicer refuses.
         """
         node = self.segmentation
         if node is None:

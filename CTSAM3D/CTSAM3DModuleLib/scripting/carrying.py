@@ -62,6 +62,8 @@ def carry_on(
 ) -> Any:
     """Segment the next frame; the tracks move on.
 
+    Raises CTSAM3DError as `segment`; the scene is as it was.
+
     Parameters
     ----------
     logic : CTSAM3DLogic
@@ -82,11 +84,6 @@ def carry_on(
     vtkMRMLSegmentationNode or None
         None when cancelled. A segment whose mask differs much from that of the frame before has
         the tag ``CTSAM3D.Drift``.
-
-    Raises
-    ------
-    CTSAM3DError
-        See `segment`; the scene is as it was.
     """
     key = ("frame", object())  # of its own: what a user edits meanwhile is left alone
     requests = carry_requests(volume_from_node(volume_node), key, tracks, choice)
@@ -110,10 +107,7 @@ def carry_requests(
 ) -> list[ClickRequest]:
     """Return what to ask the engine for: a request for each track on a frame, known by a key.
 
-    Raises
-    ------
-    VolumeError
-        The frame has another voxel grid than the one before.
+    Raises VolumeError: the frame has another voxel grid than the one before.
     """
     for track in tracks:
         _check_grid(volume, track.geometry)

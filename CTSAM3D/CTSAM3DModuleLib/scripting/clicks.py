@@ -28,6 +28,10 @@ def clicks_on_volume(
 ) -> dict[str, ClickHistory]:
     """Return the clicks of each structure in the RAS frame of a volume.
 
+    Raises ClicksFileError: no clicks, malformed ones, or two names for one structure;
+    ClickOutsideVolumeError: the text names structure and click; NodeError, VolumeError as
+    `click_from_world_ras`.
+
     Parameters
     ----------
     clicks : mapping, Markups node, path, or list of the latter two
@@ -48,15 +52,6 @@ def clicks_on_volume(
     -------
     dict of str to ClickHistory
         In the order given; every structure has clicks.
-
-    Raises
-    ------
-    ClicksFileError
-        No clicks, malformed ones, or two names for one structure.
-    ClickOutsideVolumeError
-        The text names structure and click.
-    NodeError, VolumeError
-        See `click_from_world_ras`.
     """
     geometry_from_node(volume_node)
     if isinstance(clicks, Mapping):

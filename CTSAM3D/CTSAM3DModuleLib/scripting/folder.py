@@ -36,8 +36,11 @@ def segment_folder(
     """Segment many CTs from files into files; the scene is not touched.
 
     A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped, as long as CT, clicks and model are the same. A result
-    that was changed since, for example by hand, is kept.
+    same folder has finished is skipped, as long as CT, clicks and model are the same. A result that
+    was changed since, for example by hand, is kept. Raises ClicksFileError: no cases, a table that
+    cannot be understood, or the output folder is the input folder; BundleError, DeviceError,
+    ImportError: the model cannot be loaded; OutputFileError: nothing can be written there, or a
+    result would take the place of an input.
 
     Parameters
     ----------
@@ -62,15 +65,6 @@ def segment_folder(
     dict
         The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or
         ``report``, of each case.
-
-    Raises
-    ------
-    ClicksFileError
-        No cases, a table that cannot be understood, or the output folder is the input folder.
-    BundleError, DeviceError, ImportError
-        The model cannot be loaded.
-    OutputFileError
-        Nothing can be written there, or a result would take the place of an input.
     """
     source, output = Path(folder_or_table), Path(output_dir)
     chosen = choice or ModelChoice()
@@ -107,13 +101,9 @@ def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
 
     ``patient.nii.gz`` (or ``.nrrd``, ``.mha``, or a folder ``patient`` of DICOM slices) goes with
     ``patient.json``, ``patient_clicks.json``, ``patient liver.mrk.json`` and all other ``.json``
-    and ``.fcsv`` files whose name continues after that of the CT with a dot, blank, ``-`` or
-    ``_``. A CT without clicks is ignored.
-
-    Raises
-    ------
-    ClicksFileError
-        No CT with clicks, two CTs of one name, or the output folder is the folder itself.
+    and ``.fcsv`` files whose name continues after that of the CT with a dot, blank, ``-`` or ``_``.
+    A CT without clicks is ignored. Raises ClicksFileError: no CT with clicks, two CTs of one name,
+    or the output folder is the folder itself.
     """
     if folder.resolve() == output_dir.resolve():
         raise ClicksFileError(f"the CTs are in {folder}. Choose another folder for the results")

@@ -30,6 +30,8 @@ class ConsoleMethods:
     ) -> Any:
         """Segment every clicked structure of a volume; all of it is written, or nothing.
 
+        Raises CTSAM3DError, ImportError as `segment.segment`; the scene is as it was.
+
         Parameters
         ----------
         volumeNode : vtkMRMLScalarVolumeNode
@@ -49,11 +51,6 @@ class ConsoleMethods:
         -------
         vtkMRMLSegmentationNode or None
             None when `progress` has cancelled; nothing is written then.
-
-        Raises
-        ------
-        CTSAM3DError, ImportError
-            See `segment.segment`; the scene is as it was.
 
         Examples
         --------

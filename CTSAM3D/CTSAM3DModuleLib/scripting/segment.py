@@ -106,12 +106,8 @@ def volumes_cm3(segmentation_node: slicer.vtkMRMLSegmentationNode) -> dict[str, 
     """Return the volume of each segment by its name, in cm3.
 
     Voxels inside times the size of a voxel, as the segment is stored; transforms that stretch are
-    not counted. Of segments with one name, the later ones have their id added.
-
-    Raises
-    ------
-    NodeError
-        The segments are not stored as binary labelmaps.
+    not counted. Of segments with one name, the later ones have their id added. Raises NodeError:
+    the segments are not stored as binary labelmaps.
     """
     check_binary_labelmap(segmentation_node)
     segmentation = segmentation_node.GetSegmentation()

@@ -27,6 +27,9 @@ def segment_sequence(
 ) -> list[slicer.vtkMRMLSegmentationNode]:
     """Segment several volumes, or all frames of a sequence; a new segmentation for each.
 
+    Raises ClicksFileError, ClickOutsideVolumeError and others as `segment`. All clicks are checked
+    before the model is asked; when a later volume fails, the segmentations of those before stay.
+
     Parameters
     ----------
     logic : CTSAM3DLogic
@@ -49,12 +52,6 @@ def segment_sequence(
     -------
     list of vtkMRMLSegmentationNode
         In order; when cancelled those of the volumes that were finished.
-
-    Raises
-    ------
-    ClicksFileError, ClickOutsideVolumeError and others
-        See `segment`. All clicks are checked before the model is asked; when a later volume fails,
-        the segmentations of those before stay.
     """
     found: list[slicer.vtkMRMLSegmentationNode] = []
     with _frames(logic, volumes) as frames:

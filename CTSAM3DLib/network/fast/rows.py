@@ -57,10 +57,7 @@ def arrange_weights(module: torch.nn.Module) -> torch.nn.Module:
 def bias_of(bias: Tensor | None) -> Tensor:
     """Return the bias of a layer that has one (TorchScript types it as optional).
 
-    Raises
-    ------
-    ValueError
-        The layer has none.
+    Raises ValueError: the layer has none.
     """
     if bias is None:
         raise ValueError("expected a layer with a bias, got one without")

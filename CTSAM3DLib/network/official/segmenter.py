@@ -73,12 +73,8 @@ class OfficialSegmenter(nn.Module):
         """Encode an image patch (B, 1, D, H, W), its HU window scaled to [0, 1].
 
         Sizes are multiples of 32, at least 64; the official network is trained for 64³ only.
-        Returns feature maps at scales 1/4, 1/8, 1/16 and 1/32.
-
-        Raises
-        ------
-        GeometryError
-            Another shape (``torch.jit.Error`` when scripted).
+        Returns feature maps at scales 1/4, 1/8, 1/16 and 1/32. Raises GeometryError: another shape
+        (``torch.jit.Error`` when scripted).
         """
         valid = patch.dim() == 5 and patch.size(1) == 1
         if valid:
@@ -96,11 +92,8 @@ class OfficialSegmenter(nn.Module):
 
         The prompt is on the patch grid: previous mask probability (after the sigmoid), positive
         click map, negative click map. The official network's output is the sigmoid of the logits.
-
-        Raises
-        ------
-        GeometryError
-            The prompt does not fit the embedding (``torch.jit.Error`` when scripted).
+        Raises GeometryError: the prompt does not fit the embedding (``torch.jit.Error`` when
+        scripted).
         """
         fine = embedding[0]
         expected = [fine.size(0), 3, 4 * fine.size(2), 4 * fine.size(3), 4 * fine.size(4)]

@@ -13,10 +13,7 @@ PROMPT_RESIZE_MODES = ("trilinear", "area", "max")
 class OfficialConfig:
     """Every size of an official-type segmenter; the defaults are those of the released model.
 
-    Raises
-    ------
-    ValueError
-        A size is inconsistent with another, or a mode is unknown.
+    Raises ValueError: a size is inconsistent with another, or a mode is unknown.
 
     Examples
     --------
