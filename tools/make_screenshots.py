@@ -88,7 +88,7 @@ class Studio:
         for view in ("Red", "Yellow", "Green"):
             xy_of(view, self.clicks[name][0].position_ras)
         case.segmentation.CreateClosedSurfaceRepresentation()
-        slicer.app.layoutManager().threeDWidget(0).threeDView().resetFocalPoint()
+        self._centre_3d()
         picture.picture(path)
         picture.release()
         case.close()
@@ -113,11 +113,23 @@ class Studio:
         for view in ("Red", "Yellow", "Green"):
             xy_of(view, self.clicks[names[0]][0].position_ras)
         segmentation.CreateClosedSurfaceRepresentation()
-        slicer.app.layoutManager().threeDWidget(0).threeDView().resetFocalPoint()
+        self._centre_3d()
         self._idle(1.0)
         picture.picture(path)
         picture.release()
         representation.exit()
+
+    @staticmethod
+    def _centre_3d() -> None:
+        """As the buttons of Slicer's 3D view that centre it and reset it, then the wheel."""
+        import slicer
+
+        view = slicer.app.layoutManager().threeDWidget(0).threeDView()
+        view.resetFocalPoint()
+        view.resetCamera()
+        renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+        renderer.GetActiveCamera().Dolly(1.35)
+        renderer.ResetCameraClippingRange()
 
     @staticmethod
     def _idle(seconds: float) -> None:

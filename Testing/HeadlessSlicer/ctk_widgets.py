@@ -53,8 +53,6 @@ def _fold(self: Any) -> None:
         QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly
     ):
         child.setVisible(not self.collapsed)
-    if self.__dict__.get("_unchecks"):
-        self.setChecked(not self.collapsed)
 
 
 @native_class()
@@ -120,6 +118,12 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
             self._collapsed = collapsed
             self.setChecked(not collapsed)
             _fold(self)
+
+    def showEvent(self, event: Any) -> None:
+        """Keep folded what was added since it was folded."""
+        if self.collapsed:
+            _fold(self)
+        super().showEvent(event)
 
     collapsed = cpp_property(
         bool, lambda self: self.__dict__.get("_collapsed", False), _set_collapsed

@@ -96,7 +96,8 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._table.setRowCount(len(segments))
         for row, (_, segment) in enumerate(segments):
             color = QtWidgets.QTableWidgetItem()
-            color.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+            rgb = QtGui.QColor.fromRgbF(*segment.GetColor())
+            color.setData(QtCore.Qt.ItemDataRole.DecorationRole, rgb)
             self._table.setItem(row, 0, color)
             self._table.setItem(row, NAME_COLUMN, QtWidgets.QTableWidgetItem(segment.GetName()))
         self._select(selected)

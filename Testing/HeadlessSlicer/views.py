@@ -142,12 +142,27 @@ class qMRMLThreeDView(_MrmlView, ctkVTKRenderView):
         return self._view_node
 
     def resetFocalPoint(self) -> None:
-        """Turn around the middle of what is shown."""
-        self._renderer.ResetCamera()
+        """Turn around the middle of what is shown, and put the box round it."""
+        node = self._view_node
+        shown = node.GetBoxVisible(), node.GetAxisLabelsVisible()
+        self._show_box(0, 0)
+        left, right, back, front, low, high = self._renderer.ComputeVisiblePropBounds()
+        if left <= right:
+            middle = (left + right) / 2, (back + front) / 2, (low + high) / 2
+            camera = self._renderer.GetActiveCamera()
+            camera.SetFocalPoint(*middle)
+            camera.OrthogonalizeViewUp()
+        self._show_box(*shown)
+        node.InvokeEvent(node.ResetFocalPointRequestedEvent)
+        self._renderer.ResetCameraClippingRange()
 
     def resetCamera(self) -> None:
         """Show everything."""
         self._renderer.ResetCamera()
+
+    def _show_box(self, box: int, labels: int) -> None:
+        self._view_node.SetBoxVisible(box)
+        self._view_node.SetAxisLabelsVisible(labels)
 
 
 @native_class(SCENE_SIGNAL)

@@ -71,6 +71,12 @@ def test_icon_is_128_pixels_square_with_transparency(repository: Path) -> None:
     assert (width, height, depth, colour_type) == (128, 128, 8, 6)
 
 
+@pytest.mark.parametrize("name", ["effect", "panel"])
+def test_shaded_surfaces_have_no_bands_of_a_palette(repository: Path, name: str) -> None:
+    content = (repository / f"Resources/Screenshots/{name}.png").read_bytes()
+    assert (content[25], len(content) < 500_000) == (2, True)  # 2: red, green and blue
+
+
 def test_changing_the_address_changes_every_file(tree: Path) -> None:
     old = repository_address.current_address(tree)
     changed = repository_address.replace_address("https://git.example/you/SlicerCTSAM3D", tree)

@@ -177,6 +177,27 @@ class ViewTest(unittest.TestCase):
         view.interactor().InvokeEvent("MouseWheelForwardEvent")
         self.assertAlmostEqual(abs(node.GetSliceOffset() - before), 3.0)
 
+    def test_the_3d_view_turns_round_what_is_shown_and_boxes_it(self):
+        case = SegmentationCase(self.volume)
+        self.addCleanup(case.close)
+        view = slicer.app.layoutManager().threeDWidget(0).threeDView()
+        renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
+        mask = np.zeros((40, 44, 48), np.uint8)
+        mask[10:20, 10:20, 30:40] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            mask, case.segmentation, "organ", self.volume
+        )
+        case.segmentation.CreateClosedSurfaceRepresentation()
+        view.forceRender()
+        view.resetFocalPoint()
+        focus = renderer.GetActiveCamera().GetFocalPoint()
+        np.testing.assert_allclose(focus, (69.0, 29.0, 43.5), atol=1.5)
+        bounds = [0.0] * 6
+        self.volume.GetRASBounds(bounds)
+        shown = np.array(renderer.ComputeVisiblePropBounds())  # of the box and its letters
+        self.assertTrue((shown[::2] <= bounds[::2]).all())
+        self.assertLess(shown[1] - shown[0], 1.5 * (bounds[1] - bounds[0]))
+
     def test_picture_is_written(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pictures", "window.png")

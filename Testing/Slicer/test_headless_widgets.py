@@ -182,6 +182,13 @@ class SegmentWidgetsTest(unittest.TestCase):
         self.segments.GetSegment("third").SetName("Renamed")
         self.assertEqual(table.tableWidget().item(1, 1).text(), "Renamed")
 
+    def test_the_colour_is_seen_in_a_selected_row(self):
+        table = slicer.qMRMLSegmentsTableView()
+        self.segments.GetSegment("organ").SetColor(1.0, 0.0, 0.0)
+        table.setSegmentationNode(self.case.segmentation)
+        item = table.tableWidget().item(0, 0)
+        self.assertEqual(item.data(qt.Qt.DecorationRole).name(), "#ff0000")
+
     def test_selector(self):
         selector = slicer.qMRMLSegmentSelectorWidget()
         selector.setMRMLScene(slicer.mrmlScene)
@@ -254,6 +261,19 @@ class CtkWidgetsTest(unittest.TestCase):
         button.checked = True
         self.assertFalse(label.isHidden())
         self.assertEqual(seen, [True, False])
+
+    def test_what_is_added_to_a_folded_group_box_is_hidden(self):
+        import ctk
+
+        box = ctk.ctkCollapsibleGroupBox()
+        box.collapsed = True
+        label = qt.QLabel("inside")
+        qt.QVBoxLayout(box).addWidget(label)
+        box.show()
+        self.assertTrue(label.isHidden())
+        box.checked = True
+        self.assertFalse(label.isHidden())
+        box.hide()
 
     def test_combo_box_and_path(self):
         import ctk
