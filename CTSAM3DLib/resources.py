@@ -19,11 +19,6 @@ def resource_folders(package_folder: Path = _PACKAGE) -> tuple[Path, ...]:
     both into one folder, so that the same rule fits. A wheel may carry the files inside the
     package.
 
-    Parameters
-    ----------
-    package_folder : Path
-        Folder of the package ``CTSAM3DLib``.
-
     Examples
     --------
     >>> [folder.name for folder in resource_folders(Path("/x/CTSAM3DLib"))]
@@ -33,16 +28,9 @@ def resource_folders(package_folder: Path = _PACKAGE) -> tuple[Path, ...]:
 
 
 def resource_path(relative: str, package_folder: Path = _PACKAGE) -> Path:
-    """Return the full path of a resource file or folder.
+    """Return the full path of a file below ``Resources``, such as ``Models/models.json``.
 
     Raises CTSAM3DError: no resource folder holds it; the text names every place that was tried.
-
-    Parameters
-    ----------
-    relative : str
-        Path below ``Resources`` with forward slashes, for example ``Models/models.json``.
-    package_folder : Path
-        Folder of the package ``CTSAM3DLib``; only tests give another one.
 
     Examples
     --------

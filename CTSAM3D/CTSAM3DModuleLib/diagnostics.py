@@ -46,31 +46,14 @@ def diagnostics_text(
     last_error: BaseException | str | None = None,
     private_names: Iterable[str] = (),
 ) -> str:
-    """Return what to send with a question or an error report.
+    """Return what to send with a question or an error report: lines of ``name: value``, in English.
 
-    Parameters
-    ----------
-    torch_state : TorchState
-        From `TorchSetup.state`.
-    model : str or Path, optional
-        Id or file of the model; default: the bundled one.
-    store : ModelStore, optional
-        Where models are; default: that of this installation.
-    device : str
-        Where the last click was computed, such as ``cuda:0``; empty before the first.
-    latencies_ms : sequence of float
-        Times of the last clicks, oldest first.
-    volume_node : vtkMRMLScalarVolumeNode, optional
-        Of its voxels only type, number, spacing and handedness are told.
-    last_error : exception or str, optional
-        Paths, quoted names and `private_names` are taken out.
-    private_names : iterable of str
-        Further names that must not appear, for example of all nodes of the scene.
-
-    Returns
-    -------
-    str
-        Lines of ``name: value``, in English.
+    `torch_state` is that of `TorchSetup.state`; `model` the id or file of the model (default: the
+    bundled one) and `store` where models are; `device` where the last click was computed, such as
+    ``cuda:0``, empty before the first; `latencies_ms` the times of the last clicks, oldest first.
+    Of the voxels of the volume only type, number, spacing and handedness are told. From the last
+    error, paths, quoted names and `private_names` are taken out, for example the names of all
+    nodes.
     """
     names = [*private_names, volume_node.GetName() if volume_node is not None else ""]
     times = ", ".join(f"{value:.0f}" for value in latencies_ms)
@@ -95,14 +78,8 @@ def diagnostics_text(
 def without_private(text: str, names: Iterable[str] = ()) -> str:
     """Return a text without paths, names of image files, quoted names and the given names.
 
-    Names of Python files stay, without their folders, since they tell where an error arose.
-
-    Parameters
-    ----------
-    text : str
-        For example an error text or a traceback.
-    names : iterable of str
-        Names that must not appear; those of fewer than three letters are not looked for.
+    Names of Python files stay, without their folders, since they tell where an error arose. Given
+    names of fewer than three letters are not looked for.
     """
     for name in sorted(names, key=len, reverse=True):
         if len(name) >= _SHORTEST_NAME:

@@ -14,24 +14,10 @@ WIDTH_PIXELS = 2
 class DrawnShape:
     """A shape from press to release, shown in its view while it grows.
 
-    It lies in the slice in which it was begun.
-
-    Parameters
-    ----------
-    kind : str
-        ``"scribble"`` and ``"lasso"`` follow the mouse; ``"box"`` is a rectangle from the press
-        to the mouse.
-    view : qMRMLSliceWidget
-        Where it is drawn.
-    colour : three floats
-        Red, green, blue, 0 to 1.
-    xy : two ints
-        Where it begins: a pixel, from the bottom left.
-
-    Attributes
-    ----------
-    kind, view
-        See above.
+    It lies in the slice in which it was begun. Of the `kind`, ``"scribble"`` and ``"lasso"`` follow
+    the mouse; ``"box"`` is a rectangle from the press to the mouse. `view` is the qMRMLSliceWidget
+    in which it is drawn, `colour` red, green, blue, 0 to 1, and `xy` the pixel where it begins,
+    from the bottom left.
     """
 
     def __init__(

@@ -35,14 +35,9 @@ def set_defaults(scriptedEffect):
 
 
 class EffectOptions:
-    """Widgets in the options frame of one effect.
+    """Widgets in the options frame of one effect, which keeps the parameters.
 
-    Parameters
-    ----------
-    scriptedEffect : qSlicerSegmentEditorScriptedEffect
-        Keeps the parameters.
-    onChanged : callable
-        Called without arguments when the user changes one.
+    `onChanged` is called without arguments when the user changes one.
     """
 
     def __init__(self, scriptedEffect, onChanged):

@@ -35,15 +35,7 @@ def learn_command(cases: Path, model_id: str, minutes: float, folder: Path) -> l
 
 
 class LearningProcess:
-    """One run, which goes on while Slicer works.
-
-    Parameters
-    ----------
-    words : sequence of str
-        See `learn_command`.
-    folder : Path
-        The run's folder, with its log.
-    """
+    """One run, which goes on while Slicer works; its folder holds its log."""
 
     def __init__(self, words: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

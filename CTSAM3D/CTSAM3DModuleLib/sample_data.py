@@ -20,18 +20,7 @@ WINDOW_HU, LEVEL_HU = 400.0, 40.0
 
 
 def register(icons: Path) -> bool:
-    """Offer the torso in Slicer's module Sample Data.
-
-    Parameters
-    ----------
-    icons : Path
-        Folder of the thumbnail ``CTSAM3DTorso.png``.
-
-    Returns
-    -------
-    bool
-        Whether there is such a module.
-    """
+    """Offer the torso in Slicer's Sample Data; False without that module."""
     try:
         import SampleData
     except ImportError:  # a Slicer that is built without it
@@ -85,20 +74,7 @@ def load_torso(spacing_mm: float = 2.0) -> list[Any]:
 
 
 def add_volume(volume: Volume, name: str) -> Any:
-    """Add a CT to the scene and show it in a soft tissue window.
-
-    Parameters
-    ----------
-    volume : Volume
-        Voxels are copied.
-    name : str
-        Of the node.
-
-    Returns
-    -------
-    vtkMRMLScalarVolumeNode
-        Shown in the slice views, if there are any.
-    """
+    """Return a new node with a copy of a CT, shown in a soft tissue window in the slice views."""
     node = slicer.util.addVolumeFromArray(volume.array_kji, volume.geometry.ijk_to_ras, name)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -113,22 +89,12 @@ def add_volume(volume: Volume, name: str) -> Any:
 def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     """Add the prompts of a file as Markups: a point list a structure, and its shapes.
 
-    Read back by `CTSAM3DModuleLib.scripting.clicks.clicks_on_volume`, the points give the same
-    clicks in the same order. Raises ClicksFileError: the file cannot be understood;
-    ClickOutsideVolumeError: a prompt lies outside the volume; nothing is added.
-
-    Parameters
-    ----------
-    volume_node : vtkMRMLScalarVolumeNode
-        The CT that the prompts belong to; they come where it lies now.
-    path : str or Path
-        See `read_clicks`; RAS of the volume itself.
-
-    Returns
-    -------
-    list of vtkMRMLMarkupsNode
-        Named as the structures. A point outside a structure has ``negative`` in label and
-        description, a curve, closed curve or ROI in its name.
+    The file, see `read_clicks`, is in RAS of the volume itself; the Markups come where the volume
+    lies now. They are named as the structures; a point outside a structure has ``negative`` in
+    label and description, a curve, closed curve or ROI in its name. Read back by
+    `CTSAM3DModuleLib.scripting.clicks.clicks_on_volume`, the points give the same clicks in the
+    same order. Raises ClicksFileError: the file cannot be understood; ClickOutsideVolumeError: a
+    prompt lies outside the volume; nothing is added.
     """
     from CTSAM3DLib.io.clicks import read_clicks
     from CTSAM3DLib.mrml.frames import geometry_from_node

@@ -92,18 +92,10 @@ def similar_voxels(model: str | Path | None, device: str) -> SimilarVoxels:  # n
 
 
 def scores(logic: Any) -> dict[str, tuple[float, float]]:
-    """Load the sample data, segment two organs from the stored clicks, and compare.
+    """Load the sample data, segment two organs on the CPU from the stored clicks, and compare.
 
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Segments on the CPU.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        By the name of the structure: Dice against the phantom's exact structure, and the volume
-        as a multiple of the true one.
+    Returns, by structure, Dice against the phantom's exact structure, and the volume as a multiple
+    of the true one.
     """
     volume_node, *points = TorsoSource()()
     wanted = [node for node in points if _structure(node) in STRUCTURES]

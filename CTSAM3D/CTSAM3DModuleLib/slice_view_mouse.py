@@ -33,26 +33,16 @@ class Press:
 
 
 class SliceViewMouse:
-    """Turns events of slice views into points of an effect.
+    """Turns events of slice views, listed in `EVENTS`, into points of an effect.
 
-    A press adds a point. A press with Ctrl is kept back: released in its place, it adds a point
-    of the other sign; once the mouse moves, Slicer gets it and blends. Where the options say that
+    A press adds a point. A press with Ctrl is kept back: released in its place, it adds a point of
+    the other sign; once the mouse moves, Slicer gets it and blends. Where the options say that
     strokes, lassos or boxes are drawn, a press begins one, and one without length is a point. All
-    else is Slicer's.
+    else is Slicer's. `timer` runs out when the mouse rests.
 
-    Parameters
-    ----------
-    effect : SegmentEditorEffect or the like
-        Has `editor`, `options` with `isInside()`, `flip()`, `tool()` and `changeTool(name)`,
-        `onClick(position, positive)`, `onShape(kind, corners, positive)`, `onDelete(index)` and
-        `onRest(position)`.
-
-    Attributes
-    ----------
-    EVENTS : tuple of int
-        What it deals with.
-    timer : QTimer
-        Runs out when the mouse rests.
+    The effect has `editor`, `options` with `isInside()`, `flip()`, `tool()` and `changeTool(name)`,
+    `onClick(position, positive)`, `onShape(kind, corners, positive)`, `onDelete(index)` and
+    `onRest(position)`.
     """
 
     EVENTS = (

@@ -31,11 +31,6 @@ def has_nvidia_driver(
     """Tell whether the driver of an NVIDIA graphics card is installed, by its files alone.
 
     No program is started, since `nvidia-smi` hangs when a driver is in trouble.
-
-    Parameters
-    ----------
-    which, exists : callable
-        For tests.
     """
     windows = os.environ.get("SYSTEMROOT", "C:/Windows")
     files = [Path(name.format(windows=windows)).as_posix() for name in DRIVER_FILES]

@@ -116,13 +116,9 @@ class TorchSetup:
         """Install what is missing, after the user has agreed; changes nothing where all is well.
 
         Call it when PyTorch is needed, never at start. First the extension, which then needs a
-        restart; with the extension, PyTorch. Raises TorchSetupError: called off the main thread, or
-        the installation failed.
-
-        Returns
-        -------
-        TorchState
-            As it is afterwards; `text` says so when the user declined or nothing was installed.
+        restart; with the extension, PyTorch. The text of the state, as it is afterwards, says so
+        when the user declined or nothing was installed. Raises TorchSetupError: called off the main
+        thread, or the installation failed.
         """
         if threading.current_thread() is not threading.main_thread():
             name = threading.current_thread().name
@@ -139,17 +135,9 @@ class TorchSetup:
     ) -> bool:
         """Begin to install PyTorch while Slicer stays usable, after the user has agreed.
 
-        Parameters
-        ----------
-        on_line : callable
-            Called on the main thread with each line that the installer writes.
-        on_end : callable
-            Called on the main thread with the installer's exit code.
-
-        Returns
-        -------
-        bool
-            False where this Slicer or its extension cannot; `install` works or says why not.
+        On the main thread `on_line` is called with each line that the installer writes, and
+        `on_end` with its exit code. Returns False where this Slicer or its extension cannot;
+        `install` works or says why not.
         """
         run = self.runner()
         if run is None:

@@ -41,17 +41,8 @@ def typed_position(text: str) -> list[float]:
 class TypedPoint:
     """Adds what is typed to the structure that is edited, and takes the views there.
 
-    Parameters
-    ----------
-    editor_of : callable
-        Returns the `ClickEditor`, None for none.
-    tell : callable
-        Called with what is wrong with a text.
-
-    Attributes
-    ----------
-    rows : QVBoxLayout
-        The widgets, to be put somewhere.
+    `editor_of` returns the `ClickEditor`, None for none; `tell` is called with what is wrong with a
+    text; `rows` is the layout of the widgets, to be put somewhere.
     """
 
     def __init__(self, editor_of: Callable[[], Any], tell: Callable[[str], object]) -> None:

@@ -15,13 +15,7 @@ from CTSAM3DModuleLib.widgets import ERROR_STYLE
 
 
 class VolumeWarning(VTKObservationMixin):
-    """Follows a volume: a label shows what is wrong with it, and is hidden while that is nothing.
-
-    Parameters
-    ----------
-    label : QLabel
-        Shows the text.
-    """
+    """Follows a volume: a label shows what is wrong with it, and is hidden otherwise."""
 
     def __init__(self, label: Any) -> None:
         VTKObservationMixin.__init__(self)

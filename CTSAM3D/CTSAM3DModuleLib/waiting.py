@@ -38,12 +38,8 @@ class Waiting:
     def watch(self, wait: Callable[[float], object], go_on: Callable[[], bool]) -> None:
         """Wait for a thread from now on.
 
-        Parameters
-        ----------
-        wait : callable
-            Takes seconds; waits for the thread that long at most.
-        go_on : callable
-            Called after each time; deals with what has come and returns whether to wait on.
+        `wait` takes seconds and waits for the thread that long at most; `go_on` is called after
+        each time, deals with what has come and returns whether to wait on.
         """
         self._watched[go_on] = wait
         if not self._timer.active:

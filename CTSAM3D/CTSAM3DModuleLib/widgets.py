@@ -85,15 +85,7 @@ def sign_text(positive: bool) -> str:
 
 
 class Guarded:
-    """A button with what it does; while it is disabled its tooltip is the reason.
-
-    Parameters
-    ----------
-    button : QAbstractButton
-        Its tooltip says what it does.
-    action : callable
-        Called without arguments.
-    """
+    """A button with what it does; while it is disabled its tooltip is the reason."""
 
     def __init__(self, button: Any, action: Callable[[], object]) -> None:
         self.button = button

@@ -18,29 +18,15 @@ class BatchRun:
     """Runs cases one after the other and keeps the reports of the batch up to date.
 
     A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped as long as its CT, clicks and settings are the same. A case
-    of which a file was changed by somebody else is kept as it is. Several runs may write into one
-    folder at the same time.
+    same folder has finished is skipped as long as its CT, clicks and `settings` are the same: what
+    decides the result, such as model and spacing. A case of which a file was changed by somebody
+    else is kept as it is. `overwrite` runs finished cases again, and replaces such files. Several
+    runs may write into one folder at the same time.
 
-    Parameters
-    ----------
-    output_dir : Path
-        Folder of ``batch_report.json``, ``batch_report.csv`` and, after `finish`,
-        ``batch_report.html``.
-    model : callable
-        Loads the model.
-    settings : mapping
-        What else decides the result, such as model and spacing; a change makes cases run again.
-    spacing_mm : float, optional
-        See `open_session`.
-    overwrite : bool
-        Run finished cases again, and replace files that somebody changed.
-    grow : bool or str
-        See `open_session`.
-    warn : callable, optional
-        Told the warnings of a case, after its name, as they come.
-    resume : bool
-        See `CaseRunner`.
+    `output_dir` gets ``batch_report.json``, ``batch_report.csv`` and, by `finish`,
+    ``batch_report.html``. `model` loads the model, `warn` is told the warnings of a case, after its
+    name, as they come. For `spacing_mm` and `grow` see `open_session`, for `resume` see
+    `CaseRunner`.
     """
 
     def __init__(
@@ -67,20 +53,10 @@ class BatchRun:
         return [name for name, entry in self.entries.items() if entry["status"] == "failed"]
 
     def run(self, item: BatchCase) -> dict[str, Any]:
-        """Run one case, or skip it, and keep its entry.
+        """Run the case of one row, or skip it, and keep its entry; see `CaseRunner.entry`.
 
         Raises BundleError, DeviceError: the model cannot be loaded; OSError: the reports of the
         batch cannot be written.
-
-        Parameters
-        ----------
-        item : BatchCase
-            One row of the table.
-
-        Returns
-        -------
-        dict
-            See `CaseRunner.entry`.
         """
         earlier = self.records.earlier(item.name)
         return self.note(self.runner.entry(item, earlier, self._model, self.tell))

@@ -77,17 +77,7 @@ class Case:
 
 
 def load_model(model: str | Path | None = None, device: str = "auto") -> LoadedModel:
-    """Find, verify and load a model for several cases.
-
-    Raises BundleError, DeviceError as `open_session`.
-
-    Parameters
-    ----------
-    model : str or Path, optional
-        Id or file of a model; default: the bundled one.
-    device : str
-        See `open_session`.
-    """
+    """Find, verify and load a model for several cases; arguments and errors as `open_session`."""
     from CTSAM3DLib.bundles.predictor import load_predictor
 
     entry = resolve_model(model)
@@ -103,34 +93,12 @@ def run_case(
     warn: Callable[[str], None] | None = None,
     click_progress: Progress | None = None,
 ) -> tuple[SegmentationResult, dict[str, Any]]:
-    """Segment one CT and write its files.
+    """Segment one CT, write its files, and return result and report.
 
-    Each file is written whole or not at all, the report last. Raises CTSAM3DError: CT, clicks or
-    model cannot be used; OSError: a file cannot be written.
-
-    Parameters
-    ----------
-    case : Case
-        What to read and write.
-    model : LoadedModel
-        From `load_model`.
-    spacing_mm : float, optional
-        See `open_session`.
-    progress : callable, optional
-        See `segment`.
-    grow : bool or str
-        See `open_session`.
-    warn : callable, optional
-        Told at once what is in the list ``warnings`` of the report: why the result may be wrong.
-    click_progress : callable, optional
-        See `segment`.
-
-    Returns
-    -------
-    result : SegmentationResult
-        Masks and volumes.
-    report : dict
-        Also written when the case asks for it.
+    Each file is written whole or not at all, the report last. `warn` is told at once what is in the
+    list ``warnings`` of the report: why the result may be wrong. For `spacing_mm` and `grow` see
+    `open_session`, for `progress` and `click_progress` see `segment`. Raises CTSAM3DError: CT,
+    clicks or model cannot be used; OSError: a file cannot be written.
     """
     start = perf_counter()
     read_starts(case.clicks, None, case.recompute)  # tells what is wrong before the CT is read

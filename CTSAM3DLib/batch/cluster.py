@@ -41,17 +41,10 @@ class WorkerModel:
 def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto") -> Iterator[Any]:
     """Give a client of a cluster, and close what was started for it.
 
-    Raises ClusterError: the package is missing, or there is no such scheduler.
-
-    Parameters
-    ----------
-    scheduler : str
-        Address such as ``tcp://10.0.0.1:8786``; without it, a cluster is started on this computer.
-    workers : int
-        Number of processes of that one, each with one thread.
-    memory_limit : str
-        For each of them, such as ``8GB``; a worker that needs more is ended, and its case fails
-        when that has happened four times.
+    `scheduler` is an address such as ``tcp://10.0.0.1:8786``; without it, a cluster of `workers`
+    processes of one thread is started on this computer. `memory_limit` is that of each of them,
+    such as ``8GB``; a worker that needs more is ended, and its case fails when that has happened
+    four times. Raises ClusterError: the package is missing, or there is no such scheduler.
     """
     try:
         from distributed import Client, LocalCluster
@@ -86,28 +79,14 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
 def run_on_cluster(
     run: BatchRun, cases: Iterable[BatchCase], client: Any, model: WorkerModel
 ) -> Iterator[Entry]:
-    """Run the cases of a batch on the workers of a cluster; the entries are kept here.
+    """Run the cases of a batch on the workers of a cluster and yield each entry as it comes.
 
-    A few cases more than there are workers are under way, so that a table may have any length. A
-    case whose worker ends before its entry is here is given to another one. Raises ClusterError:
-    the scheduler was lost. What was finished is kept; the next run goes on from there; BundleError,
-    DeviceError: a worker cannot load the model.
-
-    Parameters
-    ----------
-    run : BatchRun
-        Keeps the entries; its own model is not used.
-    cases : iterable of BatchCase
-        Rows of the table. The workers read and write the same paths, made absolute.
-    client : distributed.Client
-        From `connected`.
-    model : WorkerModel
-        What each worker loads.
-
-    Yields
-    ------
-    dict
-        Each entry as it comes; see `CaseRunner.entry`.
+    The entries, for which see `CaseRunner.entry`, are kept by `run`, whose own model is not used.
+    The workers read and write the same paths, made absolute. A few cases more than there are
+    workers are under way, so that a table may have any length. A case whose worker ends before its
+    entry is here is given to another one. Raises ClusterError: the scheduler was lost; what was
+    finished is kept, and the next run goes on from there; BundleError, DeviceError: a worker cannot
+    load the model.
     """
     from distributed import as_completed
 

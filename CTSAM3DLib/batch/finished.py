@@ -21,20 +21,9 @@ def marks_of(case: Case) -> dict[str, str | None]:
 def changed_files(case: Case, earlier: Mapping[str, Any]) -> list[Path]:
     """Return the files of a case that hold something else than what this program wrote.
 
-    Raises OSError: a file cannot be read.
-
-    Parameters
-    ----------
-    case : Case
-        What is to be written.
-    earlier : mapping
-        Entry of the case in the report of an earlier run, empty when there is none.
-
-    Returns
-    -------
-    list of Path
-        Those that `is_replaceable` denies. A file that was written before there were marks counts
-        as unchanged when it has the size in the report.
+    `earlier` is its entry in the report of an earlier run, empty when there is none. The files are
+    those that `is_replaceable` denies; one that was written before there were marks counts as
+    unchanged when it has the size in the report. Raises OSError: a file cannot be read.
     """
     return [
         path

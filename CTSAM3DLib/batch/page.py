@@ -57,31 +57,14 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: str) -> None:
     """Write the page of a batch: one file without references to anything outside it.
 
+    A file at `path` is replaced whole; the links to pictures and reports count from its folder.
     Raises OSError: the file cannot be written.
-
-    Parameters
-    ----------
-    path : str or Path
-        Replaced whole when it exists; the links to pictures and reports count from its folder.
-    entries : iterable of mapping
-        Cases of the batch's report.
-    created : str
-        Time to show.
     """
     write_text_atomically(path, page_text(list(entries), Path(path).parent, created))
 
 
 def page_text(entries: Sequence[Mapping[str, Any]], folder: Path, created: str) -> str:
-    """Return the page of a batch: failed cases first, then the most uncertain ones.
-
-    Parameters
-    ----------
-    entries : sequence of mapping
-        Cases of the batch's report.
-    folder : Path
-        Where the page will lie.
-    created : str
-        Time to show.
+    """Return the page of a batch in a folder: failed cases first, then the most uncertain ones.
 
     Examples
     --------

@@ -37,16 +37,9 @@ Entry = dict[str, Any]
 class BatchRecords:
     """The entries of a batch on disk, so that no finished case is lost when a run is killed.
 
-    Each case becomes a line of the journal at once. The reports hold all cases and are rewritten
-    after every case of a small batch, in larger ones when they are a tenth longer, and by `finish`.
-    Then the journal goes.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the reports.
-    settings : mapping
-        Settings of the run, for the report.
+    Each case becomes a line of the journal at once. The reports hold all cases, and the settings of
+    the run; they are rewritten after every case of a small batch, in larger ones when they are a
+    tenth longer, and by `finish`. Then the journal goes.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:

@@ -33,27 +33,11 @@ def report_of(
     files: Mapping[str, str],
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the report of one segmented CT.
+    """Return the report of one segmented CT, of JSON types only.
 
-    Parameters
-    ----------
-    result : SegmentationResult
-        What came out.
-    ct : str
-        Path of the CT as the user gave it.
-    entry : ModelEntry, optional
-        Of the model that came from a file.
-    seconds : mapping
-        Further times by name, such as reading and the whole run.
-    files : mapping
-        Written files by kind.
-    warnings : sequence of str
-        Why the result may be wrong.
-
-    Returns
-    -------
-    dict
-        JSON types only.
+    `ct` is the path as the user gave it, `entry` that of a model that came from a file, `seconds`
+    are further times by name, such as reading and the whole run, `files` the written files by kind,
+    and `warnings` say why the result may be wrong.
     """
     model: dict[str, Any] = {"id": result.settings.model_id, "version": result.settings.version}
     if entry is not None:

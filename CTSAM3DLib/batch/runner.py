@@ -44,26 +44,13 @@ class CaseRunner:
         model: ModelSource,
         warn: Callable[[str], None],
     ) -> Entry:
-        """Run one case, or tell why not.
+        """Run the case of one row, or tell why not.
 
-        Raises BundleError, DeviceError: the model cannot be loaded.
-
-        Parameters
-        ----------
-        item : BatchCase
-            One row of the table.
-        earlier : mapping
-            Its entry in the reports; empty when there is none.
-        model : callable
-            Gives the model when it is needed.
-        warn : callable
-            Told the warnings of the case, after its name.
-
-        Returns
-        -------
-        dict
-            ``status`` is ``done``, ``skipped``, ``kept`` or ``failed``; a failed one has
-            ``error``, a kept one ``changed``.
+        `earlier` is its entry in the reports, empty when there is none; `model` gives the model
+        when it is needed; `warn` is told the warnings, after the name of the case. The ``status``
+        of the new entry is ``done``, ``skipped``, ``kept`` or ``failed``; a failed one has
+        ``error``, a kept one ``changed``. Raises BundleError, DeviceError: the model cannot be
+        loaded.
         """
 
         def tell(text: str) -> None:

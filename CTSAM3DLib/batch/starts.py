@@ -28,29 +28,14 @@ _TOLERANCE = 0.01  # voxels, and mm along an axis
 def read_starts(
     paths: Sequence[Path], geometry: Geometry | None = None, recompute: bool = False
 ) -> tuple[dict[str, Start], list[str]]:
-    """Read clicks files and segmentations of one CT.
+    """Read clicks files and segmentations of one CT: the starts, and notes on masks that stay.
 
     A structure of a ``.seg.nrrd`` starts at its prompts, as if they had been made again, unless a
     person corrected its mask: that mask is kept, and only prompts of further files change it.
-    Raises ClicksFileError as `read_clicks`; a segmentation without prompts and corrected masks;
-    SegmentationFileError: a segmentation cannot be read, its masks are not on the voxels of the CT,
-    or two masks that a person corrected have one name.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Clicks files, see `read_clicks`, and ``.seg.nrrd`` files.
-    geometry : Geometry, optional
-        Of the CT; without it the masks stay where the file has them.
-    recompute : bool
-        Make structures that were corrected anew, too.
-
-    Returns
-    -------
-    starts : dict
-        Structure name to its prompts or its mask.
-    notes : list of str
-        Which masks are kept.
+    `recompute` makes it anew, too. Without the geometry of the CT the masks stay where the file has
+    them. Raises ClicksFileError as `read_clicks`; a segmentation without prompts and corrected
+    masks; SegmentationFileError: a segmentation cannot be read, its masks are not on the voxels of
+    the CT, or two masks that a person corrected have one name.
     """
     bases: dict[str, Base] = {}
     notes = []

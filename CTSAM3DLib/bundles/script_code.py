@@ -19,17 +19,12 @@ _FORBIDDEN = re.compile(r"\b(?:save|from_file)\b|\bops\.(?!prim\.)\w+|\btorch\.c
 
 
 def check_script(path: Path) -> None:
-    """Raise BundleError for a TorchScript file whose code could do more than compute.
+    """Raise BundleError for a file of ``torch.jit.save`` whose code could do more than compute.
 
     TorchScript cannot run Python, but it has operators that write and map files. Nothing is run.
-    Raises BundleError: no such archive, one that two readers could list otherwise, one that unpacks
-    to more than 8 GiB, or one whose code names an operator for files or of a library other than
+    Refused are: no such archive, one that two readers could list otherwise, one that unpacks to
+    more than 8 GiB, and one whose code names an operator for files or of a library other than
     PyTorch.
-
-    Parameters
-    ----------
-    path : Path
-        A file of ``torch.jit.save``.
 
     Examples
     --------

@@ -65,15 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_image(path: Path, volume: Volume) -> None:
-    """Write a volume as an image file.
-
-    Parameters
-    ----------
-    path : Path
-        Any name that SimpleITK can write, such as ``.nii.gz``.
-    volume : Volume
-        The CT.
-    """
+    """Write a volume as an image file of any name that SimpleITK can write, such as ``.nii.gz``."""
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.asarray(volume.array_kji))

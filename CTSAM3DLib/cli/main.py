@@ -43,18 +43,10 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command, by default that of the process, and return its exit status.
 
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Without the name of the program; default: those of the process.
-
-    Returns
-    -------
-    int
-        0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted, 141 when
-        what reads the output has gone away, as `head` does.
+    0 done, 1 done in part, 2 an error (one line on standard error), 130 interrupted, 141 when what
+    reads the output has gone away, as `head` does. `argv` is without the name of the program.
     """
     _print_any_name()
     try:

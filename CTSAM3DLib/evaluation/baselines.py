@@ -42,14 +42,9 @@ class Baseline:
         """
 
     def mask(self, volume: Volume, clicks: Sequence[Click]) -> NDArray[np.bool_]:
-        """Segment from a list of clicks.
+        """Return a mask (K, J, I) bool from a list of clicks, empty without a positive one.
 
         Raises ClickOutsideVolumeError when a click is not inside the volume.
-
-        Returns
-        -------
-        bool array (K, J, I)
-            On the voxels of the volume; empty without a positive click.
         """
         result = np.zeros(volume.array_kji.shape, dtype=bool)
         box = seeded_box(volume, clicks, self.margin_mm)

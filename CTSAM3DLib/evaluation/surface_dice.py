@@ -47,17 +47,12 @@ def nsd(
     spacing_mm: Sequence[float],
     tolerance_mm: float = 2.0,
 ) -> float:
-    """Normalised surface Dice: share of both surfaces within a tolerance of the other.
+    """Normalised surface Dice: share of both surfaces within a tolerance of the other, 0 to 1.
 
     The definition of Nikolov et al. (arXiv 1809.04430, section "Performance metrics"), with the
-    surface elements of this module. The masks are 3D and of one shape; `spacing_mm` is along i, j,
-    k; the tolerance is inclusive. Raises GeometryError when shapes differ, are not 3D, or a spacing
-    or the tolerance is not valid.
-
-    Returns
-    -------
-    float
-        Between 0 and 1; 1.0 when both masks are empty, 0.0 when exactly one is.
+    surface elements of this module; 1.0 when both masks are empty, 0.0 when exactly one is. The
+    masks are 3D and of one shape; `spacing_mm` is along i, j, k; the tolerance is inclusive. Raises
+    GeometryError when shapes differ, are not 3D, or a spacing or the tolerance is not valid.
 
     Examples
     --------

@@ -76,17 +76,11 @@ def validated_affine(matrix: ArrayLike) -> NDArray[np.float64]:
 def nearest_axes(directions: NDArray[np.float64]) -> tuple[tuple[int, int, int], NDArray[Any]]:
     """Pair every world axis with the grid axis that runs along it, and say which way.
 
-    The pairing maximises the summed |cos| over the six permutations, so it stays a permutation at
-    45 degrees. Ties go to the first permutation in lexicographic order. The reordered and flipped
-    axes of any orthogonal frame are right-handed. `directions` (3, 3) has the unit vectors of the
-    grid axes as columns, in the world frame.
-
-    Returns
-    -------
-    axes : tuple of int
-        axes[w] is the grid axis that runs along world axis w.
-    signs : (3,) float64
-        +1 where that grid axis points the same way as the world axis, else -1.
+    `directions` (3, 3) has the unit vectors of the grid axes as columns, in the world frame. The
+    result is (axes, signs): axes[w] is the grid axis along world axis w, signs[w] is +1 where both
+    point the same way, else -1. The pairing maximises the summed |cos| over the six permutations,
+    so it stays a permutation at 45 degrees; ties go to the first permutation in lexicographic
+    order. The reordered and flipped axes of any orthogonal frame are right-handed.
 
     Examples
     --------
@@ -153,14 +147,9 @@ def matched_axes(
 ) -> tuple[tuple[int, int, int], NDArray[np.float64], NDArray[np.float64]]:
     """Return the map from grid index to volume index when both have the same axes.
 
-    Raises GeometryError: the axes are not parallel within 1e-4 rad.
-
-    Returns
-    -------
-    axes : tuple of int
-        axes[g] is the volume axis (0 i, 1 j, 2 k) along grid axis g.
-    scales, offsets : (3,) float64
-        index along axes[g] = scales[g] * (index along g) + offsets[g]; scales may be negative.
+    The map is (axes, scales, offsets): the index along volume axis axes[g] (0 i, 1 j, 2 k) is
+    scales[g] * (index along grid axis g) + offsets[g]; scales may be negative. Raises
+    GeometryError: the axes are not parallel within 1e-4 rad.
 
     Examples
     --------

@@ -13,15 +13,10 @@ if TYPE_CHECKING:
 
 
 def dice(a_kji: NDArray[Any], b_kji: NDArray[Any]) -> float:
-    """Dice overlap of two masks of one shape, where non-zero is inside, 0 to 1.
+    """Dice overlap of two masks of one shape and any dtype, where non-zero is inside, 0 to 1.
 
     Twice the common volume over the sum of the volumes; 1.0 when both masks are empty, 0.0 when
     exactly one is. Raises GeometryError when the shapes differ.
-
-    Parameters
-    ----------
-    a_kji, b_kji : arrays
-        Of one shape and any dtype.
 
     Examples
     --------

@@ -40,16 +40,10 @@ class MaskPart:
 
     @classmethod
     def of(cls, mask_kji: NDArray[np.bool_], margin_kji: ArrayLike = (0, 0, 0)) -> MaskPart:
-        """Return the tight box of a mask, grown inside the array.
+        """Return the tight box of a (K, J, I) mask, grown in the array; empty for an empty mask.
 
-        Raises GeometryError: not a 3D bool mask.
-
-        Parameters
-        ----------
-        mask_kji : (K, J, I) bool array
-            Empty: the part is empty, too.
-        margin_kji : 3 numbers
-            Voxels to add on both sides along k, j, i; fractions are rounded up.
+        `margin_kji` voxels are added on both sides along k, j, i; fractions are rounded up. Raises
+        GeometryError: not a 3D bool mask.
         """
         k, j, i = checked_mask(mask_kji).shape
         tight = BoundingBox.from_mask(mask_kji)

@@ -42,18 +42,13 @@ class _AxisRead:
 def extract_patch(
     volume: Volume, grid: Geometry, bbox_on_grid: BoundingBox, fill_hu: float = AIR_HU
 ) -> NDArray[np.float32]:
-    """Return the volume at the voxel centres of a box of the model grid.
+    """Return the HU of a volume at the voxel centres of a box of the model grid, (D, H, W) float32.
 
     Linear interpolation. Along an axis where the grid is coarser than the volume by 2 or more,
     blocks of floor(ratio) voxels are averaged first and interpolation runs between the block
     centres, against aliasing. Between the last voxel (or block) centre and the edge of the volume
     the outermost value holds; outside the voxel edges, `fill_hu`. The box may reach outside grid
     and volume. Raises GeometryError: the axes of grid and volume are not parallel.
-
-    Returns
-    -------
-    (D, H, W) float32
-        HU, in the KJI order of the grid; shape `bbox_on_grid.shape_kji`.
 
     Examples
     --------
@@ -95,17 +90,12 @@ def sample_on_volume(
     volume_bbox: BoundingBox,
     fill: float = BACKGROUND_LOGIT,
 ) -> NDArray[np.float32]:
-    """Return a crop of the model grid, such as logits, at voxel centres of the volume.
+    """Return a crop of the model grid, such as logits, at voxel centres of the volume, as float32.
 
     Linear interpolation; between the last centre and the edge of the crop the outermost value
     holds, outside the voxel edges of the crop `fill`. `values_bbox_on_grid` is the place of the
     values, which may reach outside the grid; `volume_bbox` the voxels of the volume to compute.
     Raises GeometryError: values of another shape than their box, or axes that are not parallel.
-
-    Returns
-    -------
-    (K, J, I) float32
-        In the order of the volume; shape `volume_bbox.shape_kji`.
 
     Examples
     --------

@@ -37,17 +37,7 @@ class Shape:
 
     @classmethod
     def of(cls, mask_kji: NDArray[np.bool_], start_ijk: IJK, geometry: Geometry) -> Shape | None:
-        """Measure a mask; None for an empty one.
-
-        Parameters
-        ----------
-        mask_kji : (K, J, I) bool array
-            A part of the volume that holds the whole structure.
-        start_ijk : tuple of int
-            Where in the volume the part begins.
-        geometry : Geometry
-            Of the volume.
-        """
+        """Measure a mask (K, J, I) that lies at `start_ijk` of the volume; None if it is empty."""
         if not mask_kji.any():
             return None
         axes = geometry.ijk_to_ras[:3, :3]

@@ -98,16 +98,9 @@ def read_clicks(
 
 
 def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
-    """Write clicks as our JSON in RAS; the order of the clicks is kept.
+    """Write the prompts of structures as our JSON in RAS; their order is kept.
 
-    Raises OSError: the file cannot be written.
-
-    Parameters
-    ----------
-    path : str or Path
-        Replaced whole when it exists.
-    clicks : mapping of str to ClickHistory
-        Structure name to its clicks, RAS mm.
+    A file at `path` is replaced whole. Raises OSError: the file cannot be written.
 
     Examples
     --------
@@ -125,19 +118,10 @@ def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
 
 
 def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHistory:
-    """Return the clicks of one structure from its JSON form.
+    """Return the prompts of one structure from its JSON form, which `read_clicks` describes.
 
-    Raises ClicksFileError: unknown keys, wrong lengths, or anything but finite numbers.
-
-    Parameters
-    ----------
-    points : mapping
-        ``{"positive": [[r, a, s], ...], "negative": [...]}`` or ``{"clicks": [[r, a, s, 1|0]]}``,
-        with ``scribbles``, ``lassos`` and ``boxes``, or ``{"prompts": [...]}``; see `read_clicks`.
-    what : str
-        Words that name the structure in an error.
-    system : str
-        RAS or LPS, the frame of the positions in mm.
+    `what` names the structure in an error, `system` is RAS or LPS, the frame of the positions in
+    mm. Raises ClicksFileError: unknown keys, wrong lengths, or anything but finite numbers.
 
     Examples
     --------

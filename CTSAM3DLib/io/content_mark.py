@@ -21,12 +21,8 @@ _TEXT = b"tEXt"
 def fill_mark(path: str | Path) -> None:
     """Replace the blank mark of a finished file by the SHA-256 of all that surrounds the mark.
 
-    Raises ValueError: the file has no blank mark; OSError: the file cannot be read or written.
-
-    Parameters
-    ----------
-    path : str or Path
-        A text file, an NRRD file, or a PNG file with the mark as one of its texts.
+    It is a text file, an NRRD file, or a PNG file with the mark as one of its texts. Raises
+    ValueError: the file has no blank mark; OSError: the file cannot be read or written.
 
     Examples
     --------
@@ -53,19 +49,9 @@ def fill_mark(path: str | Path) -> None:
 
 
 def mark_of(path: str | Path) -> str | None:
-    """Return the mark of a file that is as it was written.
+    """Return the mark of a file, 64 letters; None if it is missing, unmarked, or was changed since.
 
     Raises OSError: the file cannot be read.
-
-    Parameters
-    ----------
-    path : str or Path
-        Any file; it need not exist.
-
-    Returns
-    -------
-    str or None
-        64 letters; None when the file is missing, has no mark, or was changed since.
     """
     try:
         content = Path(path).read_bytes()
@@ -79,19 +65,9 @@ def mark_of(path: str | Path) -> str | None:
 
 
 def is_replaceable(path: str | Path) -> bool:
-    """Tell whether nobody's work is lost when a file is replaced.
+    """Tell whether a file is missing, empty, or as this program wrote it: no work is lost then.
 
     Raises OSError: the file cannot be read.
-
-    Parameters
-    ----------
-    path : str or Path
-        Any file.
-
-    Returns
-    -------
-    bool
-        True when the file is missing, empty, or as this program wrote it.
 
     Examples
     --------

@@ -13,15 +13,8 @@ from CTSAM3DLib.io.simpleitk import printable
 def check_data_files(header: Path, names: Iterable[str]) -> None:
     """Raise VolumeError unless the files that a header names lie below its folder.
 
-    A header of a stranger must not make other files of the computer into an image. Raises
-    VolumeError: a file is missing, or lies elsewhere.
-
-    Parameters
-    ----------
-    header : Path
-        Of the image.
-    names : iterable of str
-        Relative to its folder, as in the header; one with a % is a pattern and need not exist.
+    A header of a stranger must not make other files of the computer into an image. `names` are
+    relative to the folder, as in the header; one with a % is a pattern and need not exist.
 
     Examples
     --------

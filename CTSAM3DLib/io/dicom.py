@@ -82,28 +82,12 @@ class _Study:
 def read_dicom_folder(
     folder: Path, series: str = ""
 ) -> tuple[NDArray[Any], Geometry, str, list[str]]:
-    """Read one series of a folder.
+    """Read one series of a folder; by default, the CT with most slices.
 
-    Raises VolumeError: no DICOM image, no such series, several studies in subfolders, a slice that
-    cannot be read, or slices that do not form an even, straight stack.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the slices lie; when it holds no volume, its subfolders are searched, two levels deep.
-    series : str
-        Series Instance UID; by default the CT with most slices.
-
-    Returns
-    -------
-    array_kji : (K, J, I) array
-        HU.
-    geometry : Geometry
-        From position, orientation and pixel spacing of every slice; the slice step is the mean.
-    name : str
-        Of folder and series.
-    notes : list of str
-        What the user must know.
+    When the folder holds no volume, its subfolders are searched, two levels deep. Returns voxels
+    and geometry as `stacked` does, the name of folder and series, and notes for the user. Raises
+    VolumeError: no DICOM image, no such series, several studies in subfolders, a slice that cannot
+    be read, or slices that do not form an even, straight stack.
     """
     study, elsewhere = _study_in(folder, series)
     uid = series or study.ranked[0]
@@ -144,21 +128,9 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
 
 
 def dicom_files(path: str | Path, series: str = "") -> list[Path]:
-    """Return the files of the series that is read from a folder or file.
+    """Return the files of the series that `read_scan` reads from a folder or file, sorted by name.
 
     Raises VolumeError: no DICOM, or no such series.
-
-    Parameters
-    ----------
-    path : str or Path
-        What `read_scan` was given.
-    series : str
-        What `read_scan` was given.
-
-    Returns
-    -------
-    list of Path
-        Slices of the CT, sorted by name.
 
     Examples
     --------

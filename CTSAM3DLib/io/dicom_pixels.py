@@ -33,22 +33,11 @@ _FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
 
 
 def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]:
-    """Return the HU of frames, each (rows, columns), in the order given.
+    """Return the HU of frames of any files, each (rows, columns), in the order given, and notes.
 
-    Raises VolumeError: a file is cut off, cannot be decoded or is stored in a way that is not
-    understood; its name is told.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        Of any files; a file is opened once.
-
-    Returns
-    -------
-    pixels : list of array
-        int16 or int32 where slope and intercept are whole numbers, float32 otherwise.
-    notes : list of str
-        What to tell: files that hold more than the pixels of their header.
+    The numbers are int16 or int32 where slope and intercept are whole numbers, float32 otherwise.
+    The notes name files that hold more than the pixels of their header. Raises VolumeError: a file
+    is cut off, cannot be decoded or is stored in a way that is not understood; its name is told.
     """
     found: dict[int, NDArray[Any]] = {}
     longer: list[str] = []

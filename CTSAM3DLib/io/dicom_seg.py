@@ -61,27 +61,15 @@ def write_dicom_seg(
     series: str = "",
     model: str = "unknown",
 ) -> None:
-    """Write a binary DICOM SEG that refers to the slices of the CT.
+    """Write a binary DICOM SEG (``.dcm``) that refers to the slices of the CT, a folder or file.
 
     Patient and study are those of the CT. Each segment has the SNOMED CT codes of its terminology.
-    The same content gets the same UIDs. Empty structures are described and have no frames. Raises
-    SegmentationFileError: ``highdicom`` is not installed, the CT is no DICOM, lacks what a SEG
-    needs, or the segments cannot be written; OSError: the file cannot be written.
+    The same content gets the same UIDs. Segments may overlap; empty ones are described and have no
+    frames. `geometry` is of the CT as it was read, `series` as for `read_scan`, `model` the name
+    for the algorithm's identification. A file at `path` is replaced whole.
 
-    Parameters
-    ----------
-    path : str or Path
-        Name ending with ``.dcm``; replaced whole when it exists.
-    segments : sequence of Segment
-        At least one; they may overlap.
-    geometry : Geometry
-        Of the CT as it was read.
-    ct : str or Path
-        DICOM folder or file of the CT.
-    series : str
-        Series Instance UID in the folder; by default the one that `read_scan` takes.
-    model : str
-        Name of the model, for the algorithm's identification.
+    Raises SegmentationFileError: no segment, ``highdicom`` is not installed, the CT is no DICOM,
+    lacks what a SEG needs, or the segments cannot be written; OSError: the file cannot be written.
     """
     if not str(path).lower().endswith(SUFFIX):
         raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")

@@ -21,27 +21,16 @@ _KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
 def read_dicom_seg(
     path: str | Path, geometry: Geometry, ct: str | Path | None = None
 ) -> dict[str, NDArray[np.bool_]]:
-    """Read the segments of a DICOM SEG as masks on the voxels of its CT.
+    """Read the segments of a DICOM SEG as masks (K, J, I) on the voxels of its CT, by their labels.
 
-    Each frame is placed by its own position and orientation. A voxel of a fractional segment
-    belongs to it from half of the largest value on. Raises SegmentationFileError: ``highdicom`` is
-    not installed, the file is no SEG that can be read, two segments have one label, or a frame has
-    no place; GeometryError: the frame of reference is another, or a frame does not lie on the
-    voxels of the CT.
+    The SEG is of type BINARY, FRACTIONAL or LABELMAP. Each frame is placed by its own position and
+    orientation. A voxel of a fractional segment belongs to it from half of the largest value on.
+    `geometry` is of the CT as it was read; with `ct`, its DICOM folder or file, the frame of
+    reference of both must be one.
 
-    Parameters
-    ----------
-    path : str or Path
-        A SEG of type BINARY, FRACTIONAL or LABELMAP.
-    geometry : Geometry
-        Of the CT as it was read.
-    ct : str or Path, optional
-        DICOM folder or file of the CT; its frame of reference must be that of the SEG.
-
-    Returns
-    -------
-    dict of str to (K, J, I) bool ndarray
-        Label of each segment to its mask, also where it is empty.
+    Raises SegmentationFileError: ``highdicom`` is not installed, the file is no SEG that can be
+    read, two segments have one label, or a frame has no place; GeometryError: the frame of
+    reference is another, or a frame does not lie on the voxels of the CT.
 
     Examples
     --------

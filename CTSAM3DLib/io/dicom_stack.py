@@ -37,26 +37,13 @@ def slices_of(frames: list[Frame]) -> list[Frame]:
 
 
 def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, list[str]]:
-    """Put the frames of one series into one grid.
+    """Put the frames of one series into one grid: HU (K, J, I), geometry, and notes for the user.
 
-    Raises VolumeError: slices without a place, of different size, spacing or orientation, of
-    several stacks, doubled, missing, uneven or tilted, or one that cannot be decoded.
-
-    Parameters
-    ----------
-    frames : list of Frame
-        In any order; overview pictures beside slices are left out.
-    name : str
-        Of the series, for messages.
-
-    Returns
-    -------
-    array_kji : (K, J, I) array
-        HU.
-    geometry : Geometry
-        From position, orientation and pixel spacing of every slice; the slice step is the mean.
-    notes : list of str
-        What the user must know.
+    The frames are in any order; overview pictures among slices are left out. The geometry follows
+    from position, orientation and pixel spacing of every slice; the slice step is the mean. `name`
+    is that of the series, for messages. Raises VolumeError: slices without a place, of different
+    size, spacing or orientation, of several stacks, doubled, missing, uneven or tilted, or one that
+    cannot be decoded.
     """
     slices = slices_of(frames)
     _check_alike(slices, name)
@@ -289,19 +276,7 @@ def _names(frames: Sequence[Frame]) -> str:
 def _slice_step(
     slices: list[Frame], origins: NDArray[np.float64], axes: NDArray[np.float64], name: str
 ) -> float:
-    """Return the distance of evenly stacked slices; VolumeError if they are not.
-
-    Parameters
-    ----------
-    slices : list of Frame
-        Two or more, in the order of their places along the normal.
-    origins : (N, 3) float64
-        Their positions, LPS mm.
-    axes : (3, 3) float64
-        Columns; the last one is the normal of the slices.
-    name : str
-        For messages.
-    """
+    """Return the distance, mm, of two or more sorted slices; VolumeError if it is uneven."""
     mean = (origins[-1] - origins[0]) / (len(origins) - 1)
     step = float(mean @ axes[:, 2])
     even = origins[0] + np.arange(len(origins))[:, None] * mean

@@ -15,22 +15,12 @@ _NAMELESS = 1  # columns that Slicer writes after those with a name
 
 
 def markups_from_fcsv(text: str) -> dict[str, Any]:
-    r"""Return the content of an ``.fcsv`` file in the form of a ``.mrk.json`` file.
+    r"""Return what an ``.fcsv`` file holds as `markups.clicks_from_markups` reads it: one list, mm.
 
     Slicer 4 and 5 write a version and LPS or RAS (as a word or as 1 or 0); without a coordinate
     system they read LPS. Files of Slicer 3 have no version and are in RAS. Raises ClicksFileError:
     no header, columns in another order than Slicer reads them, or a position that is not three
     numbers; the text names the line.
-
-    Parameters
-    ----------
-    text : str
-        The whole file.
-
-    Returns
-    -------
-    dict
-        What `markups.clicks_from_markups` reads: one point list, in mm.
 
     Examples
     --------

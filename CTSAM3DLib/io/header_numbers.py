@@ -27,18 +27,9 @@ _DISTANCE_MM = 20_000.0  # single precision is 0.002 mm there
 
 
 def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float = math.inf) -> None:
-    """Raise VolumeError unless a grid has voxels, and no more than its file can hold.
+    """Raise VolumeError unless a grid has voxels, not too many for a CT, nor for its file.
 
-    Raises VolumeError: a size below 1, too many voxels for a CT, or more than fit into the file.
-
-    Parameters
-    ----------
-    size : sequence of int
-        Voxels along each axis.
-    bytes_per_voxel : int
-        Of what is stored.
-    bytes_there : float
-        The most that the file can hold.
+    `bytes_per_voxel` is what is stored, `bytes_there` the most that the file can hold.
 
     Examples
     --------
@@ -69,19 +60,10 @@ def checked_size(size: Sequence[int], bytes_per_voxel: int, bytes_there: float =
 def checked_spacing(
     spacing_mm: ArrayLike, size: Sequence[int], what: str = "voxel spacing"
 ) -> NDArray[np.float64]:
-    """Return spacings as float64 after checking that a CT can have them.
+    """Return spacings in mm, along axes of `size` voxels, as float64 if a CT can have them.
 
-    Raises VolumeError: not finite, zero, negative, below 0.01 or above 100 mm, or a side longer
-    than 5 m.
-
-    Parameters
-    ----------
-    spacing_mm : array_like
-        mm, one an axis.
-    size : sequence of int
-        Voxels along the same axes.
-    what : str
-        Name in the header, for the message.
+    `what` is their name in the header. Raises VolumeError: not finite, zero, negative, below 0.01
+    or above 100 mm, or a side longer than 5 m.
 
     Examples
     --------
@@ -135,17 +117,8 @@ def checked_origin(
 def unpacked_length(stream: BinaryIO, most: float = math.inf) -> int:
     """Return the bytes that a stream of gzip or zlib unpacks to, and what follows it as it is.
 
-    Parameters
-    ----------
-    stream : binary file
-        At its first packed byte.
-    most : float
-        Packed bytes to look at.
-
-    Returns
-    -------
-    int
-        Zeros that follow are padding and do not count; -1 when the stream is cut off or damaged.
+    At most `most` packed bytes are looked at. Zeros that follow are padding and do not count. The
+    result is -1 when the stream is cut off or damaged.
 
     Examples
     --------
@@ -189,27 +162,12 @@ def surplus_note(surplus_bytes: int) -> list[str]:
 def squared_directions(
     directions: ArrayLike, lengths_mm: Sequence[float], what: str = "directions of the axes"
 ) -> tuple[NDArray[np.float64], float]:
-    """Return the rotation or reflection nearest to three directions.
+    """Return the rotation or reflection nearest to directions, and how far a corner moves, mm.
 
-    Raises VolumeError: not finite, a direction of length 0, or axes off square by more than 0.057
-    degrees.
-
-    Parameters
-    ----------
-    directions : (3, 3) array_like
-        Columns, of any length.
-    lengths_mm : three floats
-        Sides of the image.
-    what : str
-        Name in the header, for the message.
-
-    Returns
-    -------
-    directions : (3, 3) float64
-        Columns of length 1: as they are where they are square but for rounding, which Slicer takes
-        too, orthonormal otherwise.
-    moved_mm : float
-        How far a corner of the image is moved at most.
+    The directions (3, 3) are columns of any length, `lengths_mm` the sides of the image, `what` the
+    name in the header. The result has columns of length 1: as they are where they are square but
+    for rounding, which Slicer takes too, orthonormal otherwise. Raises VolumeError: not finite, a
+    direction of length 0, or axes off square by more than 0.057 degrees.
 
     Examples
     --------

@@ -65,15 +65,10 @@ def hu_warning(volume: Volume) -> str | None:
 
 
 def check_hu(volume: Volume) -> None:
-    """Raise VolumeError when voxels are out of the range of HU by thousands.
+    """Raise VolumeError for voxels, looked at as by `hu_warning`, far out of the range of HU.
 
-    Padding, one low value round the image, is let pass: it is not measured. Raises VolumeError:
-    values of a wrong type or scale, such as 64536 for -1000.
-
-    Parameters
-    ----------
-    volume : Volume
-        Looked at as `hu_warning` does.
+    Such are values of a wrong type or scale, as 64536 for -1000. Padding, one low value round the
+    image, is let pass: it is not measured.
 
     Examples
     --------

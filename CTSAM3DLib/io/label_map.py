@@ -39,26 +39,15 @@ def names_path(path: str | Path) -> Path:
 
 
 def write_label_map(path: str | Path, segments: Sequence[Segment], geometry: Geometry) -> int:
-    """Write a label map, and beside it the names, colours and codes of its labels.
+    """Write a label map (``.nii.gz``), and beside it the names, colours and codes of its labels.
 
-    A voxel holds one number: where structures overlap it belongs to the smallest of them, and the
-    names file counts what is hidden of the others. Raises SegmentationFileError: no segments, too
-    many, a mask outside the volume, or a name that does not end as it should; GeometryError: more
-    voxels along an axis than the format can count; OSError: a file cannot be written.
+    The first segment gets label 1, and so on. A voxel holds one number: where structures overlap it
+    belongs to the smallest of them. Returns how many voxels are hidden so; the names file counts
+    them for each structure. Files that exist are replaced whole.
 
-    Parameters
-    ----------
-    path : str or Path
-        Name ending with ``.nii.gz``; replaced whole when it exists, as is `names_path` of it.
-    segments : sequence of Segment
-        The first gets label 1, and so on.
-    geometry : Geometry
-        Of the CT, whose voxels the map has.
-
-    Returns
-    -------
-    int
-        How many voxels of structures are hidden by others.
+    Raises SegmentationFileError: no segments, too many, a mask outside the volume, or a name that
+    does not end as it should; GeometryError: more voxels along an axis than the format can count;
+    OSError: a file cannot be written.
 
     Examples
     --------

@@ -24,37 +24,26 @@ _NEGATIVE = re.compile(r"(^|[-_ ]+)negative$", re.IGNORECASE)
 
 
 def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, ClickHistory]:
-    """Return the prompts of all point lists, curves and ROIs in a Markups file.
+    """Return the prompts of a Markups file by structure, RAS mm: of point lists, curves and ROIs.
 
-    A curve is a scribble and a closed curve is a lasso, both straight from point to point; a ROI
-    of the type Box is a box. Their name says structure and sign, as that of a point list does.
+    `content` is the parsed JSON with lists of the type Fiducial, Curve, ClosedCurve or ROI, in LPS
+    (default) or RAS, in mm. A curve is a scribble and a closed curve is a lasso, both straight from
+    point to point; a ROI of the type Box is a box. Their name says structure and sign, as that of a
+    point list does.
 
-    The structure of a point is the first known anatomy among the point's label, the list's name
-    and the file's name; when none of them is known, it is the list's name, else the label, else
-    the file's name. Slicer's numbering is cut off (``liver-1`` means ``liver``) and its default
-    names (``F``, ``PointList``) are ignored. Known anatomies get their TotalSegmentator name.
+    The structure of a point is the first known anatomy among the point's label, the list's name and
+    the file's name; when none of them is known, it is the list's name, else the label, else the
+    file's name. Slicer's numbering is cut off (``liver-1`` means ``liver``) and its default names
+    (``F``, ``PointList``) are ignored. Known anatomies get their TotalSegmentator name.
 
-    A point is negative when its label, its list or, for a list without a name, the file ends
-    with the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's
+    A point is negative when its label, its list or, for a list without a name, the file ends with
+    the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's
     description overrules that when it is the word ``negative`` or ``positive``.
 
     Points whose position is not defined (preview, missing) are left out; orientation, selection and
     the associated node do not matter. The positions are world positions: they fit a volume without
     a parent transform. Raises ClicksFileError: the content is not of that form; the text names list
     and point, counted from 1.
-
-    Parameters
-    ----------
-    content : dict
-        The parsed JSON; lists of the type Fiducial, Curve, ClosedCurve or ROI, in LPS (default)
-        or RAS, in mm.
-    file_name : str
-        Slicer keeps the name of a list in the name of its file.
-
-    Returns
-    -------
-    dict of str to ClickHistory
-        RAS mm, in file order.
 
     Examples
     --------

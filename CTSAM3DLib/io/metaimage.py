@@ -26,15 +26,10 @@ _BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4
 
 
 def check_metaimage(file: Path) -> list[str]:
-    """Check the header of a MetaImage and return what the user must know.
+    """Check the header of a MetaImage (``.mha``, ``.mhd``) and return what the user must know.
 
     Raises VolumeError: no header, impossible numbers or too few of them, sheared axes, more voxels
     than the file can hold, or voxels in a file that is missing or lies elsewhere.
-
-    Parameters
-    ----------
-    file : Path
-        ``.mha`` or ``.mhd``.
     """
     with file.open("rb") as stream:
         fields, end = _fields(stream.read(_HEADER_LIMIT))

@@ -50,26 +50,13 @@ def is_nifti(file: Path) -> bool:
 
 
 def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
-    """Read a NIfTI-1 or NIfTI-2 image.
+    """Read a NIfTI-1 or NIfTI-2 image: ``.nii``, ``.nii.gz``, or one of ``.hdr`` and ``.img``.
 
-    Content decides whether a file is compressed, its name does not. Raises VolumeError: not NIfTI,
-    not a 3D image of one value a voxel, cut off, damaged, NaN, impossible numbers, sheared axes, or
-    forms that differ in left and right.
-
-    Parameters
-    ----------
-    file : Path
-        ``.nii``, ``.nii.gz``, or one of a pair ``.hdr`` and ``.img``.
-
-    Returns
-    -------
-    array_kji : (K, J, I) array
-        Slope and intercept applied.
-    geometry : Geometry
-        From the sform or the qform, whichever Slicer takes.
-    notes : list of str
-        What the user must know: forms that are apart, axes that were made square, bytes behind
-        the last voxel.
+    Content decides whether a file is compressed, its name does not. Returns voxels (K, J, I) with
+    slope and intercept applied; the geometry of the sform or the qform, whichever Slicer takes; and
+    notes: forms that are apart, axes that were made square, bytes behind the last voxel. Raises
+    VolumeError: not NIfTI, not a 3D image of one value a voxel, cut off, damaged, NaN, impossible
+    numbers, sheared axes, or forms that differ in left and right.
     """
     header_file, voxel_file = (
         (file, file) if file.name.lower().endswith(_SINGLE_FILE) else _pair(file)

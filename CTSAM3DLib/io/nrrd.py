@@ -71,20 +71,10 @@ class NrrdHeader:
 def write_nrrd(
     path: str | Path, header: NrrdHeader, planes: Iterable[NDArray[Any]], dtype: np.dtype[Any]
 ) -> None:
-    """Write a gzip-compressed NRRD file.
+    """Write a gzip-compressed NRRD file of uint8 or uint16; one that exists is replaced whole.
 
-    Raises OSError: the file cannot be written.
-
-    Parameters
-    ----------
-    path : str or Path
-        Replaced whole when it exists.
-    header : NrrdHeader
-        All fields but type, endian and encoding.
-    planes : iterable of ndarray
-        The voxels in file order, cut along the slowest axis.
-    dtype : dtype
-        uint8 or uint16.
+    `header` has all fields but type, endian and encoding; `planes` are the voxels in file order,
+    cut along the slowest axis. Raises OSError: the file cannot be written.
     """
     lines = ["NRRD0004", "# http://teem.sourceforge.net/nrrd/format.html"]
     lines += [f"type: {_TYPES[dtype.name]}", "endian: little", "encoding: gzip"]
@@ -103,17 +93,10 @@ def write_nrrd(
 
 
 def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
-    """Read header and voxels of an NRRD file with integer voxels.
+    """Read header and integer voxels of an NRRD file; the slowest axis of the file comes first.
 
     Raises SegmentationFileError: the file cannot be read, is no NRRD file, or uses a part of the
     format that Slicer does not write for segmentations.
-
-    Returns
-    -------
-    header : NrrdHeader
-        Fields and keys.
-    array : ndarray
-        In C order: the file's slowest axis first.
     """
     try:
         with Path(path).open("rb") as file:

@@ -51,25 +51,13 @@ _BYTES = {
 
 
 def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
-    """Return where an NRRD image lies, from its header.
+    """Return where an NRRD image (``.nrrd``, ``.nhdr``) lies by its header, and notes for the user.
 
-    ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none. Raises
-    VolumeError: not NRRD, impossible numbers, a space that is unknown or that Slicer takes for
-    another, sheared axes, more voxels than the file can hold, or voxels in files that are missing
-    or lie elsewhere.
-
-    Parameters
-    ----------
-    file : Path
-        ``.nrrd`` or ``.nhdr``.
-
-    Returns
-    -------
-    geometry : Geometry, optional
-        None when the header has neither directions nor an origin in a space; then ITK and Slicer
-        agree.
-    notes : list of str
-        What the user must know.
+    ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none. The
+    place is None when the header has neither directions nor an origin in a space; then ITK and
+    Slicer agree. Raises VolumeError: not NRRD, impossible numbers, a space that is unknown or that
+    Slicer takes for another, sheared axes, more voxels than the file can hold, or voxels in files
+    that are missing or lie elsewhere.
     """
     try:
         header, bytes_left = read_nrrd_header(file)

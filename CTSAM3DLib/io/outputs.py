@@ -23,17 +23,11 @@ SUFFIXES = {
 def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path]) -> None:
     """Raise OutputFileError unless every file can be written without harm.
 
-    Paths are compared as they are resolved, without regard to upper and lower case, since many
-    disks have none; existing files also by their number on the disk, which other paths share.
-    Raises OutputFileError: a wrong suffix, the same file twice, a file that is an input or lies in
-    an input folder, or a folder that cannot be written.
-
-    Parameters
-    ----------
-    outputs : iterable of mapping of str to Path
-        What each case writes, by kind; see `SUFFIXES` for the kinds that need a certain suffix.
-    inputs : iterable of Path
-        What is read. Nothing may be written into one that is a folder, which holds DICOM slices.
+    `outputs` is what each case writes, by kind; `SUFFIXES` lists the kinds that need a certain
+    suffix. Refused are: a wrong suffix, the same file twice, a file that is an input or lies in an
+    input folder, which holds DICOM slices, and a folder that cannot be written. Paths are compared
+    as they are resolved, without regard to upper and lower case, since many disks have none;
+    existing files also by their number on the disk, which other paths share.
 
     Examples
     --------
@@ -75,12 +69,7 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
 def check_replaceable(paths: Iterable[Path]) -> None:
     """Raise OutputFileError for a file that this program did not write, or that was changed since.
 
-    Raises OutputFileError as `is_replaceable`; OSError: a file cannot be read.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files to be replaced; they need not exist.
+    Raises OSError: a file that exists cannot be read.
 
     Examples
     --------

@@ -30,16 +30,6 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     written, `path` is a folder, or the block itself raised an OSError, for example for want of
     space. The text names `path`, not the temporary file.
 
-    Parameters
-    ----------
-    path : str or Path
-        Where the finished file shall be.
-
-    Yields
-    ------
-    Path
-        Where to write.
-
     Examples
     --------
     >>> folder = Path(tempfile.mkdtemp())
@@ -123,14 +113,9 @@ def temporary_beside(final: Path) -> tuple[Path, int | None]:
 
 
 def leftovers(folder: Path, suffix: str = "") -> list[Path]:
-    """Return the temporary files that processes, which have ended, left in a folder.
+    """Return the temporary files that processes, which have ended, left in a folder, if it exists.
 
-    Parameters
-    ----------
-    folder : Path
-        It need not exist.
-    suffix : str
-        How their names end; the name of the finished file is one.
+    `suffix` is how their names end; the name of the finished file is one.
 
     Examples
     --------

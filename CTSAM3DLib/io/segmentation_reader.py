@@ -22,20 +22,10 @@ _REFERENCE = "Reference image geometry"
 
 
 def read_segmentation(path: str | Path) -> Segmentation:
-    """Read a ``.seg.nrrd`` file.
+    """Read a ``.seg.nrrd`` file of this library or of Slicer 4.11 and later, as binary labelmap.
 
     Raises SegmentationFileError: the file cannot be read, holds no segments, or its fields
     contradict each other.
-
-    Parameters
-    ----------
-    path : str or Path
-        Written by this library or by Slicer 4.11 and later, as a binary labelmap.
-
-    Returns
-    -------
-    Segmentation
-        Segments with names, colours, terminology and clicks, and the geometry of their masks.
     """
     header, array = read_nrrd(path)
     try:
@@ -89,15 +79,10 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
-    """Read the prompts in the tags of a ``.seg.nrrd`` file, without its voxels.
+    """Read the prompts in the tags of a ``.seg.nrrd`` file by structure, without its voxels.
 
-    Raises SegmentationFileError: the file cannot be read, holds no segments, or two with prompts
-    have one name; ClicksFileError: a tag cannot be read.
-
-    Returns
-    -------
-    dict of str to ClickHistory
-        Structure name to its prompts; structures without prompts are left out.
+    Structures without prompts are left out. Raises SegmentationFileError: the file cannot be read,
+    holds no segments, or two with prompts have one name; ClicksFileError: a tag cannot be read.
     """
     try:
         keys = read_nrrd_header(path)[0].keys

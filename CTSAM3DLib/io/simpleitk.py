@@ -16,16 +16,9 @@ from CTSAM3DLib.errors import VolumeError
 
 
 def optional_module(name: str, files: str) -> Any:
-    """Return a module that is needed only to read some kind of files.
+    """Return a module, named as its package, that is needed only to read some kind of files.
 
     Raises ImportError: it is not installed; the message says how to get it.
-
-    Parameters
-    ----------
-    name : str
-        Of the module, and of its package.
-    files : str
-        What it reads, for the message.
 
     Examples
     --------
@@ -62,12 +55,8 @@ def silent_simpleitk() -> Iterator[Any]:
 def readable_by_itk(file: Path) -> Iterator[Path]:
     """Give a path that ITK can open: ITK ends the process on a name that is not UTF-8.
 
-    Raises VolumeError: such a file has its voxels in another one, which a link would not find.
-
-    Parameters
-    ----------
-    file : Path
-        A file of any name; one that is not UTF-8 is linked in a folder of its own.
+    Such a file is linked in a folder of its own. Raises VolumeError: it has its voxels in another
+    one, which a link would not find.
     """
     if printable(file.name) == file.name and printable(file.absolute()) == str(file.absolute()):
         yield file

@@ -89,14 +89,9 @@ def anatomies() -> Mapping[str, Anatomy]:
 
 
 def find(name: str) -> Anatomy | None:
-    """Return the anatomy of a name, None when it is unknown.
+    """Return the anatomy of a name such as ``Left kidney`` or ``Kidney-Left``, None for others.
 
     Upper and lower case, spaces, hyphens and the order of the words do not matter.
-
-    Parameters
-    ----------
-    name : str
-        For example ``kidney_left``, ``Left kidney`` or ``Kidney-Left``.
 
     Examples
     --------

@@ -36,11 +36,6 @@ def decoded(content: bytes) -> str:
 
     Raises UnicodeDecodeError: another encoding, or a file that is cut off.
 
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-
     Examples
     --------
     >>> decoded("Müller".encode("utf-16")), decoded("Müller".encode("utf-8-sig"))

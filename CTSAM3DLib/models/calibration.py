@@ -49,12 +49,8 @@ class Calibration:
     def error_of(self, expected: ArrayLike, voxels: ArrayLike) -> NDArray[np.float64]:
         """Return the error, 0 to 1, that masks have of which the probabilities let expect another.
 
-        Parameters
-        ----------
-        expected : array_like of float
-            1 - Dice that the probabilities let expect.
-        voxels : array_like of int, at least 1
-            Size of each mask on the model grid; of the same shape.
+        `expected` is the 1 - Dice that the probabilities let expect; `voxels` the size of each mask
+        on the model grid, at least 1, of the same shape.
 
         Examples
         --------

@@ -29,14 +29,7 @@ def width_of(name: str) -> int:
 
 
 def elided(name: str, width: int) -> str:
-    """Return a name of at most that width; its middle is left out where it is longer.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-    width : int
-        In Latin letters, see `width_of`.
+    """Return a name, without its middle where it has more than `width` Latin letters.
 
     Examples
     --------
@@ -54,13 +47,7 @@ def elided(name: str, width: int) -> str:
 
 
 def draw_as_written(figure: Figure) -> None:
-    """Take all texts of a figure as they are, not as mathematics, in fonts that have the letters.
-
-    Parameters
-    ----------
-    figure : Figure
-        Finished but for this.
-    """
+    """Take all texts of a finished figure as they are, in fonts that have the letters."""
     from matplotlib.font_manager import fontManager
     from matplotlib.text import Text
 

@@ -39,25 +39,11 @@ def carried_state(
 ) -> SessionState:
     """Return the state of prompts on a new frame; the model is shown the mask of the frame before.
 
-    The earlier mask limits nothing: what it shows may go, and what it lacks may come. Where more
-    than a tenth of it lies in no patch of a prompt, further patches follow it. Raises
-    ClickOutsideVolumeError, VolumeError: a prompt or the mask is not inside the volume.
-
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Of the new frame.
-    prompts : Prompts
-        In the RAS frame of the volume; see `followed_prompts`.
-    earlier : MaskUpdate
-        On a voxel grid of the same shape.
-    cancelled : callable
-        Asked before each patch; True ends with what is there.
-
-    Returns
-    -------
-    SessionState
-        Each prompt is a step of it.
+    The prompts are in the RAS frame of the new volume (see `followed_prompts`), each of them a step
+    of the state; `earlier` is on a voxel grid of the same shape. It limits nothing: what it shows
+    may go, and what it lacks may come. Where more than a tenth of it lies in no patch of a prompt,
+    further patches follow it. `cancelled` is asked before each patch; True ends with what is there.
+    Raises ClickOutsideVolumeError, VolumeError: a prompt or the mask is not inside the volume.
     """
     geometry, grid = encoder.volume.geometry, encoder.grid
     shown = SessionState.of_mask(earlier, geometry, grid)
@@ -115,18 +101,9 @@ def middle_ras(mask: MaskUpdate, geometry: Geometry) -> NDArray[np.float64]:
 
 
 def moved_prompts(prompts: Prompts, way_mm: Sequence[float], geometry: Geometry) -> Prompts:
-    """Return prompts moved along with their structure.
+    """Return prompts moved along with their structure, by mm along R, A, S.
 
     One that would leave the volume stays where it is.
-
-    Parameters
-    ----------
-    prompts : Prompts
-        In RAS, mm.
-    way_mm : 3 floats
-        Along R, A, S.
-    geometry : Geometry
-        Of the volume.
 
     Examples
     --------
@@ -144,16 +121,8 @@ def followed_prompts(
 ) -> Prompts:
     """Return the prompts of a frame where they belong now, after its mask has been found.
 
-    They move as the middle of the mask did; one that the later mask would contradict there stays.
-
-    Parameters
-    ----------
-    prompts : Prompts
-        With which the later mask was asked for.
-    earlier, later : MaskUpdate
-        Of the frame before and of this one; an empty one moves nothing.
-    geometry : Geometry
-        Of both frames.
+    They move as the middle of the mask did from the frame before, `earlier`, to this one; an empty
+    mask moves nothing. One that the later mask would contradict there stays.
 
     Examples
     --------

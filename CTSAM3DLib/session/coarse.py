@@ -59,22 +59,10 @@ def coarse_answer(
     """Ask the model for a structure with larger voxels, the larger the further it extends.
 
     The model sees the prompts in the coarse patch, and the logits that are known there, averaged as
-    probabilities, as the earlier result. The anchor of the prompt is in the middle of the patch, as
-    far as the grid allows.
-
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Of the usual grid; keeps the coarser ones.
-    state : SessionState
-        With all prompts.
-    prompt : Prompt
-        The newest one.
-    spacings_mm : sequence of float
-        Voxel sizes, smallest first. The next one is used where more than `face_voxels` voxels of a
-        face of the coarse patch belong to the structure. The answer with the last one is returned.
-    face_voxels : int
-        See above.
+    probabilities, as the earlier result. The anchor of the newest prompt is in the middle of the
+    patch, as far as the grid allows. Of `spacings_mm`, smallest first, the next one is used where
+    more than `face_voxels` voxels of a face of the coarse patch belong to the structure. The answer
+    with the last one is returned.
     """
     times: dict[str, float] = {}
     count = 0
@@ -103,19 +91,9 @@ def with_coarse_answer(
 ) -> SessionState:
     """Return a state with a coarse answer wherever no patch of the usual grid has been.
 
-    Near the faces of such patches both are blended as patches are among themselves. Nothing of
-    a mask that was given is taken away, and every prompt is obeyed.
-
-    Parameters
-    ----------
-    state : SessionState
-        The state that the answer is for.
-    coarse : CoarseAnswer
-        The answer.
-    shrink : bool
-        Keep nothing of the answer that is not in the mask already.
-    before : SessionState, optional
-        The state before a positive prompt, of which nothing is taken away.
+    Near the faces of such patches both are blended as patches are among themselves. Nothing of a
+    mask that was given is taken away, nor of the state `before` a positive prompt; every prompt is
+    obeyed. `shrink` keeps nothing of the answer that is not in the mask already.
     """
     bbox, new = coarse.bbox, coarse.logits
     if shrink:

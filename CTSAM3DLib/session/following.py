@@ -42,30 +42,18 @@ def followed(
 ) -> SessionState:
     """Return a state with what two answers of the model add at the tips of its mask.
 
-    Tips are asked after the first positive prompt; later ones say themselves where to look, and
-    asking after each of them gains nothing more. What was added stays; after a negative prompt that
-    lies in it, it is asked for once more, and nothing else. Nothing is added to a mask that was
-    given, where a hand may have taken something away; nor beyond the boxes and lassos among the
-    prompts; nor where a negative prompt is. Raises ModelAnswerError as `step.asked`.
+    `state` is the one after one more prompt, by `answered_alone`; it becomes the `answered` of the
+    result. One that was followed already is returned. Tips are asked after the first positive
+    prompt; later ones say themselves where to look, and asking after each of them gains nothing
+    more. What was added stays; after a negative prompt that lies in it, it is asked for once more,
+    and nothing else. Nothing is added to a mask that was given, where a hand may have taken
+    something away; nor beyond the boxes and lassos among the prompts; nor where a negative prompt
+    is.
 
-    Parameters
-    ----------
-    encoder : PatchEncoder
-        Of the volume.
-    state : SessionState
-        After one more prompt, by `answered_alone`. One that was followed already is returned.
-    rules : TipRules, optional
-        When an answer counts; default: `TipRules()`.
-    cancelled : callable, optional
-        Asked before each tip; True ends with what is there.
-    on_patch : callable, optional
-        Told the state before the first tip, then after each one that adds something.
-
-    Returns
-    -------
-    SessionState
-        Its `answered` is `state`. Unless it is cancelled, the result depends on volume, model,
-        prompts and `rules` alone.
+    `cancelled` is asked before each tip; True ends with what is there. `on_patch` is told the state
+    before the first tip, then after each one that adds something. Unless it is cancelled, the
+    result depends on volume, model, prompts and `rules` alone. Raises ModelAnswerError as
+    `step.asked`.
     """
     if state.answered is not None or state.parent is None:
         return state

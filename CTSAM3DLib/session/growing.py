@@ -95,12 +95,12 @@ def grown_state(
     on_patch: Callable[[SessionState], None] | None = None,
     mode: GrowMode = GrowMode.FRONTIER,
 ) -> SessionState:
-    """Return the state after one more prompt, followed beyond its patch.
+    """Return the state after one more prompt, followed beyond its patch as `mode` says.
 
     As `step.answered`, and after a positive prompt on through open faces: those where the prompt
-    has made more than `face_voxels` new voxels of the structure which lead out of all patches.
-    So a correction inside patches that were decoded grows only where it opens a face, and a
-    negative prompt never does.
+    has made more than `face_voxels` new voxels of the structure which lead out of all patches. So a
+    correction inside patches that were decoded grows only where it opens a face, and a negative
+    prompt never does.
 
     In mode ``coarse`` an open face leads to an answer with larger voxels first
     (`coarse.coarse_answer`), which counts where it agrees with the answer for the prompt's own
@@ -111,22 +111,13 @@ def grown_state(
     The patch beyond a face sees all points in it and the known logits as the earlier mask; its
     answer is refused, and nothing of it kept, when it does not agree with what was known
     (`overlap_dice`): the model has lost the structure or leaked. With a trained cross-patch
-    predictor the peak of the heat map is one more positive point, and a low peak is the end of
-    the structure; after a coarse answer it is not asked.
+    predictor the peak of the heat map is one more positive point, and a low peak is the end of the
+    structure; after a coarse answer it is not asked.
 
-    Parameters
-    ----------
-    encoder, state, prompt
-        See `step.answered`, also for errors. Unless it is cancelled, the result depends on these,
-        `rules` and `mode` alone.
-    rules : GrowingRules, optional
-        Limits; default: `GrowingRules()`.
-    cancelled : callable, optional
-        Asked before each patch but the prompt's own; True ends with what is there.
-    on_patch : callable, optional
-        Told the state after each patch that counts, the prompt's own first.
-    mode : GrowMode
-        How the prompt is followed: off, frontier or coarse; for auto see `following.followed`.
+    `cancelled` is asked before each patch but the prompt's own; True ends with what is there.
+    `on_patch` is told the state after each patch that counts, the prompt's own first. Unless it is
+    cancelled, the result depends on encoder, state, prompt, `rules` and `mode` alone. Mode ``auto``
+    is `following.followed`. Errors are those of `step.answered`.
     """
     rules = GrowingRules() if rules is None else rules
     growth = _Growth(encoder, state, prompt, mode, rules, cancelled, on_patch)

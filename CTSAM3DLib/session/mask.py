@@ -27,16 +27,10 @@ REACH_VOXELS = 2
 def logits_on_volume(
     logits: BlockArray, grid: Geometry, geometry: Geometry, bbox: BoundingBox
 ) -> NDArray[np.float32]:
-    """Return a field of logits at voxels of the volume, float32 (K, J, I).
+    """Return a field of logits at voxels of the volume, float32 (K, J, I), shape of `bbox`.
 
-    Parameters
-    ----------
-    logits : BlockArray
-        On the model grid, NaN where nothing was computed.
-    grid, geometry : Geometry
-        The model grid and the volume it covers.
-    bbox : BoundingBox
-        Voxels of the volume; not empty, inside the volume.
+    `logits` are on the model grid, NaN where nothing was computed. The box must not be empty and
+    lie inside the volume.
 
     Examples
     --------
@@ -75,26 +69,14 @@ def logits_of_mask(
     unknown: BlockArray,
     chunk_voxels: int = 128,
 ) -> BlockArray:
-    """Return logits on the model grid whose zero level is the surface of a mask.
+    """Return logits on the model grid whose zero level is the surface of a mask of the volume.
 
     Each grid voxel gets the share of mask in its surroundings, 0 to 1, as a logit from
-    -`MASK_LOGIT` to `MASK_LOGIT`; so the border is as soft as resampling makes it. Details
-    smaller than a grid voxel are lost. Only the surroundings of the mask are looked at.
-
-    Parameters
-    ----------
-    mask : BlockArray
-        bool on the volume's own grid.
-    mask_bbox : BoundingBox
-        Box of the volume that holds all of the mask.
-    volume_geometry, grid : Geometry
-        The volume and its model grid.
-    unknown : BlockArray
-        NaN everywhere, on the model grid: the result is this with logits in and up to
-        `REACH_VOXELS` around the mask.
-    chunk_voxels : int
-        Edge of what is computed at once. 128^3 grid voxels: few blocks to join, and at most some
-        100 MB in a fine volume.
+    -`MASK_LOGIT` to `MASK_LOGIT`; so the border is as soft as resampling makes it. Details smaller
+    than a grid voxel are lost. Only the surroundings of the mask are looked at, which lies in
+    `mask_bbox`. The result is `unknown`, which is NaN everywhere, with logits in and up to
+    `REACH_VOXELS` around the mask. At once `chunk_voxels`^3 grid voxels are computed: few blocks to
+    join, and at most some 100 MB in a fine volume.
 
     Examples
     --------

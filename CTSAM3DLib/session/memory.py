@@ -78,22 +78,10 @@ def session_memory(
 ) -> MemoryEstimate:
     """Return the most memory that a session needs on the processor.
 
-    Parameters
-    ----------
-    geometry : Geometry
-        Of the volume.
-    itemsize : int
-        Bytes of one voxel: 2 for int16.
-    settings : ModelSettings
-        Of the model.
-    spacing_mm : float, optional
-        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
-    patches_per_click : int
-        More than 1 where structures are followed beyond the patch of the click.
-    max_patches : int
-        Embeddings that are kept of the usual grid.
-    clicks : int
-        Steps that can be undone.
+    A voxel of the volume has `itemsize` bytes, 2 for int16. The default of `spacing_mm` is that of
+    `patches.choose_spacing_mm`. `patches_per_click` is above 1 where structures are followed beyond
+    the patch; `max_patches` embeddings are kept of the usual grid, and `clicks` steps can be
+    undone.
 
     Examples
     --------
@@ -152,20 +140,10 @@ def memory_warning(
 ) -> str | None:
     """Return what to say when the memory may not suffice for a session; None if it does.
 
-    Raises NotEnoughMemoryError: not even the first click can succeed.
-
-    Parameters
-    ----------
-    volume : Volume
-        The CT, in memory already.
-    predictor : Predictor
-        The model. On a graphics card, embeddings and network are in the memory of that.
-    spacing_mm : float, optional
-        Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
-    grow : bool or str
-        See `GrowMode`: whether structures are followed beyond the patch of the click.
-    free : FreeMemory, optional
-        Default: what the operating system tells; nothing is checked where it tells nothing.
+    The volume is in memory already; on a graphics card, embeddings and network are in the memory of
+    that. `spacing_mm` and `grow` are those of the session, `free` is by default what the operating
+    system tells; nothing is checked where it tells nothing. Raises NotEnoughMemoryError: not even
+    the first click can succeed.
 
     Examples
     --------

@@ -38,27 +38,14 @@ def allowed_change(
     Without the first rule a model undoes what the user was content with; what the rules gain is
     measured in Testing/Benchmarks/results.
 
-    Parameters
-    ----------
-    before : ndarray, float, (D, H, W)
-        Logits before the newest prompt; NaN where nothing was known and anything may be said.
-    answer : ndarray, float32, (D, H, W)
-        The model's answer to it. Not changed.
-    points_kji : ndarray, int, (N, 3)
-        Voxels of all prompts, oldest first. Where two contradict each other the newer one wins.
-    labels : ndarray, bool, (N,)
-        Whether they are positive.
-    positive : bool
-        The newest prompt, wherever it is.
-    own_kji : ndarray, int, (M, 3), optional
-        Its voxels, if the change must be connected to one of them. Parts are connected across
-        gaps of two voxels; where nothing was known at the prompt, only if they touch. If the
-        prompt was inside already, additions count that are connected to the mask there.
-
-    Returns
-    -------
-    ndarray, float32, (D, H, W)
-        Voxels that would change sides elsewhere are as before, unknown ones far outside.
+    `before` (D, H, W) has the logits before the newest prompt, NaN where nothing was known and
+    anything may be said; `answer`, which stays as it is, the model's answer to it. In the result,
+    voxels that would change sides elsewhere are as before, unknown ones far outside. `points_kji`
+    (N, 3) are the voxels of all prompts, oldest first, with their signs; where two contradict each
+    other the newer one wins. `positive` is the newest prompt, wherever it is, and `own_kji` (M, 3)
+    its voxels, if the change must be connected to one of them. Parts are connected across gaps of
+    two voxels; where nothing was known at the prompt, only if they touch. If the prompt was inside
+    already, additions count that are connected to the mask there.
 
     Examples
     --------

@@ -33,17 +33,11 @@ def keep_components(
     mask_kji: Mask,
     seeds_kji: ArrayLike = (),
 ) -> Mask:
-    """Keep the connected parts that hold a positive click.
+    """Return the connected parts of a mask (K, J, I) that hold a positive click.
 
-    Raises GeometryError: not a 3D bool mask, or a seed outside the array.
-
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        Not changed.
-    seeds_kji : (N, 3) integers
-        Voxels of the positive clicks. Those outside the mask count for nothing; if none is
-        inside, the largest part stays (of equals the one that comes first in the array).
+    Seeds (N, 3) outside the mask count for nothing; if none is inside, the largest part stays (of
+    equals the one that comes first in the array). Raises GeometryError: not a 3D bool mask, or a
+    seed outside the array.
 
     Examples
     --------
@@ -63,16 +57,10 @@ def keep_components(
 
 
 def fill_holes(mask_kji: Mask, negatives_kji: ArrayLike = ()) -> Mask:
-    """Fill cavities, but none that holds a negative click.
+    """Fill the cavities of a mask (K, J, I), but none that holds a negative click (N, 3).
 
-    Raises GeometryError: not a 3D bool mask, or a click outside the array.
-
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        Not changed. What opens to the edge of the array is no cavity.
-    negatives_kji : (N, 3) integers
-        Voxels of the negative clicks.
+    What opens to the edge of the array is no cavity. Raises GeometryError: not a 3D bool mask, or a
+    click outside the array.
 
     Examples
     --------
@@ -92,22 +80,13 @@ def smooth(
     positives_kji: ArrayLike = (),
     negatives_kji: ArrayLike = (),
 ) -> Mask:
-    """Smooth the surface: blur the mask with a Gaussian and cut it at the same volume.
+    """Smooth the surface of a mask (K, J, I): blur with a Gaussian and cut at the same volume.
 
-    Raises GeometryError: not a 3D bool mask, a spacing or `sigma_mm` that is not valid, a click
-    outside the array.
-
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        Not changed. At the edge of the array its voxels count as continued beyond.
-    spacing_mm : 3 floats
-        Voxel spacing along i, j, k.
-    sigma_mm : float
-        Standard deviation of the Gaussian, the same in mm along every axis; 0 changes nothing.
-    positives_kji, negatives_kji : (N, 3) integers
-        Voxels of the clicks. Where smoothing would disobey one that `mask_kji` obeys, the mask
-        stays as it was within two standard deviations of it.
+    `spacing_mm` is along i, j, k; `sigma_mm` is the same along every axis, and 0 changes nothing.
+    At the edge of the array its voxels count as continued beyond. Where smoothing would disobey a
+    click, positive or negative (N, 3), that the mask obeys, the mask stays as it was within two
+    standard deviations of it. Raises GeometryError: not a 3D bool mask, a spacing or `sigma_mm`
+    that is not valid, a click outside the array.
 
     Examples
     --------

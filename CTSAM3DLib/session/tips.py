@@ -113,18 +113,10 @@ def both_say(
 ) -> NDArray[np.float32] | None:
     """Return logits with what two answers for a tip add; None if they do not agree.
 
-    Voxels that neither adds keep what was known, also NaN.
-
-    Parameters
-    ----------
-    known : ndarray, float, (D, H, W)
-        Logits before, NaN where nothing was known. The tip is near the middle.
-    told, blind : ndarray, float32, (D, H, W)
-        The answer with all prompts and the known logits, and that with the tip alone.
-    voxels : int
-        The size of the whole mask.
-    rules : TipRules
-        When they agree.
+    `known` (D, H, W) has the logits before, NaN where nothing was known; the tip is near the
+    middle. `told` is the answer with all prompts and the known logits, `blind` that with the tip
+    alone. The whole mask has `voxels`. Voxels that neither answer adds keep what was known, also
+    NaN.
     """
     inside = known > 0
     by_told, by_blind = (beyond_border(inside, one, rules) for one in (told, blind))

@@ -16,23 +16,12 @@ NEAR_MM = 10.0
 
 
 def uncertainty_of(state: SessionState, calibration: Calibration) -> float | None:
-    """Return the error that the probabilities of a mask let expect, as 1 - Dice.
+    """Return the error that the probabilities of a mask let expect, as 1 - Dice, 0 (sure) to 1.
 
     With the probabilities p of the voxels near the mask, the expected overlap of the mask with the
     structure is the sum of p inside the mask; the expected size of the structure is the sum of all
-    p. The calibration scales this, by the size of the mask, to the errors that were measured.
-
-    Parameters
-    ----------
-    state : SessionState
-        After one or more prompts.
-    calibration : Calibration
-        Of the model.
-
-    Returns
-    -------
-    float or None
-        0 (sure) to 1; None when the model was not asked.
+    p. The calibration scales this, by the size of the mask, to the errors that were measured. None
+    when the model was not asked.
 
     Examples
     --------

@@ -72,18 +72,7 @@ class Edit:
 
 
 class Outcomes:
-    """Tells listeners how edits have ended, once nothing is half done any more.
-
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Where the targets are or were.
-
-    Attributes
-    ----------
-    listeners : list of callable
-        Called with an `Outcome` for each edit.
-    """
+    """Tells `listeners` the `Outcome` of each edit, once nothing is half done any more."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self.listeners: list[Callable[[Outcome], object]] = []

@@ -40,14 +40,9 @@ class Status:
 
 
 class ClickEditor:
-    """Edits one segment at a time by clicks.
+    """Edits one segment at a time by prompts; `on_status` is called with each `Status`.
 
-    Parameters
-    ----------
-    controller : Requests
-        Shared by all editors.
-    on_status : callable
-        Called with a `Status`.
+    The controller is shared by all editors.
     """
 
     def __init__(
@@ -146,15 +141,9 @@ class ClickEditor:
     def draw(self, kind: str, corners_world_ras: Sequence[Sequence[float]], positive: bool) -> bool:
         """Add what was drawn in a slice; False, with a status, if it is refused.
 
-        Parameters
-        ----------
-        kind : str
-            ``"scribble"``: a line; ``"lasso"``: a closed curve; ``"box"``: a rectangle, which
-            becomes a box as deep as its longer side.
-        corners_world_ras : (N, 3) floats
-            Its corners in order, world RAS, mm.
-        positive : bool
-            Whether it lies inside the structure.
+        Of `kind`, a ``"scribble"`` is a line, a ``"lasso"`` a closed curve and a ``"box"`` a
+        rectangle, which becomes a box as deep as its longer side. The corners (N, 3) are in order,
+        world RAS, mm.
         """
         shape = {"scribble": Scribble, "lasso": Lasso, "box": _box}[kind]
 

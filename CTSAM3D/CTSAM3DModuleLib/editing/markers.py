@@ -29,17 +29,10 @@ class ClickMarkers(VTKObservationMixin):
     """The clicks of one segment as two point lists, one inside and one outside.
 
     The lists are not saved and not offered in selectors: the tag of the segment is the memory,
-    these only show it. What a user does to the points is told as the list of clicks that results;
-    whoever hears it decides, and calls `show` with what became of it.
-
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Where the lists live.
-    on_edited : callable
-        Called with a `ClickHistory` after points were placed, dragged or deleted by hand.
-    on_refused : callable
-        Called with the error when a point cannot be a click; the points are shown as before.
+    these only show it. After points were placed, dragged or deleted by hand, `on_edited` is called
+    with the list of prompts that results; whoever hears it decides, and calls `show` with what
+    became of it. `on_refused` is called with the error when a point cannot be a click; the points
+    are shown as before.
     """
 
     def __init__(
@@ -101,23 +94,10 @@ class ClickMarkers(VTKObservationMixin):
         self._updating = False
 
     def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
-        """Return which click is meant by the mouse at a pixel of a slice view, None for none.
+        """Return the index in `shown` of the click under the mouse in a slice view, None for none.
 
-        See `reach_pixels`.
-
-        Parameters
-        ----------
-        slice_node : vtkMRMLSliceNode
-            Of the view.
-        render_window : vtkRenderWindow
-            Of the view; knows the size of the screen.
-        xy : two ints
-            Position in the view, from the bottom left.
-
-        Returns
-        -------
-        int or None
-            Index in `shown`.
+        `xy` is the pixel, from the bottom left; the render window knows the size of the screen. See
+        `reach_pixels`.
         """
         if self._volume is None:
             return None

@@ -18,21 +18,10 @@ from CTSAM3DModuleLib.editing.volumes import Volumes
 
 
 class Questions:
-    """Asks, and keeps who wants to know.
+    """Asks `engine`, which is to be set, and keeps who wants to know.
 
-    Parameters
-    ----------
-    volumes : Volumes
-        Shared with the edits.
-    fingerprints : Fingerprints
-        Know which masks were changed by others.
-    outcomes : Outcomes
-        Keep the errors of those who are answered.
-
-    Attributes
-    ----------
-    engine : SegmentationEngine
-        What answers; to be set.
+    The fingerprints know which masks were changed by others; the outcomes keep the errors of those
+    who are answered.
     """
 
     engine: SegmentationEngine

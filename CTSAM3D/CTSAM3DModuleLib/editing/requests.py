@@ -39,28 +39,14 @@ class Requests:
 
     A segment is always written as one step of undo that holds voxels and prompts; the tag of the
     segment is the only memory of prompts. If somebody draws, undoes or loads in between, that is
-    noticed by the voxels themselves, and the next prompt goes on from what is there. One request
-    a structure is under way at a time; further edits wait for its answer.
+    noticed by the voxels themselves, and the next prompt goes on from what is there. One request a
+    structure is under way at a time; further edits wait for its answer. Answers for nodes that are
+    no longer in the scene are dropped. The engine is owned by the caller.
 
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Answers for nodes that are no longer in it are dropped.
-    engine : SegmentationEngine
-        Owned by the caller.
-
-    Attributes
-    ----------
-    undo : UndoStates
-        Where steps of undo are kept.
-    waiting : Waiting
-        Waits for the engine, and for other threads if asked.
-    volumes : Volumes
-        The last ones that were asked about.
-    questions : Questions
-        What is asked besides edits.
-    started, finished : list of callable
-        Called without arguments after an edit was put, and with an `Outcome` for each edit.
+    `started` and `finished` list what is called after an edit was put, without arguments, and with
+    the `Outcome` of each edit. `undo` keeps steps of undo, `waiting` waits for the engine, and for
+    other threads if asked, `volumes` are the last ones that were asked about, `questions` is what
+    is asked besides edits.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene, engine: SegmentationEngine) -> None:
@@ -99,18 +85,9 @@ class Requests:
     ) -> None:
         """Ask for the mask of another list of prompts: with one more, or one moved or removed.
 
-        Raises ClickOutsideVolumeError, NodeError, VolumeError: at once, with nothing changed.
-
-        Parameters
-        ----------
-        target : EditTarget
-            What is edited.
-        prompts : ClickHistory
-            The wanted list.
-        choice : ModelChoice
-            Which model answers, if the segment has none of its own, and how.
-        anew : bool
-            Replace the mask by what the prompts alone give.
+        `choice` says which model answers, if the segment has none of its own, and how; `anew`
+        replaces the mask by what the prompts alone give. Raises ClickOutsideVolumeError, NodeError,
+        VolumeError: at once, with nothing changed.
         """
         target.check(prompts)
         before = self.prompts(target)

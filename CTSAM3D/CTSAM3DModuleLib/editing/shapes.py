@@ -19,13 +19,7 @@ LINE_WIDTH = 5.0  # glyphs
 
 
 class Shapes:
-    """The prompts of one segment that are no points, as Markups that are neither saved nor offered.
-
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Where the Markups live.
-    """
+    """The prompts of a segment that are no points, as Markups neither saved nor offered."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._scene = scene
@@ -51,15 +45,10 @@ class Shapes:
             self._take_out(prompt)
 
     def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> Prompt | None:
-        """Return which shape is meant by the mouse at a pixel of a slice view, None for none.
+        """Return which shape is meant by the mouse in a slice view, as in `ClickMarkers.nearest`.
 
-        Its line has to be near, as for Slicer's own cursor. Of several the one counts that is
-        drawn most clearly, then the nearest one.
-
-        Parameters
-        ----------
-        slice_node, render_window, xy
-            See `ClickMarkers.nearest`.
+        Its line has to be near, as for Slicer's own cursor. Of several the one counts that is drawn
+        most clearly, then the nearest one.
         """
         reach = reach_pixels(slice_node, render_window, GLYPH_SCALE)
         to_ras = slicer.util.arrayFromVTKMatrix(slice_node.GetXYToRAS())

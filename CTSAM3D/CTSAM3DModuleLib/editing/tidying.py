@@ -20,25 +20,11 @@ SIGMAS_OF_MARGIN = 4.0
 def refinement(
     step: str, clicks: ClickHistory, geometry: Geometry, smoothing_mm: float
 ) -> Callable[[MaskUpdate], MaskUpdate]:
-    """Return one step as a function from mask to mask.
+    """Return one step as a function from mask to mask; an empty mask stays empty.
 
-    Parameters
-    ----------
-    step : str
-        ``"keep"``: the parts that hold a positive click, else the largest; ``"fill"``:
-        cavities; ``"smooth"``: the surface.
-    clicks : ClickHistory
-        Of the segment.
-    geometry : Geometry
-        Of the volume.
-    smoothing_mm : float
-        Standard deviation of the Gaussian, for ``"smooth"``.
-
-    Returns
-    -------
-    callable
-        From `MaskUpdate` to `MaskUpdate`, boxes on the voxels of the volume; an empty mask stays
-        empty.
+    The step is ``"keep"``: the parts that hold a positive click, else the largest; ``"fill"``:
+    cavities; or ``"smooth"``: the surface, by a Gaussian of `smoothing_mm`. The boxes of the masks
+    are on the voxels of the volume, whose geometry is given.
     """
 
     def apply(mask: MaskUpdate) -> MaskUpdate:

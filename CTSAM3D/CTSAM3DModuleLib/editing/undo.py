@@ -16,15 +16,8 @@ BUDGET_BYTES = 600_000_000
 class UndoStates:
     """Saves the state of a segmentation before it is written.
 
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Of the segmentations.
-
-    Attributes
-    ----------
-    keepers : dict
-        Of editors: called with a segmentation node; save its state and return True if they edit it.
+    `keepers` are functions of editors by editor, called with a segmentation node; they save its
+    state and return True if they edit it.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:

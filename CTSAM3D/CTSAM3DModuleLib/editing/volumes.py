@@ -16,12 +16,7 @@ KEPT = 2
 class Volumes:
     """The volumes that were asked about last.
 
-    Parameters
-    ----------
-    scene : vtkMRMLScene
-        Of their nodes.
-    on_forget : callable
-        Called with the `VolumeIdentity` of one that is kept no more.
+    `on_forget` is called with the `VolumeIdentity` of one that is kept no more.
     """
 
     def __init__(

@@ -26,14 +26,8 @@ TOOL_BUTTONS = {
 class AddButtons:
     """Points are placed in Slicer's place mode; shapes are drawn as in the Segment Editor effect.
 
-    While the panel is open, the key Delete removes the prompt under the mouse.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    editor_of : callable
-        Returns the `ClickEditor` to work on, None for none.
+    While the panel is open, the key Delete removes the prompt under the mouse. `editor_of` returns
+    the `ClickEditor` to work on, None for none.
     """
 
     def __init__(self, ui: Any, editor_of: Callable[[], ClickEditor | None]) -> None:

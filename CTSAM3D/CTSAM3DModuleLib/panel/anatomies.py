@@ -28,15 +28,7 @@ def matches(anatomy: Anatomy, text: str) -> bool:
 
 
 class StructureSection:
-    """Search box, list, and the button that adds what is selected.
-
-    Parameters
-    ----------
-    ui : namespace
-        With `searchBox`, `anatomyList` and `addButton`.
-    on_add : callable
-        Called with the name to add.
-    """
+    """Search box, list, and the button that calls `on_add` with the name that is selected."""
 
     def __init__(self, ui: Any, on_add: Callable[[str], object]) -> None:
         self._box, self._list = ui.searchBox, ui.anatomyList

@@ -21,24 +21,11 @@ def clicks_by_name(
 ) -> dict[str, ClickHistory]:
     """Return the placed points of a list as clicks on each structure that the list names.
 
-    A curve is one stroke, a closed curve one lasso, a ROI one box.
-
-    Names and signs follow the rules for Markups files, see `markups.clicks_from_markups`. Raises
-    ClicksFileError: there is no placed point; ClickOutsideVolumeError, NodeError, VolumeError as
-    `clicks_from_markups_node`.
-
-    Parameters
-    ----------
-    markups_node : vtkMRMLMarkupsNode
-        Its parent transforms count.
-    volume_node : vtkMRMLScalarVolumeNode
-        The clicked volume.
-
-    Returns
-    -------
-    dict of str to ClickHistory
-        Known anatomies by their name, other names as they are; the name is empty for points that
-        nothing names.
+    A curve is one stroke, a closed curve one lasso, a ROI one box. Names and signs follow the rules
+    for Markups files, see `markups.clicks_from_markups`: known anatomies by their name, other names
+    as they are, and an empty name for points that nothing names. Parent transforms of the list
+    count. Raises ClicksFileError: there is no placed point; ClickOutsideVolumeError, NodeError,
+    VolumeError as `clicks_from_markups_node`.
     """
     shape = shape_from_markup(markups_node, volume_node)
     if shape is not None:
@@ -79,13 +66,6 @@ def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> N
     """Add the points of a list to the structures that it names, else to the present one.
 
     What goes wrong is told by the status of the workplace; then nothing was changed.
-
-    Parameters
-    ----------
-    work : Workplace
-        Open, with a volume.
-    markups_node : vtkMRMLMarkupsNode
-        The list; it stays as it is.
     """
     if work.nodes.volume is None or work.editor is None:
         return

@@ -26,14 +26,8 @@ SCENE_CASES = "cases"
 class LearningSection:
     """Chooses cases, starts and stops the process, shows its progress and what came of it.
 
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    use : callable
-        Called with the id of a model that the selected structure is to use; returns what to tell.
-    on_installed : callable
-        Called without arguments when there is one more model.
+    `use` is called with the id of a model that the selected structure is to use, and returns what
+    to tell; `on_installed` is called without arguments when there is one more model.
     """
 
     def __init__(

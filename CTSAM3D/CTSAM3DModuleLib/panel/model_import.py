@@ -19,15 +19,8 @@ class ImportStopped(Exception):  # noqa: N818 - asked for, no error
 class ModelImport:
     """One import on a thread of its own, which touches neither Slicer nor Qt.
 
-    Parameters
-    ----------
-    run : callable
-        Called on the thread with path, whether to replace, and a function that takes progress in
-        words; returns what was imported.
-    path : Path
-        The checkpoint.
-    replace : bool
-        Replace a model of the same name.
+    `run` is called on the thread with the path of the checkpoint, whether to replace a model of the
+    same name, and a function that takes progress as text; it returns what was imported.
     """
 
     def __init__(self, run: Callable[..., Any], path: Path, replace: bool) -> None:

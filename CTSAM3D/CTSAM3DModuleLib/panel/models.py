@@ -39,19 +39,9 @@ def models(store: ModelStore | None = None) -> list[tuple[str, str]]:
 
 
 class ChoiceSection:
-    """Model and device.
+    """Model and device; `own` is the model that the present structure has for itself.
 
-    Parameters
-    ----------
-    ui : namespace
-        With `modelBox`, `modelLabel` and `deviceBox`.
-    use : callable
-        Called with the model that the present structure is to have for itself; empty for none.
-
-    Attributes
-    ----------
-    own : str
-        The model that it has now.
+    `use` is called with the model that it is to have; empty for none.
     """
 
     def __init__(self, ui: Any, use: Callable[[str], object]) -> None:
@@ -136,16 +126,8 @@ def _choose(box: Any, value: str) -> None:
 class ModelSection:
     """The buttons that add and remove models, and a line that tells how it goes.
 
-    Parameters
-    ----------
-    ui : namespace
-        With `addModelButton`, `removeModelButton`, `modelStatusLabel` and `modelBox`.
-    choice : ChoiceSection
-        Lists the models.
-    waiting : Waiting
-        Waits for the import.
-    on_changed : callable
-        Called without arguments when models were added or removed: loaded ones may be stale.
+    `on_changed` is called without arguments when models were added or removed: loaded ones may be
+    stale.
     """
 
     def __init__(

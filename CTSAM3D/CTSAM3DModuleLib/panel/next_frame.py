@@ -24,13 +24,7 @@ from CTSAM3DModuleLib.scripting.carrying import (
 
 
 def next_frame(work: Workplace) -> None:
-    """Ask for all structures in the next frame; it is shown once all answers are there.
-
-    Parameters
-    ----------
-    work : Workplace
-        Open, not busy, on a volume of a sequence that has a further frame.
-    """
+    """Ask for all structures in the next frame of a sequence; it is shown with all answers."""
     names = [work.nodes.segment_name(one) for one in work.nodes.with_clicks()]
     if not names:
         work.tell(Status(_("No structure has points yet."), "error"))
@@ -42,13 +36,6 @@ class Carrying(QuestionProgress):
     """The way to the next frame. Until its end the scene is as it was; then one frame is left.
 
     Raises CTSAM3DError: the next frame is no volume, or has another voxel grid.
-
-    Parameters
-    ----------
-    work : Workplace
-        See `next_frame`.
-    names : list of str
-        Of the structures.
     """
 
     def __init__(self, work: Workplace, names: list[str]) -> None:

@@ -17,13 +17,7 @@ VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
 
 class PanelNodes:
-    """Volume, segmentation and structures, as the parameters name them.
-
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Knows the clicks.
-    """
+    """Volume, segmentation and structures, as the parameters name them."""
 
     def __init__(self, logic: Any) -> None:
         self.logic = logic

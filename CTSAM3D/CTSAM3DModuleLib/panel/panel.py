@@ -26,15 +26,7 @@ from CTSAM3DModuleLib.widgets import Guarded, apart_texts
 
 
 class Panel:
-    """Binds the widgets of the .ui file; the module widget opens and closes it.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets by name.
-    logic : CTSAM3DLogic
-        Shared with the Segment Editor effect.
-    """
+    """Binds the widgets of the .ui file; the module widget opens and closes it."""
 
     def __init__(self, ui: Any, logic: Any) -> None:
         self._ui = ui

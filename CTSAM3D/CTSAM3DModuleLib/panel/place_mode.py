@@ -17,14 +17,9 @@ REST_MS = 200
 class PlaceMode(VTKObservationMixin):
     """Slicer's place mode on our point lists; ends when the user chooses another mode.
 
-    Parameters
-    ----------
-    node_of : callable
-        From sign to the point list; None where nothing can be placed.
-    on_rest : callable
-        Called with world RAS, mm, where the mouse rests while points are placed.
-    on_end : callable
-        Called without arguments when it has ended.
+    `node_of` gives the point list of a sign, None where nothing can be placed; `on_rest` is called
+    with world RAS, mm, where the mouse rests while points are placed; `on_end` when the mode has
+    ended.
     """
 
     def __init__(

@@ -15,15 +15,7 @@ from CTSAM3DModuleLib.widgets import Guarded, where_next_texts
 
 
 class ClickSection:
-    """Buttons that work on the present structure.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    workplace : Workplace
-        What they act on.
-    """
+    """Buttons that work on the present structure."""
 
     def __init__(self, ui: Any, workplace: Workplace) -> None:
         self._ui, self._workplace = ui, workplace

@@ -14,17 +14,9 @@ from CTSAM3DModuleLib.editing.target import EditTarget
 
 
 class Progress:
-    """Counts the structures of one run and reports on them.
+    """Counts the structures of one run, in the order of computing, and reports on them.
 
-    Parameters
-    ----------
-    targets : iterable of EditTarget
-        In the order in which they are computed.
-
-    Attributes
-    ----------
-    blocks : str
-        Why nothing can be edited meanwhile; empty if it can.
+    `blocks` is why nothing can be edited meanwhile; empty if it can.
     """
 
     blocks = ""
@@ -83,15 +75,7 @@ class Progress:
 
 
 class QuestionProgress(Progress):
-    """Asks the engine several questions; what comes of them is shown after the last answer.
-
-    Parameters
-    ----------
-    work : Workplace
-        Open, not busy.
-    targets : iterable of EditTarget
-        See `Progress`.
-    """
+    """Asks the engine several questions; what comes of them is shown after the last answer."""
 
     def __init__(self, work: Any, targets: Iterable[EditTarget] = ()) -> None:
         super().__init__(targets)

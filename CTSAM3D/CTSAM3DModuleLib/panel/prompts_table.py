@@ -15,15 +15,7 @@ from CTSAM3DModuleLib.widgets import Guarded, kind_text, sign_text
 
 
 class PromptsSection:
-    """Shows the prompts of all structures.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    workplace : Workplace
-        What the buttons act on.
-    """
+    """Shows the prompts of all structures."""
 
     def __init__(self, ui: Any, workplace: Workplace) -> None:
         self._table, self._workplace = ui.promptsTable, workplace

@@ -23,16 +23,9 @@ LINE_LENGTH = 80
 class TorchSection:
     """One line and one button.
 
-    PyTorch takes seconds to import, so that is done on a thread and the line filled in later.
-
-    Parameters
-    ----------
-    ui : namespace
-        With `torchLabel` and `torchButton`.
-    waiting : Waiting
-        Waits for the import of PyTorch, also after the panel was left.
-    on_changed : callable
-        Called without arguments when the state is known or has changed.
+    PyTorch takes seconds to import, so that is done on a thread and the line filled in later; that
+    is waited for also after the panel was left. `on_changed` is called without arguments when the
+    state is known or has changed.
     """
 
     def __init__(self, ui: Any, waiting: Waiting, on_changed: Callable[[], object]) -> None:

@@ -12,15 +12,7 @@ from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
 
 
 class RunSection:
-    """What is being computed, and what it has come to.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    workplace : Workplace
-        What the buttons act on.
-    """
+    """What is being computed, and what it has come to."""
 
     def __init__(self, ui: Any, workplace: Workplace) -> None:
         self._ui, self._workplace = ui, workplace

@@ -49,16 +49,10 @@ class SegmentRows:
         clicks_of: Callable[[str], ClickHistory],
         uncertainty_of: Callable[[str, ClickHistory], float | None],
     ) -> list[Row]:
-        """Return one row a segment, in their order.
+        """Return one row a segment, in their order; none without a segmentation.
 
-        Parameters
-        ----------
-        segmentation_node : vtkMRMLSegmentationNode, optional
-            None gives no rows.
-        clicks_of : callable
-            From segment id to clicks; may raise CTSAM3DError.
-        uncertainty_of : callable
-            From segment id and clicks to what is known of the uncertainty.
+        `clicks_of` gives the prompts of a segment id, and may raise CTSAM3DError; `uncertainty_of`
+        what is known of the uncertainty for id and prompts.
         """
         if segmentation_node is None:
             self._volumes.clear()
@@ -99,15 +93,7 @@ class SegmentRows:
 
 
 class TableSection:
-    """Shows rows and tells which one the user has selected.
-
-    Parameters
-    ----------
-    table : QTableWidget
-        Filled here.
-    on_selected : callable
-        Called with a segment id.
-    """
+    """Fills a table with rows; `on_selected` is called with the segment id that is selected."""
 
     def __init__(self, table: Any, on_selected: Callable[[str], object]) -> None:
         self._table = table

@@ -28,14 +28,8 @@ KEPT_LATENCIES = 5
 class Workplace(VTKObservationMixin):
     """The actions of the buttons of the panel.
 
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Shared with the Segment Editor effect.
-    on_changed : callable
-        Called without arguments when anything to show may have changed.
-    on_status : callable
-        Called with a `Status`.
+    `on_changed` is called without arguments when anything to show may have changed, `on_status`
+    with a `Status`.
     """
 
     def __init__(
@@ -166,12 +160,9 @@ class Workplace(VTKObservationMixin):
             self.update()
 
     def add_structure(self, name: str) -> str:
-        """Add a structure and turn to it; one of that name is not added twice.
+        """Add a structure, turn to it and return its id; one of that name is not added twice.
 
-        Returns
-        -------
-        str
-            Its id; empty, with a status, if it cannot be added.
+        The id is empty, with a status, if it cannot be added.
         """
         if self.nodes.volume_reason or self.nodes.parameters is None:
             self.tell(Status(self.nodes.volume_reason, "error"))

@@ -17,15 +17,7 @@ from CTSAM3DModuleLib.widgets import Guarded
 
 
 class WorstFirst:
-    """A button that goes to the least sure structure, and at each further press to the next one.
-
-    Parameters
-    ----------
-    ui : namespace
-        The widgets of the panel.
-    workplace : Workplace
-        What it acts on.
-    """
+    """A button that goes to the least sure structure, and at each further press to the next one."""
 
     def __init__(self, ui: Any, workplace: Workplace) -> None:
         self._work = workplace
@@ -123,16 +115,8 @@ class WorstFirst:
 class Asking(QuestionProgress):
     """Asks how unsure the model is of structures, and notes it; the scene stays as it is.
 
-    Parameters
-    ----------
-    work : Workplace
-        Open, not busy.
-    states : dict
-        From the structures to what tells whether they have changed.
-    known : dict
-        Gets state and uncertainty of each structure.
-    go_on : callable
-        Called without arguments once all are known.
+    `states` holds what tells whether each structure has changed; `known` gets state and uncertainty
+    of each; `go_on` is called without arguments once all are known.
     """
 
     def __init__(

@@ -60,30 +60,12 @@ def carry_on(
     progress: Progress | None,
     name: str,
 ) -> Any:
-    """Segment the next frame; the tracks move on.
+    """Return a new segmentation of the next frame, None when cancelled; the tracks move on.
 
-    Raises CTSAM3DError as `segment`; the scene is as it was.
-
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Has the engine.
-    volume_node : vtkMRMLScalarVolumeNode
-        Shows the next frame, on the voxels of the one before.
-    tracks : sequence of Track
-        See `tracks_of`.
-    choice : ModelChoice
-        Model and device.
-    progress : callable or None
-        Called after each structure. If it returns False, nothing is written.
-    name : str
-        Of the new segmentation.
-
-    Returns
-    -------
-    vtkMRMLSegmentationNode or None
-        None when cancelled. A segment whose mask differs much from that of the frame before has
-        the tag ``CTSAM3D.Drift``.
+    The volume node shows the next frame, on the voxels of the one before. `progress` is called
+    after each structure; if it returns False, nothing is written. A segment whose mask differs much
+    from that of the frame before has the tag ``CTSAM3D.Drift``. Raises CTSAM3DError as `segment`;
+    the scene is as it was.
     """
     key = ("frame", object())  # of its own: what a user edits meanwhile is left alone
     requests = carry_requests(volume_from_node(volume_node), key, tracks, choice)

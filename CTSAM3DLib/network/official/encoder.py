@@ -64,14 +64,8 @@ class FeedForward(nn.Module):
 class StridedAttention(nn.Module):
     """Multi-head attention whose keys and values live on a coarser grid than its queries.
 
-    Parameters
-    ----------
-    width : int
-        Channels C.
-    heads : int
-        Attention heads; C must be divisible by it.
-    stride : int
-        Key grid stride. 1 takes the tokens themselves as keys, without a norm of their own.
+    The channels C, `width`, must be divisible by the number of heads. `stride` is that of the key
+    grid; 1 takes the tokens themselves as keys, without a norm of their own.
     """
 
     def __init__(self, width: int, heads: int, stride: int) -> None:
@@ -98,15 +92,7 @@ class StridedAttention(nn.Module):
         return split.transpose(1, 2)
 
     def forward(self, tokens: Tensor, size: list[int]) -> Tensor:
-        """Attend over the whole patch.
-
-        Parameters
-        ----------
-        tokens : Tensor
-            (B, D*H*W, C) rows.
-        size : list of int
-            [D, H, W] of the token grid.
-        """
+        """Attend over the whole patch: rows (B, D*H*W, C) of a token grid of `size` [D, H, W]."""
         width = tokens.size(2)
         key_grid: Tensor = self.sr(grid_from_tokens(tokens, size))
         key_tokens: Tensor = self.sr_norm(tokens_from_grid(key_grid))
@@ -154,12 +140,7 @@ class PositionGate(nn.Module):
 class GridEmbedding(nn.Module):
     """A projection to a coarser grid, the position gate, and a norm; gives token rows.
 
-    Parameters
-    ----------
-    proj : Module
-        Maps (B, C_in, D, H, W) -> (B, width, D / s, H / s, W / s).
-    width : int
-        Channels that ``proj`` gives.
+    `proj` maps (B, C_in, D, H, W) -> (B, width, D / s, H / s, W / s).
     """
 
     def __init__(self, proj: nn.Module, width: int) -> None:
