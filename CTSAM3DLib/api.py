@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.clicks import history_from_points
+from CTSAM3DLib.io.clicks import prompts_from_points
 from CTSAM3DLib.io.segment import Base, RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_warning
 from CTSAM3DLib.session.points import obeyed_voxels
@@ -163,7 +163,7 @@ def _is_predictor(model: object) -> bool:
 
 def segment(
     volume: Volume,
-    clicks: Mapping[str, ClickHistory | Base | Mapping[str, Any]],
+    clicks: Mapping[str, Prompts | Base | Mapping[str, Any]],
     model: str | Path | Predictor | None = None,
     device: str = "auto",
     spacing_mm: float | None = None,
@@ -215,28 +215,28 @@ def segment(
     CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
     """
     bases = {name: given for name, given in clicks.items() if isinstance(given, Base)}
-    histories = {name: _history(name, given) for name, given in clicks.items()}
-    if not histories:
+    structures = {name: _prompts_of(name, given) for name, given in clicks.items()}
+    if not structures:
         raise ClicksFileError("expected clicks for at least one structure, got none")
-    _check_inside(volume, histories)
+    _check_inside(volume, structures)
     start = perf_counter()
     session = open_session(volume, model, device, spacing_mm, grow)
     load_seconds = perf_counter() - start
     segments: list[Segment] = []
     seconds, uncertainty = {}, {}
-    answered = _counted(click_progress, sum(map(len, histories.values())))
-    for name, history in histories.items():
+    answered = _counted(click_progress, sum(map(len, structures.values())))
+    for name, prompts in structures.items():
         start = perf_counter()
         base = bases.get(name)
-        one = _answered(session, history, base, partial(answered, name))
+        one = _answered(session, prompts, base, partial(answered, name))
         update = one.state.changes_since(session.state)  # tight; `mask` would be the whole volume
         mask = RegionMask(update.mask_kji, update.bbox)
-        segments.append(Segment(name, mask, history, corrected=base is not None))
+        segments.append(Segment(name, mask, prompts, corrected=base is not None))
         if one.uncertainty is not None:
             uncertainty[name] = one.uncertainty
         seconds[name] = perf_counter() - start
         if progress is not None:
-            progress(name, len(segments), len(histories))
+            progress(name, len(segments), len(structures))
     return SegmentationResult(
         segments=tuple(segments),
         geometry=volume.geometry,
@@ -252,21 +252,21 @@ def segment(
     )
 
 
-def _history(name: str, given: ClickHistory | Base | Mapping[str, Any]) -> ClickHistory:
+def _prompts_of(name: str, given: Prompts | Base | Mapping[str, Any]) -> Prompts:
     """Return the clicks of one structure, at least one of them positive where it has no mask."""
     if isinstance(given, Base):
         return given.prompts
     what = f"structure {name!r}"
-    history = given if isinstance(given, ClickHistory) else history_from_points(given, what)
-    if not history.has_positive:
+    prompts = given if isinstance(given, Prompts) else prompts_from_points(given, what)
+    if not prompts.has_positive:
         raise ClicksFileError(f"{what}: expected a positive click, got none")
-    return history
+    return prompts
 
 
-def _check_inside(volume: Volume, histories: Mapping[str, ClickHistory]) -> None:
+def _check_inside(volume: Volume, structures: Mapping[str, Prompts]) -> None:
     """Raise for a click outside the volume before any time is spent."""
-    for name, history in histories.items():
-        for number, click in enumerate(history, start=1):
+    for name, prompts in structures.items():
+        for number, click in enumerate(prompts, start=1):
             try:
                 obeyed_voxels(click, volume.geometry)
             except ClickOutsideVolumeError as error:
@@ -287,7 +287,7 @@ def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:
 
 def _answered(
     shared: InteractiveSession,
-    history: ClickHistory,
+    prompts: Prompts,
     base: Base | None,
     answered: Callable[[], None],
 ) -> InteractiveSession:
@@ -297,9 +297,9 @@ def _answered(
     if base is not None:
         session.rebase(base.answered, base.mask)
         known = len(base.answered)
-    for _ in history[:known]:
+    for _ in prompts[:known]:
         answered()
-    for click in history[known:]:
+    for click in prompts[known:]:
         session.add(click)
         answered()
     return session

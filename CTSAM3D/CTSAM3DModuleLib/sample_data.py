@@ -92,7 +92,7 @@ def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     The file, see `read_clicks`, is in RAS of the volume itself; the Markups come where the volume
     lies now. They are named as the structures; a point outside a structure has ``negative`` in
     label and description, a curve, closed curve or ROI in its name. Read back by
-    `CTSAM3DModuleLib.scripting.clicks.clicks_on_volume`, the points give the same clicks in the
+    `CTSAM3DModuleLib.scripting.clicks.prompts_on_volume`, the points give the same clicks in the
     same order. Raises ClicksFileError: the file cannot be understood; ClickOutsideVolumeError: a
     prompt lies outside the volume; nothing is added.
     """
@@ -100,28 +100,28 @@ def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
     from CTSAM3DLib.mrml.frames import geometry_from_node
     from CTSAM3DLib.session.points import obeyed_voxels
 
-    prompts = read_clicks(path)
+    structures = read_clicks(path)
     geometry = geometry_from_node(volume_node)
-    for history in prompts.values():
-        for prompt in history:
+    for prompts in structures.values():
+        for prompt in prompts:
             obeyed_voxels(prompt, geometry)
     nodes = []
-    for name, history in prompts.items():
-        if history.clicks:
-            nodes.append(_point_list(name, history, volume_node))
-        for prompt in history:
+    for name, prompts in structures.items():
+        if prompts.clicks:
+            nodes.append(_point_list(name, prompts, volume_node))
+        for prompt in prompts:
             if prompt.kind != "click":
                 nodes.append(_shape(name, prompt, volume_node))
     return nodes
 
 
-def _point_list(name: str, history: Any, volume_node: Any) -> Any:
+def _point_list(name: str, prompts: Any, volume_node: Any) -> Any:
     import vtk
 
     from CTSAM3DLib.mrml import world_from_click
 
     node, label = _markups("vtkMRMLMarkupsFiducialNode", name)
-    for number, click in enumerate(history.clicks, 1):
+    for number, click in enumerate(prompts.clicks, 1):
         position = vtk.vtkVector3d(*world_from_click(click, volume_node))
         index = node.AddControlPointWorld(position)
         sign = "" if click.positive else " negative"

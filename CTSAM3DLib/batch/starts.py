@@ -18,9 +18,9 @@ from CTSAM3DLib.io.segmentation_reader import (
     read_prompts,
     read_segmentation,
 )
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 
-Start = ClickHistory | Base
+Start = Prompts | Base
 
 _TOLERANCE = 0.01  # voxels, and mm along an axis
 
@@ -53,22 +53,22 @@ def read_starts(
     others = _prompts(paths, bases)
     starts: dict[str, Start] = {**others}
     for name, base in bases.items():
-        starts[name] = replace(base, further=others.get(name, ClickHistory()))
+        starts[name] = replace(base, further=others.get(name, Prompts()))
     return starts, notes
 
 
-def _prompts(paths: Sequence[Path], bases: Mapping[str, Base]) -> dict[str, ClickHistory]:
+def _prompts(paths: Sequence[Path], bases: Mapping[str, Base]) -> dict[str, Prompts]:
     """Return the prompts of all files but those that a kept mask answers."""
     drawn = [path for path in paths if bases and is_segmentation(path) and not read_prompts(path)]
     files = [path for path in paths if path not in drawn]
-    histories = read_clicks(files, allow_negative=bases) if files else {}
+    found = read_clicks(files, allow_negative=bases) if files else {}
     for name, base in bases.items():
-        if name in histories:
-            rest = list(histories[name])
+        if name in found:
+            rest = list(found[name])
             for prompt in base.answered:
                 rest.remove(prompt)
-            histories[name] = ClickHistory(rest)
-    return histories
+            found[name] = Prompts(rest)
+    return found
 
 
 def _corrected(

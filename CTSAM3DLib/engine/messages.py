@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class ClickRequest:
     volume: Volume
     volume_key: Hashable
     structure_key: Hashable
-    prompts_before: ClickHistory  # Of the present mask
-    prompts_after: ClickHistory
+    prompts_before: Prompts  # Of the present mask
+    prompts_after: Prompts
     choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
     in_parts: bool = True  # Tell what each patch changes; the answer is then what is left

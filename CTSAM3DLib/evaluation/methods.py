@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.session import InteractiveSession
 
@@ -77,7 +77,7 @@ class ModelMethod:
 class _BaselineAttempt:
     baseline: Baseline
     volume: Volume
-    clicks: ClickHistory = field(default_factory=ClickHistory)
+    clicks: Prompts = field(default_factory=Prompts)
 
     def add_click(self, click: Click) -> NDArray[np.bool_]:
         self.clicks = self.clicks.added(click)

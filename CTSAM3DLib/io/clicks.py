@@ -10,11 +10,11 @@ from typing import Any
 from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.fcsv import markups_from_fcsv
-from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
 from CTSAM3DLib.io.text import decoded, json_content, read_bounded
-from CTSAM3DLib.prompts import Click, ClickHistory, Prompt, prompt_from_row
+from CTSAM3DLib.prompts import Click, Prompt, Prompts, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
 _SIGNS = {"positive": True, "negative": False}
@@ -24,7 +24,7 @@ _LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts":
 
 def read_clicks(
     paths: str | Path | Sequence[str | Path], allow_negative: Container[str] = ()
-) -> dict[str, ClickHistory]:
+) -> dict[str, Prompts]:
     """Read the clicks of one or several files.
 
     Parameters
@@ -37,7 +37,7 @@ def read_clicks(
 
     Returns
     -------
-    dict of str to ClickHistory
+    dict of str to Prompts
         Structure name to its clicks, RAS mm, in file order.
 
     Raises
@@ -64,7 +64,7 @@ def read_clicks(
     ``corners``; any other has its ``middle`` and its three ``edges`` as vectors. ``prompts`` stands
     alone and keeps the order of all kinds, each with its ``"kind"``:
     ``{"kind": "click", "position": [r, a, s], "positive": true}``.
-    For files of Slicer see `markups.clicks_from_markups` and `fcsv.markups_from_fcsv`.
+    For files of Slicer see `markups.prompts_from_markups` and `fcsv.markups_from_fcsv`.
 
     Examples
     --------
@@ -88,16 +88,16 @@ def read_clicks(
             raise ClicksFileError(
                 f"{where}: structure {name!r}: expected a name in Unicode, got half of a character"
             )
-    histories = {name: ClickHistory(clicks) for name, clicks in joined.items()}
-    for name, history in histories.items():
-        if not history.has_positive and name not in allow_negative:
+    structures = {name: Prompts(clicks) for name, clicks in joined.items()}
+    for name, prompts in structures.items():
+        if not prompts.has_positive and name not in allow_negative:
             raise ClicksFileError(
                 f"{where}: structure {name!r}: expected a positive click, got only negative ones"
             )
-    return histories
+    return structures
 
 
-def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
+def write_clicks(path: str | Path, clicks: Mapping[str, Prompts]) -> None:
     """Write the prompts of structures as our JSON in RAS; their order is kept.
 
     A file at `path` is replaced whole. Raises OSError: the file cannot be written.
@@ -106,18 +106,18 @@ def write_clicks(path: str | Path, clicks: Mapping[str, ClickHistory]) -> None:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "clicks.json"
-    >>> history = ClickHistory([Click((87.0, 17.0, -39.0), True)])
-    >>> write_clicks(path, {"liver": history})
-    >>> read_clicks(path) == {"liver": history}
+    >>> prompts = Prompts([Click((87.0, 17.0, -39.0), True)])
+    >>> write_clicks(path, {"liver": prompts})
+    >>> read_clicks(path) == {"liver": prompts}
     True
     """
-    rows = [f"  {json.dumps(name)}: {_structure_text(history)}" for name, history in clicks.items()]
+    rows = [f"  {json.dumps(name)}: {_structure_text(prompts)}" for name, prompts in clicks.items()]
     body = ",\n".join(rows)
     text = f'{{"coordinate_system": "RAS",\n "structures": {{\n{body}}}}}\n'
     write_text_atomically(path, text)
 
 
-def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHistory:
+def prompts_from_points(points: Any, what: str, system: str = "RAS") -> Prompts:
     """Return the prompts of one structure from its JSON form, which `read_clicks` describes.
 
     `what` names the structure in an error, `system` is RAS or LPS, the frame of the positions in
@@ -125,8 +125,8 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
 
     Examples
     --------
-    >>> history = history_from_points({"positive": [[1, 2, 3]]}, "liver", "LPS")
-    >>> history[0].position_ras
+    >>> prompts = prompts_from_points({"positive": [[1, 2, 3]]}, "liver", "LPS")
+    >>> prompts[0].position_ras
     (-1.0, -2.0, 3.0)
     """
     if not isinstance(points, Mapping):
@@ -148,10 +148,10 @@ def history_from_points(points: Any, what: str, system: str = "RAS") -> ClickHis
         for number, row in enumerate(_as_list(points.get(key, []), f'{what}, "{key}"'), start=1):
             named = {"kind": own, **row} if own and isinstance(row, dict) else row
             found.append(_prompt(named, system, f"{what}, {own or 'prompt'} {number}"))
-    return ClickHistory(found)
+    return Prompts(found)
 
 
-def _read_file(path: Path) -> dict[str, ClickHistory]:
+def _read_file(path: Path) -> dict[str, Prompts]:
     """Return the clicks of one file, not yet checked for positive ones."""
     if is_segmentation(path):
         return _from_segmentation(path)
@@ -167,9 +167,9 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
     try:
         content = _content(text)
         if isinstance(content, dict) and "markups" in content:
-            found = clicks_from_markups(content, path.name)
+            found = prompts_from_markups(content, path.name)
         else:
-            found = _clicks_from_json(content)
+            found = _structures_from_json(content)
     except ClicksFileError as error:
         raise ClicksFileError(f"{path}: {error}") from error
     if not found:
@@ -177,7 +177,7 @@ def _read_file(path: Path) -> dict[str, ClickHistory]:
     return found
 
 
-def _from_segmentation(path: Path) -> dict[str, ClickHistory]:
+def _from_segmentation(path: Path) -> dict[str, Prompts]:
     """Return the prompts in the tags of a segmentation."""
     try:
         found = read_prompts(path)
@@ -206,7 +206,7 @@ def _content(text: str) -> Any:
         raise ClicksFileError(str(error)) from error
 
 
-def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
+def _structures_from_json(content: Any) -> dict[str, Prompts]:
     """Return the clicks in our own JSON."""
     if isinstance(content, dict) and set(content) == {"structures"}:
         raise ClicksFileError(
@@ -227,7 +227,7 @@ def _clicks_from_json(content: Any) -> dict[str, ClickHistory]:
     for name, points in structures.items():
         if not name.strip():
             raise ClicksFileError("expected a name for every structure, got an empty one")
-        found[name] = history_from_points(points, f"structure {name!r}", system)
+        found[name] = prompts_from_points(points, f"structure {name!r}", system)
         if not found[name]:
             raise ClicksFileError(f"structure {name!r}: expected clicks, got none")
     return found
@@ -261,17 +261,17 @@ def _prompt(row: Any, system: str, what: str) -> Prompt:
     )
 
 
-def _structure_text(history: ClickHistory) -> str:
+def _structure_text(prompts: Prompts) -> str:
     """Return the JSON of one structure, in the plain form when that keeps the order."""
-    if len(history.clicks) < len(history):
-        return json.dumps({"prompts": history.rows()})
-    in_order = [*history.positives(), *history.negatives()]
-    if list(history.clicks) != in_order:
-        rows = [[*click.position_ras, int(click.positive)] for click in history.clicks]
+    if len(prompts.clicks) < len(prompts):
+        return json.dumps({"prompts": prompts.rows()})
+    in_order = [*prompts.positives(), *prompts.negatives()]
+    if list(prompts.clicks) != in_order:
+        rows = [[*click.position_ras, int(click.positive)] for click in prompts.clicks]
         return json.dumps({"clicks": rows})
-    points = {"positive": [list(click.position_ras) for click in history.positives()]}
-    if history.negatives():
-        points["negative"] = [list(click.position_ras) for click in history.negatives()]
+    points = {"positive": [list(click.position_ras) for click in prompts.positives()]}
+    if prompts.negatives():
+        points["negative"] = [list(click.position_ras) for click in prompts.negatives()]
     return json.dumps(points)
 
 

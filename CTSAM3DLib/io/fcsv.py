@@ -15,7 +15,7 @@ _NAMELESS = 1  # columns that Slicer writes after those with a name
 
 
 def markups_from_fcsv(text: str) -> dict[str, Any]:
-    r"""Return what an ``.fcsv`` file holds as `markups.clicks_from_markups` reads it: one list, mm.
+    r"""Return what an ``.fcsv`` file holds as `markups.prompts_from_markups` reads it: one list.
 
     Slicer 4 and 5 write a version and LPS or RAS (as a word or as 1 or 0); without a coordinate
     system they read LPS. Files of Slicer 3 have no version and are in RAS. Raises ClicksFileError:

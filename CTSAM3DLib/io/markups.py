@@ -10,7 +10,7 @@ import numpy as np
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.prompts import Box, Click, ClickHistory, Lasso, Prompt, Scribble
+from CTSAM3DLib.prompts import Box, Click, Lasso, Prompt, Prompts, Scribble
 
 # Slicer writes text; some old files hold the number of its enumeration.
 _SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}
@@ -23,7 +23,7 @@ _LINES: dict[str, type[Scribble] | type[Lasso]] = {"Curve": Scribble, "ClosedCur
 _NEGATIVE = re.compile(r"(^|[-_ ]+)negative$", re.IGNORECASE)
 
 
-def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, ClickHistory]:
+def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Prompts]:
     """Return the prompts of a Markups file by structure, RAS mm: of point lists, curves and ROIs.
 
     `content` is the parsed JSON with lists of the type Fiducial, Curve, ClosedCurve or ROI, in LPS
@@ -49,7 +49,7 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
     --------
     >>> points = [{"label": "liver-1", "position": [-1, -2, 3]},
     ...           {"label": "liver negative-1", "position": [-4, -5, 6]}]
-    >>> found = clicks_from_markups(
+    >>> found = prompts_from_markups(
     ...     {"markups": [{"type": "Fiducial", "controlPoints": points}]}, "F.mrk.json")
     >>> [(click.position_ras, click.positive) for click in found["liver"]]
     [((1.0, 2.0, 3.0), True), ((4.0, 5.0, 6.0), False)]
@@ -78,7 +78,7 @@ def clicks_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Cl
             except GeometryError as error:
                 raise ClicksFileError(f"{what}: {error}") from error
             found.setdefault(names.structure(what), []).append(shape)
-    return {name: ClickHistory(clicks) for name, clicks in found.items()}
+    return {name: Prompts(clicks) for name, clicks in found.items()}
 
 
 class _Names:

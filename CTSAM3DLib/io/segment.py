@@ -13,7 +13,7 @@ from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.io.terminology import colour, terminology_entry
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 
 TERMINOLOGY_TAG = "TerminologyEntry"
 """Name of the segment tag that holds the terminology."""
@@ -92,7 +92,7 @@ class Segment:
         Shown in Slicer; not empty.
     mask : RegionMask
         Its voxels in the volume.
-    clicks : ClickHistory
+    clicks : Prompts
         The clicks that made it, kept in the segment tag ``CTSAM3D.Clicks``.
     rgb : tuple of int, optional
         Colour, 0 to 255; by default the one of the anatomy.
@@ -115,7 +115,7 @@ class Segment:
 
     name: str
     mask: RegionMask
-    clicks: ClickHistory = field(default_factory=ClickHistory)
+    clicks: Prompts = field(default_factory=Prompts)
     rgb: tuple[int, int, int] = ()  # type: ignore[assignment]  # filled in below
     terminology: str = ""
     corrected: bool = False
@@ -141,13 +141,13 @@ class Base:
 
     mask: RegionMask  # On the voxels of the volume
     # Prompts that the mask answers already; the model is not asked again
-    answered: ClickHistory = field(default_factory=ClickHistory)
-    further: ClickHistory = field(default_factory=ClickHistory)  # Prompts that change it
+    answered: Prompts = field(default_factory=Prompts)
+    further: Prompts = field(default_factory=Prompts)  # Prompts that change it
 
     @property
-    def prompts(self) -> ClickHistory:
+    def prompts(self) -> Prompts:
         """All prompts."""
-        return ClickHistory((*self.answered, *self.further))
+        return Prompts((*self.answered, *self.further))
 
 
 @dataclass(frozen=True, eq=False)

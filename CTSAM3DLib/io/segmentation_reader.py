@@ -16,7 +16,7 @@ from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
 from CTSAM3DLib.io.content_mark import mark_of
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd, read_nrrd_header
 from CTSAM3DLib.io.segment import MASK_TAG, TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
-from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
 _REFERENCE = "Reference image geometry"
 
@@ -78,7 +78,7 @@ def check_names(names: Sequence[str]) -> None:
         )
 
 
-def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
+def read_prompts(path: str | Path) -> dict[str, Prompts]:
     """Read the prompts in the tags of a ``.seg.nrrd`` file by structure, without its voxels.
 
     Structures without prompts are left out. Raises SegmentationFileError: the file cannot be read,
@@ -88,12 +88,12 @@ def read_prompts(path: str | Path) -> dict[str, ClickHistory]:
         keys = read_nrrd_header(path)[0].keys
     except OSError as error:
         raise SegmentationFileError(f"{path}: expected a readable file, got {error}") from error
-    found: list[tuple[str, ClickHistory]] = []
+    found: list[tuple[str, Prompts]] = []
     for number in _segment_numbers(keys):
         tags = _tags(keys, number)
         name = keys.get(f"Segment{number}_Name", keys[f"Segment{number}_ID"])
-        if CLICKS_TAG in tags and (history := ClickHistory.from_json(tags[CLICKS_TAG])):
-            found.append((name, history))
+        if CLICKS_TAG in tags and (prompts := Prompts.from_json(tags[CLICKS_TAG])):
+            found.append((name, prompts))
     check_names([name for name, _ in found])
     return dict(found)
 
@@ -187,7 +187,7 @@ def _segment(
     return Segment(
         name=value("Name", value("ID", "")),
         mask=region,
-        clicks=ClickHistory.from_json(tags[CLICKS_TAG]) if CLICKS_TAG in tags else ClickHistory(),
+        clicks=Prompts.from_json(tags[CLICKS_TAG]) if CLICKS_TAG in tags else Prompts(),
         rgb=(red, green, blue),
         terminology=tags.get(TERMINOLOGY_TAG, ""),
         corrected=not is_ours if MASK_TAG not in tags else tags[MASK_TAG] != region.digest,

@@ -6,14 +6,14 @@ import slicer
 from numpy.typing import ArrayLike
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError
-from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.mrml.frames import (
     geometry_from_node,
     name_of,
     volume_from_world,
     world_from_volume,
 )
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, Prompts
 
 
 def click_from_world_ras(
@@ -103,7 +103,7 @@ def click_from_control_point(
         The clicked volume.
     positive : bool, optional
         True: inside the wanted structure. None: as the names say, in the way of Markups files
-        (see `markups.clicks_from_markups`): negative if label or node name ends with the word
+        (see `markups.prompts_from_markups`): negative if label or node name ends with the word
         ``negative``, overruled by the description ``negative`` or ``positive``.
 
     Raises
@@ -128,7 +128,7 @@ def click_from_control_point(
 
 def clicks_from_markups_node(
     markups_node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> ClickHistory:
+) -> Prompts:
     """Return all placed control points of a markups node as the clicks on one structure.
 
     Previews, unset and missing points are passed over. Which points are negative, their names
@@ -158,7 +158,7 @@ def clicks_from_markups_node(
             raise ClickOutsideVolumeError(
                 f"control point {index} of {name_of(markups_node)}: {error}"
             ) from error
-    return ClickHistory(clicks)
+    return Prompts(clicks)
 
 
 def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int | None = None) -> bool:
@@ -169,5 +169,5 @@ def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int | None 
         point["description"] = markups_node.GetNthControlPointDescription(index)
     markups = {"type": "Fiducial", "name": markups_node.GetName() or "", "controlPoints": [point]}
     # The last name stands in for a structure, which does not matter here.
-    (history,) = clicks_from_markups({"markups": [markups]}, "structure").values()
-    return history[0].positive
+    (prompts,) = prompts_from_markups({"markups": [markups]}, "structure").values()
+    return prompts[0].positive

@@ -1,4 +1,4 @@
-"""What a segment carries besides voxels: clicks, label, colour and terminology."""
+"""What a segment carries besides voxels: prompts, label, colour and terminology."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.io.terminology import colour, find, terminology_entry
 from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DLib.mrml.volumes import volume_identity
-from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
 MODEL_TAG = "CTSAM3D.Model"
 
@@ -60,13 +60,13 @@ def segment_of(
     return segment
 
 
-def set_clicks(
+def set_prompts(
     segmentation_node: slicer.vtkMRMLSegmentationNode,
     segment_id: str,
-    clicks: ClickHistory,
+    prompts: Prompts,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
 ) -> None:
-    """Keep the clicks on a segment in its tag ``CTSAM3D.Clicks``, saved with the segmentation.
+    """Keep the prompts on a segment in its tag ``CTSAM3D.Clicks``, saved with the segmentation.
 
     Slicer's undo and redo restore the tag along with the voxels if the undo state was saved
     before this call.
@@ -86,18 +86,18 @@ def set_clicks(
     >>> slicer.vtkSlicerSegmentationsModuleLogic().SetMRMLScene(slicer.vtkMRMLScene())
     >>> volume.SetAndObserveImageData(image)
     >>> segment_id = segmentation.GetSegmentation().AddEmptySegment("liver")
-    >>> set_clicks(segmentation, segment_id, ClickHistory(), volume)
-    >>> get_clicks(segmentation, segment_id) == ClickHistory()
+    >>> set_prompts(segmentation, segment_id, Prompts(), volume)
+    >>> get_prompts(segmentation, segment_id) == Prompts()
     True
     """
-    text = clicks.to_json(volume_identity(volume_node).key)
+    text = prompts.to_json(volume_identity(volume_node).key)
     segment_of(segmentation_node, segment_id).SetTag(CLICKS_TAG, text)
 
 
-def clicks_text(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str | None:
-    """Return the clicks tag of a segment as it is; None if there is none.
+def prompts_text(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str | None:
+    """Return the prompts tag of a segment as it is; None if there is none.
 
-    Compare it to see whether an undo has changed the clicks; `prompts.volume_id_from_json` reads
+    Compare it to see whether an undo has changed the prompts; `prompts.volume_id_from_json` reads
     the volume out of it.
 
     Raises
@@ -110,8 +110,8 @@ def clicks_text(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
     return str(text) if found else None
 
 
-def get_clicks(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> ClickHistory:
-    """Return the clicks kept in the tag of a segment; none if it has no such tag.
+def get_prompts(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> Prompts:
+    """Return the prompts kept in the tag of a segment; none if it has no such tag.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def get_clicks(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: st
     ClicksFileError
         The tag holds something else.
     """
-    text = clicks_text(segmentation_node, segment_id)
-    return ClickHistory() if text is None else ClickHistory.from_json(text)
+    text = prompts_text(segmentation_node, segment_id)
+    return Prompts() if text is None else Prompts.from_json(text)
 
 
 def segment_model(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:

@@ -29,8 +29,8 @@ from CTSAM3DLib.mrml.labelmaps import (
     tight,
 )
 from CTSAM3DLib.mrml.segments import SegmentTarget, check_binary_labelmap
-from CTSAM3DLib.mrml.tags import clicks_text, segment_of, set_clicks
-from CTSAM3DLib.prompts import CLICKS_TAG, ClickHistory
+from CTSAM3DLib.mrml.tags import prompts_text, segment_of, set_prompts
+from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
 _ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))
 
@@ -38,7 +38,7 @@ _ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))
 def write_segment(
     target: SegmentTarget,
     mask: MaskUpdate | NDArray[np.bool_],
-    clicks: ClickHistory | None = None,
+    prompts: Prompts | None = None,
     save_state: Callable[[], object] | None = None,
 ) -> None:
     """Write a mask into a segment as one step that the segment editor can undo.
@@ -56,7 +56,7 @@ def write_segment(
     mask : MaskUpdate or (K, J, I) bool array
         A changed box of the volume, which leaves the rest of the segment alone; or the mask of
         the whole volume, which replaces the segment.
-    clicks : ClickHistory, optional
+    prompts : Prompts, optional
         Kept in the tag of the segment; None leaves the tag alone.
     save_state : callable, optional
         Saves the state for undo; by default `target.editor_logic` does. In an effect or beside an
@@ -78,16 +78,16 @@ def write_segment(
     """
     geometry = _checked(target, mask)
     plan = Plan(target, geometry, mask)
-    text = clicks_text(target.segmentation_node, target.segment_id)
+    text = prompts_text(target.segmentation_node, target.segment_id)
     (save_state or target.editor_logic.SaveStateForUndo)()
-    if clicks is not None:
+    if prompts is not None:
         # Before the voxels: whoever observes them compares the tag.
-        set_clicks(target.segmentation_node, target.segment_id, clicks, target.volume_node)
+        set_prompts(target.segmentation_node, target.segment_id, prompts, target.volume_node)
     try:
         with masking.editing(target):
             plan.carry_out()
     except BaseException:
-        if clicks is not None:
+        if prompts is not None:
             _restore_tag(target, text)
         plan.take_back()
         raise
@@ -113,7 +113,7 @@ def _checked(target: SegmentTarget, mask: MaskUpdate | NDArray[np.bool_]) -> Geo
 
 
 def _restore_tag(target: SegmentTarget, text: str | None) -> None:
-    """Put the clicks tag back as it was."""
+    """Put the prompts tag back as it was."""
     segment = segment_of(target.segmentation_node, target.segment_id)
     if text is None:
         segment.RemoveTag(CLICKS_TAG)

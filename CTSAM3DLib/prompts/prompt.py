@@ -149,7 +149,7 @@ class Prompts(Sequence[Prompt]):
         """
         count = len(self.items)
         if not -count <= index < count:
-            raise IndexError(f"no click {index}: the history holds {count} click(s)")
+            raise IndexError(f"no prompt {index}: the list holds {count}")
         place = index % count
         return Prompts(self.items[:place] + self.items[place + 1 :])
 

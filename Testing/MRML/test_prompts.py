@@ -12,11 +12,11 @@ from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError  # noqa: E402
 from CTSAM3DLib.mrml import (  # noqa: E402
     MARKUPS_CLASSES,
     box_from_roi,
-    get_clicks,
+    get_prompts,
     lasso_from_curve,
     scribble_from_curve,
-    set_clicks,
     set_markup_points,
+    set_prompts,
     shape_from_markup,
     world_points,
 )
@@ -86,8 +86,8 @@ def test_a_tag_keeps_scribbles_and_clicks_in_their_order(mrml, volume) -> None:
     segment_id = segmentation.GetSegmentation().AddEmptySegment("organ")
     inside = moved(OBLIQUE_LEFT_HANDED, CORNERS_IJK[:1])[0]
     prompts = Prompts([Click(inside), scribble_from_curve(curve(mrml, world), volume)])
-    set_clicks(segmentation, segment_id, prompts.added(Click(inside, False)), volume)
-    assert get_clicks(segmentation, segment_id) == prompts.added(Click(inside, False))
+    set_prompts(segmentation, segment_id, prompts.added(Click(inside, False)), volume)
+    assert get_prompts(segmentation, segment_id) == prompts.added(Click(inside, False))
 
 
 def voxels():

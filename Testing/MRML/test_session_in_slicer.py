@@ -13,7 +13,7 @@ from CTSAM3DLib.mrml import (  # noqa: E402
     SegmentTarget,
     add_segment,
     click_from_control_point,
-    get_clicks,
+    get_prompts,
     prepare_segmentation,
     volume_from_node,
     write_segment,
@@ -54,7 +54,7 @@ def test_points_become_voxels_and_undo_leads_back(mrml):
     np.testing.assert_allclose(world_voxels(segmentation, segment_id), expected, atol=1e-4)
 
     logic.Undo()
-    session.set_clicks(get_clicks(segmentation, segment_id))
+    session.set_clicks(get_prompts(segmentation, segment_id))
     assert len(session.clicks) == 2
     np.testing.assert_array_equal(session.mask, masks[1])
     np.testing.assert_array_equal(mrml.exported(segmentation, segment_id, volume_node), masks[1])

@@ -10,11 +10,11 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 from CTSAM3DLib.errors import ClicksFileError, NodeError  # noqa: E402
 from CTSAM3DLib.mrml.segments import add_segment  # noqa: E402
 from CTSAM3DLib.mrml.tags import (  # noqa: E402
-    clicks_text,
     describe_segment,
-    get_clicks,
+    get_prompts,
+    prompts_text,
     segment_model,
-    set_clicks,
+    set_prompts,
     set_segment_model,
 )
 from CTSAM3DLib.mrml.volumes import volume_identity  # noqa: E402
@@ -63,14 +63,14 @@ def test_two_segments_of_one_name_are_two_segments(mrml):
 def test_clicks_name_the_volume_they_belong_to(mrml):
     case = Case(mrml)
     case.volume.SetName("CT | chest")
-    set_clicks(case.segmentation, "organ", CLICKS, case.volume)
+    set_prompts(case.segmentation, "organ", CLICKS, case.volume)
 
-    text = clicks_text(case.segmentation, "organ")
+    text = prompts_text(case.segmentation, "organ")
     assert "|" not in text
     assert "\n" not in text
     assert volume_id_from_json(text) == volume_identity(case.volume).key
-    assert get_clicks(case.segmentation, "organ") == CLICKS
-    assert get_clicks(case.segmentation, "neighbour") == ClickHistory()
+    assert get_prompts(case.segmentation, "organ") == CLICKS
+    assert get_prompts(case.segmentation, "neighbour") == ClickHistory()
 
 
 def test_a_damaged_tag_and_a_missing_segment_are_named(mrml):
@@ -78,10 +78,10 @@ def test_a_damaged_tag_and_a_missing_segment_are_named(mrml):
     segment = case.segmentation.GetSegmentation().GetSegment("organ")
     segment.SetTag(CLICKS_TAG, "rubbish")
     with pytest.raises(ClicksFileError, match="expected the clicks as JSON, got 'rubbish'"):
-        get_clicks(case.segmentation, "organ")
+        get_prompts(case.segmentation, "organ")
     for use in (
-        lambda: get_clicks(case.segmentation, "gone"),
-        lambda: set_clicks(case.segmentation, "gone", CLICKS, case.volume),
+        lambda: get_prompts(case.segmentation, "gone"),
+        lambda: set_prompts(case.segmentation, "gone", CLICKS, case.volume),
         lambda: describe_segment(case.segmentation, "", "liver"),
         lambda: set_segment_model(case.segmentation, "gone", "mine"),
         lambda: segment_model(case.segmentation, "gone"),
@@ -113,8 +113,8 @@ def test_a_saved_segmentation_brings_everything_back(mrml, tmp_path):
     np.testing.assert_allclose(segment.GetColor(), original.GetColor(), atol=1e-4)
     assert segment_model(loaded, "organ") == "my-model.1"
     assert segment_model(loaded, "neighbour") == ""
-    assert get_clicks(loaded, "organ") == CLICKS
-    assert clicks_text(loaded, "organ") == clicks_text(case.segmentation, "organ")
+    assert get_prompts(loaded, "organ") == CLICKS
+    assert prompts_text(loaded, "organ") == prompts_text(case.segmentation, "organ")
     np.testing.assert_array_equal(mrml.exported(loaded, "organ", case.volume), NEW)
     np.testing.assert_array_equal(mrml.exported(loaded, "neighbour", case.volume), NEIGHBOUR)
     np.testing.assert_allclose(

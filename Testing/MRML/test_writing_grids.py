@@ -8,7 +8,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
 from CTSAM3DLib.mrml.segments import SegmentTarget  # noqa: E402
-from CTSAM3DLib.mrml.tags import get_clicks  # noqa: E402
+from CTSAM3DLib.mrml.tags import get_prompts  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
 from CTSAM3DLib.prompts import Click, ClickHistory  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
@@ -276,9 +276,9 @@ def test_a_write_to_another_grid_is_one_step_to_undo(mrml):
     case.check("organ", COARSE, COARSE.sample(OLD))
     case.check("container", VOLUME, CONTAINER)
     assert not case.logic.CanUndo()
-    assert get_clicks(case.segmentation, "organ") == ClickHistory()
+    assert get_prompts(case.segmentation, "organ") == ClickHistory()
 
     case.logic.Redo()
     case.check("organ", COARSE, np.where(editable, COARSE.sample(NEW), COARSE.sample(OLD)))
-    assert get_clicks(case.segmentation, "organ") == clicks
+    assert get_prompts(case.segmentation, "organ") == clicks
     assert case.node.GetMaskMode() == EDIT.EditAllowedInsideSingleSegment

@@ -10,7 +10,7 @@ slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Sl
 from CTSAM3DLib.errors import NodeError, VolumeError  # noqa: E402
 from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
 from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
-from CTSAM3DLib.mrml.tags import clicks_text, get_clicks  # noqa: E402
+from CTSAM3DLib.mrml.tags import get_prompts, prompts_text  # noqa: E402
 from CTSAM3DLib.mrml.writing import write_segment  # noqa: E402
 from CTSAM3DLib.prompts import ClickHistory  # noqa: E402
 from Testing.MRML.cases import (  # noqa: E402
@@ -31,15 +31,15 @@ def test_undo_and_redo_restore_voxels_and_clicks(mrml):
 
     case.logic.Undo()
     np.testing.assert_array_equal(case.read(), NEW)
-    assert get_clicks(case.segmentation, "organ") == one
+    assert get_prompts(case.segmentation, "organ") == one
     case.logic.Undo()
     np.testing.assert_array_equal(case.read(), OLD)
-    assert clicks_text(case.segmentation, "organ") is None
+    assert prompts_text(case.segmentation, "organ") is None
     assert not case.logic.CanUndo()
     case.logic.Redo()
     case.logic.Redo()
     np.testing.assert_array_equal(case.read(), OLD | NEW)
-    assert get_clicks(case.segmentation, "organ") == two
+    assert get_prompts(case.segmentation, "organ") == two
 
 
 def test_a_click_that_changes_no_voxel_can_be_undone(mrml):
@@ -47,11 +47,11 @@ def test_a_click_that_changes_no_voxel_can_be_undone(mrml):
     one, two = history((1, 2, 3)), history((1, 2, 3), (4, 5, 6))
     write_segment(case.target, changed_box(OLD, NEW), one)
     write_segment(case.target, MaskUpdate(np.zeros((0, 0, 0), bool), BoundingBox.empty()), two)
-    assert get_clicks(case.segmentation, "organ") == two
+    assert get_prompts(case.segmentation, "organ") == two
 
     case.logic.Undo()
 
-    assert get_clicks(case.segmentation, "organ") == one
+    assert get_prompts(case.segmentation, "organ") == one
     np.testing.assert_array_equal(case.read(), NEW)
 
 
@@ -65,7 +65,7 @@ def test_the_state_can_be_saved_by_another_editor(mrml):
     assert not case.logic.CanUndo()
     widget.Undo()
     np.testing.assert_array_equal(case.read(), OLD)
-    assert clicks_text(case.segmentation, "organ") is None
+    assert prompts_text(case.segmentation, "organ") is None
 
 
 def test_clicks_are_in_the_tag_before_the_voxels_change(mrml):
@@ -73,7 +73,7 @@ def test_clicks_are_in_the_tag_before_the_voxels_change(mrml):
     seen = []
     case.segmentation.GetSegmentation().AddObserver(
         slicer.vtkSegmentation.SourceRepresentationModified,
-        lambda *_: seen.append(clicks_text(case.segmentation, "organ")),
+        lambda *_: seen.append(prompts_text(case.segmentation, "organ")),
     )
     write_segment(case.target, NEW, history((1, 2, 3)))
     assert seen
@@ -91,14 +91,14 @@ def test_a_failed_write_leaves_segment_and_tag_as_they_were(mrml):
         write_segment(case.target, OLD, history((4, 5, 6)))
 
     np.testing.assert_array_equal(case.read(), NEW)
-    assert get_clicks(case.segmentation, "organ") == history((1, 2, 3))
+    assert get_prompts(case.segmentation, "organ") == history((1, 2, 3))
     assert not case.logic.GetVerbose()
     with pytest.raises(NodeError, match="Unable to update volume"):
         write_segment(case.of("neighbour"), OLD, history((4, 5, 6)))
-    assert clicks_text(case.segmentation, "neighbour") is None
+    assert prompts_text(case.segmentation, "neighbour") is None
     with pytest.raises(NodeError, match="Unable to update volume"):
         write_segment(case.target, OLD)
-    assert get_clicks(case.segmentation, "organ") == history((1, 2, 3))
+    assert get_prompts(case.segmentation, "organ") == history((1, 2, 3))
 
 
 def test_settings_that_cannot_be_used_are_named(mrml):

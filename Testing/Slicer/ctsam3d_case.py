@@ -49,9 +49,9 @@ class CTSAM3DCase(SegmentationCase):
 
     def clicks(self, segment_id="organ"):
         """Return the clicks in the tag of a segment."""
-        from CTSAM3DLib.mrml import get_clicks
+        from CTSAM3DLib.mrml import get_prompts
 
-        return get_clicks(self.segmentation, segment_id)
+        return get_prompts(self.segmentation, segment_id)
 
     def close(self):
         self.predictor.gate.set()

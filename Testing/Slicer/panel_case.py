@@ -14,7 +14,7 @@ from segmentation_case import ball_volume
 from view_mouse import click
 
 from CTSAM3DLib.engine import SegmentationEngine
-from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.mrml import get_prompts
 
 MIDDLE = (48.0, 44.0, 60.0)
 
@@ -104,7 +104,7 @@ class PanelCase:
 
     def clicks(self, segment_id=None):
         """Return the clicks in the tag of a segment."""
-        return get_clicks(self.segmentation, segment_id or self.segment_id)
+        return get_prompts(self.segmentation, segment_id or self.segment_id)
 
     def mask(self, segment_id=None):
         """Return a segment as bool array on the volume."""

@@ -10,7 +10,7 @@ from segmentation_case import ball_volume
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import NodeError
-from CTSAM3DLib.mrml import click_from_world_ras, get_clicks
+from CTSAM3DLib.mrml import click_from_world_ras, get_prompts
 from CTSAM3DLib.prompts import Click, ClickHistory
 
 
@@ -34,7 +34,7 @@ class ResultTest(ConsoleCase):
         self.assertEqual(node.GetName(), "CT segmentation")
         self.assertIsNotNone(node.GetDisplayNode())
         self.assertEqual(
-            get_clicks(node, self.segment_id(node)), ClickHistory([Click(INSIDE, True)])
+            get_prompts(node, self.segment_id(node)), ClickHistory([Click(INSIDE, True)])
         )
         centre = self.voxel_centre(node, volume)
         np.testing.assert_allclose(centre, np.array(INSIDE) / (2, 2, 3), atol=0.7)
@@ -232,7 +232,7 @@ class RefiningTest(ConsoleCase):
             self.voxel_centre(node, volume), np.array(OTHER) / (2, 2, 3), atol=0.7
         )
         self.assertEqual(
-            get_clicks(node, self.segment_id(node)), ClickHistory([Click(OTHER, True)])
+            get_prompts(node, self.segment_id(node)), ClickHistory([Click(OTHER, True)])
         )
         np.testing.assert_array_equal(self.mask(node, volume, 1), spleen)
 
@@ -271,7 +271,7 @@ class RefiningTest(ConsoleCase):
         prompts = target.stored_prompts().added(click)
         self.logic.controller.put(target, prompts, ModelChoice())
         self.logic.controller.wait()
-        self.assertEqual(len(get_clicks(node, self.segment_id(node))), 2)
+        self.assertEqual(len(get_prompts(node, self.segment_id(node))), 2)
         undo = self.logic.controller.undo.editor_logic(editor)
         undo.Undo()
         np.testing.assert_array_equal(self.mask(node, volume), before)
@@ -305,5 +305,5 @@ class RefiningTest(ConsoleCase):
         self.assertEqual(node.GetSegmentation().GetNumberOfSegments(), 1)
         np.testing.assert_array_equal(self.mask(node, volume), before)
         self.assertEqual(
-            get_clicks(node, self.segment_id(node)), ClickHistory([Click(INSIDE, True)])
+            get_prompts(node, self.segment_id(node)), ClickHistory([Click(INSIDE, True)])
         )

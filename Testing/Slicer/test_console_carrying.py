@@ -14,7 +14,7 @@ from segmentation_case import SHAPE_KJI, SPACING
 from CTSAM3DLib.engine import ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.overlap import dice
-from CTSAM3DLib.mrml import get_clicks, segment_model, set_segment_model
+from CTSAM3DLib.mrml import get_prompts, segment_model, set_segment_model
 
 RADIUS_MM = 14.0
 
@@ -57,7 +57,7 @@ class CarryingTest(ConsoleCase):
         repeated = self.logic.segmentSequence(volumes, CLICKS)
         for node, volume, shift in zip(carried, volumes, shifts, strict=True):
             self.assertGreater(dice(self.mask(node, volume), ball(shift)), 0.95)
-            (click,) = get_clicks(node, self.segment_id(node))
+            (click,) = get_prompts(node, self.segment_id(node))
             self.assertLess(abs(click.position_ras[0] - 30.0 - shift), 2.0)
             segment = node.GetSegmentation().GetSegment(self.segment_id(node))
             self.assertFalse(segment.HasTag(DRIFT_TAG))

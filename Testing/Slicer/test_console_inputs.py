@@ -20,7 +20,7 @@ from CTSAM3DLib.errors import (
     NodeError,
     VolumeError,
 )
-from CTSAM3DLib.mrml import get_clicks
+from CTSAM3DLib.mrml import get_prompts
 from CTSAM3DLib.prompts import Click, ClickHistory, Scribble
 
 
@@ -48,7 +48,7 @@ class ScribbleTest(ConsoleCase):
         ]
         for clicks in ways:
             node = self.logic.segment(volume, clicks)
-            (kept,) = get_clicks(node, self.segment_id(node))
+            (kept,) = get_prompts(node, self.segment_id(node))
             np.testing.assert_allclose(np.array(kept.line_ras)[[0, -1]], line_ras, atol=1e-4)
             mask = self.mask(node, volume)
             self.assertTrue(mask[20, 22, 15])
@@ -86,7 +86,7 @@ class ScribbleTest(ConsoleCase):
         ]
         for clicks in ways:
             node = self.logic.segment(volume, clicks)
-            kept_box, kept_lasso = get_clicks(node, self.segment_id(node))
+            kept_box, kept_lasso = get_prompts(node, self.segment_id(node))
             np.testing.assert_allclose(kept_box.middle_ras, INSIDE, atol=1e-4)
             np.testing.assert_allclose(kept_box.edges_ras, edges, atol=1e-4)
             for corner in corners_ras:
@@ -223,7 +223,7 @@ class MarkupsTest(ConsoleCase):
         return node
 
     def clicks(self, node, number=0):
-        return list(get_clicks(node, self.segment_id(node, number)))
+        return list(get_prompts(node, self.segment_id(node, number)))
 
     def test_lists_that_name_their_structures(self):
         volume = ball_volume()

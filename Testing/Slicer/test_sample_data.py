@@ -14,7 +14,7 @@ import slicer
 import vtk
 from console_case import INSIDE, OUTSIDE
 from CTSAM3DModuleLib import sample_data, self_test
-from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
+from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume
 from segmentation_case import ball_volume
 
 from CTSAM3DLib import phantom
@@ -55,7 +55,7 @@ class SampleDataTest(unittest.TestCase):
         self.assertEqual(volume.GetName(), "CTSAM3DTorso")
         stored = read_clicks(resource_path(sample_data.TORSO_CLICKS))
         self.assertEqual(len(points), len(stored))
-        self.assertEqual(clicks_on_volume(points, volume), stored)
+        self.assertEqual(prompts_on_volume(points, volume), stored)
 
     def test_clicks_follow_the_volume(self):
         volume = ball_volume()
@@ -69,7 +69,7 @@ class SampleDataTest(unittest.TestCase):
         position = [0.0] * 3
         node.GetNthControlPointPositionWorld(0, position)
         np.testing.assert_allclose(position, np.add(INSIDE, (200, 0, 0)))
-        self.assertEqual(clicks_on_volume(node, volume), clicks)
+        self.assertEqual(prompts_on_volume(node, volume), clicks)
 
     def test_strokes_lassos_and_boxes_come_as_markups(self):
         volume = ball_volume()
@@ -79,7 +79,7 @@ class SampleDataTest(unittest.TestCase):
         nodes = self.load(volume, {"my lesion": history})
         kinds = [node.GetMarkupType() for node in nodes]
         self.assertEqual(kinds, ["Fiducial", "Curve", "ClosedCurve", "ROI"])
-        found = clicks_on_volume({"my lesion": nodes}, volume)["my lesion"]
+        found = prompts_on_volume({"my lesion": nodes}, volume)["my lesion"]
         self.assertEqual(found.clicks, history.clicks)
         for shape, other in zip(shapes, found[2:], strict=True):
             self.assertEqual((shape.kind, shape.positive), (other.kind, other.positive))

@@ -11,7 +11,7 @@ import slicer
 from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import volume_identity
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.fingerprints import Series
 from CTSAM3DModuleLib.editing.target import EditTarget
 
@@ -21,7 +21,7 @@ class Outcome:
     """How an edit has ended."""
 
     target: EditTarget
-    prompts: ClickHistory  # The prompts of the segment now
+    prompts: Prompts  # The prompts of the segment now
     # With times; None when it failed, was cancelled, or was lost to a change by others
     answer: ClickAnswer | None = None
     # Why it failed; the segment and its prompts are as before, unless `partial`
@@ -35,8 +35,8 @@ class Edit:
     """From one list of prompts to another: waiting, or under way if it has a request."""
 
     target: EditTarget
-    before: ClickHistory
-    after: ClickHistory
+    before: Prompts
+    after: Prompts
     choice: ModelChoice
     anew: bool = False
     request: ClickRequest | None = None
@@ -44,11 +44,11 @@ class Edit:
     parts: int = 0
 
     @property
-    def stored(self) -> ClickHistory:
+    def stored(self) -> Prompts:
         """The prompts in the tag while the request is under way."""
         return self.after if self.parts else self.before
 
-    def moved_to(self, now: ClickHistory) -> bool:
+    def moved_to(self, now: Prompts) -> bool:
         """Start from the prompts that there are now; False if the edit has lost its own list.
 
         What was added can be added to any list; what was moved or removed cannot.
@@ -57,7 +57,7 @@ class Edit:
         if now != self.before and (self.anew or self.after[:count] != self.before):
             return False
         if now != self.before:
-            self.after = ClickHistory([*now, *self.after[count:]])
+            self.after = Prompts([*now, *self.after[count:]])
         self.before = now
         return True
 
@@ -85,9 +85,9 @@ class Outcomes:
         target = edit.target
         try:
             exists = target.exists(self._scene)
-            prompts = target.stored_prompts() if exists else ClickHistory()
+            prompts = target.stored_prompts() if exists else Prompts()
         except CTSAM3DError:  # a tag that is not ours
-            prompts = ClickHistory()
+            prompts = Prompts()
         self._untold.append(Outcome(target, prompts, anew=edit.anew, **how))
 
     def guard(self, listener: Callable[[Any], object], what: Any) -> None:

@@ -17,7 +17,7 @@ from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
-from CTSAM3DLib.prompts import Box, ClickHistory, Lasso, Prompt, Scribble
+from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts, Scribble
 from CTSAM3DLib.session import Suggestion
 from CTSAM3DLib.session.where_next import LOOSE_PART, UNCLOSED_FACE, UNSURE_BORDER
 from CTSAM3DModuleLib.editing.edit import Outcome
@@ -175,13 +175,13 @@ class ClickEditor:
 
     def clear(self) -> bool:
         """Take back all clicks."""
-        return self._try(lambda target: self._put(target, ClickHistory()))
+        return self._try(lambda target: self._put(target, Prompts()))
 
     def _add(self, target: EditTarget, prompt: Prompt) -> None:
         target.check_limits(prompt)
         self._put(target, self.controller.prompts(target).added(prompt))
 
-    def _put(self, target: EditTarget, prompts: ClickHistory) -> None:
+    def _put(self, target: EditTarget, prompts: Prompts) -> None:
         self.controller.put(target, prompts, self.choice)
 
     def refine(self, step: str, smoothing_mm: float) -> bool:
@@ -252,7 +252,7 @@ class ClickEditor:
         self.refresh()
         return True
 
-    def _on_markers(self, prompts: ClickHistory) -> None:
+    def _on_markers(self, prompts: Prompts) -> None:
         def action(target: EditTarget) -> None:
             before = self.controller.prompts(target)
             for prompt in prompts:

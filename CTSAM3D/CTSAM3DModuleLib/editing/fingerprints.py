@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import VolumeIdentity
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 EMPTY = "empty"
@@ -29,10 +29,10 @@ class Fingerprints:
     def __init__(self) -> None:
         self._stamped: dict[Hashable, tuple[Hashable, str]] = {}
         self._expected: dict[Hashable, str] = {}
-        self._answered: dict[Hashable, tuple[Series, dict[ClickHistory, str]]] = {}
+        self._answered: dict[Hashable, tuple[Series, dict[Prompts, str]]] = {}
 
     def present_mask(
-        self, target: EditTarget, series: Series, prompts: ClickHistory, anew: bool = False
+        self, target: EditTarget, series: Series, prompts: Prompts, anew: bool = False
     ) -> MaskUpdate | None:
         """Return the mask to send with a request; None if the engine knows it.
 
@@ -51,7 +51,7 @@ class Fingerprints:
         self._answered[target.key] = (series, {**digests, prompts: digest})
         return present
 
-    def remember(self, target: EditTarget, series: Series, prompts: ClickHistory) -> None:
+    def remember(self, target: EditTarget, series: Series, prompts: Prompts) -> None:
         """Take the voxels, just written, as the answer to a list of prompts."""
         digest = self._expected[target.key] = self._digest(target)
         answered_series, digests = self._answered.get(target.key, (None, {}))

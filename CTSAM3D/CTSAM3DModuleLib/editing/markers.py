@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_control_point, is_defined, world_from_click
-from CTSAM3DLib.prompts import Click, ClickHistory, Prompt
+from CTSAM3DLib.prompts import Click, Prompt, Prompts
 from CTSAM3DModuleLib.widgets import timer
 
 # Blue and orange, filled and crossed: told apart without seeing colours, and without seeing shapes.
@@ -38,7 +38,7 @@ class ClickMarkers(VTKObservationMixin):
     def __init__(
         self,
         scene: slicer.vtkMRMLScene,
-        on_edited: Callable[[ClickHistory], object],
+        on_edited: Callable[[Prompts], object],
         on_refused: Callable[[CTSAM3DError], object],
     ) -> None:
         VTKObservationMixin.__init__(self)
@@ -47,7 +47,7 @@ class ClickMarkers(VTKObservationMixin):
         self._on_refused = on_refused
         self._nodes: dict[bool, Any] = {}
         self._volume: Any = None
-        self._shown = ClickHistory()
+        self._shown = Prompts()
         self._ids: list[str] = []  # key of the control point of each click
         self._updating = False
         self._soon = timer(0, self._restore, single=True)
@@ -61,26 +61,26 @@ class ClickMarkers(VTKObservationMixin):
         return node
 
     @property
-    def shown(self) -> ClickHistory:
+    def shown(self) -> Prompts:
         """The clicks that are shown."""
         return self._shown
 
-    def show(self, clicks: ClickHistory, volume_node: Any) -> None:
-        """Show clicks on a volume, in place of those before; what is shown already stays."""
-        if clicks == self._shown and volume_node is self._volume and self._is_complete():
+    def show(self, prompts: Prompts, volume_node: Any) -> None:
+        """Show prompts on a volume, in place of those before; what is shown already stays."""
+        if prompts == self._shown and volume_node is self._volume and self._is_complete():
             return
-        self._shown, self._volume = clicks, volume_node
+        self._shown, self._volume = prompts, volume_node
         self._updating = True
         try:
             for node in self._nodes.values():
                 node.RemoveAllControlPoints()
-            self._ids = [self._add(prompt, number) for number, prompt in enumerate(clicks)]
+            self._ids = [self._add(prompt, number) for number, prompt in enumerate(prompts)]
         finally:
             self._updating = False
 
     def hide(self) -> None:
         """Show nothing."""
-        self.show(ClickHistory(), None)
+        self.show(Prompts(), None)
 
     def remove(self) -> None:
         """Take the lists out of the scene."""
@@ -90,7 +90,7 @@ class ClickMarkers(VTKObservationMixin):
         for node in self._nodes.values():
             if self._scene.IsNodePresent(node):
                 self._scene.RemoveNode(node)
-        self._nodes, self._shown, self._ids = {}, ClickHistory(), []
+        self._nodes, self._shown, self._ids = {}, Prompts(), []
         self._updating = False
 
     def nearest(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
@@ -148,19 +148,19 @@ class ClickMarkers(VTKObservationMixin):
         if self._updating or self._volume is None:
             return
         try:
-            clicks, identifiers = self._from_points()
+            prompts, identifiers = self._from_points()
         except CTSAM3DError as error:
             self._soon.start()  # not now: the views are still busy with the point
             self._on_refused(error)
             return
-        if clicks != self._shown:
-            self._shown, self._ids = clicks, identifiers
-            self._on_edited(clicks)
+        if prompts != self._shown:
+            self._shown, self._ids = prompts, identifiers
+            self._on_edited(prompts)
 
     def _restore(self) -> None:
         self.show(self._shown, self._volume)
 
-    def _from_points(self) -> tuple[ClickHistory, list[str]]:
+    def _from_points(self) -> tuple[Prompts, list[str]]:
         """Read the clicks back: the known points in their order, then the new ones."""
         present: dict[str, Click] = {}
         for positive, node in self._nodes.items():
@@ -178,7 +178,7 @@ class ClickMarkers(VTKObservationMixin):
                 way = np.subtract(new.position_ras, old.position_ras)
                 found[identifier] = old if np.linalg.norm(way) <= MOVED_MM else new
         found.update(present)
-        return ClickHistory(found.values()), list(found)
+        return Prompts(found.values()), list(found)
 
 
 def reach_pixels(slice_node: Any, render_window: Any, glyph_scale: float) -> float:

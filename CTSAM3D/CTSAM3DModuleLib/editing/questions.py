@@ -9,7 +9,7 @@ from typing import Any
 from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session import Suggestion
 from CTSAM3DModuleLib.editing.edit import Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
@@ -45,7 +45,7 @@ class Questions:
             identity, volume = self._volumes.get(target.volume_node)
         except CTSAM3DError:
             return
-        nothing = ClickHistory()
+        nothing = Prompts()
         own = target.own(choice)
         request = ClickRequest(volume, identity, target.key, nothing, nothing, own)
         self.engine.warm_up(request, click)

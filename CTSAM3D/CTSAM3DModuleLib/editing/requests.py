@@ -23,7 +23,7 @@ from CTSAM3DLib.engine import (
 )
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import VolumeIdentity
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
@@ -75,13 +75,13 @@ class Requests:
 
     # ---- asking
 
-    def prompts(self, target: EditTarget) -> ClickHistory:
+    def prompts(self, target: EditTarget) -> Prompts:
         """Return the prompts of a segment, those included that are not answered yet."""
         edits = self._edits.get(target.key)
         return edits[-1].after if edits else target.stored_prompts()
 
     def put(
-        self, target: EditTarget, prompts: ClickHistory, choice: ModelChoice, anew: bool = False
+        self, target: EditTarget, prompts: Prompts, choice: ModelChoice, anew: bool = False
     ) -> None:
         """Ask for the mask of another list of prompts: with one more, or one moved or removed.
 
@@ -203,7 +203,7 @@ class Requests:
                 before = later.after
         identity, volume = self.volumes.get(target.volume_node)
         edit.series = Series(identity, edit.choice, self.engine.generation(edit.choice))
-        start = ClickHistory() if edit.anew else edit.before
+        start = Prompts() if edit.anew else edit.before
         present = self._fingerprints.present_mask(target, edit.series, start, edit.anew)
         edit.request = ClickRequest(
             volume,
@@ -287,7 +287,7 @@ class Requests:
         self._fingerprints.remember(target, edit.series, edit.after)
 
     def _write(
-        self, target: EditTarget, update: MaskUpdate, prompts: ClickHistory | None, is_step: bool
+        self, target: EditTarget, update: MaskUpdate, prompts: Prompts | None, is_step: bool
     ) -> None:
         def save() -> None:
             if is_step:

@@ -15,8 +15,8 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import (
     SegmentTarget,
-    clicks_text,
     mask_digest,
+    prompts_text,
     read_segment,
     read_segment_in,
     segment_model,
@@ -28,7 +28,7 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
 from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
-from CTSAM3DLib.prompts import ClickHistory, Prompt, volume_id_from_json
+from CTSAM3DLib.prompts import Prompt, Prompts, volume_id_from_json
 from CTSAM3DLib.session.points import obeyed_voxels
 from CTSAM3DModuleLib.widgets import DEFAULT_MODEL
 
@@ -79,15 +79,15 @@ class EditTarget:
             obeyed_voxels(prompt, geometry)
         linear_matrix_between(self.volume_node, self.segmentation_node)
 
-    def stored_prompts(self) -> ClickHistory:
+    def stored_prompts(self) -> Prompts:
         """Return the prompts in the tag of the segment; none if they belong to another volume."""
-        text = clicks_text(self.segmentation_node, self.segment_id)
+        text = prompts_text(self.segmentation_node, self.segment_id)
         if not text:
-            return ClickHistory()
+            return Prompts()
         owner = volume_id_from_json(text)
         if owner is not None and not same_volume(owner, volume_identity(self.volume_node).key):
-            return ClickHistory()
-        return ClickHistory.from_json(text)
+            return Prompts()
+        return Prompts.from_json(text)
 
     def stamp(self) -> tuple[str, int, int]:
         """Return what changes whenever the stored labelmap may have changed; cheap."""
@@ -170,7 +170,7 @@ class EditTarget:
     def write(
         self,
         update: MaskUpdate,
-        prompts: ClickHistory | None,
+        prompts: Prompts | None,
         editor_logic: slicer.vtkSlicerSegmentEditorLogic,
         save_state: Callable[[], object],
     ) -> None:

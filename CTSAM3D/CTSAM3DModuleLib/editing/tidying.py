@@ -9,7 +9,7 @@ import numpy as np
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.points import obeyed_voxels
 from CTSAM3DLib.session.tidying import fill_holes, keep_components, smooth
 
@@ -18,7 +18,7 @@ SIGMAS_OF_MARGIN = 4.0
 
 
 def refinement(
-    step: str, clicks: ClickHistory, geometry: Geometry, smoothing_mm: float
+    step: str, prompts: Prompts, geometry: Geometry, smoothing_mm: float
 ) -> Callable[[MaskUpdate], MaskUpdate]:
     """Return one step as a function from mask to mask; an empty mask stays empty.
 
@@ -36,7 +36,7 @@ def refinement(
         box = mask.bbox.padded(margin).clipped(geometry.shape_kji)
         dense = np.zeros(box.shape_kji, dtype=bool)
         dense[mask.bbox.relative_to(box).slices_kji] = mask.mask_kji
-        inside, outside = (_voxels(clicks, sign, geometry, box) for sign in (True, False))
+        inside, outside = (_voxels(prompts, sign, geometry, box) for sign in (True, False))
         if step == "keep":
             new = keep_components(dense, inside)
         elif step == "fill":
@@ -50,13 +50,11 @@ def refinement(
     return apply
 
 
-def _voxels(
-    clicks: ClickHistory, positive: bool, geometry: Geometry, box: BoundingBox
-) -> np.ndarray:
+def _voxels(prompts: Prompts, positive: bool, geometry: Geometry, box: BoundingBox) -> np.ndarray:
     """Return the voxels (K, J, I) of the clicks of one sign that lie in a box, counted from it."""
     found = [
         tuple(ijk)
-        for prompt in clicks
+        for prompt in prompts
         if prompt.positive == positive
         for ijk in obeyed_voxels(prompt, geometry).tolist()
     ]

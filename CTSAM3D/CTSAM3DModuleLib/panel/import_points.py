@@ -6,31 +6,31 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import ClicksFileError, CTSAM3DError
-from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined, shape_from_markup
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
 
 _UNNAMED = "CTSAM3D unnamed"
 
 
-def clicks_by_name(
+def prompts_by_name(
     markups_node: slicer.vtkMRMLMarkupsNode, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> dict[str, ClickHistory]:
+) -> dict[str, Prompts]:
     """Return the placed points of a list as clicks on each structure that the list names.
 
     A curve is one stroke, a closed curve one lasso, a ROI one box. Names and signs follow the rules
-    for Markups files, see `markups.clicks_from_markups`: known anatomies by their name, other names
-    as they are, and an empty name for points that nothing names. Parent transforms of the list
+    for Markups files, see `markups.prompts_from_markups`: known anatomies by their name, others as
+    they are, and an empty name for points that nothing names. Parent transforms of the list
     count. Raises ClicksFileError: there is no placed point; ClickOutsideVolumeError, NodeError,
     VolumeError as `clicks_from_markups_node`.
     """
     shape = shape_from_markup(markups_node, volume_node)
     if shape is not None:
         (name,) = _named(markups_node, [("", Click(shape.anchor_ras))])
-        return {name: ClickHistory([shape])}
+        return {name: Prompts([shape])}
     clicks = clicks_from_markups_node(markups_node, volume_node)
     placed = [
         i for i in range(markups_node.GetNumberOfControlPoints()) if is_defined(markups_node, i)
@@ -43,7 +43,7 @@ def clicks_by_name(
 
 def _named(
     markups_node: slicer.vtkMRMLMarkupsNode, points: list[tuple[str, Click]]
-) -> dict[str, ClickHistory]:
+) -> dict[str, Prompts]:
     """Return clicks by the structure that list or label names; empty for none."""
     markups = {
         "type": "Fiducial",
@@ -58,8 +58,8 @@ def _named(
             for label, click in points
         ],
     }
-    found = clicks_from_markups({"markups": [markups]}, _UNNAMED)
-    return {"" if name == _UNNAMED else name: history for name, history in found.items()}
+    found = prompts_from_markups({"markups": [markups]}, _UNNAMED)
+    return {"" if name == _UNNAMED else name: prompts for name, prompts in found.items()}
 
 
 def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> None:
@@ -71,15 +71,15 @@ def import_points(work: Workplace, markups_node: slicer.vtkMRMLMarkupsNode) -> N
         return
     controller = work.logic.controller
     try:
-        found = clicks_by_name(markups_node, work.nodes.volume)
+        found = prompts_by_name(markups_node, work.nodes.volume)
         if "" in found and not work.nodes.segment_id:
             work.tell(Status(_("The list names no structure: add one first."), "error"))
             return
         for name, clicks in found.items():
             segment_id = _segment_for(work, name)
-            present = work.nodes.clicks(segment_id)
+            present = work.nodes.prompts(segment_id)
             new = [click for click in clicks if click not in present]
-            wanted = ClickHistory([*present, *new])
+            wanted = Prompts([*present, *new])
             controller.put(work.nodes.target(segment_id), wanted, work.editor.choice)
     except CTSAM3DError as error:
         work.tell(Status(str(error), "error"))

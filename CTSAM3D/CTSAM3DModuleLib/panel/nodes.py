@@ -9,8 +9,8 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.mrml import add_segment, get_clicks, prepare_segmentation
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.mrml import add_segment, get_prompts, prepare_segmentation
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
@@ -72,10 +72,10 @@ class PanelNodes:
         editor_node = self.logic.editorNode()
         return EditTarget(self.segmentation, segment_id, self.volume, editor_node, apart=apart)
 
-    def clicks(self, segment_id: str) -> ClickHistory:
+    def prompts(self, segment_id: str) -> Prompts:
         """Return the clicks on a structure; raises CTSAM3DError for a tag that is not ours."""
         if self.volume is None:
-            return get_clicks(self.segmentation, segment_id)
+            return get_prompts(self.segmentation, segment_id)
         return self.logic.controller.prompts(self.target(segment_id))
 
     def count(self, segment_id: str) -> int:

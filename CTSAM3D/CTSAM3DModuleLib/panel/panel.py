@@ -92,7 +92,7 @@ class Panel:
         work = self.workplace
         self.structures.allow(work.nodes.volume_reason)
         self.worst.show()
-        rows = self._rows.read(work.nodes.segmentation, work.nodes.clicks, self.worst.uncertainty)
+        rows = self._rows.read(work.nodes.segmentation, work.nodes.prompts, self.worst.uncertainty)
         self.table.show(rows, work.nodes.segment_id)
         if self._ui.show3DButton.segmentationNode() is not work.nodes.segmentation:
             self._ui.show3DButton.setSegmentationNode(work.nodes.segmentation)

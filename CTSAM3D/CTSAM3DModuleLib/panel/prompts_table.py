@@ -61,7 +61,7 @@ class PromptsSection:
         rows, nodes = [], self._workplace.nodes
         for segment_id in nodes.segment_ids():
             try:
-                prompts = nodes.clicks(segment_id)
+                prompts = nodes.prompts(segment_id)
             except CTSAM3DError:  # a tag that is not ours
                 continue
             name = nodes.segment_name(segment_id)

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml.labelmaps import lattice_of, layer_of, voxels_of
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.panel.anatomies import swatch
 
 UNKNOWN = "-"
@@ -46,12 +46,12 @@ class SegmentRows:
     def read(
         self,
         segmentation_node: slicer.vtkMRMLSegmentationNode | None,
-        clicks_of: Callable[[str], ClickHistory],
-        uncertainty_of: Callable[[str, ClickHistory], float | None],
+        prompts_of: Callable[[str], Prompts],
+        uncertainty_of: Callable[[str, Prompts], float | None],
     ) -> list[Row]:
         """Return one row a segment, in their order; none without a segmentation.
 
-        `clicks_of` gives the prompts of a segment id, and may raise CTSAM3DError; `uncertainty_of`
+        `prompts_of` gives the prompts of a segment id, and may raise CTSAM3DError; `uncertainty_of`
         what is known of the uncertainty for id and prompts.
         """
         if segmentation_node is None:
@@ -62,10 +62,10 @@ class SegmentRows:
             segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
             r, g, b = (round(255 * value) for value in segment.GetColor())
             try:
-                clicks = clicks_of(segment_id)
-                inside = sum(prompt.positive for prompt in clicks)
-                counts = (inside, len(clicks) - inside)
-                uncertainty = uncertainty_of(segment_id, clicks)
+                prompts = prompts_of(segment_id)
+                inside = sum(prompt.positive for prompt in prompts)
+                counts = (inside, len(prompts) - inside)
+                uncertainty = uncertainty_of(segment_id, prompts)
             except CTSAM3DError:  # a tag that is not ours
                 counts, uncertainty = (None, None), None
             volume = self._volume_cm3(segmentation_node, segment_id)

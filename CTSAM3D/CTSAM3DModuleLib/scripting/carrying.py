@@ -17,7 +17,7 @@ from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.mrml import set_segment_model, volume_from_node
 from CTSAM3DLib.mrml.frames import geometry_from_node
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
 from CTSAM3DModuleLib.editing.target import EditTarget, with_model
 from CTSAM3DModuleLib.scripting.clicks import segment_named
@@ -31,7 +31,7 @@ class Track:
     """One structure on its way through the frames."""
 
     name: str  # Of its segments
-    prompts: ClickHistory  # Where they belong in the last frame that was done
+    prompts: Prompts  # Where they belong in the last frame that was done
     mask: MaskUpdate  # Of that frame
     geometry: Geometry  # Of all frames
     model: str = ""  # Of its own; empty for the one of the others

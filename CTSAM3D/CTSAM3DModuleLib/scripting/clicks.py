@@ -9,8 +9,8 @@ from typing import Any
 import slicer
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
-from CTSAM3DLib.io.clicks import history_from_points, read_clicks
-from CTSAM3DLib.io.markups import clicks_from_markups
+from CTSAM3DLib.io.clicks import prompts_from_points, read_clicks
+from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
     clicks_from_markups_node,
@@ -19,13 +19,13 @@ from CTSAM3DLib.mrml import (
     shape_from_markup,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
-from CTSAM3DLib.prompts import Click, ClickHistory
+from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DLib.session.points import obeyed_voxels
 
 
-def clicks_on_volume(
+def prompts_on_volume(
     clicks: Any, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> dict[str, ClickHistory]:
+) -> dict[str, Prompts]:
     """Return the clicks of each structure in the RAS frame of a volume.
 
     Raises ClicksFileError: no clicks, malformed ones, or two names for one structure;
@@ -43,14 +43,14 @@ def clicks_on_volume(
           positions, too.
         - Structure name to a `ClickHistory`: RAS of the volume itself.
         - A Markups point list, or several: they name the structures, see
-          `CTSAM3DLib.io.markups.clicks_from_markups`.
+          `CTSAM3DLib.io.markups.prompts_from_markups`.
         - The path of a clicks file, or several: RAS of the volume itself.
     volume_node : vtkMRMLScalarVolumeNode
         The clicked volume.
 
     Returns
     -------
-    dict of str to ClickHistory
+    dict of str to Prompts
         In the order given; every structure has clicks.
     """
     geometry_from_node(volume_node)
@@ -62,8 +62,8 @@ def clicks_on_volume(
             found = _of_point_lists(several, volume_node)
         elif several and all(isinstance(one, (str, Path)) for one in several):
             found = {
-                name: _checked(name, history, volume_node)
-                for name, history in read_clicks(several).items()
+                name: _checked(name, prompts, volume_node)
+                for name, prompts in read_clicks(several).items()
             }
         else:
             kinds = ", ".join(sorted({type(one).__name__ for one in several})) or "nothing"
@@ -97,46 +97,43 @@ def segment_named(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) 
     return None
 
 
-def _of_structure(
-    name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> ClickHistory:
+def _of_structure(name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return the clicks of one structure, given with its name."""
     if not isinstance(name, str) or not name.strip():
         raise ClicksFileError(f"expected a name for every structure, got {name!r}")
-    if isinstance(given, ClickHistory):
-        history = _checked(name, given, volume_node)
+    if isinstance(given, Prompts):
+        prompts = _checked(name, given, volume_node)
     else:
         nodes = given if isinstance(given, (list, tuple)) else [given]
         if nodes and all(isinstance(node, slicer.vtkMRMLMarkupsNode) for node in nodes):
-            history = ClickHistory(one for node in nodes for one in _of_node(node, volume_node))
+            prompts = Prompts(one for node in nodes for one in _of_node(node, volume_node))
         else:
-            world = history_from_points(given, f"structure {name!r}")
-            history = _from_world(name, world, volume_node)
-    if not history:
+            world = prompts_from_points(given, f"structure {name!r}")
+            prompts = _from_world(name, world, volume_node)
+    if not prompts:
         raise ClicksFileError(f"structure {name!r}: expected clicks, got none")
-    return history
+    return prompts
 
 
-def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> ClickHistory:
+def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return the clicks of a point list, or the one prompt of a curve, closed curve or ROI."""
     shape = shape_from_markup(node, volume_node)
     if shape is not None:
-        return ClickHistory([shape])
+        return Prompts([shape])
     return clicks_from_markups_node(_points(node), volume_node)
 
 
 def _of_point_lists(
     nodes: Iterable[Any], volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> dict[str, ClickHistory]:
+) -> dict[str, Prompts]:
     """Return the clicks of point lists that name their structures."""
     joined: dict[str, list[Click]] = {}
     for node in nodes:
         content = {"markups": [_markups(_points(node))]}
-        for name, history in clicks_from_markups(content, node.GetName() or "").items():
-            joined.setdefault(name, []).extend(history)
+        for name, prompts in prompts_from_markups(content, node.GetName() or "").items():
+            joined.setdefault(name, []).extend(prompts)
     return {
-        name: _from_world(name, ClickHistory(clicks), volume_node)
-        for name, clicks in joined.items()
+        name: _from_world(name, Prompts(clicks), volume_node) for name, clicks in joined.items()
     }
 
 
@@ -171,25 +168,21 @@ def _points(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
     return node
 
 
-def _from_world(
-    name: str, world: ClickHistory, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> ClickHistory:
+def _from_world(name: str, world: Prompts, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return prompts whose positions are in the world as prompts on a volume."""
-    own = ClickHistory(prompt_from_world_ras(prompt, volume_node) for prompt in world)
+    own = Prompts(prompt_from_world_ras(prompt, volume_node) for prompt in world)
     return _checked(name, own, volume_node)
 
 
-def _checked(
-    name: str, history: ClickHistory, volume_node: slicer.vtkMRMLScalarVolumeNode
-) -> ClickHistory:
+def _checked(name: str, prompts: Prompts, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return clicks in the frame of the volume if they lie inside."""
     geometry = geometry_from_node(volume_node)
-    for index, click in enumerate(history):
+    for index, click in enumerate(prompts):
         try:
             obeyed_voxels(click, geometry)
         except ClickOutsideVolumeError as error:
             raise ClickOutsideVolumeError(f"structure {name!r}, click {index}: {error}") from error
-    return history
+    return prompts
 
 
 def _check_distinct(names: Iterable[str]) -> None:

@@ -40,7 +40,7 @@ class ConsoleMethods:
             Structure name to ``{"positive": [[r, a, s], ...], "negative": [...]}``, in world RAS
             mm as Slicer shows it; or structure name to a point list, or to several; or point lists
             that name their structures; or paths of clicks files, whose positions are RAS of the
-            volume itself. See `clicks.clicks_on_volume`.
+            volume itself. See `clicks.prompts_on_volume`.
         segmentationNode : vtkMRMLSegmentationNode, optional
             Default: a new one. Segments of the same name are refined, all others keep their
             voxels.

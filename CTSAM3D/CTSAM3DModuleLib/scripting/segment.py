@@ -29,25 +29,25 @@ from CTSAM3DLib.mrml import (
 from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import stored_mask
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
-from CTSAM3DLib.prompts import ClickHistory
+from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.target import EditTarget
-from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume, segment_named
+from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume, segment_named
 
 Progress = Callable[[str, int, int], Any]
 """Called on the main thread with a name, how many are done, and how many there are."""
 
 NO_TORCH = "PyTorch is needed and not ready: see module CT-SAM3D, section PyTorch"
-NO_CLICKS = ClickHistory()
+NO_PROMPTS = Prompts()
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One structure: its clicks, and the segment it refines, if there is one."""
+    """One structure: its prompts, and the segment it refines, if there is one."""
 
     name: str
-    clicks: ClickHistory
+    prompts: Prompts
     segment_id: str = ""
-    before: ClickHistory = NO_CLICKS
+    before: Prompts = NO_PROMPTS
     present: MaskUpdate | None = None
 
 
@@ -68,7 +68,7 @@ def segment(
     volume_node : vtkMRMLScalarVolumeNode
         The CT.
     clicks : mapping, Markups node, path, or list of the latter two
-        See `clicks_on_volume`. Positions of mappings and Markups are world RAS.
+        See `prompts_on_volume`. Positions of mappings and Markups are world RAS.
     segmentation_node : vtkMRMLSegmentationNode, optional
         Default: a new one in the place of the volume. In one that is given, a segment of the same
         name is refined just as in the panel: voxels that its stored clicks do not explain are
@@ -94,11 +94,11 @@ def segment(
     -----
     After an error the scene is as it was. The undo steps of the Segment Editor are left alone.
     """
-    histories = clicks_on_volume(clicks, in_scene(logic, volume_node))
+    structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
     name = f"{volume_node.GetName()} segmentation"
     chosen = choice or ModelChoice()
     return segment_histories(
-        logic, volume_node, histories, segmentation_node, chosen, progress, name
+        logic, volume_node, structures, segmentation_node, chosen, progress, name
     )
 
 
@@ -133,21 +133,21 @@ def in_scene(logic: Any, node: Any) -> Any:
 
 
 def _parts(
-    segmentation_node: Any, volume_node: Any, histories: Mapping[str, ClickHistory]
+    segmentation_node: Any, volume_node: Any, structures: Mapping[str, Prompts]
 ) -> list[Part]:
     """Return what is to be done, after all checks that need no model."""
     parts = []
-    for name, clicks in histories.items():
-        part = Part(name, clicks)
+    for name, prompts in structures.items():
+        part = Part(name, prompts)
         segment_id = None if segmentation_node is None else segment_named(segmentation_node, name)
         if segment_id is not None:
             target = EditTarget(segmentation_node, segment_id, volume_node, None)
             present = target.mask()
             if not present.bbox.is_empty:
-                part = Part(name, clicks, segment_id, target.stored_prompts(), present)
+                part = Part(name, prompts, segment_id, target.stored_prompts(), present)
             else:
-                part = Part(name, clicks, segment_id)
-        if not clicks.has_positive and part.present is None:
+                part = Part(name, prompts, segment_id)
+        if not prompts.has_positive and part.present is None:
             raise ClicksFileError(f"structure {name!r} has no positive click")
         parts.append(part)
     return parts
@@ -184,7 +184,7 @@ def _is_untouched(segmentation_node: Any) -> bool:
 def segment_histories(
     logic: Any,
     volume_node: Any,
-    histories: Mapping[str, ClickHistory],
+    structures: Mapping[str, Prompts],
     segmentation_node: Any,
     choice: ModelChoice,
     progress: Progress | None,
@@ -193,7 +193,7 @@ def segment_histories(
     """Segment clicks that are known to lie inside the volume."""
     volume = volume_from_node(volume_node)
     _check_segmentation(logic, segmentation_node, volume_node)
-    parts = _parts(segmentation_node, volume_node, histories)
+    parts = _parts(segmentation_node, volume_node, structures)
     for warning in filter(None, [hu_warning(volume), size_warning(volume)]):
         logging.warning("CT-SAM3D: %s: %s", name_of(volume_node), warning)
     updates = _answers(logic, volume, parts, choice, progress)
@@ -252,7 +252,7 @@ def _answers(
         updates = []
         for number, part in enumerate(parts, 1):
             request = ClickRequest(
-                volume, key, part.name, part.before, part.clicks, choice, part.present
+                volume, key, part.name, part.before, part.prompts, choice, part.present
             )
             try:
                 answer = engine.request(request).result()
@@ -285,7 +285,7 @@ def _write(
             for part, update in zip(parts, updates, strict=True):
                 segment_id = part.segment_id or add_segment(segmentation_node, part.name)
                 target = SegmentTarget(segmentation_node, segment_id, volume_node, editor)
-                write_segment(target, update, part.clicks, save_state=lambda: None)
+                write_segment(target, update, part.prompts, save_state=lambda: None)
         except Exception:
             editor.Undo()
             raise

@@ -13,7 +13,7 @@ from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DModuleLib.scripting.carrying import carry_on, tracks_of
-from CTSAM3DModuleLib.scripting.clicks import clicks_on_volume
+from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume
 from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_histories
 
 
@@ -37,7 +37,7 @@ def segment_sequence(
     volumes : list of vtkMRMLScalarVolumeNode, or vtkMRMLSequenceBrowserNode
         Of a browser the first proxy that is a scalar volume; each item is shown in turn, and the
         one that was shown before is shown again in the end.
-    clicks : see `clicks_on_volume`, or list of mappings
+    clicks : see `prompts_on_volume`, or list of mappings
         For all volumes, or a mapping for each.
     choice : ModelChoice, optional
         See `segment`.
@@ -57,13 +57,13 @@ def segment_sequence(
     with _frames(logic, volumes) as frames:
         if carry:
             return _carried(logic, frames, clicks, choice or ModelChoice(), progress)
-        histories = [
-            clicks_on_volume(_clicks_of_frame(clicks, number, len(frames)), show())
+        of_frames = [
+            prompts_on_volume(_clicks_of_frame(clicks, number, len(frames)), show())
             for number, (_, show) in enumerate(frames)
         ]
-        total = sum(map(len, histories))
+        total = sum(map(len, of_frames))
         done = 0
-        for (label, show), structures in zip(frames, histories, strict=True):
+        for (label, show), structures in zip(frames, of_frames, strict=True):
             step = _step(progress, label, done, total)
             name = f"{label} segmentation"
             chosen = choice or ModelChoice()
@@ -86,7 +86,7 @@ def _carried(
     found: list[slicer.vtkMRMLSegmentationNode] = []
     if not frames:
         return found
-    first = clicks_on_volume(clicks, frames[0][1]())
+    first = prompts_on_volume(clicks, frames[0][1]())
     total = len(first) * len(frames)
     for label, show in frames:
         step = _step(progress, label, len(first) * len(found), total)

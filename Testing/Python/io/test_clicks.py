@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from CTSAM3DLib.errors import ClicksFileError
-from CTSAM3DLib.io.clicks import history_from_points, read_clicks, write_clicks
+from CTSAM3DLib.io.clicks import prompts_from_points, read_clicks, write_clicks
 from CTSAM3DLib.prompts import Click, ClickHistory
 
 
@@ -149,7 +149,7 @@ def test_a_written_file_has_the_documented_form_and_keeps_the_order(tmp_path: Pa
 
 
 def test_history_from_points_takes_numpy_like_rows() -> None:
-    assert history_from_points({"positive": ((1, 2, 3),)}, "x") == ClickHistory([Click((1, 2, 3))])
+    assert prompts_from_points({"positive": ((1, 2, 3),)}, "x") == ClickHistory([Click((1, 2, 3))])
 
 
 @pytest.mark.parametrize("system", ["LPS", 1, None])

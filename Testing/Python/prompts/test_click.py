@@ -50,7 +50,7 @@ def test_a_history_never_changes() -> None:
 @pytest.mark.parametrize("index", [2, -3])
 def test_removing_a_click_that_is_not_there_is_an_error(index: int) -> None:
     history = ClickHistory([Click((0, 0, 0)), Click((1, 1, 1))])
-    with pytest.raises(IndexError, match="holds 2 click"):
+    with pytest.raises(IndexError, match="the list holds 2"):
         history.removed(index)
 
 

@@ -611,7 +611,7 @@ def list_with_an_outside_click(session: InteractiveSession) -> None:
         (outside, ClickOutsideVolumeError, r"expected a position inside the volume.*got RAS \[51"),
         (not_a_position, GeometryError, "3 finite numbers"),
         (list_with_an_outside_click, ClickOutsideVolumeError, "inside the volume"),
-        (lambda session: session.remove_click(7), IndexError, "no click 7"),
+        (lambda session: session.remove_click(7), IndexError, "no prompt 7"),
     ],
 )
 def test_bad_input_leaves_the_session_as_it_was(action, error, text) -> None:
