@@ -81,7 +81,7 @@ class PanelNodes:
     def count(self, segment_id: str) -> int:
         """Return how many clicks a structure has; 0 if they cannot be read."""
         try:
-            return len(self.clicks(segment_id)) if segment_id else 0
+            return len(self.prompts(segment_id)) if segment_id else 0
         except CTSAM3DError:
             return 0
 
