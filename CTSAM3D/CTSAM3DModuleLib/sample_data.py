@@ -53,18 +53,7 @@ class TorsoSource:
 
 
 def load_torso(spacing_mm: float = 2.0) -> list[Any]:
-    """Generate the torso, show it, and add its stored clicks as point lists.
-
-    Parameters
-    ----------
-    spacing_mm : float
-        Voxel size.
-
-    Returns
-    -------
-    list of nodes
-        The volume, then a point list for each anatomy.
-    """
+    """Generate the torso, show it, and return its node and a point list for each anatomy."""
     from CTSAM3DLib.phantom import torso_phantom
     from CTSAM3DLib.resources import resource_path
 

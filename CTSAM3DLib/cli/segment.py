@@ -136,14 +136,7 @@ def check_before(case: Case, overwrite: bool) -> None:
 class ClickProgress:
     """Shows how many clicks are answered: a bar on a terminal, else a line now and then.
 
-    Parameters
-    ----------
-    stream : text stream
-        Where to write.
-    pause : float
-        Seconds between two lines where there is no terminal.
-    clock : callable, optional
-        Returns seconds; default: `time.monotonic`.
+    `pause` is the time between two lines in seconds, which `clock` gives.
 
     Examples
     --------

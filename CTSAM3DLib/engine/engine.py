@@ -38,17 +38,9 @@ class SegmentationEngine:
     """Answers requests in their order on one thread that touches nothing but numbers.
 
     All methods are for the owner's thread. They return at once, except `wait` and `close`.
-
-    Parameters
-    ----------
-    load_predictor : callable
-        From model and device to a `Predictor`; runs on the inference thread.
-
-    Attributes
-    ----------
-    on_queued : callable or None
-        Called without arguments after anything was queued: from then on, until `is_working` is
-        False, the owner should call `wait` and `drain` again and again.
+    `load_predictor` makes a `Predictor` from model and device, on the inference thread. `on_queued`
+    is called without arguments after anything was queued: from then on, until `is_working` is
+    False, the owner should call `wait` and `drain` again and again.
 
     Examples
     --------

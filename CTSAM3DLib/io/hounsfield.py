@@ -22,20 +22,10 @@ _SAMPLES_PER_AXIS = 64
 
 
 def hu_warning(volume: Volume) -> str | None:
-    """Return why the voxels do not look like HU; None when they do.
+    """Return why the voxels do not look like HU, in one line for people; None when they do.
 
-    A model that expects HU finds organs of thousands of cm3 in other numbers and says nothing.
-    Up to 128 voxels along each axis are looked at.
-
-    Parameters
-    ----------
-    volume : Volume
-        Any volume.
-
-    Returns
-    -------
-    str or None
-        One line for people: what was expected, what came, and what it may be.
+    A model that expects HU finds organs of thousands of cm3 in other numbers and says nothing. Up
+    to 128 voxels along each axis are looked at.
 
     Examples
     --------

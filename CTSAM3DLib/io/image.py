@@ -46,26 +46,9 @@ class Scan:
 
 
 def read_volume(path: str | os.PathLike[str], series: str = "") -> Volume:
-    """Read a CT volume; what `read_scan` notes is given as Python warnings.
+    """Read a CT volume as `read_scan`; its notes are given as Python warnings.
 
-    Parameters
-    ----------
-    path : path
-        See `read_scan`.
-    series : str
-        See `read_scan`.
-
-    Returns
-    -------
-    Volume
-        Voxels and place.
-
-    Raises
-    ------
-    VolumeError
-        See `read_scan`.
-    ImportError
-        SimpleITK or pydicom is needed and not installed.
+    Raises VolumeError and ImportError as `read_scan`.
 
     Examples
     --------
@@ -131,12 +114,7 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
 
 
 def size_warning(volume: Volume) -> str | None:
-    """Return why a volume is too small for a good result; None when it is not.
-
-    Parameters
-    ----------
-    volume : Volume
-        Only its size and its spacing count.
+    """Return why size or spacing of a volume let expect a poor result; None when they do not.
 
     Examples
     --------

@@ -86,21 +86,6 @@ class RegionMask(MaskUpdate):
 class Segment:
     """One structure of a segmentation.
 
-    Parameters
-    ----------
-    name : str
-        Shown in Slicer; not empty.
-    mask : RegionMask
-        Its voxels in the volume.
-    clicks : Prompts
-        The clicks that made it, kept in the segment tag ``CTSAM3D.Clicks``.
-    rgb : tuple of int, optional
-        Colour, 0 to 255; by default the one of the anatomy.
-    terminology : str, optional
-        Seven parts joined by ``~``; by default those of the anatomy.
-    corrected : bool
-        Whether a person has changed the mask, so that it does not follow from the prompts.
-
     Raises
     ------
     SegmentationFileError
@@ -113,11 +98,14 @@ class Segment:
     ((221, 130, 101), 8)
     """
 
-    name: str
-    mask: RegionMask
+    name: str  # Shown in Slicer; not empty
+    mask: RegionMask  # Its voxels in the volume
+    # The clicks that made it, kept in the segment tag ``CTSAM3D.Clicks``
     clicks: Prompts = field(default_factory=Prompts)
+    # Colour, 0 to 255; by default the one of the anatomy
     rgb: tuple[int, int, int] = ()  # type: ignore[assignment]  # filled in below
-    terminology: str = ""
+    terminology: str = ""  # Seven parts joined by ``~``; by default those of the anatomy
+    # Whether a person has changed the mask, so that it does not follow from the prompts
     corrected: bool = False
 
     def __post_init__(self) -> None:

@@ -21,32 +21,13 @@ def click_from_world_ras(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     positive: bool = True,
 ) -> Click:
-    """Return a click at a point of the world, as views and markups give it.
+    """Return a click at a point of the world, RAS mm, as views and markups give it.
 
-    Parameters
-    ----------
-    position_world_ras : three floats
-        World RAS, mm.
-    volume_node : vtkMRMLScalarVolumeNode
-        The clicked volume; all its parent transforms are undone, linear or not.
-    positive : bool
-        True: inside the wanted structure.
-
-    Returns
-    -------
-    Click
-        In the RAS frame of the volume itself, so that moving the volume moves the click along.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        The point lies outside the voxels of the volume.
-    GeometryError
-        Not three finite numbers.
-    NodeError
-        A non-linear parent transform cannot be inverted there.
-    VolumeError
-        The volume has no voxels.
+    All parent transforms of the volume are undone, linear or not: the click is in the RAS frame of
+    the volume itself, so that moving the volume moves the click along. Raises
+    ClickOutsideVolumeError: the point lies outside the voxels of the volume; GeometryError: not
+    three finite numbers; NodeError: a non-linear parent transform cannot be inverted there;
+    VolumeError: the volume has no voxels.
     """
     position_ras = volume_from_world(position_world_ras, volume_node)
     geometry_from_node(volume_node).voxel_from_ras(position_ras)
@@ -93,25 +74,10 @@ def click_from_control_point(
 ) -> Click:
     """Return a control point as a click on a volume; its parent transforms count too.
 
-    Parameters
-    ----------
-    markups_node : vtkMRMLMarkupsNode
-        Holds the point.
-    index : int
-        Number of the control point.
-    volume_node : vtkMRMLScalarVolumeNode
-        The clicked volume.
-    positive : bool, optional
-        True: inside the wanted structure. None: as the names say, in the way of Markups files
-        (see `markups.prompts_from_markups`): negative if label or node name ends with the word
-        ``negative``, overruled by the description ``negative`` or ``positive``.
-
-    Raises
-    ------
-    NodeError
-        There is no such control point or it is not placed (a preview, unset or missing).
-    ClickOutsideVolumeError, NodeError, VolumeError
-        See `click_from_world_ras`.
+    Without `positive` the names tell the sign, in the way of Markups files (see
+    `markups.prompts_from_markups`): negative if label or node name ends with the word ``negative``,
+    overruled by the description ``negative`` or ``positive``. Raises NodeError: there is no such
+    control point or it is not placed (a preview, unset or missing); also as `click_from_world_ras`.
     """
     if not is_defined(markups_node, index):
         status = markups_node.GetNthControlPointPositionStatus(index)

@@ -22,21 +22,11 @@ def voxels_inside_roi(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     bbox: BoundingBox,
 ) -> NDArray[np.bool_]:
-    """Tell which voxels of a box of the volume have their centre inside a region of interest.
+    """Tell which voxels of a box of the volume, (K, J, I), have their centre inside a ROI.
 
-    The region may be turned against the volume; the parent transforms of both count.
-
-    Returns
-    -------
-    (K, J, I) bool array
-        Of `bbox.shape_kji`.
-
-    Raises
-    ------
-    NodeError
-        The region has no size yet, or a non-linear transform lies between both nodes.
-    VolumeError
-        The volume has no voxels.
+    The ROI may be turned against the volume; the parent transforms of both count. Raises NodeError:
+    it has no size yet, or a non-linear transform lies between both nodes; VolumeError: the volume
+    has no voxels.
 
     Examples
     --------

@@ -175,12 +175,7 @@ def shape_from_markup(
 def world_points(
     prompt: Prompt, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> NDArray[np.float64]:
-    """Return where a prompt lies in the world now, RAS mm.
-
-    Returns
-    -------
-    ndarray, (N, 3)
-        Its `corners_ras` in the world.
+    """Return where the `corners_ras` of a prompt lie in the world now, (N, 3) RAS mm.
 
     Examples
     --------
@@ -193,14 +188,7 @@ def world_points(
 def set_markup_points(
     node: slicer.vtkMRMLMarkupsNode, points_world_ras: NDArray[np.float64]
 ) -> None:
-    """Give a curve, closed curve or ROI without parent transform the shape of a prompt.
-
-    Parameters
-    ----------
-    node : vtkMRMLMarkupsNode
-        Of the class in `MARKUPS_CLASSES`.
-    points_world_ras : ndarray, (N, 3)
-        See `world_points`.
+    """Give a node of `MARKUPS_CLASSES` without parent transform the shape that `world_points` gave.
 
     Examples
     --------
@@ -226,22 +214,11 @@ def set_markup_points(
 
 
 def prompt_from_world_ras(prompt: _Kind, volume_node: slicer.vtkMRMLScalarVolumeNode) -> _Kind:
-    """Return a prompt whose positions are in the world as one in the frame of a volume.
+    """Return a prompt whose positions are in the world, RAS mm, as one in the frame of a volume.
 
-    Parameters
-    ----------
-    prompt : Click, Scribble, Lasso or Box
-        In world RAS, mm.
-    volume_node : vtkMRMLScalarVolumeNode
-        All its parent transforms are undone. The faces of a box stay flat: under a non-linear
-        transform its edges end where the middles of its faces come to lie.
-
-    Raises
-    ------
-    GeometryError
-        A lasso is not flat any more.
-    NodeError
-        A non-linear parent transform cannot be inverted there.
+    All parent transforms of the volume are undone. The faces of a box stay flat: under a non-linear
+    transform its edges end where the middles of its faces come to lie. Raises GeometryError: a
+    lasso is not flat any more; NodeError: a non-linear parent transform cannot be inverted there.
 
     Examples
     --------

@@ -144,18 +144,7 @@ def read_segment_in(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     bbox: BoundingBox,
 ) -> NDArray[np.bool_]:
-    """Return a segment in a box of voxels of a volume; nothing beyond the box is looked at.
-
-    Parameters
-    ----------
-    bbox : BoundingBox
-        Inside the volume.
-
-    Returns
-    -------
-    (K, J, I) bool
-        Of `bbox.shape_kji`, as `read_segment` has it there, for which see also the errors.
-    """
+    """Return a segment, as `read_segment`, in a box of a volume; nothing else is looked at."""
     segment_of(segmentation_node, segment_id)
     check_binary_labelmap(segmentation_node)
     geometry = geometry_from_node(volume_node)

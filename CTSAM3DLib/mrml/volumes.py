@@ -21,21 +21,12 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
 def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
     """Return a volume node as a `Volume` that shares its voxels.
 
-    A single 3D image of one component; of a sequence, the frame that is shown now.
-
-    Returns
-    -------
-    Volume
-        Read-only view of the voxels, (K, J, I), in the dtype of the node; geometry in the own
-        RAS frame of the node, without its parent transforms. The view keeps the voxels alive
-        after the node is gone. Whether they have changed, `volume_identity` tells.
-
-    Raises
-    ------
-    VolumeError
-        Not a scalar volume, no or empty image, several components (colour, vector, 4D), or NaN.
-    GeometryError
-        The axes of the volume are not at right angles.
+    A single 3D image of one component; of a sequence, the frame that is shown now. The voxels are a
+    read-only view, (K, J, I), in the dtype of the node, which keeps them alive after the node is
+    gone; `volume_identity` tells whether they have changed. The geometry is in the own RAS frame of
+    the node, without its parent transforms. Raises VolumeError: not a scalar volume, no or empty
+    image, several components (colour, vector, 4D), or NaN; GeometryError: the axes are not at right
+    angles.
 
     Examples
     --------

@@ -49,32 +49,19 @@ def write_segment(
     under the same non-linear one. Into other voxels (oversampled or imported segmentations) it goes
     by the value at each voxel centre; the segment keeps the grid that it is stored on.
 
-    Parameters
-    ----------
-    target : SegmentTarget
-        What to write and through which editor.
-    mask : MaskUpdate or (K, J, I) bool array
-        A changed box of the volume, which leaves the rest of the segment alone; or the mask of
-        the whole volume, which replaces the segment.
-    prompts : Prompts, optional
-        Kept in the tag of the segment; None leaves the tag alone.
-    save_state : callable, optional
-        Saves the state for undo; by default `target.editor_logic` does. In an effect or beside an
-        embedded segment editor widget pass the `saveStateForUndo` of that.
+    A MaskUpdate is a changed box of the volume, and leaves the rest of the segment alone; an array
+    is the mask of the whole volume, and replaces the segment. Prompts are kept in the tag of the
+    segment; None leaves the tag alone. `save_state` saves the state for undo, by default as
+    `editor_logic` does. In an effect or beside an embedded segment editor widget pass the
+    `saveStateForUndo` of that.
 
-    Raises
-    ------
-    NodeError
-        No such segment; not stored as a binary labelmap; another segmentation in the editor; a
-        mask setting that cannot be used; a non-linear transform between segmentation and volume;
-        or Slicer reports an error. After this one, and any other, voxels and tag are put back.
-    VolumeError
-        The volume has no voxels, or the mask does not fit it.
+    Raises NodeError: no such segment; not stored as a binary labelmap; another segmentation in the
+    editor; a mask setting that cannot be used; a non-linear transform between segmentation and
+    volume; or Slicer reports an error. After this one, and any other, voxels and tag are put back.
+    VolumeError: the volume has no voxels, or the mask does not fit it.
 
-    Notes
-    -----
-    Set mode needs a modifier over the old and the new voxels on the stored grid: with another
-    grid the old voxels would stay, with a smaller box protected ones would vanish.
+    Set mode needs a modifier over the old and the new voxels on the stored grid: with another grid
+    the old voxels would stay, with a smaller box protected ones would vanish.
     """
     geometry = _checked(target, mask)
     plan = Plan(target, geometry, mask)

@@ -60,29 +60,12 @@ def write_picture(
 
     The planes show the body in the slices that cut most structures; outlines and clicks have one
     mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
-    the axial slice of its first positive click; one that consists of air in a window for lungs.
-    Long names are shortened in their middle; letters that no installed font has become boxes.
-    Needs matplotlib.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of the PNG file; replaced whole when it exists.
-    volume : Volume
-        The CT.
-    segments : sequence of Segment
-        Structures on the voxels of that volume; up to 12 get a tile, the largest first.
-    title : str
-        Above the picture; by default the name of the volume.
-    window_hu : (low, high)
-        HU shown as black and white; the default suits soft tissue.
-
-    Raises
-    ------
-    SegmentationFileError
-        A mask outside the volume.
-    OSError
-        The file cannot be written.
+    the axial slice of its first positive click; one that consists of air in a window for lungs. Up
+    to 12 structures get a tile, the largest first. Above the picture stands the title, by default
+    the name of the volume. Long names are shortened in their middle; letters that no installed font
+    has become boxes. `window_hu` is shown as black to white; the default suits soft tissue. A file
+    at `path` is replaced whole. Needs matplotlib. Raises SegmentationFileError: a mask outside the
+    volume; OSError: the file cannot be written.
     """
     with warnings.catch_warnings(), written_atomically(path) as temporary:
         warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)

@@ -70,19 +70,7 @@ class Box:
     def of_corners(
         cls, first_ras: Sequence[float], second_ras: Sequence[float], positive: bool = True
     ) -> Box:
-        """Return the box along R, A and S between two opposite corners.
-
-        Parameters
-        ----------
-        first_ras, second_ras : sequences of 3 numbers
-            Corners in mm.
-        positive : bool
-            See `Box`.
-
-        Raises
-        ------
-        GeometryError
-            See `Box`.
+        """Return the box along R, A and S between two opposite corners in mm; errors as of `Box`.
 
         Examples
         --------
@@ -100,21 +88,10 @@ class Box:
         depth_mm: float | None = None,
         positive: bool = True,
     ) -> Box:
-        """Return the box of a rectangle that was dragged in a slice.
+        """Return the box of a rectangle, 3 or 4 corners in order, mm, that was dragged in a slice.
 
-        Parameters
-        ----------
-        corners_ras : sequence of 3 or 4 positions
-            Its corners in order, in mm.
-        depth_mm : float, optional
-            Across the slice, half of it on either side; default: the longer side of the rectangle.
-        positive : bool
-            See `Box`.
-
-        Raises
-        ------
-        GeometryError
-            See `Box`.
+        Half of `depth_mm` lies on either side of the slice, by default as much as the longer side
+        of the rectangle. Errors are those of `Box`.
 
         Examples
         --------
@@ -173,15 +150,7 @@ class Box:
     def points_ras(self, step_mm: float) -> NDArray[np.float64]:
         """Return the points that must be obeyed: none of a positive box, else its whole inside.
 
-        Parameters
-        ----------
-        step_mm : float
-            Neighbours along the edges are at most so far apart.
-
-        Returns
-        -------
-        ndarray, (N, 3)
-            A lattice that is parallel to the edges, mm RAS.
+        They are a lattice (N, 3) parallel to the edges, mm RAS, so far apart at most.
         """
         return np.zeros((0, 3)) if self.positive else self._lattice(step_mm)
 

@@ -187,12 +187,9 @@ class Prompts(Sequence[Prompt]):
     def rows(self) -> list[dict[str, Any]]:
         """Return each prompt as plain values with its kind; `prompt_from_row` reads them.
 
-        Returns
-        -------
-        list of dict
-            ``kind`` and ``positive`` (bool), and by kind: ``position`` [r, a, s] of a click,
-            ``line`` [[r, a, s], ...] of a scribble or lasso, ``middle`` [r, a, s] and ``edges``
-            (three [r, a, s]) of a box. Mm in the RAS frame of the volume itself.
+        A row has ``kind``, ``positive`` (bool), and by kind: ``position`` [r, a, s] of a click,
+        ``line`` [[r, a, s], ...] of a scribble or lasso, ``middle`` [r, a, s] and ``edges`` (three
+        [r, a, s]) of a box. Mm in the RAS frame of the volume itself.
 
         Examples
         --------
@@ -230,20 +227,10 @@ class Prompts(Sequence[Prompt]):
 
 
 def prompt_from_row(row: Any, what: str) -> Prompt:
-    """Return the prompt of one row of `Prompts.rows`.
+    """Return the prompt of one row of `Prompts.rows`; `what` names the row in an error.
 
-    Parameters
-    ----------
-    row : dict
-        ``kind``, ``positive`` and what the kind has. Of a box two opposite ``corners`` [r, a, s]
-        will do in place of ``middle`` and ``edges``.
-    what : str
-        Names the row in an error, such as ``"prompt 3"``.
-
-    Raises
-    ------
-    ClicksFileError
-        Not a dictionary with ``kind``, ``positive``, and what the kind has.
+    Of a box two opposite ``corners`` [r, a, s] will do in place of ``middle`` and ``edges``. Raises
+    ClicksFileError: not a dictionary with ``kind``, ``positive``, and what the kind has.
 
     Examples
     --------

@@ -22,25 +22,11 @@ COARSER_SHARE = 8
 class PatchEncoder:
     """Encodes patches of one volume with one model and keeps the most recently used ones.
 
-    Sessions for several structures in the same volume share one encoder, so that an image patch
-    is encoded once for all of them. An evicted embedding is computed again when it is needed:
-    the cache changes the time, never the result. One thread at a time may use it.
-
-    Parameters
-    ----------
-    volume : Volume
-        The CT.
-    grid : Geometry
-        Model grid of that volume (`geometry.model_grid`).
-    predictor : Predictor
-        The model.
-    max_patches : int
-        How many embeddings to keep, at least 1; one of the bundled model takes about 25 MB.
-
-    Raises
-    ------
-    CTSAM3DError
-        If `max_patches` is below 1.
+    Sessions for several structures in the same volume share one encoder, so that an image patch is
+    encoded once for all of them. An evicted embedding is computed again when it is needed: the
+    cache changes the time, never the result. One thread at a time may use it. `grid` is the model
+    grid of the volume (`geometry.model_grid`), `max_patches` how many embeddings to keep, at least
+    1; one of the bundled model takes about 25 MB. Raises CTSAM3DError if `max_patches` is below 1.
 
     Examples
     --------

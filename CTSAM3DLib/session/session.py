@@ -112,25 +112,10 @@ class InteractiveSession:
         base: MaskUpdate | None = None,
         grow: bool | str = False,
     ) -> InteractiveSession:
-        """Open a session with a model that is loaded already.
+        """Open a session with a model that is loaded already, which keeps `max_patches` embeddings.
 
-        Parameters
-        ----------
-        volume : Volume
-            The CT.
-        predictor : Predictor
-            The model.
-        spacing_mm : float, optional
-            Voxel size of the model grid; default: see `patches.choose_spacing_mm`.
-        max_patches : int
-            Number of image embeddings to keep.
-        base, grow
-            See the class, also for errors.
-
-        Raises
-        ------
-        GeometryError
-            If the spacing is not a positive number.
+        For `base` and `grow` see the class, also for errors; the default of `spacing_mm` is that of
+        `patches.choose_spacing_mm`. Raises GeometryError if the spacing is not a positive number.
         """
         settings = predictor.settings
         spacing = choose_spacing_mm(
@@ -229,12 +214,7 @@ class InteractiveSession:
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
         """Add a click and segment again; see `add` for what is returned and for errors.
 
-        Parameters
-        ----------
-        position_ras : sequence of 3 floats
-            Position in mm in the RAS frame of the volume itself (no parent transform).
-        positive : bool
-            True inside the structure, False outside.
+        `position_ras` is in mm in the RAS frame of the volume itself (no parent transform).
         """
         return self.add(_click(position_ras, positive))
 
@@ -371,25 +351,15 @@ class InteractiveSession:
     def where_next(self) -> Suggestion | None:
         """Return where a further prompt helps most, from the logits alone; the model is not asked.
 
-        Returns
-        -------
-        Suggestion or None
-            Place and reason; None without anything segmented. See `where_next.where_next`.
+        None without anything segmented. See `where_next.where_next`.
         """
         return where_next(self.state)
 
     def logits_on_volume(self, bbox: BoundingBox) -> NDArray[np.float32]:
-        """Return the logits at a box of voxels of the volume.
+        """Return the logits (before the sigmoid) at a box of the volume, (K, J, I) float32.
 
-        Returns
-        -------
-        (K, J, I) float32
-            Before the sigmoid, of `bbox.shape_kji`; -20 where no patch has been.
-
-        Raises
-        ------
-        VolumeError
-            If the box is empty or not inside the volume.
+        They are -20 where no patch has been. Raises VolumeError if the box is empty or not inside
+        the volume.
         """
         shape_kji = self.volume.geometry.shape_kji
         if bbox.is_empty or bbox.clipped(shape_kji) != bbox:

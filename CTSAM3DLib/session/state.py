@@ -32,34 +32,6 @@ Boxes = tuple[BoundingBox, ...]
 class SessionState:
     """Everything that a list of prompts has made of one structure. Never changed.
 
-    Parameters
-    ----------
-    geometry, grid : Geometry
-        Voxel grid of the volume and of the model.
-    prompts : Prompts
-        Oldest first.
-    logits : BlockArray
-        float16 on the model grid; NaN where no patch has been and no mask was given.
-    mask : BlockArray
-        bool on the volume's own grid.
-    patches : tuple of BoundingBox
-        Patches of the model grid that were decoded, in the order of first use.
-    coarse : tuple of BoundingBox
-        Boxes of the model grid with an answer of larger voxels, or for a tip: there the logits are
-        known too, yet less exactly.
-    parent : SessionState or None
-        State of the same prompts without the last one; None for a state that was given.
-    answered : SessionState or None
-        The same prompts without what `following.followed` has added, from which the next prompt
-        goes on; None where nothing was followed.
-    tips : tuple of Tip
-        What `following.followed` has added.
-    is_followed : bool
-        Whether that was searched to its end.
-    timings_ms : mapping
-        ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the model
-        was not asked. Not part of the result.
-
     Examples
     --------
     >>> grid = Geometry(np.eye(4), (4, 5, 6))
@@ -68,17 +40,26 @@ class SessionState:
     ((4, 5, 6), 0, True)
     """
 
+    # geometry, grid: Voxel grid of the volume and of the model
     geometry: Geometry
     grid: Geometry
-    prompts: Prompts
+    prompts: Prompts  # Oldest first
+    # float16 on the model grid; NaN where no patch has been and no mask was given
     logits: BlockArray
-    mask: BlockArray
-    patches: Boxes = ()
+    mask: BlockArray  # bool on the volume's own grid
+    patches: Boxes = ()  # Patches of the model grid that were decoded, in the order of first use
+    # Boxes of the model grid with an answer of larger voxels, or for a tip: there the
+    # logits are known too, yet less exactly
     coarse: Boxes = ()
+    # State of the same prompts without the last one; None for a state that was given
     parent: SessionState | None = None
+    # The same prompts without what `following.followed` has added, from which the next
+    # prompt goes on; None where nothing was followed
     answered: SessionState | None = None
-    tips: tuple[Tip, ...] = ()
-    is_followed: bool = False
+    tips: tuple[Tip, ...] = ()  # What `following.followed` has added
+    is_followed: bool = False  # Whether that was searched to its end
+    # ``encode_ms``, ``decode_ms`` and ``resample_ms`` of the last prompt; empty when the
+    # model was not asked. Not part of the result.
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -108,27 +89,11 @@ class SessionState:
         grid: Geometry,
         prompts: Prompts | None = None,
     ) -> SessionState:
-        """Return a state with a given mask, voxel for voxel.
+        """Return a state with a given mask, voxel for voxel, that answers `prompts` already.
 
-        Parameters
-        ----------
-        mask : MaskUpdate
-            The mask on the volume's own grid; False outside its box.
-        volume_geometry, grid : Geometry
-            Voxel grid of the volume and of the model.
-        prompts : Prompts, optional
-            Prompts that the mask answers already; default: none.
-
-        Returns
-        -------
-        SessionState
-            Without patches and parent. Its logits are those of `mask.logits_of_mask`, so
-            that the model sees the mask as its earlier result.
-
-        Raises
-        ------
-        VolumeError
-            If the box of the mask is not inside the volume.
+        The state has no patches and no parent. Its logits are those of `mask.logits_of_mask`, so
+        that the model sees the mask as its earlier result. Raises VolumeError if the box of the
+        mask is not inside the volume.
         """
         shape_kji = volume_geometry.shape_kji
         if not mask.bbox.is_empty and mask.bbox.clipped(shape_kji) != mask.bbox:
@@ -164,23 +129,14 @@ class SessionState:
         coarse: bool = False,
         timings_ms: Mapping[str, float] | None = None,
     ) -> SessionState:
-        """Return the state with other logits in a box; `with_prompt` changes the mask as well.
+        """Return the state with other logits, before the sigmoid, in a box of the model grid.
 
-        Logits, mask, patches and times change together. Voxels of the volume whose centre lies
-        neither in a patch that was decoded nor in a coarse box keep what they have. A coarse box
-        adds to a given mask and takes nothing away. Every prompt is obeyed by its own voxels.
-
-        Parameters
-        ----------
-        box : BoundingBox
-            On the model grid.
-        logits : ndarray, float, (D, H, W)
-            Of `box.shape_kji`, before the sigmoid.
-        coarse : bool
-            Whether they come from an answer with larger voxels or for a tip, and the box is no
-            patch.
-        timings_ms : mapping, optional
-            What the answer cost; added to the times of this prompt.
+        Logits, mask, patches and times change together (`with_prompt` changes the mask as well).
+        Voxels of the volume whose centre lies neither in a patch that was decoded nor in a coarse
+        box keep what they have. `coarse` logits come from an answer with larger voxels or for a
+        tip, and their box is no patch; they add to a given mask and take nothing away. Every prompt
+        is obeyed by its own voxels. `timings_ms`, what the answer cost, is added to the times of
+        this prompt.
 
         Examples
         --------

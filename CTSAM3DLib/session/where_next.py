@@ -27,43 +27,25 @@ _DOUBT = 0.5  # that a loose part, or what lies beyond a face, is wrong
 class Suggestion:
     """A place to look at.
 
-    Parameters
-    ----------
-    position_ras : position
-        3 numbers: mm in the RAS frame of the volume itself.
-    reason : str
-        ``"unsure border"``: the model is in doubt; ``"unclosed face"``: the structure may go on
-        where no patch has been; ``"loose part"``: no positive prompt is in this part.
-    wrong_mm3 : float
-        About so much may be wrong there.
-
     Examples
     --------
     >>> Suggestion((87.0, 17.0, -39.0), "loose part", 240.0).reason
     'loose part'
     """
 
-    position_ras: Position
+    position_ras: Position  # 3 numbers: mm in the RAS frame of the volume itself
+    # ``"unsure border"``: the model is in doubt; ``"unclosed face"``: the structure may go
+    # on where no patch has been; ``"loose part"``: no positive prompt is in this part
     reason: str
-    wrong_mm3: float
+    wrong_mm3: float  # About so much may be wrong there
 
 
 def where_next(state: SessionState) -> Suggestion | None:
-    """Return where a further prompt helps most, from the logits alone.
+    """Return where a further prompt helps most, from the logits alone; None without any.
 
-    Three kinds of places are compared by how many voxels may be wrong there: the summed doubt
-    round a voxel, a cube beyond the place where the mask ends at the border of what has been
-    decoded, and half of a part of the mask without a positive prompt.
-
-    Parameters
-    ----------
-    state : SessionState
-        Of one structure.
-
-    Returns
-    -------
-    Suggestion or None
-        None where the model was not asked and nothing is given.
+    Three kinds of places are compared by how many voxels may be wrong there: the summed doubt round
+    a voxel, a cube beyond the place where the mask ends at the border of what has been decoded, and
+    half of a part of the mask without a positive prompt.
 
     Examples
     --------
