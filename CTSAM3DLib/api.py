@@ -22,6 +22,7 @@ from CTSAM3DLib.io.segment import Base, RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import Prompts
+from CTSAM3DLib.session.air import air_notices
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_warning
 from CTSAM3DLib.session.points import obeyed_voxels
@@ -116,7 +117,8 @@ class SegmentationResult:
     device: str  # Where the model ran
     grid_spacing_mm: float  # Voxel size at which the model looked at the volume
     grow: GrowMode = GrowMode.OFF  # How structures were followed beyond the patches of their clicks
-    notices: tuple[str, ...] = ()  # What happened to the model meanwhile: another device
+    # What the user should know: another device, points in air
+    notices: tuple[str, ...] = ()
     # See `InteractiveSession.uncertainty`; without structures that the model was not asked for
     uncertainty: Mapping[str, float] = field(default_factory=dict)
 
@@ -247,7 +249,7 @@ def segment(
         device=session.predictor.device,
         grid_spacing_mm=session.grid.spacing_mm[0],
         grow=session.grow,
-        notices=notices_of(session.predictor),
+        notices=(*notices_of(session.predictor), *_in_air(volume, histories, bases)),
         uncertainty=uncertainty,
     )
 
@@ -272,6 +274,19 @@ def _check_inside(volume: Volume, structures: Mapping[str, Prompts]) -> None:
             except ClickOutsideVolumeError as error:
                 text = f"structure {name!r}, click {number}: {error}. {_WRONG_PLACE}"
                 raise ClickOutsideVolumeError(text) from error
+
+
+def _in_air(
+    volume: Volume, histories: Mapping[str, Prompts], bases: Mapping[str, Base]
+) -> list[str]:
+    """Return what is told of new prompts in the air round the body."""
+    return [
+        f"structure {name!r}, prompt {number}: {text}"
+        for name, history in histories.items()
+        for number, prompt in enumerate(history, start=1)
+        if name not in bases or prompt not in bases[name].answered
+        for text in air_notices(volume, [prompt])
+    ]
 
 
 def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:

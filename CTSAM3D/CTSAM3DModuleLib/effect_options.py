@@ -15,6 +15,7 @@ from CTSAM3DModuleLib.volume_warning import VolumeWarning
 from CTSAM3DModuleLib.widgets import (
     DEFAULT_MODEL,
     ERROR_STYLE,
+    STATUS_STYLES,
     apart_texts,
     model_label,
     tool_texts,
@@ -151,7 +152,7 @@ class EffectOptions:
     def showStatus(self, status):
         """Show one line and, while waiting, the button to cancel."""
         self.statusLabel.text = status.text or _("Click inside the structure.")
-        self.statusLabel.styleSheet = ERROR_STYLE if status.kind == "error" else ""
+        self.statusLabel.styleSheet = STATUS_STYLES.get(status.kind, "")
         self.cancelButton.enabled = status.kind == "busy"
 
     def _editor(self):

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 DEFAULT_MODEL = "default"  # Slicer takes an empty parameter or tag for none
 ERROR_STYLE = "color: #c03000"
+STATUS_STYLES = {"error": ERROR_STYLE, "warning": ERROR_STYLE}
 
 
 def timer(milliseconds: int, action: Callable[[], object], single: bool = False) -> Any:

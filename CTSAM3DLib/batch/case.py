@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +22,7 @@ from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DLib.picture.picture import write_picture
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.memory import memory_warning
 
 _COMMON_NAMES = {"ct", "ct_image", "data", "image", "img", "input", "scan", "vol", "volume"}
@@ -55,6 +57,7 @@ class Case:
     table: Path | None = None
     # Make structures that a person corrected in a ``.seg.nrrd`` among `clicks` anew
     recompute: bool = False
+    points: tuple[tuple[str, Click], ...] = ()
 
     @property
     def files(self) -> dict[str, Path]:
@@ -101,13 +104,14 @@ def run_case(
     clicks or model cannot be used; OSError: a file cannot be written.
     """
     start = perf_counter()
-    read_starts(case.clicks, None, case.recompute)  # tells what is wrong before the CT is read
+    starts = partial(read_starts, case.clicks, recompute=case.recompute, further=case.points)
+    starts()  # tells what is wrong before the CT is read
     if case.dicom_seg is not None:
         check_dicom_seg(case.ct, case.series)
     scan = read_scan(case.ct, case.series)
     volume = scan.volume
     check_hu(volume)
-    clicks, kept = read_starts(case.clicks, volume.geometry, case.recompute)
+    clicks, kept = starts(volume.geometry)
     warnings = [*_warnings(scan, model, spacing_mm), *_slips(clicks), *kept]
     _tell(warn, warnings)
     memory = memory_warning(volume, model.predictor, spacing_mm, grow)

@@ -18,7 +18,7 @@ from CTSAM3DLib.io.segmentation_reader import (
     read_prompts,
     read_segmentation,
 )
-from CTSAM3DLib.prompts import Prompts
+from CTSAM3DLib.prompts import Click, Prompts
 
 Start = Prompts | Base
 
@@ -26,16 +26,19 @@ _TOLERANCE = 0.01  # voxels, and mm along an axis
 
 
 def read_starts(
-    paths: Sequence[Path], geometry: Geometry | None = None, recompute: bool = False
+    paths: Sequence[Path],
+    geometry: Geometry | None = None,
+    recompute: bool = False,
+    further: Sequence[tuple[str, Click]] = (),
 ) -> tuple[dict[str, Start], list[str]]:
     """Read clicks files and segmentations of one CT: the starts, and notes on masks that stay.
 
     A structure of a ``.seg.nrrd`` starts at its prompts, as if they had been made again, unless a
     person corrected its mask: that mask is kept, and only prompts of further files change it.
     `recompute` makes it anew, too. Without the geometry of the CT the masks stay where the file has
-    them. Raises ClicksFileError as `read_clicks`; a segmentation without prompts and corrected
-    masks; SegmentationFileError: a segmentation cannot be read, its masks are not on the voxels of
-    the CT, or two masks that a person corrected have one name.
+    them. For `further` see `read_clicks`. Raises ClicksFileError as `read_clicks`; a segmentation
+    without prompts and corrected masks; SegmentationFileError: a segmentation cannot be read, its
+    masks are not on the voxels of the CT, or two masks that a person corrected have one name.
     """
     bases: dict[str, Base] = {}
     notes = []
@@ -50,18 +53,20 @@ def read_starts(
                     "program, and is kept. The option recompute makes it anew from its prompts"
                     for name in found
                 ]
-    others = _prompts(paths, bases)
+    others = _prompts(paths, bases, further)
     starts: dict[str, Start] = {**others}
     for name, base in bases.items():
         starts[name] = replace(base, further=others.get(name, Prompts()))
     return starts, notes
 
 
-def _prompts(paths: Sequence[Path], bases: Mapping[str, Base]) -> dict[str, Prompts]:
-    """Return the prompts of all files but those that a kept mask answers."""
+def _prompts(
+    paths: Sequence[Path], bases: Mapping[str, Base], further: Sequence[tuple[str, Click]]
+) -> dict[str, Prompts]:
+    """Return the prompts of all files, and further ones, but those that a kept mask answers."""
     drawn = [path for path in paths if bases and is_segmentation(path) and not read_prompts(path)]
     files = [path for path in paths if path not in drawn]
-    found = read_clicks(files, allow_negative=bases) if files else {}
+    found = read_clicks(files, bases, further) if files or further else {}
     for name, base in bases.items():
         if name in found:
             rest = list(found[name])

@@ -27,9 +27,10 @@ class Command:
 
 
 COMMANDS = {
-    "segment": Command("CTSAM3DLib.cli.segment", "segment one CT from a file of clicks"),
+    "segment": Command("CTSAM3DLib.cli.segment", "segment one CT from clicks"),
     "batch": Command("CTSAM3DLib.cli.batch", "segment many CTs listed in a table"),
     "demo": Command("CTSAM3DLib.cli.demo", "segment a generated torso CT from stored clicks"),
+    "anatomies": Command("CTSAM3DLib.cli.anatomies", "list the names that get colour and codes"),
     "models": Command("CTSAM3DLib.cli.models", "list the models that are installed, remove one"),
     "import-checkpoint": Command(
         "CTSAM3DLib.cli.import_checkpoint",

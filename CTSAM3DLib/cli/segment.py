@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
 from CTSAM3DLib.batch.starts import read_starts
+from CTSAM3DLib.errors import GeometryError
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.growing_rules import GrowMode
 
 CLICKS_HELP = (
@@ -60,6 +62,49 @@ def add_overwrite_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _AddPoint(argparse.Action):
+    """Adds a structure and its click; all such options share one list, in the order given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - of the base class
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Add one; an error of the command line if it is none."""
+        name, *position = values
+        try:
+            r, a, s = map(float, position)
+            click = Click((r, a, s), bool(self.const))
+        except (ValueError, GeometryError):
+            raise argparse.ArgumentError(
+                self, f"expected a name and three numbers in mm, got {' '.join(values)!r}"
+            ) from None
+        if not name.strip():
+            raise argparse.ArgumentError(self, "expected the name of a structure, got an empty one")
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), (name, click)))
+
+
+def add_point_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that give single clicks without a file."""
+    for option, positive, where in (
+        ("--click", True, "inside"),
+        ("--click-outside", False, "outside"),
+    ):
+        parser.add_argument(
+            option,
+            action=_AddPoint,
+            dest="points",
+            nargs=4,
+            const=positive,
+            default=(),
+            metavar=("NAME", "R", "A", "S"),
+            help=f"a click {where} a structure, mm in RAS: left, posterior and inferior are "
+            "negative; may be given several times",
+        )
+
+
 def positive_mm(text: str) -> float:
     """Return a length of the command line.
 
@@ -81,7 +126,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; see ``--help``."""
     parser = argparse.ArgumentParser("python -m CTSAM3DLib segment", description=__doc__)
     parser.add_argument("ct", type=Path, help="image file or DICOM folder")
-    parser.add_argument("--clicks", type=Path, nargs="+", required=True, help=CLICKS_HELP)
+    parser.add_argument("--clicks", type=Path, nargs="+", default=(), help=CLICKS_HELP)
+    add_point_options(parser)
     parser.add_argument("--output", type=Path, required=True, help="the .seg.nrrd to write")
     add_overwrite_option(parser)
     add_recompute_option(parser)
@@ -104,7 +150,10 @@ def main(argv: Sequence[str]) -> int:
         dicom_seg=options.dicom_seg,
         table=options.table,
         recompute=options.recompute,
+        points=options.points,
     )
+    if not case.clicks and not case.points:
+        parser.error("one of --clicks and --click is needed")
     check_before(case, options.overwrite)
     model = load_model(options.model, options.device)
     with ClickProgress(sys.stderr) as progress:
@@ -128,7 +177,7 @@ def check_before(case: Case, overwrite: bool) -> None:
     check_outputs([case.files], case.inputs)
     if not overwrite:
         check_replaceable(case.files.values())
-    read_starts(case.clicks, None, case.recompute)
+    read_starts(case.clicks, None, case.recompute, case.points)
     if case.dicom_seg is not None:
         check_dicom_seg(case.ct, case.series)
 

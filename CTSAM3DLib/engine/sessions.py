@@ -18,6 +18,7 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.session.air import air_notices
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_error, memory_warning
 from CTSAM3DLib.session.session import InteractiveSession
@@ -71,6 +72,9 @@ class Sessions:
                 if not cancelled():  # else the state may be less than what its prompts give
                     self._structures[_key(request)] = (request.choice, session)
             update = session.state.changes_since(reporter.shown)
+        before = set(request.prompts_before)
+        added = [prompt for prompt in request.prompts_after if prompt not in before]
+        self._notices += air_notices(request.volume, added)
         return self._answer(session, update, started)
 
     def carry(self, request: ClickRequest, cancelled: Callable[[], bool]) -> ClickAnswer:

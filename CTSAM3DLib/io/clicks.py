@@ -23,7 +23,9 @@ _LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts":
 
 
 def read_clicks(
-    paths: str | Path | Sequence[str | Path], allow_negative: Container[str] = ()
+    paths: str | Path | Sequence[str | Path],
+    allow_negative: Container[str] = (),
+    further: Sequence[tuple[str, Click]] = (),
 ) -> dict[str, Prompts]:
     """Read the clicks of one or several files.
 
@@ -34,6 +36,8 @@ def read_clicks(
         told apart by its content. The clicks of several files are joined in the order given.
     allow_negative : container of str
         Structures that need no positive click, since they have a mask.
+    further : sequence of (str, Click)
+        Structures and clicks that come after those of the files.
 
     Returns
     -------
@@ -76,13 +80,15 @@ def read_clicks(
     (-1.0, -2.0, 3.0)
     """
     several = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if not several:
+    if not several and not further:
         raise ClicksFileError("expected at least one clicks file, got none")
     joined: dict[str, list[Prompt]] = {}
     for path in several:
         for name, clicks in _read_file(Path(path)).items():
             joined.setdefault(name, []).extend(clicks)
-    where = ", ".join(Path(path).name for path in several)
+    for name, click in further:
+        joined.setdefault(name, []).append(click)
+    where = ", ".join(Path(path).name for path in several) or "clicks"
     for name in joined:
         if name.encode("utf-8", "ignore").decode() != name:
             raise ClicksFileError(

@@ -52,7 +52,7 @@ class EffectTest(unittest.TestCase):
         self.assertTrue(self.case.mask().any())
         self.assertEqual(self.label.text.count(SENTENCE), 1)
         self.assertIn("Prompts: 1.", self.label.text)
-        self.assertEqual(self.label.styleSheet, "")
+        self.assertEqual(self.case.effect.editor.status.kind, "warning")
         self.click(ASIDE)
         self.assertNotIn(SENTENCE, self.label.text)
         self.assertIn("Prompts: 2.", self.label.text)

@@ -272,7 +272,7 @@ class ClickEditor:
             self._notices += outcome.answer.notices
         if target is None or outcome.target.key != target.key:
             if self._notices and not self.controller.busy:
-                self._say(Status(self._with_notices(""), "done"))
+                self._say(Status(self._with_notices(""), "warning"))
             return
         self.refresh()
         if outcome.error is not None:
@@ -293,7 +293,8 @@ class ClickEditor:
         )
         if outcome.prompts and not outcome.prompts.has_positive and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
-        return Status(self._with_notices(text), "done", answer.seconds, answer.device)
+        kind = "warning" if self._notices else "done"
+        return Status(self._with_notices(text), kind, answer.seconds, answer.device)
 
     def _with_notices(self, text: str) -> str:
         """Return a line with what the engine wants the user to know, once, before it."""

@@ -71,7 +71,8 @@ class Progress:
         text = _("Structures: {total}. Computed in {seconds:.2f} s on {device}.").format(
             total=self.total, seconds=self._seconds, device=self._device
         )
-        return Status(" ".join([*self._notices, text]), "done", self._seconds, self._device)
+        kind = "warning" if self._notices else "done"
+        return Status(" ".join([*self._notices, text]), kind, self._seconds, self._device)
 
 
 class QuestionProgress(Progress):

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded
+from CTSAM3DModuleLib.widgets import STATUS_STYLES, Guarded
 
 
 class RunSection:
@@ -40,7 +40,7 @@ class RunSection:
         """Show one line: what has happened, else what can be done."""
         label = self._ui.statusLabel
         label.text = status.text or self._workplace.reason or self._hint()
-        label.styleSheet = ERROR_STYLE if status.kind == "error" else ""
+        label.styleSheet = STATUS_STYLES.get(status.kind, "")
 
     def release(self) -> None:
         """Disconnect."""

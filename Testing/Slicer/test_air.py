@@ -1,0 +1,65 @@
+"""A point in the air round the body: answered, and told of in effect, panel and console."""
+
+from __future__ import annotations
+
+import unittest
+
+import slicer
+from mouse_case import MIDDLE, MouseCase
+from panel_case import StateTestCase
+from view_mouse import click
+
+AIR = (8.0, 44.0, 60.0)
+SAID = "The point lies in air outside the body (-1000 HU)"
+
+
+class EffectTest(MouseCase):
+    def test_a_warning_until_the_next_prompt(self):
+        label = self.case.effect.options.statusLabel
+        click("Red", AIR)
+        self.case.settle()
+        self.assertTrue(label.text.startswith(SAID), label.text)
+        self.assertIn("Prompts: 1.", label.text)
+        self.assertNotEqual(label.styleSheet, "")
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.assertNotIn(SAID, label.text)
+        self.assertEqual(label.styleSheet, "")
+
+    def test_none_for_a_point_outside_or_when_one_is_taken_back(self):
+        click("Red", AIR, ["Control"])
+        self.case.settle()
+        self.assertNotIn("air", self.case.effect.options.statusLabel.text)
+        click("Red", AIR)
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.case.effect.options.undoButton.click()
+        self.case.settle()
+        self.assertNotIn("air", self.case.effect.options.statusLabel.text)
+
+
+class PanelTest(StateTestCase):
+    def test_the_same_in_the_panel_and_when_all_are_computed_again(self):
+        self.start()
+        self.segment("liver", AIR)
+        self.case.settle()
+        self.assertTrue(self.case.status.startswith(SAID), self.case.status)
+        self.assertNotEqual(self.ui.statusLabel.styleSheet, "")
+        self.case.press("segmentAllButton")
+        self.case.settle()
+        self.assertTrue(self.case.status.startswith(SAID), self.case.status)
+        self.assertIn("Structures: 1.", self.case.status)
+
+
+class ConsoleTest(StateTestCase):
+    def test_the_log_tells(self):
+        self.start()
+        with self.assertLogs(level="WARNING") as logs:
+            slicer.util.getModuleLogic("CTSAM3D").segment(
+                self.case.volume, {"liver": {"positive": [list(AIR)]}}
+            )
+        self.assertIn(SAID, "\n".join(logs.output))
+
+
+if __name__ == "__main__":
+    unittest.main()
