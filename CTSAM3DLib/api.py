@@ -249,7 +249,7 @@ def segment(
         device=session.predictor.device,
         grid_spacing_mm=session.grid.spacing_mm[0],
         grow=session.grow,
-        notices=(*notices_of(session.predictor), *_in_air(volume, histories, bases)),
+        notices=(*notices_of(session.predictor), *_in_air(volume, structures, bases)),
         uncertainty=uncertainty,
     )
 
@@ -277,13 +277,13 @@ def _check_inside(volume: Volume, structures: Mapping[str, Prompts]) -> None:
 
 
 def _in_air(
-    volume: Volume, histories: Mapping[str, Prompts], bases: Mapping[str, Base]
+    volume: Volume, structures: Mapping[str, Prompts], bases: Mapping[str, Base]
 ) -> list[str]:
     """Return what is told of new prompts in the air round the body."""
     return [
         f"structure {name!r}, prompt {number}: {text}"
-        for name, history in histories.items()
-        for number, prompt in enumerate(history, start=1)
+        for name, prompts in structures.items()
+        for number, prompt in enumerate(prompts, start=1)
         if name not in bases or prompt not in bases[name].answered
         for text in air_notices(volume, [prompt])
     ]
