@@ -133,10 +133,7 @@ def _volumes(structures: Sequence[Mapping[str, Any]]) -> str:
     """Return the structures of a case as a small table."""
     rows = [
         f'<tr><td>{html.escape(one["name"])}</td><td class="n">{one["volume_cm3"]:.1f} cm³</td>'
-        f'<td class="n">{one["uncertainty"]:.2f}</td></tr>'
-        if "uncertainty" in one
-        else f'<tr><td>{html.escape(one["name"])}</td><td class="n">{one["volume_cm3"]:.1f} cm³'
-        "</td></tr>"
+        + (f'<td class="n">{one["uncertainty"]:.2f}</td></tr>' if "uncertainty" in one else "</tr>")
         for one in structures
     ]
     return f"<table>{''.join(rows)}</table>" if rows else ""

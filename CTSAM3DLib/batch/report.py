@@ -12,8 +12,7 @@ from typing import Any
 
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.geometry.shape import Shape
-from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
-from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.io.content_mark import BLANK, KEY, write_marked_text
 from CTSAM3DLib.io.segment import Segment
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.prompts import Click, Prompts
@@ -70,9 +69,7 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
     Raises OSError: the file cannot be written.
     """
     text = json.dumps({KEY: BLANK, **report}, indent=1, ensure_ascii=False) + "\n"
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))  # as JSON escapes
-        fill_mark(temporary)
+    write_marked_text(path, text)
 
 
 SHAPE_COLUMNS = (
@@ -118,9 +115,7 @@ def write_table(path: str | Path, report: Mapping[str, Any]) -> None:
     for one in report["structures"]:
         row = {"structure": one["name"], "volume_cm3": one["volume_cm3"], **shape_row(one)}
         writer.writerow(row)
-    with written_atomically(path) as temporary:
-        temporary.write_bytes(text.getvalue().encode("utf-8", "backslashreplace"))
-        fill_mark(temporary)
+    write_marked_text(path, text.getvalue())
 
 
 def _structures(result: SegmentationResult) -> list[dict[str, Any]]:

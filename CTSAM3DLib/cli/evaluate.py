@@ -222,7 +222,3 @@ def _line(
     )
     place = f"[{cases.index(case) + 1}/{len(cases)}]"
     return f"{place} {case.name} {found[0].anatomy}: {scores} ({done} done, {seconds:.0f} s)"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -59,7 +59,3 @@ def _share(text: str) -> float:
         if 0.0 < (value := float(text)) < 1.0:
             return value
     raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -127,7 +127,3 @@ def _tell(outcome: LearningOutcome, options: argparse.Namespace) -> None:
         print(f"wrote {outcome.installed}; use it with --model {options.id}")
     else:
         print("not installed; --install-anyway installs it all the same")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -163,7 +163,3 @@ def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
     net = segmenter_of(config)
     fill_from_bundle(net, bundle)
     return net
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

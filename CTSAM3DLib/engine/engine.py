@@ -67,12 +67,8 @@ class SegmentationEngine:
     def request(self, request: ClickRequest) -> Future[ClickAnswer]:
         """Queue a request; the future ends with its answer, or with the error of session or model.
 
-        A request that fails leaves everything as it was.
-
-        Raises
-        ------
-        CTSAM3DError
-            The engine was closed.
+        A request that fails leaves everything as it was. Raises CTSAM3DError: the engine was
+        closed.
         """
         worker = self._worker
         future = worker.submit(self._sessions.answer, request, worker.cancelled, worker.post)
@@ -82,36 +78,23 @@ class SegmentationEngine:
     def where_next(self, request: ClickRequest) -> Future[Suggestion | None]:
         """Queue the question where a further prompt helps most after `prompts_before`.
 
-        Raises
-        ------
-        CTSAM3DError
-            The engine was closed.
+        Raises CTSAM3DError: the engine was closed.
         """
         return self._submitted(self._sessions.where_next, request)
 
     def uncertainty(self, request: ClickRequest) -> Future[float | None]:
         """Queue the question how unsure the model is of the mask after `prompts_before`.
 
-        See `InteractiveSession.uncertainty`.
-
-        Raises
-        ------
-        CTSAM3DError
-            The engine was closed.
+        See `InteractiveSession.uncertainty`. Raises CTSAM3DError: the engine was closed.
         """
         return self._submitted(self._sessions.uncertainty, request)
 
     def carry(self, request: ClickRequest) -> Future[ClickAnswer]:
         """Queue a request on the next frame of a series; see `InteractiveSession.carry`.
 
-        `prompts_after` are answered; `present` is the whole mask of the frame before. The answer
-        is the whole mask of this frame. Once cancelled it ends with CancelledError at the next
-        patch.
-
-        Raises
-        ------
-        CTSAM3DError
-            The engine was closed.
+        `prompts_after` are answered; `present` is the whole mask of the frame before. The answer is
+        the whole mask of this frame. Once cancelled it ends with CancelledError at the next patch.
+        Raises CTSAM3DError: the engine was closed.
         """
         return self._submitted(self._sessions.carry, request, self._worker.cancelled)
 
@@ -120,10 +103,7 @@ class SegmentationEngine:
     ) -> Future[T]:
         """Queue a function of the loaded model, for work without prompts of a user.
 
-        Raises
-        ------
-        CTSAM3DError
-            The engine was closed.
+        Raises CTSAM3DError: the engine was closed.
         """
         predictor = self._sessions.predictor
         future = self._worker.submit(lambda: function(predictor(choice)))

@@ -26,11 +26,7 @@ class BlockArray:
     """Immutable 3D array made of cubic blocks; a missing block holds the fill value.
 
     Blocks of bool are stored as bits. The fill may be NaN. `block_size` is the edge in voxels.
-
-    Raises
-    ------
-    GeometryError
-        If a dimension or the block size is below 1.
+    Raises GeometryError if a dimension or the block size is below 1.
 
     Examples
     --------
@@ -103,12 +99,7 @@ class BlockArray:
 
         Blocks whose content does not change are shared, blocks that hold nothing but the fill value
         are dropped. `values` has the shape of the box and is cast; the part beyond the border of
-        the array is ignored.
-
-        Raises
-        ------
-        GeometryError
-            If the shape of `values` is not that of the box.
+        the array is ignored. Raises GeometryError if the shape of `values` is not that of the box.
         """
         if values.shape != bbox.shape_kji:
             raise GeometryError(
@@ -130,12 +121,8 @@ class BlockArray:
     def changed_box(self, other: BlockArray) -> BoundingBox:
         """Return the tight box of all voxels in which two arrays differ; empty when they are equal.
 
-        Shared blocks are not compared, so that the time follows the size of the change.
-
-        Raises
-        ------
-        GeometryError
-            If shape or block size differ.
+        Shared blocks are not compared, so that the time follows the size of the change. Raises
+        GeometryError if shape or block size differ.
 
         Examples
         --------

@@ -7,6 +7,8 @@ import zlib
 from hashlib import sha256
 from pathlib import Path
 
+from CTSAM3DLib.io.safe_write import written_atomically
+
 KEY = "CTSAM3D.Content"
 """Name of the field, near the start of the file, that holds the mark."""
 BLANK = "0" * 64
@@ -46,6 +48,16 @@ def fill_mark(path: str | Path) -> None:
     with Path(path).open("r+b") as file:
         file.seek(start)
         file.write(filled)
+
+
+def write_marked_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text that holds a blank mark, whole or not at all, and fill the mark.
+
+    What cannot be written in UTF-8 is written as an escape. Raises OutputFileError.
+    """
+    with written_atomically(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        fill_mark(temporary)
 
 
 def mark_of(path: str | Path) -> str | None:

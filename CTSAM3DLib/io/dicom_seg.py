@@ -18,7 +18,7 @@ from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.dicom import dicom_files
 from CTSAM3DLib.io.label_map import label_array
 from CTSAM3DLib.io.safe_write import written_atomically
-from CTSAM3DLib.io.segment import Segment
+from CTSAM3DLib.io.segment import Segment, common_box
 from CTSAM3DLib.version import __version__
 
 SUFFIX = ".dcm"
@@ -75,7 +75,7 @@ def write_dicom_seg(
         raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")
     hd = _highdicom()
     sources = _sources(Path(ct), series, geometry.spacing_mm[2])
-    box = _box(segments)
+    box = common_box(segments)
     masks, channels = _array(segments, geometry, box)
     origin = geometry.ras_from_ijk(box.start_ijk)
     affine = np.eye(4)
@@ -142,14 +142,6 @@ def _sources(ct: Path, series: str, step_mm: float) -> list[Any]:
         if not dataset.get("SliceThickness") and "NumberOfFrames" not in dataset:
             dataset.SliceThickness = step_mm
     return found
-
-
-def _box(segments: Sequence[Segment]) -> BoundingBox:
-    """Return the box round all segments; one voxel when they are all empty."""
-    box = BoundingBox.empty()
-    for segment in segments:
-        box = box.union(segment.mask.bbox)
-    return BoundingBox((0, 0, 0), (1, 1, 1)) if box.is_empty else box
 
 
 def _array(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import Geometry
-from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
+from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark, write_marked_text
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.io.segment import Segment
 
@@ -73,9 +73,7 @@ def write_label_map(path: str | Path, segments: Sequence[Segment], geometry: Geo
         fill_mark(temporary)
     rows = {str(n): _about(one, hidden[n - 1]) for n, one in enumerate(segments, 1)}
     text = json.dumps({KEY: BLANK, "labels": rows}, indent=1, ensure_ascii=False) + "\n"
-    with written_atomically(names_path(path)) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-        fill_mark(temporary)
+    write_marked_text(names_path(path), text)
     return sum(hidden)
 
 

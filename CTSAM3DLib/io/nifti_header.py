@@ -5,6 +5,7 @@ Format: https://nifti.nimh.nih.gov/nifti-1 and https://nifti.nimh.nih.gov/nifti-
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,21 @@ _TYPES = {
 }  # fmt: skip
 _MANY_VALUES = {32: 2, 1792: 2, 2048: 2, 128: 3, 2304: 4}  # complex and colour
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # metres, mm, micrometres; others are taken as mm
+# By the length of a header, how each field is stored and where.
+_FIELDS = {
+    348: {
+        "dim": ("8h", 40), "intent": ("h", 68), "datatype": ("h", 70), "pixdim": ("4f", 76),
+        "offset": ("f", 108), "slope": ("f", 112), "intercept": ("f", 116), "units": ("B", 123),
+        "qform_code": ("h", 252), "sform_code": ("h", 254), "quaternion": ("3f", 256),
+        "qoffset": ("3f", 268), "sform": ("12f", 280),
+    },
+    540: {
+        "dim": ("8q", 16), "intent": ("i", 504), "datatype": ("h", 12), "pixdim": ("4d", 104),
+        "offset": ("q", 168), "slope": ("d", 176), "intercept": ("d", 184), "units": ("i", 500),
+        "qform_code": ("i", 344), "sform_code": ("i", 348), "quaternion": ("3d", 352),
+        "qoffset": ("3d", 376), "sform": ("12d", 400),
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,66 +60,27 @@ class NiftiHeader:
     @classmethod
     def from_bytes(cls, content: bytes, is_one_file: bool) -> NiftiHeader:
         """Read what stands at the beginning of a file, which may hold the voxels as well."""
-        for order in "<>":
-            if len(content) >= 348 and struct.unpack_from(order + "i", content)[0] == 348:
-                return cls._version_1(content, order, is_one_file)
-            if len(content) >= 540 and struct.unpack_from(order + "i", content)[0] == 540:
-                return cls._version_2(content, order, is_one_file)
+        for order, length in itertools.product("<>", _FIELDS):
+            if len(content) >= length and struct.unpack_from(order + "i", content)[0] == length:
+                return cls._of_length(length, content, order, is_one_file)
         raise VolumeError(
             "expected a NIfTI header, got none; is it another format under this name?"
         )
 
     @classmethod
-    def _version_1(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
-        if content[344:348] not in (b"n+1\0", b"ni1\0"):
-            raise VolumeError(
-                "expected a NIfTI header, got Analyze 7.5, which does not say where left is; "
-                "convert the CT to NIfTI with the program that wrote it"
-            )
-
-        def field(kind: str, offset: int) -> tuple[Any, ...]:
-            return struct.unpack_from(order + kind, content, offset)
-
+    def _of_length(cls, length: int, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
+        _check_mark(content, length)
+        found: dict[str, Any] = {}
+        for name, (kind, place) in _FIELDS[length].items():
+            values = struct.unpack_from(order + kind, content, place)
+            found[name] = values if len(values) > 1 else values[0]
         return cls(
-            size=_size(field("8h", 40)),
-            datatype=field("h", 70)[0],
             order=order,
-            offset=_offset(field("f", 108)[0], 352 if is_one_file else 0),
-            pixdim=field("4f", 76),
-            slope=field("f", 112)[0],
-            intercept=field("f", 116)[0],
-            intent=field("h", 68)[0],
-            qform_code=field("h", 252)[0],
-            sform_code=field("h", 254)[0],
-            quaternion=field("3f", 256),
-            qoffset=field("3f", 268),
-            sform=np.array(field("12f", 280), np.float64).reshape(3, 4),
-            mm=_MM.get(content[123] & 7, 1.0),
-        )
-
-    @classmethod
-    def _version_2(cls, content: bytes, order: str, is_one_file: bool) -> NiftiHeader:
-        if content[4:8] not in (b"n+2\0", b"ni2\0"):
-            raise VolumeError(f"expected a NIfTI header, got a wrong mark {content[4:8]!r}")
-
-        def field(kind: str, offset: int) -> tuple[Any, ...]:
-            return struct.unpack_from(order + kind, content, offset)
-
-        return cls(
-            size=_size(field("8q", 16)),
-            datatype=field("h", 12)[0],
-            order=order,
-            offset=_offset(field("q", 168)[0], 544 if is_one_file else 0),
-            pixdim=field("4d", 104),
-            slope=field("d", 176)[0],
-            intercept=field("d", 184)[0],
-            intent=field("i", 504)[0],
-            qform_code=field("i", 344)[0],
-            sform_code=field("i", 348)[0],
-            quaternion=field("3d", 352),
-            qoffset=field("3d", 376),
-            sform=np.array(field("12d", 400), np.float64).reshape(3, 4),
-            mm=_MM.get(field("i", 500)[0] & 7, 1.0),
+            size=_size(found.pop("dim")),
+            offset=_offset(found.pop("offset"), length + 4 if is_one_file else 0),
+            sform=np.array(found.pop("sform"), np.float64).reshape(3, 4),
+            mm=_MM.get(found.pop("units") & 7, 1.0),
+            **found,
         )
 
     @property
@@ -119,6 +96,17 @@ class NiftiHeader:
                 f"expected a NIfTI data type of whole bytes, got number {self.datatype}"
             )
         return np.dtype(self.order + _TYPES[self.datatype])
+
+
+def _check_mark(content: bytes, length: int) -> None:
+    """Raise VolumeError unless the header says that it is NIfTI."""
+    if length == 540 and content[4:8] not in (b"n+2\0", b"ni2\0"):
+        raise VolumeError(f"expected a NIfTI header, got a wrong mark {content[4:8]!r}")
+    if length == 348 and content[344:348] not in (b"n+1\0", b"ni1\0"):
+        raise VolumeError(
+            "expected a NIfTI header, got Analyze 7.5, which does not say where left is; "
+            "convert the CT to NIfTI with the program that wrote it"
+        )
 
 
 def _size(dim: tuple[int, ...]) -> tuple[int, ...]:

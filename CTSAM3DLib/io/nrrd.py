@@ -36,7 +36,11 @@ _DTYPES = {
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
 }
-_DATA_FILE = ("data file", "datafile")
+# The format has two names for some fields.
+_NAMES = {
+    "datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip",
+    "oldmin": "old min", "oldmax": "old max", "axismins": "axis mins",
+}  # fmt: skip
 _HEADER_LIMIT = 16 * 2**20
 
 
@@ -131,7 +135,7 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
     keys: dict[str, str] = {}
     while True:
         line = file.readline(_HEADER_LIMIT)
-        if not line and any(name in fields for name in _DATA_FILE):
+        if not line and "data file" in fields:
             return NrrdHeader(fields, keys)
         if not line.endswith(b"\n"):
             raise SegmentationFileError("expected an empty line after the header, got none")
@@ -143,7 +147,7 @@ def _read_header(file: BinaryIO) -> NrrdHeader:
         if text.startswith("#"):
             continue
         _take(text, fields, keys)
-        if any(fields.get(name, "").split()[:1] == ["LIST"] for name in _DATA_FILE):
+        if fields.get("data file", "").split()[:1] == ["LIST"]:
             return NrrdHeader(fields, keys)  # names of files follow, to the end
 
 
@@ -156,6 +160,7 @@ def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
         keys[name] = _unescaped(value[1:])
         return
     name = name.strip().lower()
+    name = _NAMES.get(name, name)
     if name in fields:
         raise SegmentationFileError(f"expected every field once, got {name!r:.40} twice")
     fields[name] = value.strip()
@@ -165,7 +170,7 @@ def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
     """Return the voxels that follow the header."""
     name = header.fields.get("type", "").lower()
     encoding = header.fields.get("encoding", "").lower()
-    if name not in _DTYPES or any(name in header.fields for name in _DATA_FILE):
+    if name not in _DTYPES or "data file" in header.fields:
         raise SegmentationFileError(f"expected integer voxels in the same file, got type {name!r}")
     if encoding not in ("gzip", "gz", "raw"):
         raise SegmentationFileError(f"expected the encoding gzip or raw, got {encoding!r}")

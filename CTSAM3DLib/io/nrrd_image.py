@@ -99,7 +99,7 @@ def _check_lengths(header: NrrdHeader) -> None:
 
 def _data_files(file: Path, header: NrrdHeader, bytes_left: int) -> list[str]:
     """Return the names of files that hold the voxels, when these do not follow the header."""
-    given = header.fields.get("data file", header.fields.get("datafile", ""))
+    given = header.fields.get("data file", "")
     if given.split()[:1] == ["LIST"]:
         with file.open("rb") as stream:
             stream.seek(-bytes_left, 2)
@@ -124,7 +124,7 @@ def _other_notes(header: NrrdHeader) -> list[str]:
     odd = sorted(set(kinds) - {"domain", "space", "list", "none", "???", "stub", "scalar"})
     if odd:
         notes.append(f"the header has an axis of the kind {', '.join(odd)}; took it as one of mm")
-    if any(name in fields for name in ("old min", "oldmin", "old max", "oldmax")):
+    if "old min" in fields or "old max" in fields:
         notes.append(
             "the header says that the voxels were scaled from other numbers (old min, old max); "
             "took the voxels as they are, as Slicer does"
@@ -220,8 +220,8 @@ def _check_bytes(header: NrrdHeader, sizes: list[int], bytes_left: int) -> None:
     """Raise VolumeError when a file cannot hold the voxels that its header claims."""
     encoding = header.fields.get("encoding", "").lower()
     ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
-    detached = "data file" in header.fields or "datafile" in header.fields
-    checked_size(sizes, _bytes_each(header), math.inf if detached else bytes_left * ratio)
+    there = math.inf if "data file" in header.fields else bytes_left * ratio
+    checked_size(sizes, _bytes_each(header), there)
 
 
 def _bytes_each(header: NrrdHeader) -> int:
@@ -233,10 +233,10 @@ def _bytes_each(header: NrrdHeader) -> int:
 def _surplus(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) -> int:
     """Return how many bytes follow the last voxel, 0 where lines or a way of packing hide it."""
     encoding = header.fields.get("encoding", "").lower()
-    skipped = [header.fields.get(name, "0") for name in ("line skip", "lineskip")]
-    skip = header.fields.get("byte skip", header.fields.get("byteskip", "0"))
+    skipped = header.fields.get("line skip", "0")
+    skip = header.fields.get("byte skip", "0")
     names = _data_files(file, header, bytes_left)
-    if skipped != ["0", "0"] or not skip.isdecimal() or len(names) > 1 or "%" in "".join(names):
+    if skipped != "0" or not skip.isdecimal() or len(names) > 1 or "%" in "".join(names):
         return 0
     voxels = math.prod(sizes) * _bytes_each(header) + int(skip)
     data = file.parent / names[0] if names else file

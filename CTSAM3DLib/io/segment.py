@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -86,10 +87,8 @@ class RegionMask(MaskUpdate):
 class Segment:
     """One structure of a segmentation.
 
-    Raises
-    ------
-    SegmentationFileError
-        An empty name, a colour out of range, or a terminology that Slicer could not read.
+    Raises SegmentationFileError: an empty name, a colour out of range, or a terminology that Slicer
+    could not read.
 
     Examples
     --------
@@ -121,6 +120,14 @@ class Segment:
             )
         object.__setattr__(self, "rgb", rgb)
         object.__setattr__(self, "terminology", entry)
+
+
+def common_box(segments: Sequence[Segment]) -> BoundingBox:
+    """Return the box round all segments; one voxel when they are all empty."""
+    box = BoundingBox.empty()
+    for segment in segments:
+        box = box.union(segment.mask.bbox)
+    return BoundingBox((0, 0, 0), (1, 1, 1)) if box.is_empty else box
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from CTSAM3DLib.io.segment import (
     RegionMask,
     Segment,
     Segmentation,
+    common_box,
 )
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
 from CTSAM3DLib.prompts import CLICKS_TAG
@@ -47,25 +48,12 @@ def write_segmentation(
     geometry: Geometry,
     volume_id: str | None = None,
 ) -> None:
-    """Write a segmentation that Slicer opens.
+    """Write a segmentation (``.seg.nrrd``) that Slicer opens; one that exists is replaced whole.
 
-    Parameters
-    ----------
-    path : str or Path
-        Name ending with ``.seg.nrrd``; replaced whole when it exists.
-    segments : sequence of Segment
-        At least one. Empty masks are kept as empty segments.
-    geometry : Geometry
-        Of the volume that the masks belong to.
-    volume_id : str, optional
-        Name of the clicked volume, stored with the clicks.
-
-    Raises
-    ------
-    SegmentationFileError
-        No segments, a mask outside the volume, or a name that does not end as it should.
-    OSError
-        The file cannot be written.
+    There is at least one segment; empty masks are kept as empty segments. `geometry` is of the
+    volume that the masks belong to; `volume_id`, the name of the clicked volume, is stored with the
+    prompts. Raises SegmentationFileError: no segments, a mask outside the volume, or a name that
+    does not end as it should; OSError: the file cannot be written.
 
     Examples
     --------
@@ -82,7 +70,7 @@ def write_segmentation(
         raise SegmentationFileError("expected at least one segment, got none")
     for segment in segments:
         segment.mask.check_inside(geometry.shape_kji)
-    box = _common_box(segments)
+    box = common_box(segments)
     layers, places = _layers(segments, box)
     keys: dict[str, str] = {}
     identifiers = _identifiers(segments)
@@ -106,14 +94,6 @@ def check_name(path: str | Path) -> None:
             f"expected a file name ending with {SUFFIX}, got {path}; for a NIfTI label map as well "
             "use --nifti or write_label_map"
         )
-
-
-def _common_box(segments: Sequence[Segment]) -> BoundingBox:
-    """Return the box round all segments; one voxel when they are all empty."""
-    box = BoundingBox.empty()
-    for segment in segments:
-        box = box.union(segment.mask.bbox)
-    return BoundingBox((0, 0, 0), (1, 1, 1)) if box.is_empty else box
 
 
 def _layers(

@@ -55,12 +55,8 @@ class ModelEntry:
     def from_dict(cls, values: Any, folder: Path, source: Path) -> ModelEntry:
         """Build an entry from one object of a manifest, as JSON gives it.
 
-        `folder` holds the bundle file; `source` is the file that was read, for error texts.
-
-        Raises
-        ------
-        BundleError
-            If an entry is missing or has the wrong form.
+        `folder` holds the bundle file; `source` is the file that was read, for error texts. Raises
+        BundleError if an entry is missing or has the wrong form.
 
         Examples
         --------
@@ -125,13 +121,6 @@ def entry_beside(path: Path) -> ModelEntry:
     """Read the entry of a bundle file from its sidecar or the manifest of its folder.
 
     The file is not verified. Raises BundleError if the file is missing or nothing describes it.
-
-    Examples
-    --------
-    >>> entry_beside(Path("no-such-file.pt"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: the model file is missing: no-such-file.pt
     """
     if not path.is_file():
         raise BundleError(f"the model file is missing: {path}")

@@ -113,21 +113,9 @@ def resolve_model(model: str | Path | None = None, store: ModelStore | None = No
     """Find a model by id or path in `store`, by default this installation, and verify its file.
 
     None is the default model. A path is that of a bundle file that has its entry in a
-    ``models.json`` in the same folder or in ``<file>.json``; see `check_trusted`, too.
-
-    Raises
-    ------
-    BundleError
-        If there is no such model, or its file is missing, truncated or altered.
-    UntrustedModelError
-        If it is chosen by its path, and nobody here vouches for it.
-
-    Examples
-    --------
-    >>> resolve_model("no-such-model", ModelStore([]))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: unknown model 'no-such-model'; known models: none
+    ``models.json`` in the same folder or in ``<file>.json``; see `check_trusted`, too. Raises
+    BundleError if there is no such model, or its file is missing, truncated or altered;
+    UntrustedModelError if it is chosen by its path, and nobody here vouches for it.
     """
     chosen = ModelStore.standard() if store is None else store
     if model is None:

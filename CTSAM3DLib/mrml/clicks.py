@@ -52,10 +52,7 @@ def world_from_click(
 def is_defined(markups_node: slicer.vtkMRMLMarkupsNode, index: int) -> bool:
     """Whether a control point has been placed: not a preview, not unset, not marked missing.
 
-    Raises
-    ------
-    NodeError
-        There is no such control point.
+    Raises NodeError: there is no such control point.
     """
     count = markups_node.GetNumberOfControlPoints()
     if not 0 <= index < count:

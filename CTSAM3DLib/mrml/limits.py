@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-import vtk
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import NodeError
@@ -30,6 +29,7 @@ def voxels_inside_roi(
 
     Examples
     --------
+    >>> import vtk
     >>> image = vtk.vtkImageData()
     >>> image.SetDimensions(7, 6, 5)
     >>> volume, roi = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLMarkupsROINode()
@@ -44,9 +44,7 @@ def voxels_inside_roi(
         raise NodeError(
             f"expected {name_of(roi_node)} to have a size, got {(2 * half_mm).tolist()} mm"
         )
-    object_to_node = vtk.vtkMatrix4x4()
-    object_to_node.DeepCopy(roi_node.GetObjectToNodeMatrix())
-    to_roi = np.linalg.inv(array_from_matrix(object_to_node))
+    to_roi = np.linalg.inv(array_from_matrix(roi_node.GetObjectToNodeMatrix()))
     ijk_to_ras = geometry_from_node(volume_node).ijk_to_ras
     matrix = to_roi @ linear_matrix_between(volume_node, roi_node) @ ijk_to_ras
     steps = [

@@ -13,7 +13,9 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.mrml.clicks import positive_by_name
 from CTSAM3DLib.mrml.frames import (
+    array_from_matrix,
     geometry_from_node,
+    matrix_from_array,
     name_of,
     volume_from_world,
     world_from_volume,
@@ -37,18 +39,10 @@ def scribble_from_world_ras(
 ) -> Scribble:
     """Return a scribble along a line of the world, (N, 3) corners in world RAS mm.
 
-    All parent transforms of the volume are undone, linear or not.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        A corner lies outside the voxels of the volume.
-    GeometryError
-        No corner, or not three finite numbers each.
-    NodeError
-        A non-linear parent transform cannot be inverted there.
-    VolumeError
-        The volume has no voxels.
+    All parent transforms of the volume are undone, linear or not. Raises ClickOutsideVolumeError: a
+    corner lies outside the voxels of the volume; GeometryError: no corner, or not three finite
+    numbers each; NodeError: a non-linear parent transform cannot be inverted there; VolumeError:
+    the volume has no voxels.
 
     Examples
     --------
@@ -74,13 +68,8 @@ def scribble_from_curve(
     """Return the shown line of a curve of Markups, open or closed, as a scribble.
 
     The parent transforms of both nodes count. The name of the curve says whether it lies outside.
-
-    Raises
-    ------
-    NodeError
-        The curve has no line yet.
-    ClickOutsideVolumeError, VolumeError
-        See `scribble_from_world_ras`.
+    Raises NodeError: the curve has no line yet; ClickOutsideVolumeError, VolumeError as
+    `scribble_from_world_ras`.
     """
     points = curve_node.GetCurvePointsWorld()
     if points is None or points.GetNumberOfPoints() == 0:
@@ -97,12 +86,8 @@ def lasso_from_curve(
 ) -> Lasso:
     """Return a closed curve of Markups as a lasso; its name says whether its inside is outside.
 
-    Raises
-    ------
-    GeometryError
-        The curve is not flat, or surrounds nothing.
-    ClickOutsideVolumeError, NodeError, VolumeError
-        See `scribble_from_curve`.
+    Raises GeometryError: the curve is not flat, or surrounds nothing; ClickOutsideVolumeError,
+    NodeError, VolumeError as `scribble_from_curve`.
     """
     line = scribble_from_curve(curve_node, volume_node)
     return Lasso(line.line_ras, line.positive)
@@ -113,26 +98,14 @@ def box_from_roi(
 ) -> Box:
     """Return a ROI of Markups of the type Box as a box; its name says whether it excludes.
 
-    The parent transforms of both nodes count.
-
-    Raises
-    ------
-    ClickOutsideVolumeError
-        Its middle lies outside the voxels of the volume.
-    GeometryError
-        It has no volume.
-    NodeError
-        It is of another type.
-    VolumeError
-        The volume has no voxels.
+    The parent transforms of both nodes count. Raises ClickOutsideVolumeError: its middle lies
+    outside the voxels of the volume; GeometryError: it has no volume; NodeError: it is of another
+    type; VolumeError: the volume has no voxels.
     """
     if roi_node.GetROIType() != slicer.vtkMRMLMarkupsROINode.ROITypeBox:
         got = roi_node.GetROITypeAsString(roi_node.GetROIType())
         raise NodeError(f"expected {name_of(roi_node)} to be of the type Box, got {got}")
-    to_node = roi_node.GetObjectToNodeMatrix()
-    matrix = np.array(
-        [[to_node.GetElement(row, column) for column in range(4)] for row in range(3)]
-    )
+    matrix = array_from_matrix(roi_node.GetObjectToNodeMatrix())[:3]
     halves = (matrix[:, :3] * roi_node.GetSize()).T / 2.0
 
     def world(position: ArrayLike) -> NDArray[np.float64]:
@@ -154,10 +127,7 @@ def shape_from_markup(
 ) -> Scribble | Lasso | Box | None:
     """Return the prompt of a curve, closed curve or ROI; None for any other node.
 
-    Raises
-    ------
-    CTSAM3DError
-        See `scribble_from_curve`, `lasso_from_curve` and `box_from_roi`.
+    Raises CTSAM3DError as `scribble_from_curve`, `lasso_from_curve` and `box_from_roi`.
 
     Examples
     --------
@@ -206,11 +176,8 @@ def set_markup_points(
     edges = points_world_ras[4:] - points_world_ras[1:4]
     lengths = np.linalg.norm(edges, axis=1)
     columns = np.vstack([edges / lengths[:, None], points_world_ras[:1]]).T
-    matrix = vtk.vtkMatrix4x4()
-    for row, column in np.ndindex(3, 4):
-        matrix.SetElement(row, column, float(columns[row, column]))
     node.SetSize(*lengths.tolist())
-    node.SetAndObserveObjectToNodeMatrix(matrix)
+    node.SetAndObserveObjectToNodeMatrix(matrix_from_array(np.vstack([columns, [0, 0, 0, 1]])))
 
 
 def prompt_from_world_ras(prompt: _Kind, volume_node: slicer.vtkMRMLScalarVolumeNode) -> _Kind:

@@ -50,14 +50,8 @@ def prepare_segmentation(
 ) -> None:
     """Put a new segmentation in the place of a volume: same parent transform, same voxels.
 
-    To be called before the first segment is added.
-
-    Raises
-    ------
-    NodeError
-        The segmentation has segments: their voxels would move or be resampled.
-    VolumeError
-        The volume has no voxels.
+    To be called before the first segment is added. Raises NodeError: the segmentation has segments:
+    their voxels would move or be resampled; VolumeError: the volume has no voxels.
 
     Examples
     --------
@@ -81,12 +75,8 @@ def prepare_segmentation(
 def add_segment(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) -> str:
     """Add an empty segment for a structure, and return its id.
 
-    Known anatomies ("liver", "kidney_left") get their label, colour and codes.
-
-    Raises
-    ------
-    NodeError
-        Slicer refuses to add the segment.
+    Known anatomies ("liver", "kidney_left") get their label, colour and codes. Raises NodeError:
+    Slicer refuses to add the segment.
 
     Examples
     --------
@@ -113,15 +103,9 @@ def read_segment(
     """Return a segment on the voxels of a volume: a tight box inside it.
 
     Each voxel takes the value at its centre. Exact where both share their voxels, whatever linear
-    transforms they are under.
-
-    Raises
-    ------
-    NodeError
-        There is no such segment, it is not stored as a binary labelmap, or a non-linear transform
-        lies between segmentation and volume.
-    VolumeError
-        The volume has no voxels.
+    transforms they are under. Raises NodeError: there is no such segment, it is not stored as a
+    binary labelmap, or a non-linear transform lies between segmentation and volume; VolumeError:
+    the volume has no voxels.
     """
     segment_of(segmentation_node, segment_id)
     check_binary_labelmap(segmentation_node)
@@ -163,10 +147,7 @@ def read_segment_in(
 def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:
     """Return a text that is equal for equal voxels of a segment: to see whether somebody drew.
 
-    Raises
-    ------
-    NodeError
-        There is no such segment.
+    Raises NodeError: there is no such segment.
     """
     segment_of(segmentation_node, segment_id)
     lattice, bbox = stored_box(segmentation_node, segment_id)

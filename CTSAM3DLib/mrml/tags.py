@@ -19,12 +19,8 @@ def describe_segment(
 ) -> None:
     """Give a segment the label, colour and SNOMED CT terminology of a structure.
 
-    Unknown names are kept as they are and become plain tissue.
-
-    Raises
-    ------
-    NodeError
-        There is no such segment.
+    Unknown names are kept as they are and become plain tissue. Raises NodeError: there is no such
+    segment.
     """
     segment = segment_of(segmentation_node, segment_id)
     anatomy = find(name)
@@ -68,15 +64,8 @@ def set_prompts(
 ) -> None:
     """Keep the prompts on a segment in its tag ``CTSAM3D.Clicks``, saved with the segmentation.
 
-    Slicer's undo and redo restore the tag along with the voxels if the undo state was saved
-    before this call.
-
-    Raises
-    ------
-    NodeError
-        There is no such segment.
-    VolumeError
-        The volume has no voxels.
+    Slicer's undo and redo restore the tag along with the voxels if the undo state was saved before
+    this call. Raises NodeError: there is no such segment; VolumeError: the volume has no voxels.
 
     Examples
     --------
@@ -98,27 +87,15 @@ def prompts_text(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: 
     """Return the prompts tag of a segment as it is; None if there is none.
 
     Compare it to see whether an undo has changed the prompts; `prompts.volume_id_from_json` reads
-    the volume out of it.
-
-    Raises
-    ------
-    NodeError
-        There is no such segment.
+    the volume out of it. Raises NodeError: there is no such segment.
     """
-    text = vtk.mutable("")
-    found = segment_of(segmentation_node, segment_id).GetTag(CLICKS_TAG, text)
-    return str(text) if found else None
+    return _tag(segmentation_node, segment_id, CLICKS_TAG)
 
 
 def get_prompts(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> Prompts:
     """Return the prompts kept in the tag of a segment; none if it has no such tag.
 
-    Raises
-    ------
-    NodeError
-        There is no such segment.
-    ClicksFileError
-        The tag holds something else.
+    Raises NodeError: there is no such segment; ClicksFileError: the tag holds something else.
     """
     text = prompts_text(segmentation_node, segment_id)
     return Prompts() if text is None else Prompts.from_json(text)
@@ -127,14 +104,9 @@ def get_prompts(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
 def segment_model(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:
     """Return the id of the model that is to answer the prompts of one segment; empty for any.
 
-    Raises
-    ------
-    NodeError
-        There is no such segment.
+    Raises NodeError: there is no such segment.
     """
-    text = vtk.mutable("")
-    found = segment_of(segmentation_node, segment_id).GetTag(MODEL_TAG, text)
-    return str(text) if found else ""
+    return _tag(segmentation_node, segment_id, MODEL_TAG) or ""
 
 
 def set_segment_model(
@@ -142,10 +114,7 @@ def set_segment_model(
 ) -> None:
     """Keep in the tag ``CTSAM3D.Model`` which model answers the prompts of one segment alone.
 
-    Raises
-    ------
-    NodeError
-        There is no such segment.
+    Raises NodeError: there is no such segment.
 
     Examples
     --------
@@ -159,8 +128,24 @@ def set_segment_model(
     >>> segment_model(segmentation, segment_id)
     ''
     """
+    set_tag(segmentation_node, segment_id, MODEL_TAG, model_id or None)
+
+
+def set_tag(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, tag: str, text: str | None
+) -> None:
+    """Give a tag of a segment a text; None removes the tag."""
     segment = segment_of(segmentation_node, segment_id)
-    if model_id:
-        segment.SetTag(MODEL_TAG, model_id)
+    if text is None:
+        segment.RemoveTag(tag)
     else:
-        segment.RemoveTag(MODEL_TAG)
+        segment.SetTag(tag, text)
+
+
+def _tag(
+    segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str, tag: str
+) -> str | None:
+    """Return the text of a tag of a segment, None if there is none."""
+    text = vtk.mutable("")
+    found = segment_of(segmentation_node, segment_id).GetTag(tag, text)
+    return str(text) if found else None

@@ -97,14 +97,8 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
     """Return what identifies the present image of a volume node.
 
     Voxels changed through NumPy count once they are announced, as
-    `slicer.util.arrayFromVolumeModified` does.
-
-    Raises
-    ------
-    VolumeError
-        There is no image or it is empty.
-    GeometryError
-        The axes of the volume are not at right angles.
+    `slicer.util.arrayFromVolumeModified` does. Raises VolumeError: there is no image or it is
+    empty; GeometryError: the axes of the volume are not at right angles.
 
     Examples
     --------

@@ -29,7 +29,7 @@ from CTSAM3DLib.mrml.labelmaps import (
     tight,
 )
 from CTSAM3DLib.mrml.segments import SegmentTarget, check_binary_labelmap
-from CTSAM3DLib.mrml.tags import prompts_text, segment_of, set_prompts
+from CTSAM3DLib.mrml.tags import prompts_text, segment_of, set_prompts, set_tag
 from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
 _ONE_VOXEL = BoundingBox((0, 0, 0), (1, 1, 1))
@@ -75,7 +75,7 @@ def write_segment(
             plan.carry_out()
     except BaseException:
         if prompts is not None:
-            _restore_tag(target, text)
+            set_tag(target.segmentation_node, target.segment_id, CLICKS_TAG, text)
         plan.take_back()
         raise
 
@@ -97,15 +97,6 @@ def _checked(target: SegmentTarget, mask: MaskUpdate | NDArray[np.bool_]) -> Geo
             f"{mask.shape}"
         )
     return geometry
-
-
-def _restore_tag(target: SegmentTarget, text: str | None) -> None:
-    """Put the prompts tag back as it was."""
-    segment = segment_of(target.segmentation_node, target.segment_id)
-    if text is None:
-        segment.RemoveTag(CLICKS_TAG)
-    else:
-        segment.SetTag(CLICKS_TAG, text)
 
 
 class Plan:

@@ -256,10 +256,7 @@ def prompt_from_row(row: Any, what: str) -> Prompt:
 def volume_id_from_json(text: str) -> str | None:
     """Return the volume named in a clicks tag, None when it names none.
 
-    Raises
-    ------
-    ClicksFileError
-        The text is not JSON of the form that ``Prompts.to_json`` writes.
+    Raises ClicksFileError: the text is not JSON of the form that ``Prompts.to_json`` writes.
 
     Examples
     --------

@@ -64,12 +64,8 @@ class PatchEncoder:
     def coarser(self, spacing_mm: float) -> PatchEncoder:
         """Return the encoder of the same volume and model on a grid of larger voxels.
 
-        Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`.
-
-        Raises
-        ------
-        GeometryError
-            If the spacing is not a positive number.
+        Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`. Raises
+        GeometryError if the spacing is not a positive number.
         """
         if spacing_mm not in self._coarser:
             grid = model_grid(self.volume.geometry, spacing_mm)

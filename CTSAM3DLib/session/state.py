@@ -110,12 +110,8 @@ class SessionState:
     def with_prompt(self, prompt: Prompt) -> SessionState:
         """Return the state with one more prompt, not answered yet; this state is its parent.
 
-        Its mask obeys the prompt already, also where no patch will answer it.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If a point of the prompt is not inside the volume.
+        Its mask obeys the prompt already, also where no patch will answer it. Raises
+        ClickOutsideVolumeError if a point of the prompt is not inside the volume.
         """
         place = Place.of(prompt, self.geometry, self.grid)
         mask = _with_voxels(self.mask, place.voxels, place.positive)

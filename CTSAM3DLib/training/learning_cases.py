@@ -65,13 +65,6 @@ def find_learning_cases(source: Path) -> list[CasePaths]:
     relative paths count from its folder. Without a column ``patient`` each case is a patient.
     Raises LearningError: there is no case, the table lacks a column or a value, or a file is
     missing.
-
-    Examples
-    --------
-    >>> find_learning_cases(Path("no-such-folder"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.LearningError: no-such-folder: expected a folder of cases or a CSV table, ...
     """
     if source.is_dir():
         folders = [p for p in sorted(source.iterdir()) if p.is_dir()]

@@ -11,7 +11,7 @@ import slicer
 from numpy.typing import NDArray
 
 from CTSAM3DLib.mrml import MARKUPS_CLASSES, set_markup_points, world_points
-from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts
+from CTSAM3DLib.prompts import Prompt, Prompts
 from CTSAM3DModuleLib.editing.markers import hidden_markup, reach_pixels
 
 GLYPH_SCALE = 0.1  # percent of the screen: the corners are not to be seen
@@ -57,9 +57,9 @@ class Shapes:
         for number, (prompt, (node, points)) in enumerate(self._shown.items()):
             seen = (np.c_[points, np.ones(len(points))] @ np.linalg.inv(to_ras).T)[:, :3]
             seen[:, 2] *= slice_mm
-            pieces = _cut_faces(seen) if isinstance(prompt, Box) else _sides(prompt, seen)
             display = node.GetDisplayNode()
-            pixels, off_mm = _gaps(pieces, [*xy], display.GetLineColorFadingEnd())
+            depth = display.GetLineColorFadingEnd()
+            pixels, off_mm = _gaps(_PIECES[prompt.kind](seen), [*xy], depth)
             clear_mm = np.maximum(off_mm, display.GetLineColorFadingStart())[pixels < reach]
             if len(clear_mm):
                 found.append((clear_mm.min(), pixels.min(), number, prompt))
@@ -84,11 +84,15 @@ class Shapes:
         return node
 
 
-def _sides(prompt: Prompt, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the straight pieces (M, 2, 3) of a line through points (N, 3); a lasso is closed."""
-    if isinstance(prompt, Lasso) or len(points) == 1:
-        return np.stack([points, np.roll(points, -1, axis=0)], axis=1)
-    return np.stack([points[:-1], points[1:]], axis=1)
+def _line(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the straight pieces (M, 2, 3) of a line through points (N, 3)."""
+    pieces = _ring(points)
+    return pieces[:-1] if len(points) > 1 else pieces
+
+
+def _ring(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the straight pieces (N, 2, 3) of a closed line through points (N, 3)."""
+    return np.stack([points, np.roll(points, -1, axis=0)], axis=1)
 
 
 def _cut_faces(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,6 +110,10 @@ def _cut_faces(points: NDArray[np.float64]) -> NDArray[np.float64]:
         if ends:
             pieces.append(ends)
     return np.array(pieces).reshape(-1, 2, 3)
+
+
+_PIECES = {"scribble": _line, "lasso": _ring, "box": _cut_faces}
+"""By kind of prompt, what is seen of its `world_points` in a slice."""
 
 
 def _gaps(
