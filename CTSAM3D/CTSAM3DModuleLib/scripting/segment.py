@@ -97,7 +97,7 @@ def segment(
     structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
     name = f"{volume_node.GetName()} segmentation"
     chosen = choice or ModelChoice()
-    return segment_histories(
+    return segment_prompts(
         logic, volume_node, structures, segmentation_node, chosen, progress, name
     )
 
@@ -181,7 +181,7 @@ def _is_untouched(segmentation_node: Any) -> bool:
 # ---- the model
 
 
-def segment_histories(
+def segment_prompts(
     logic: Any,
     volume_node: Any,
     structures: Mapping[str, Prompts],

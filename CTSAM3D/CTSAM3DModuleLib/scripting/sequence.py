@@ -14,7 +14,7 @@ from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.mrml.frames import name_of
 from CTSAM3DModuleLib.scripting.carrying import carry_on, tracks_of
 from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume
-from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_histories
+from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_prompts
 
 
 def segment_sequence(
@@ -67,7 +67,7 @@ def segment_sequence(
             step = _step(progress, label, done, total)
             name = f"{label} segmentation"
             chosen = choice or ModelChoice()
-            node = segment_histories(logic, show(), structures, None, chosen, step, name)
+            node = segment_prompts(logic, show(), structures, None, chosen, step, name)
             if node is None:
                 break
             found.append(node)
@@ -92,7 +92,7 @@ def _carried(
         step = _step(progress, label, len(first) * len(found), total)
         name, volume_node = f"{label} segmentation", show()
         if not found:
-            start = segment_histories(logic, volume_node, first, None, choice, step, name)
+            start = segment_prompts(logic, volume_node, first, None, choice, step, name)
             tracks = [] if start is None else tracks_of(start, volume_node, list(first))
             node = start
         else:
