@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from CTSAM3DLib.phantom.breathing import breathing_torso
 from CTSAM3DLib.phantom.torso import torso_phantom
 
-__all__ = ["breathing_torso", "torso_phantom"]
+__all__ = ["torso_phantom"]

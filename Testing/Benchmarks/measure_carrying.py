@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from time import perf_counter
 
 import numpy as np
+from breathing_torso import breathing_torso
 
 from CTSAM3DLib.bundles.predictor import load_predictor
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.io.clicks import read_clicks
-from CTSAM3DLib.phantom import breathing_torso
 from CTSAM3DLib.resources import resource_path
 from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
