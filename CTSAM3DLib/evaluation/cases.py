@@ -53,7 +53,7 @@ class Structure:
     case_name: str
     family: str
     anatomy: str
-    truth_kji: NDArray[np.bool_]  # bool array: its mask on the voxels of the volume
+    truth_kji: NDArray[np.bool_]  # Its mask on the voxels of the volume
     volume_cm3: float  # Size of that mask
     extent_mm: tuple[float, float, float]  # Size of its tight box along i, j, k
 

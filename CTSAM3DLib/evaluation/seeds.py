@@ -25,9 +25,9 @@ FOREGROUND, BACKGROUND = 1, 2
 class SeededBox:
     """A cut-out of the volume with its clicks."""
 
-    hu_kji: NDArray[np.float32]  # float32 array: voxels of the cut-out, HU
+    hu_kji: NDArray[np.float32]  # Voxels of the cut-out, HU
     clicks_kji: list[tuple[tuple[int, int, int], bool]]  # Clicks inside it, in the order made
-    spacing_kji: NDArray[np.float64]  # (3,) array: voxel size, mm
+    spacing_kji: NDArray[np.float64]  # (3,): voxel size, mm
     bbox: BoundingBox  # Place of the cut-out in the volume
     # tuple of 6 bool: for low k, high k, low j, ... : the face does not lie on the edge of the
     # volume.

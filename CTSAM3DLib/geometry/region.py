@@ -33,8 +33,7 @@ class MaskPart:
     True
     """
 
-    # (K, J, I) bool array: content of the box, a view of the whole mask
-    mask_kji: NDArray[np.bool_]
+    mask_kji: NDArray[np.bool_]  # (K, J, I): content of the box, a view of the whole mask
     bbox: BoundingBox  # Place in the whole mask
     shape_kji: tuple[int, int, int]  # Shape of the whole mask
 

@@ -35,7 +35,7 @@ class CoarseAnswer:
     """What the model has said of a patch with larger voxels."""
 
     bbox: BoundingBox  # The voxels of the usual grid whose centres lie in the patch
-    logits: NDArray[np.float32]  # ndarray, float32, (D, H, W): the answer on those voxels
+    logits: NDArray[np.float32]  # (D, H, W): the answer on those voxels
     # The answer as it was given; its times are those of all answers, where it took several
     answer: PatchAnswer
     count: int  # How many times the model was asked

@@ -69,12 +69,11 @@ class PatchView:
 
     state: SessionState  # The state that is looked at
     patch: BoundingBox  # On the model grid
-    # ndarray, int, (N, 3): what is shown of all prompts in the patch, oldest prompt first;
+    # (N, 3): what is shown of all prompts in the patch, oldest prompt first;
     # voxels of the patch
     points_kji: NDArray[np.intp]
-    labels: NDArray[np.bool_]  # ndarray, bool, (N,): whether they are positive
-    # ndarray, float16, (D, H, W): earlier logits; NaN where nothing is known
-    known: NDArray[np.float16]
+    labels: NDArray[np.bool_]  # (N,): whether they are positive
+    known: NDArray[np.float16]  # (D, H, W): earlier logits; NaN where nothing is known
 
     @classmethod
     def of(cls, state: SessionState, patch: BoundingBox) -> PatchView:

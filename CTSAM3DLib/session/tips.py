@@ -55,8 +55,7 @@ class Tip:
 
     voxel_kji: IJK  # Where the model was asked, on its grid
     box: BoundingBox  # The patch that it was shown
-    # ndarray, float16, (D, H, W): of the box; NaN where nothing is added
-    logits: NDArray[np.float16]
+    logits: NDArray[np.float16]  # (D, H, W): of the box; NaN where nothing is added
 
 
 def deep_voxels(mask: NDArray[np.bool_], patch: BoundingBox) -> NDArray[np.intp]:
