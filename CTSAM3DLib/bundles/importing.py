@@ -74,13 +74,6 @@ def import_official(
     `official_weights` and `read_import_config`; BundleError: the id cannot be used;
     `ModelExistsError` where `replace` would help; OutputFileError: a file cannot be written, or
     another process does not end changing the folder.
-
-    Examples
-    --------
-    >>> import_official(ImportRequest(Path("no-such-file.pth")))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.CheckpointError: no-such-file.pth: expected a file, found nothing
     """
     place = _Place(request, user or ModelStore.user(), all_models or ModelStore.standard())
     source = request.checkpoint

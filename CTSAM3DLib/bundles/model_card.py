@@ -42,13 +42,6 @@ def read_card(path: Path) -> dict[str, Any]:
     JSON: ``licence`` of the weights, ``training_data`` (a list of objects with ``name``,
     ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object). Raises
     BundleError: the file cannot be read, an entry is missing, unknown or of another form.
-
-    Examples
-    --------
-    >>> read_card(Path("no-such-card.json"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: no-such-card.json: expected a readable JSON file, got ...
     """
     try:
         card = read_json(path)

@@ -58,13 +58,6 @@ def official_weights(content: Any, source: str) -> OfficialWeights:
     `source` names the file in error texts. Raises CheckpointError: not the weights of an official
     network, all of them: the text names the first keys that are missing, unexpected, of another
     shape, or not finite.
-
-    Examples
-    --------
-    >>> official_weights({"epoch": 3}, "params.pth")
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.CheckpointError: params.pth: expected weights under 'model_state_dict', or ...
     """
     state, notes = _state_dict(content, source)
     config = recognise({key: tuple(value.shape) for key, value in state.items()}, source)
@@ -98,15 +91,7 @@ def official_model(
 
 
 def check_fits_half(state: Mapping[str, Tensor], source: str) -> None:
-    """Raise CheckpointError, with their names, for weights that float16 cannot hold.
-
-    Examples
-    --------
-    >>> check_fits_half({"a.weight": torch.tensor([7e4])}, "params.pth")
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.CheckpointError: params.pth: expected weights up to 65504 for --half, got ...
-    """
+    """Raise CheckpointError, with their names, for weights that float16 cannot hold."""
     large = [
         key
         for key, value in state.items()

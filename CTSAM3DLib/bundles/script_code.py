@@ -25,13 +25,6 @@ def check_script(path: Path) -> None:
     Refused are: no such archive, one that two readers could list otherwise, one that unpacks to
     more than 8 GiB, and one whose code names an operator for files or of a library other than
     PyTorch.
-
-    Examples
-    --------
-    >>> check_script(Path("no-such-file.pt"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: no-such-file.pt is not a readable TorchScript bundle: ...
     """
     try:
         _check_end(path)

@@ -131,13 +131,6 @@ def dicom_files(path: str | Path, series: str = "") -> list[Path]:
     """Return the files of the series that `read_scan` reads from a folder or file, sorted by name.
 
     Raises VolumeError: no DICOM, or no such series.
-
-    Examples
-    --------
-    >>> dicom_files("ct.nii.gz")
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.VolumeError: expected a DICOM folder or file, got ct.nii.gz
     """
     place = Path(path)
     if place.is_dir():

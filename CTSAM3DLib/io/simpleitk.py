@@ -19,13 +19,6 @@ def optional_module(name: str, files: str) -> Any:
     """Return a module, named as its package, that is needed only to read some kind of files.
 
     Raises ImportError: it is not installed; the message says how to get it.
-
-    Examples
-    --------
-    >>> optional_module("no_such_module", "images")
-    Traceback (most recent call last):
-    ...
-    ImportError: reading images needs no_such_module: pip install no_such_module
     """
     try:
         return import_module(name)

@@ -70,13 +70,6 @@ class ModelSettings:
         """Build settings from JSON types; entries are named like the fields, others ignored.
 
         Raises BundleError if a needed entry is missing or has the wrong type.
-
-        Examples
-        --------
-        >>> ModelSettings.from_dict({"model_id": "demo"})
-        Traceback (most recent call last):
-        ...
-        CTSAM3DLib.errors.BundleError: model settings lack the entry 'patch_size'
         """
         try:
             model_id, patch_size = str(values["model_id"]), int(values["patch_size"])

@@ -125,13 +125,6 @@ def remove_model(
     default those of this installation. Returns the file that was removed. Raises BundleError: the
     model is in another folder, or nowhere; the text names those that can be removed;
     OutputFileError: the folder cannot be changed, or another process does not end changing it.
-
-    Examples
-    --------
-    >>> remove_model("no-such-model", ModelStore([Path("no such folder")]), ModelStore([]))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: unknown model 'no-such-model'; models that can be removed: none
     """
     own = user or ModelStore.user()
     with locked_folder(own.folders[0]):

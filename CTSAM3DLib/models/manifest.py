@@ -57,13 +57,6 @@ class ModelEntry:
 
         `folder` holds the bundle file; `source` is the file that was read, for error texts. Raises
         BundleError if an entry is missing or has the wrong form.
-
-        Examples
-        --------
-        >>> ModelEntry.from_dict({"id": "x"}, Path(), Path("models.json"))
-        Traceback (most recent call last):
-        ...
-        CTSAM3DLib.errors.BundleError: models.json: model 'x' lacks the entry 'file'
         """
         if not isinstance(values, Mapping) or "id" not in values:
             raise BundleError(
@@ -93,13 +86,6 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
     The default is the first one where the manifest names none. The files lie in the folder of the
     manifest; nothing is verified. Raises BundleError if it cannot be read, has another schema or an
     entry is missing or of the wrong form.
-
-    Examples
-    --------
-    >>> read_manifest(Path("no-such-file.json"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: the model manifest no-such-file.json cannot be read: ...
     """
     values = _read_json(path)
     schema = values.get("schema") if isinstance(values, Mapping) else None

@@ -137,13 +137,6 @@ def check_trusted(path: Path, store: ModelStore | None = None) -> None:
     was made on this computer by this user, or the user has said so, see `trust_model`. What lies
     beside the file does not count. Raises UntrustedModelError: nobody does; BundleError: the file
     or a manifest cannot be read.
-
-    Examples
-    --------
-    >>> check_trusted(Path("no-such-file.pt"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: cannot read the model file no-such-file.pt: ...
     """
     checksum = _checksum_of(path)
     if checksum in _trusted() or (store or ModelStore.standard()).vouches_for(checksum):
