@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 import slicer
-from mouse_case import MIDDLE, MouseCase
+from mouse_case import ASIDE, MIDDLE, MouseCase
 from panel_case import StateTestCase
 from view_mouse import click
 
@@ -25,6 +25,31 @@ class EffectTest(MouseCase):
         self.case.settle()
         self.assertNotIn(SAID, label.text)
         self.assertEqual(label.styleSheet, "")
+
+    def test_it_is_told_at_once_and_gone_when_undone_in_the_editor(self):
+        label = self.case.effect.options.statusLabel
+        self.case.predictor.gate.clear()
+        click("Red", AIR)
+        self.assertTrue(label.text.startswith(SAID), label.text)
+        self.assertIn("Segmenting", label.text)
+        self.case.predictor.gate.set()
+        self.case.settle()
+        self.case.editor.undo()
+        slicer.app.processEvents()
+        self.assertEqual(label.text, "Click inside the structure.")
+        self.assertEqual(label.styleSheet, "")
+
+    def test_the_number_of_prompts_is_that_after_undo_and_redo(self):
+        label = self.case.effect.options.statusLabel
+        for place in (MIDDLE, ASIDE):
+            click("Red", place)
+            self.case.settle()
+        self.case.editor.undo()
+        slicer.app.processEvents()
+        self.assertEqual(label.text, "Prompts: 1.")
+        self.case.editor.redo()
+        slicer.app.processEvents()
+        self.assertEqual(label.text, "Prompts: 2.")
 
     def test_none_for_a_point_outside_or_when_one_is_taken_back(self):
         click("Red", AIR, ["Control"])

@@ -76,7 +76,7 @@ class GrowingTest(unittest.TestCase):
     def click_and_see_the_first_part(self):
         """Permit one call after the other until something is shown; the rest is held back."""
         predictor = self.case.predictor
-        predictor.permits = threading.Semaphore(0)
+        predictor.permits, predictor.asked = threading.Semaphore(0), 0
         click("Red", START)
         for number in range(1, 21):
             # The call that waits for its permit comes after what the one before has told.
@@ -144,6 +144,27 @@ class GrowingTest(unittest.TestCase):
         self.go_on()
         self.assertEqual(self.case.mask().sum(), 0)
         self.assertEqual(len(self.case.clicks()), 0)
+
+    def calls_until_it_ends(self, most=200):
+        """Permit one call after the other; return how many were needed."""
+        predictor, controller = self.case.predictor, self.case.controller
+        for number in range(most):
+            asked = predictor.asked
+            predictor.permits.release()
+            until(lambda before=asked: predictor.asked > before or not controller.busy, "a call")
+            controller.drain()
+            if not controller.busy:
+                return number + 1
+        raise AssertionError("it does not end")
+
+    def test_what_was_undone_is_not_followed_to_the_end(self):
+        self.click_and_see_the_first_part()
+        self.case.editor.undo()
+        undone = self.calls_until_it_ends()
+        self.assertEqual(self.case.mask().sum(), 0)
+        self.click_and_see_the_first_part()
+        self.assertLess(undone, self.calls_until_it_ends())
+        self.assertGreater(self.found(), 0.97)
 
 
 if __name__ == "__main__":

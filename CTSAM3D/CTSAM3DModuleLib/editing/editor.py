@@ -19,6 +19,7 @@ from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
 from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts, Scribble
 from CTSAM3DLib.session import Suggestion
+from CTSAM3DLib.session.air import air_notices
 from CTSAM3DLib.session.where_next import LOOSE_PART, UNCLOSED_FACE, UNSURE_BORDER
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
@@ -55,6 +56,8 @@ class ClickEditor:
         self._target: EditTarget | None = None
         self._soon = timer(0, self._refresh_now, single=True)
         self._notices: list[str] = []  # not told yet
+        self._in_air: tuple[str, ...] = ()  # told while the last prompts are answered
+        self._told = Prompts()  # those that the status is about
         self._volume: tuple[Any, int] | None = None  # that is observed, and the observation
         self.shapes = Shapes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
@@ -114,8 +117,13 @@ class ClickEditor:
             self._volume = (volume_node, tag)
 
     def _refresh_now(self) -> None:
-        if self._target is not None:
-            self.refresh()
+        if self._target is None:
+            return
+        self.refresh()
+        count = len(self.markers.shown)
+        if self.status.kind in ("done", "warning") and self.markers.shown != self._told:  # undone
+            text = _("Prompts: {clicks}.").format(clicks=count) if count else ""
+            self._say(Status(text, "done"))
 
     def close(self) -> None:
         """Show nothing and hear nothing any more."""
@@ -182,7 +190,13 @@ class ClickEditor:
         self._put(target, self.controller.prompts(target).added(prompt))
 
     def _put(self, target: EditTarget, prompts: Prompts) -> None:
+        before = set(self.controller.prompts(target))
         self.controller.put(target, prompts, self.choice)
+        _, volume = self.controller.volumes.get(target.volume_node)
+        self._in_air = air_notices(volume, [one for one in prompts if one not in before])
+
+    def _say_busy(self) -> None:
+        self._say(Status(" ".join([*self._in_air, _("Segmenting ...")]), "busy"))
 
     def refine(self, step: str, smoothing_mm: float) -> bool:
         """Tidy up the mask as one step of undo; see `tidying.refinement`."""
@@ -248,7 +262,7 @@ class ClickEditor:
             self.refresh_later()  # not now: the views may still be busy with a point
             return False
         if self.controller.busy:
-            self._say(Status(_("Segmenting ..."), "busy"))
+            self._say_busy()
         self.refresh()
         return True
 
@@ -280,7 +294,7 @@ class ClickEditor:
         elif outcome.partial:
             self._say(Status(_("Stopped; what was found so far is kept. Undo takes it back.")))
         elif self.controller.busy:
-            self._say(Status(_("Segmenting ..."), "busy"))
+            self._say_busy()
         elif outcome.answer is None:
             self._say(Status(_("Cancelled; nothing was changed.")))
         else:
@@ -311,7 +325,7 @@ class ClickEditor:
         self._say(Status(text, "error"))
 
     def _say(self, status: Status) -> None:
-        self.status = status
+        self.status, self._told = status, self.markers.shown
         self._on_status(status)
 
 

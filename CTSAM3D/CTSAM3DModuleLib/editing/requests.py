@@ -276,6 +276,8 @@ class Requests:
         if edit.still_applies(self.scene) and not self._changed_meanwhile(edit):
             self._write_answer(edit, progress.update)
             edit.parts += 1
+        else:  # nobody wants the rest
+            edit.request.hurry.set()
 
     # ---- writing and telling
 
