@@ -114,12 +114,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         )
         return fits and not any(map(node.IsA, self.hideChildNodeTypes))
 
-    def _is_of_a_listed_class(self, node: Any, name: str = "") -> bool:
+    def _is_of_a_listed_class(self, node: Any) -> bool:
         """`_fits`, asked once for each class of nodes."""
-        name = name or node.GetClassName()
-        if name not in self._fitting:
-            self._fitting[name] = self._fits(node)
-        return self._fitting[name]
+        name = node.GetClassName()
+        fits = self._fitting.get(name)
+        if fits is None:
+            fits = self._fitting[name] = self._fits(node)
+        return fits
 
     def _has_attributes(self, node: Any) -> bool:
         for (kind, attribute), value in self._attributes.items():
@@ -134,7 +135,10 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             return []
         hidden, found = self.showHidden, []
         for name, places in _places_by_class(self._scene).items():
-            if self._is_of_a_listed_class(self._scene.GetNthNode(places[0]), name):
+            fits = self._fitting.get(name)
+            if fits is None:
+                fits = self._is_of_a_listed_class(self._scene.GetNthNode(places[0]))
+            if fits:
                 found += places
         nodes = [self._scene.GetNthNode(place) for place in sorted(found)]
         return [

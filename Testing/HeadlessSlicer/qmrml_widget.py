@@ -40,7 +40,7 @@ class qSlicerWidget(_SceneWidget):
 
 
 def observe(owner: Any, key: str, subject: Any, events: dict[Any, Any]) -> None:
-    """Let a widget observe another VTK object under a key; None ends it.
+    """Let a widget observe another VTK object under a key; None or its own end ends it.
 
     Parameters
     ----------
@@ -53,12 +53,20 @@ def observe(owner: Any, key: str, subject: Any, events: dict[Any, Any]) -> None:
     events
         Event and function of each observation; the function takes caller and event.
     """
-    kept = owner.__dict__.setdefault("_observations", {})
-    old, tags = kept.pop(key, (None, []))
-    for tag in tags:
-        old.RemoveObserver(tag)
+    if "_observations" not in owner.__dict__:
+        owner.__dict__["_observations"] = observations = {}
+        owner.destroyed.connect(lambda: [_end(observations, each) for each in list(observations)])
+    kept = owner.__dict__["_observations"]
+    _end(kept, key)
     if subject is not None:
         kept[key] = (
             subject,
             [subject.AddObserver(event, function) for event, function in events.items()],
         )
+
+
+def _end(observations: dict[str, Any], key: str) -> None:
+    """End what is observed under a key."""
+    subject, tags = observations.pop(key, (None, []))
+    for tag in tags:
+        subject.RemoveObserver(tag)

@@ -308,8 +308,10 @@ class qMRMLSegmentEditorWidget(EditorEffects, qMRMLWidget):
         self._initialize_node()
         self.updateWidgetFromMRML()
 
-    def _cleanup(self) -> None:
-        """Do what the destructor does: end the effects."""
+    def deleteLater(self) -> None:
+        """Do what the destructor does, end the effects; the widget goes between two tests."""
         self._view_events.stop()
-        for effect in self._effects:
+        effects, self._effects = self._effects, []
+        for effect in effects:
             effect.cleanup()
+        super().deleteLater()

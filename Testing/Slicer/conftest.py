@@ -59,9 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, bool, bool]:
-    """Collect garbage between tests: amid an event it took objects that Qt was still using."""
+    """Between tests delete widgets and collect garbage, which amid an event took what Qt used."""
+    from PySide6 import QtCore
+
     gc.disable()
     done = yield
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
     gc.collect(2 if nextitem is None or nextitem.path != item.path else 1)
     gc.enable()
     return done

@@ -62,9 +62,10 @@ class SegmentationCase:
         return matrix[:3, :3] @ ijk + matrix[:3, 3]
 
     def close(self) -> None:
-        """End the editor."""
+        """End the editor: one that stays follows the scene of every later test."""
         self.editor.setActiveEffect(None)
         self.editor.setMRMLScene(None)
+        self.editor.deleteLater()
 
 
 def ijk_to_ras(volume: Any) -> Any:

@@ -213,7 +213,6 @@ class EffectHostTest(unittest.TestCase):
         case = SegmentationCase()
         effect = case.activate()
         case.close()
-        case.editor._cleanup()
         self.assertEqual(effect.calls[-1], "cleanup")
         effect.slider.value = 50.0
         self.assertEqual(effect.scriptedEffect.doubleParameter("Radius"), 6.0)

@@ -154,7 +154,7 @@ class ClickTest(PanelTestCase):
         np.testing.assert_allclose(made.position_ras, hit, atol=1e-3)
         kji = np.argwhere(self.case.mask()).mean(axis=0)
         np.testing.assert_allclose(kji[::-1] * (2, 2, 3), hit, atol=1.5)
-        self.assertRegex(self.case.status, r"Prompts: 1\. Computed in 0\.\d\d s on cpu\.")
+        self.assertRegex(self.case.status, r"Prompts: 1\. Computed in \d+\.\d\d s on cpu\.")
 
     def test_placing_goes_on_until_the_button_is_pressed_again(self):
         self.case.add("liver")
