@@ -25,10 +25,12 @@ h1{font-size:1.4em;margin:0 0 .2em}p{margin:.2em 0 1em}
 table{border-collapse:collapse}table.cases{background:#fff;width:100%}
 table.cases>thead th{position:sticky;top:0;background:#e8ebf0}
 th,td{padding:.4em .7em;text-align:left;vertical-align:top;border-bottom:1px solid #dde1e7}
-td td,td th{padding:.1em .6em .1em 0;border:0}td.n,th.n{text-align:right}
-button{font:inherit;font-weight:600;border:0;background:none;cursor:pointer;padding:0}
+td td,td th{padding:.1em .6em .1em 0;border:0}td td{white-space:nowrap}td.n,th.n{text-align:right}
+button{white-space:nowrap;font:inherit;font-weight:600;border:0;background:none;cursor:pointer;padding:0}
 .failed{color:#a40000}.warning{color:#8a5a00}.kept{color:#00558a}
-img{display:block;max-width:100%}
+[aria-sort=descending] button::after{content:" \\25be"}
+[aria-sort=ascending] button::after{content:" \\25b4"}
+table.cases>tbody>tr>td:nth-child(2){min-width:9em;overflow-wrap:anywhere}img{display:block}
 """
 
 _SCRIPT = """

@@ -88,6 +88,7 @@ def test_a_browser_without_a_network_shows_and_sorts_it(
     entries: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
+    entries[0]["report"]["warnings"] = ["structure 'splen' is none of the known anatomies; " * 9]
     write_page(page, entries, "now")
     assert order(browse(tmp_path, page.as_uri(), "--dump-dom")) == ["bad", "b", "a10", "z"]
     by_volume = browse(tmp_path, page.as_uri() + "#volume", "--dump-dom")
@@ -97,7 +98,7 @@ def test_a_browser_without_a_network_shows_and_sorts_it(
     with image.open(tmp_path / "shot.png") as shot:
         pixels = np.asarray(shot.convert("RGB")).astype(int)
     red = (pixels[..., 0] > 200) & (pixels[..., 1:] < 60).all(axis=-1)
-    assert 0.4 < red.sum() / (180 * 180) < 1.6  # the right half of the thumbnail
+    assert 0.9 < red.sum() / (180 * 180) < 1.1  # the right half of the thumbnail, not shrunk
 
 
 def browse(folder: Path, address: str, *options: str) -> str:
