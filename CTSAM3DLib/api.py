@@ -115,7 +115,7 @@ class SegmentationResult:
     load_seconds: float  # For the model
     settings: ModelSettings  # Of the model
     device: str  # Where the model ran
-    grid_spacing_mm: float  # Voxel size at which the model looked at the volume
+    grid_spacing_mm: float  # Voxel size at which the model looks at most structures
     grow: GrowMode = GrowMode.OFF  # How structures were followed beyond the patches of their clicks
     # What the user should know: another device, points in air
     notices: tuple[str, ...] = ()
@@ -230,7 +230,7 @@ def segment(
     for name, prompts in structures.items():
         start = perf_counter()
         base = bases.get(name)
-        one = _answered(session, prompts, base, partial(answered, name))
+        one = _answered(session, name, prompts, base, partial(answered, name))
         update = one.state.changes_since(session.state)  # tight; `mask` would be the whole volume
         mask = RegionMask(update.mask_kji, update.bbox)
         segments.append(Segment(name, mask, prompts, corrected=base is not None))
@@ -302,12 +302,13 @@ def _counted(progress: Progress | None, total: int) -> Callable[[str], None]:
 
 def _answered(
     shared: InteractiveSession,
+    name: str,
     prompts: Prompts,
     base: Base | None,
     answered: Callable[[], None],
 ) -> InteractiveSession:
     """Return the session of one structure; all share their image embeddings."""
-    session = shared.for_another_structure()
+    session = shared.for_another_structure(anatomy=name)
     known = 0
     if base is not None:
         session.rebase(base.answered, base.mask)

@@ -25,6 +25,7 @@ class ModelChoice:
     device: str = "auto"  # Or "cpu", "cuda" or "cuda:N"
     spacing_mm: float | None = None  # Of the model grid; default: see `patches.choose_spacing_mm`
     grow: bool | str = False  # Beyond the patch of the click: True, False or a `GrowMode`'s name
+    anatomy: str = ""  # What the structure is; the model sees some with voxels of their own size
 
 
 DEFAULT_CHOICE = ModelChoice()

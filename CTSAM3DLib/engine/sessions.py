@@ -19,6 +19,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.air import air_notices
+from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_error, memory_warning
 from CTSAM3DLib.session.session import InteractiveSession
@@ -85,7 +86,7 @@ class Sessions:
         started = perf_counter()
         nothing = MaskUpdate(np.zeros((0, 0, 0), np.bool_), BoundingBox.empty())
         with _memory_errors_named():
-            session = InteractiveSession(self._root(request).encoder)
+            session = InteractiveSession(self._encoder(request))
             session.cancelled = cancelled
             update = session.carry(request.prompts_after, request.present or nothing)
         if cancelled():
@@ -112,8 +113,10 @@ class Sessions:
 
     def warm_up(self, request: ClickRequest, click: Click) -> None:
         """Encode the patch of a click."""
-        root = self._root(request)
-        _, session = self._structures.get(_key(request), (None, root))
+        encoder = self._encoder(request)
+        choice, session = self._structures.get(_key(request), (None, None))
+        if session is None or choice != request.choice:
+            session = InteractiveSession(encoder)
         session.warm_up(click.position_ras)
 
     def forget_models(self) -> None:
@@ -127,11 +130,11 @@ class Sessions:
 
     def _taken(self, request: ClickRequest) -> InteractiveSession:
         """Take out the session of a structure, or open one."""
-        root = self._root(request)
-        choice, session = self._structures.pop(_key(request), (None, root))
+        encoder = self._encoder(request)
+        choice, session = self._structures.pop(_key(request), (None, None))
         starts_empty = request.present is None and not request.prompts_before
-        if choice != request.choice or starts_empty:
-            return InteractiveSession(root.encoder, grow=request.choice.grow)
+        if session is None or choice != request.choice or starts_empty:
+            return InteractiveSession(encoder, grow=request.choice.grow)
         return session
 
     def _present(self, request: ClickRequest) -> InteractiveSession:
@@ -142,8 +145,8 @@ class Sessions:
         self._structures[_key(request)] = (request.choice, session)
         return session
 
-    def _root(self, request: ClickRequest) -> InteractiveSession:
-        """Return the session without prompts whose image embeddings all structures share."""
+    def _encoder(self, request: ClickRequest) -> PatchEncoder:
+        """Return the encoder whose image embeddings all structures share."""
         choice = request.choice
         predictor = self.predictor(choice)
         key = (request.volume_key, choice.spacing_mm)
@@ -152,7 +155,7 @@ class Sessions:
             self._roots[key] = InteractiveSession.for_volume(
                 request.volume, predictor, choice.spacing_mm
             )
-        return self._roots[key]
+        return self._roots[key].encoder.for_anatomy(choice.anatomy)
 
     def _check_memory(self, request: ClickRequest, predictor: Predictor) -> None:
         """Have the next answer say that the memory may not suffice; raise if it cannot."""

@@ -40,8 +40,8 @@ class Method(Protocol):
         """Name in tables, with its options where they were given."""
         ...
 
-    def start(self, volume: Volume) -> Attempt:
-        """Begin a structure in a volume."""
+    def start(self, volume: Volume, anatomy: str = "") -> Attempt:
+        """Begin a structure in a volume; what it is may be known."""
         ...
 
 
@@ -64,13 +64,13 @@ class ModelMethod:
     grow: bool | str = False  # See `InteractiveSession`
     _last: InteractiveSession | None = field(default=None, repr=False)
 
-    def start(self, volume: Volume) -> Attempt:
+    def start(self, volume: Volume, anatomy: str = "") -> Attempt:
         """Begin a structure in a volume."""
         if self._last is None or self._last.volume is not volume:
             self._last = InteractiveSession.for_volume(
                 volume, self.predictor, self.spacing_mm, grow=self.grow
             )
-        return _SessionAttempt(self._last.for_another_structure())
+        return _SessionAttempt(self._last.for_another_structure(anatomy=anatomy))
 
 
 @dataclass
@@ -91,7 +91,7 @@ class BaselineMethod:
     baseline: Baseline  # The algorithm with its options
     name: str  # Name in tables
 
-    def start(self, volume: Volume) -> Attempt:
+    def start(self, volume: Volume, anatomy: str = "") -> Attempt:  # noqa: ARG002 - they know no anatomy
         """Begin a structure in a volume."""
         self.baseline.prepare()
         return _BaselineAttempt(self.baseline, volume)

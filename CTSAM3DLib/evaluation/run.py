@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from CTSAM3DLib.evaluation.cases import load_case, structures_of
 from CTSAM3DLib.evaluation.protocol import replay, simulate
 from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.session.patches import choose_spacing_mm
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from CTSAM3DLib.evaluation.methods import Method
     from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
     from CTSAM3DLib.geometry.volume import Volume
-    from CTSAM3DLib.models.contract import ModelSettings
 
-_USUAL_PATCH = (64, 2.0, (1.5, 4.0))  # voxels, default spacing, range; when no model runs
+_USUAL = ModelSettings("none", 64, (1.5, 4.0), 2.0, ((-160.0, 240.0),))  # when no model runs
 
 
 def evaluate(
@@ -64,11 +64,8 @@ def patch_extent_mm(
     volume: Volume, settings: ModelSettings | None, spacing_mm: float | None
 ) -> float:
     """Return the edge of one patch of the model in this volume, mm."""
-    size, default, allowed = _USUAL_PATCH
-    if settings is not None:
-        size = settings.patch_size
-        default, allowed = settings.default_spacing_mm, settings.spacing_range_mm
-    return size * choose_spacing_mm(volume.geometry, default, allowed, spacing_mm)
+    usual = settings or _USUAL
+    return usual.patch_size * choose_spacing_mm(volume.geometry, usual, spacing_mm)
 
 
 def _traces(
@@ -78,10 +75,10 @@ def _traces(
     protocol: ClickProtocol,
     shared_clicks: bool,
 ) -> list[Trace]:
-    traces = [simulate(methods[0].start(volume), structure, volume, protocol)]
+    traces = [simulate(methods[0].start(volume, structure.anatomy), structure, volume, protocol)]
     clicks = [step.click for step in traces[0].steps]
     for method in methods[1:]:
-        attempt = method.start(volume)
+        attempt = method.start(volume, structure.anatomy)
         if shared_clicks:
             traces.append(replay(attempt, clicks, structure, volume, protocol))
         else:

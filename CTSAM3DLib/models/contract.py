@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -46,6 +46,8 @@ class ModelSettings:
     official: bool = False
     cross_patch_trained: bool = False  # The answers of `Predictor.cross_patch` mean something
     cross_patch_aligned: bool = False  # `Predictor.cross_patch` wants its patch on the neighbour's
+    # Of anatomies that are seen best with voxels of another size; see `voxel_sizes.voxel_size_mm`
+    voxel_sizes_mm: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -60,6 +62,9 @@ class ModelSettings:
             raise BundleError(
                 f"expected HU windows (low, high) with low < high, got {self.windows_hu}"
             )
+        wrong = {name: mm for name, mm in self.voxel_sizes_mm.items() if not low <= mm <= high}
+        if wrong:
+            raise BundleError(f"expected voxel sizes from {low} to {high} mm, got {wrong}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary of JSON types, one entry for each field."""
@@ -84,6 +89,10 @@ class ModelSettings:
                 official=bool(values.get("official", False)),
                 cross_patch_trained=bool(values.get("cross_patch_trained", False)),
                 cross_patch_aligned=bool(values.get("cross_patch_aligned", False)),
+                voxel_sizes_mm={
+                    str(name): float(mm)
+                    for name, mm in dict(values.get("voxel_sizes_mm", {})).items()
+                },
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error

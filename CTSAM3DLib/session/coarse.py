@@ -67,7 +67,7 @@ def coarse_answer(
     times: dict[str, float] = {}
     count = 0
     for spacing_mm in spacings_mm:
-        coarse = encoder.coarser(spacing_mm)
+        coarse = encoder.with_voxels_of(spacing_mm)
         view = _view(coarse, state, prompt)
         answer = asked(coarse, view)
         count += 1

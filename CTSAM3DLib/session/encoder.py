@@ -14,9 +14,10 @@ from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.resampling import extract_patch
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import Embedding, Predictor
+from CTSAM3DLib.session.patches import choose_spacing_mm
 
-COARSER_SHARE = 8
-"""A grid of larger voxels keeps one embedding for so many that the usual grid keeps."""
+OTHER_SHARE = 4
+"""A grid of voxels of another size keeps one embedding for so many that the usual grid keeps."""
 
 
 class PatchEncoder:
@@ -26,7 +27,8 @@ class PatchEncoder:
     encoded once for all of them. An evicted embedding is computed again when it is needed: the
     cache changes the time, never the result. One thread at a time may use it. `grid` is the model
     grid of the volume (`geometry.model_grid`), `max_patches` how many embeddings to keep, at least
-    1; one of the bundled model takes about 25 MB. Raises CTSAM3DError if `max_patches` is below 1.
+    1; one of the bundled model takes about 25 MB. With `is_for_all` no anatomy is seen with
+    voxels of another size. Raises CTSAM3DError if `max_patches` is below 1.
 
     Examples
     --------
@@ -37,7 +39,12 @@ class PatchEncoder:
     """
 
     def __init__(
-        self, volume: Volume, grid: Geometry, predictor: Predictor, max_patches: int = 16
+        self,
+        volume: Volume,
+        grid: Geometry,
+        predictor: Predictor,
+        max_patches: int = 16,
+        is_for_all: bool = False,
     ) -> None:
         """Start with an empty cache."""
         if max_patches < 1:
@@ -46,8 +53,9 @@ class PatchEncoder:
         self.grid = grid
         self.predictor = predictor
         self.max_patches = max_patches
+        self.is_for_all = is_for_all
         self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
-        self._coarser: dict[float, PatchEncoder] = {}
+        self._others: dict[float, PatchEncoder] = {}
 
     def __len__(self) -> int:
         """Return the number of embeddings in the cache."""
@@ -61,17 +69,27 @@ class PatchEncoder:
         """Iterate over the patches in the cache."""
         return iter(self._kept)
 
-    def coarser(self, spacing_mm: float) -> PatchEncoder:
-        """Return the encoder of the same volume and model on a grid of larger voxels.
+    def with_voxels_of(self, spacing_mm: float) -> PatchEncoder:
+        """Return the encoder of the same volume and model on a grid of voxels of another size.
 
-        Made when first asked for; it has a cache of its own, smaller by `COARSER_SHARE`. Raises
+        Made when first asked for; it has a cache of its own, smaller by `OTHER_SHARE`. Raises
         GeometryError if the spacing is not a positive number.
         """
-        if spacing_mm not in self._coarser:
+        if spacing_mm == self.grid.spacing_mm[0]:
+            return self
+        if spacing_mm not in self._others:
             grid = model_grid(self.volume.geometry, spacing_mm)
-            kept = max(1, self.max_patches // COARSER_SHARE)
-            self._coarser[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept)
-        return self._coarser[spacing_mm]
+            kept = max(1, self.max_patches // OTHER_SHARE)
+            self._others[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept, True)
+        return self._others[spacing_mm]
+
+    def for_anatomy(self, name: str) -> PatchEncoder:
+        """Return the encoder with the voxels with which the model sees a structure best."""
+        if self.is_for_all:
+            return self
+        return self.with_voxels_of(
+            choose_spacing_mm(self.volume.geometry, self.predictor.settings, anatomy=name)
+        )
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
         """Return what the model sees of the volume in a patch: HU, float32 (D, H, W); not kept.

@@ -14,7 +14,8 @@ from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import ModelSettings, Predictor
-from CTSAM3DLib.session.encoder import COARSER_SHARE
+from CTSAM3DLib.models.voxel_sizes import own_voxel_sizes_mm
+from CTSAM3DLib.session.encoder import OTHER_SHARE
 from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
 from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
 
@@ -92,20 +93,19 @@ def session_memory(
     >>> round(estimate.volume / 1e6), estimate.beyond_volume < 1e9
     (786, True)
     """
-    spacing = choose_spacing_mm(
-        geometry, settings.default_spacing_mm, settings.spacing_range_mm, spacing_mm
-    )
+    spacing = choose_spacing_mm(geometry, settings, spacing_mm)
     patch = settings.patch_size**3
     reached = _reached(geometry, settings.patch_size * spacing)
     click = _click_bytes(geometry, reached, spacing)
-    kept = max_patches
+    sizes = set(own_voxel_sizes_mm(settings).values()) if spacing_mm is None else ()
+    kept = max_patches + len(sizes) * max(1, max_patches // OTHER_SHARE)
     if patches_per_click > 1:  # a coarse answer may come first
         far = max(spacing, settings.spacing_range_mm[1])
         look = round(patch * (far / spacing) ** 3)
         reached_far = _reached(geometry, settings.patch_size * far)
         click = _click_bytes(geometry, reached_far, far) + _LOOK_BYTES_PER_VOXEL * look
         looks = len(coarse_spacings_mm(spacing, settings.spacing_range_mm))
-        kept += looks * max(1, max_patches // COARSER_SHARE)
+        kept += looks * max(1, max_patches // OTHER_SHARE)
     logits = _LOGITS_BLOCK_BYTES * _LOGITS_BLOCKS_PER_EDGE**3 * max(1, patch // 64**3)
     return MemoryEstimate(
         volume=itemsize * math.prod(geometry.shape_kji),

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.models.voxel_sizes import voxel_size_mm
 
 MARGIN_FRACTION = 8
 """A patch is used again for clicks at least 1/8 of its edge away from its faces."""
@@ -29,22 +31,23 @@ COARSE_RATIO = 1.25
 
 def choose_spacing_mm(
     geometry: Geometry,
-    default_spacing_mm: float,
-    spacing_range_mm: tuple[float, float],
+    settings: ModelSettings,
     spacing_mm: float | None = None,
+    anatomy: str = "",
 ) -> float:
     """Return the voxel size of the model grid for a volume.
 
     The wish `spacing_mm`, if there is one, also outside the range that the model was trained for;
-    else the default, or `FINER` times the geometric mean of the volume's spacing where that is
-    coarser (a much finer grid would only interpolate), kept inside the range. Raises GeometryError
-    if the wish is not a positive number.
+    else that of the model, or of an anatomy that it sees best with another one, or `FINER` times
+    the geometric mean of the volume's spacing where that is coarser (a much finer grid would only
+    interpolate), kept inside the range. Raises GeometryError if the wish is not a positive number.
 
     Examples
     --------
     >>> import numpy as np
     >>> coarse = Geometry(np.diag([4.0, 4.0, 4.0, 1.0]), (10, 10, 10))
-    >>> choose_spacing_mm(coarse, 2.0, (1.5, 4.0))
+    >>> settings = ModelSettings("demo", 64, (1.5, 4.0), 2.0, ((-100.0, 200.0),))
+    >>> choose_spacing_mm(coarse, settings)
     3.0
     """
     if spacing_mm is not None:
@@ -52,10 +55,11 @@ def choose_spacing_mm(
             raise GeometryError(f"expected a model spacing above 0 mm, got {spacing_mm}")
         return float(spacing_mm)
     mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
-    low, high = spacing_range_mm
+    low, high = settings.spacing_range_mm
+    usual = voxel_size_mm(settings, anatomy)
     # Rounded to 1 um, so that 3 mm voxels give 3 mm and not 3.0000000000000004; before that to
     # 0.01 um, so that the last digits of a header do not decide between two of them.
-    return min(max(default_spacing_mm, round(round(FINER * mean, 5), 3), low), high)
+    return min(max(usual, round(round(FINER * mean, 5), 3), low), high)
 
 
 def coarse_spacings_mm(

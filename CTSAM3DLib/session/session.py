@@ -114,25 +114,40 @@ class InteractiveSession:
     ) -> InteractiveSession:
         """Open a session with a model that is loaded already, which keeps `max_patches` embeddings.
 
-        For `base` and `grow` see the class, also for errors; the default of `spacing_mm` is that of
-        `patches.choose_spacing_mm`. Raises GeometryError if the spacing is not a positive number.
+        Parameters
+        ----------
+        volume : Volume
+            The CT.
+        predictor : Predictor
+            The model.
+        spacing_mm : float, optional
+            Voxel size of the model grid, for all structures; default: see
+            `patches.choose_spacing_mm`.
+        max_patches : int
+            Number of image embeddings to keep.
+        base, grow
+            See the class, also for errors.
+
+        Raises
+        ------
+        GeometryError
+            If the spacing is not a positive number.
         """
-        settings = predictor.settings
-        spacing = choose_spacing_mm(
-            volume.geometry, settings.default_spacing_mm, settings.spacing_range_mm, spacing_mm
-        )
+        spacing = choose_spacing_mm(volume.geometry, predictor.settings, spacing_mm)
         grid = model_grid(volume.geometry, spacing)
-        return cls(PatchEncoder(volume, grid, predictor, max_patches), base, grow)
+        is_for_all = spacing_mm is not None
+        return cls(PatchEncoder(volume, grid, predictor, max_patches, is_for_all), base, grow)
 
     def for_another_structure(
-        self, clicks: Sequence[Prompt] = (), base: MaskUpdate | None = None
+        self, clicks: Sequence[Prompt] = (), base: MaskUpdate | None = None, anatomy: str = ""
     ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
         It is independent of this one but for that, and grows as this one does. The model may run
-        for each of the prompts to start with; see `set_prompts` for errors.
+        for each of the prompts to start with; see `set_prompts` for errors. Where the model sees
+        an `anatomy` best with voxels of another size, it has those.
         """
-        other = InteractiveSession(self._encoder, base, self._grow)
+        other = InteractiveSession(self._encoder.for_anatomy(anatomy), base, self._grow)
         other.set_prompts(clicks)
         return other
 

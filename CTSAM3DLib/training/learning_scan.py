@@ -27,6 +27,7 @@ class LearningScan:
     hu: Tensor  # (K, J, I) int16
     spacing_kji_mm: tuple[float, float, float]
     look_mm: float  # Voxel size at which a session looks at it
+    looks_mm: tuple[float, ...]  # That at which it looks at each structure
     names: tuple[str, ...]  # Structures
     masks: tuple[Tensor, ...]  # (K, J, I) uint8 each
     points: tuple[Tensor, ...]  # (N, 3) int64 voxels of each, KJI
@@ -43,11 +44,12 @@ class LearningScan:
         body = hu > BODY_HU
         for mask in masks:
             body &= ~mask
-        look = choose_spacing_mm(geometry, settings.default_spacing_mm, settings.spacing_range_mm)
+        looks = [choose_spacing_mm(geometry, settings, anatomy=name) for name in ("", *case.masks)]
         return cls(
             torch.from_numpy(hu),
             spacing,
-            look,
+            looks[0],
+            tuple(looks[1:]),
             tuple(case.masks),
             tuple(torch.from_numpy(mask.astype(np.uint8)) for mask in masks),
             tuple(_some_voxels(mask, rng) for mask in masks),

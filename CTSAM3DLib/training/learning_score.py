@@ -100,7 +100,9 @@ def score(
         structure = item.structure
         # No checkpoints: surface scores are not wanted.
         protocol = ClickProtocol(seed=seed + item.seed, max_clicks=clicks, checkpoints=())
-        trace = simulate(method.start(item.volume), structure, item.volume, protocol)
+        trace = simulate(
+            method.start(item.volume, structure.anatomy), structure, item.volume, protocol
+        )
         results.append(
             Result(
                 structure.case_name,

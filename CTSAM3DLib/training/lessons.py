@@ -78,7 +78,7 @@ class Lessons:
             having = [scan for scan in self.scans if name in scan.names]
             scan = having[int(rng.integers(len(having)))]
             number = scan.names.index(name)
-            placement, inside = self._place(scan, scan.points[number], rng)
+            placement, inside = self._place(scan, scan.points[number], scan.looks_mm[number], rng)
             target = cut(scan.masks[number], placement, nearest=True, fill=0.0) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
                 clicks = range(self._config.clicks)
@@ -95,10 +95,11 @@ class Lessons:
         if self._others and rng.random() < self._config.torso_share:
             scans = self._others
         scan = scans[int(rng.integers(len(scans)))]
-        places = scan.elsewhere
+        places, look_mm = scan.elsewhere, scan.look_mm
         if scans is self._others and scan.points:
-            places = scan.points[int(rng.integers(len(scan.points)))]
-        placement, inside = self._place(scan, places, rng)
+            number = int(rng.integers(len(scan.points)))
+            places, look_mm = scan.points[number], scan.looks_mm[number]
+        placement, inside = self._place(scan, places, look_mm, rng)
         known = torch.zeros([self._config.patch_size] * 3, dtype=torch.bool)
         if scans is self.scans:
             for mask in scan.masks:
@@ -106,12 +107,12 @@ class Lessons:
         return Lesson(self._image(scan, placement, rng, generator), known, _rounded(inside)[None])
 
     def _place(
-        self, scan: LearningScan, points: Tensor, rng: np.random.Generator
+        self, scan: LearningScan, points: Tensor, look_mm: float, rng: np.random.Generator
     ) -> tuple[PatchPlacement, NDArray[np.float64]]:
         if not len(points):
             points = torch.tensor([[n // 2 for n in scan.hu.shape]])
         voxel = points[int(rng.integers(len(points)))].numpy().astype(np.float64)
-        low, high = (scan.look_mm * factor for factor in SPACING_FACTORS)
+        low, high = (look_mm * factor for factor in SPACING_FACTORS)
         return random_placement(
             rng, voxel, scan.spacing_kji_mm, self._config.patch_size, (low, high)
         )

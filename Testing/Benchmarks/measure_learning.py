@@ -64,7 +64,10 @@ def first_clicks(data: Path, structure: str, models: dict[str, Path], most: int)
         if case in having and (lacks or len(scores[structure]) == most):
             continue
         for item in found:
-            row = [simulate(m.start(volume), item, volume, protocol) for m in methods.values()]
+            row = [
+                simulate(m.start(volume, item.anatomy), item, volume, protocol)
+                for m in methods.values()
+            ]
             group = "abdomen slab" if case in slab else "other head and neck"
             group = structure if item.anatomy == structure else group
             scores[group].append([trace.dice_after(1) for trace in row])

@@ -13,6 +13,7 @@ from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
     SegmentTarget,
     mask_digest,
@@ -120,8 +121,9 @@ class EditTarget:
         return segment_model(self.segmentation_node, self.segment_id)
 
     def own(self, choice: ModelChoice) -> ModelChoice:
-        """Return a choice with the model that the segment has for itself, if it has one."""
-        return with_model(choice, self.own_model)
+        """Return a choice for what the segment is, with the model that it has for itself."""
+        name = segment_of(self.segmentation_node, self.segment_id).GetName()
+        return for_structure(choice, name, self.own_model)
 
     def check_limits(self, prompt: Prompt) -> None:
         """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box.
@@ -198,8 +200,10 @@ class EditTarget:
         return MaskUpdate(new, update.bbox)
 
 
-def with_model(choice: ModelChoice, own_model: str) -> ModelChoice:
-    """Return a choice with the model of a segment's own; the same one if that is empty."""
+def for_structure(choice: ModelChoice, name: str, own_model: str = "") -> ModelChoice:
+    """Return a choice for a structure of a name; a model of its own counts if it has one."""
+    anatomy = find(name)
+    choice = replace(choice, anatomy="" if anatomy is None else anatomy.name)
     if not own_model:
         return choice
     return replace(choice, model=None if own_model == DEFAULT_MODEL else own_model)

@@ -19,7 +19,7 @@ from CTSAM3DLib.mrml import set_segment_model, volume_from_node
 from CTSAM3DLib.mrml.frames import geometry_from_node
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
-from CTSAM3DModuleLib.editing.target import EditTarget, with_model
+from CTSAM3DModuleLib.editing.target import EditTarget, for_structure
 from CTSAM3DModuleLib.scripting.clicks import segment_named
 from CTSAM3DModuleLib.scripting.segment import Part, Progress, new_segmentation
 
@@ -95,7 +95,7 @@ def carry_requests(
         _check_grid(volume, track.geometry)
     requests = []
     for one in tracks:
-        own = with_model(choice, one.model)
+        own = for_structure(choice, one.name, one.model)
         requests.append(
             ClickRequest(volume, key, one.name, one.prompts, one.prompts, own, one.mask)
         )

@@ -30,7 +30,7 @@ from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import stored_mask
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.prompts import Prompts
-from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.target import EditTarget, for_structure
 from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume, segment_named
 
 Progress = Callable[[str, int, int], Any]
@@ -251,8 +251,9 @@ def _answers(
     try:
         updates = []
         for number, part in enumerate(parts, 1):
+            own = for_structure(choice, part.name)
             request = ClickRequest(
-                volume, key, part.name, part.before, part.prompts, choice, part.present
+                volume, key, part.name, part.before, part.prompts, own, part.present
             )
             try:
                 answer = engine.request(request).result()

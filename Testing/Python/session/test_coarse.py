@@ -70,7 +70,7 @@ def test_the_coarse_answer_lies_where_simpleitk_puts_it(name) -> None:
     coarse_found = coarse_answer(encoder, state, click, (4.0,), 10**6)
     coarse = model_grid(geometry, 4.0)
     (call,) = encoder.predictor.decoded
-    (patch,) = encoder.coarser(4.0)
+    (patch,) = encoder.with_voxels_of(4.0)
     image = sitk_image(coarse_found.answer.logits, part_of(coarse, patch))
     target = part_of(encoder.grid, coarse_found.bbox)
     reference = sitk.Image([*target.size_ijk], sitk.sitkFloat64)

@@ -56,10 +56,10 @@ def test_room_for_nothing_is_refused() -> None:
 
 def test_the_encoder_of_larger_voxels_is_kept_with_a_cache_of_its_own() -> None:
     encoder = encoder_with_room_for(16)
-    coarse = encoder.coarser(4.0)
-    assert encoder.coarser(4.0) is coarse
-    assert coarse.max_patches == 2
+    coarse = encoder.with_voxels_of(4.0)
+    assert encoder.with_voxels_of(4.0) is coarse
+    assert coarse.max_patches == 4
     assert coarse.grid == model_grid(encoder.volume.geometry, 4.0)
     coarse.embedding(patch(0))
     assert (len(encoder), len(coarse)) == (0, 1)
-    assert encoder_with_room_for(1).coarser(4.0).max_patches == 1
+    assert encoder_with_room_for(1).with_voxels_of(4.0).max_patches == 1

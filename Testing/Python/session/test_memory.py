@@ -180,7 +180,7 @@ def predictor(device: str = "cpu") -> SimpleNamespace:
 def test_embeddings_of_larger_voxels_count() -> None:
     ct = Volume.from_array(np.zeros((60, 60, 60), np.int16), (1.5, 1.5, 1.5))
     usual = InteractiveSession.for_volume(ct, ComponentPredictor(patch_size=16), 1.5).encoder
-    encoders = [usual, usual.coarser(3.0), usual.coarser(4.0)]
+    encoders = [usual, usual.with_voxels_of(3.0), usual.with_voxels_of(4.0)]
     for encoder in encoders:
         for start in range(usual.max_patches + 2):
             encoder.embedding(BoundingBox((start, 0, 0), (start + 16, 16, 16)))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.session.patches import (
     centred_patch,
     choose_spacing_mm,
@@ -21,6 +22,7 @@ from CTSAM3DLib.session.patches import (
 )
 
 SIZE = 16
+SETTINGS = ModelSettings("demo", 64, (1.5, 4.0), 2.0, ((-100.0, 200.0),))
 shapes = st.tuples(*[st.integers(1, 70)] * 3)
 
 
@@ -144,15 +146,15 @@ def test_the_most_central_patch_is_taken_and_the_first_of_equals() -> None:
 )
 def test_automatic_spacing(spacing, expected) -> None:
     geometry = Geometry(np.diag([*spacing, 1.0]), (5, 5, 5))
-    assert choose_spacing_mm(geometry, 2.0, (1.5, 4.0)) == pytest.approx(expected)
-    assert choose_spacing_mm(geometry, 2.0, (1.5, 4.0), spacing_mm=0.9) == 0.9
+    assert choose_spacing_mm(geometry, SETTINGS) == pytest.approx(expected)
+    assert choose_spacing_mm(geometry, SETTINGS, spacing_mm=0.9) == 0.9
 
 
 @pytest.mark.parametrize("wish", [0.0, -1.0, math.nan, math.inf])
 def test_an_impossible_spacing_is_refused(wish) -> None:
     geometry = Geometry(np.eye(4), (5, 5, 5))
     with pytest.raises(GeometryError, match=r"model spacing above 0 mm, got"):
-        choose_spacing_mm(geometry, 2.0, (1.5, 4.0), spacing_mm=wish)
+        choose_spacing_mm(geometry, SETTINGS, spacing_mm=wish)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from fake_predictor import BallPredictor
 
 from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.session import InteractiveSession
 from CTSAM3DLib.session.patches import choose_spacing_mm
 from CTSAM3DLib.session.points import nearest_voxels
@@ -55,9 +56,10 @@ def test_last_digits_decide_neither_over_grid_nor_cell(geometry, spacing_mm, rng
 
 
 def test_last_digits_do_not_decide_over_the_spacing_of_the_grid() -> None:
+    settings = ModelSettings("demo", 64, (1.0, 4.0), 1.5, ((-100.0, 200.0),))
     for spacing in (2.998, 3.002, 3.33, 4.006):
         chosen = {
-            choose_spacing_mm(Geometry(np.diag([at, at, at, 1.0]), (9, 9, 9)), 1.5, (1.0, 4.0))
+            choose_spacing_mm(Geometry(np.diag([at, at, at, 1.0]), (9, 9, 9)), settings)
             for at in (spacing - 1e-6, spacing, spacing + 1e-6)
         }
         assert len(chosen) == 1
