@@ -43,6 +43,7 @@ def open_session(
     device: str = "auto",
     spacing_mm: float | None = None,
     grow: bool | str = False,
+    anatomy: str = "",
 ) -> InteractiveSession:
     """Open an interactive session for one structure in a volume.
 
@@ -59,12 +60,15 @@ def open_session(
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; of no effect for a predictor.
     spacing_mm : float, optional
-        Voxel size at which the model looks at the volume; default: chosen from the spacing of
-        the volume and the range of the model.
+        Voxel size at which the model looks at the volume, for all structures; default: chosen
+        from the spacing of the volume, the range of the model and the anatomy.
     grow : bool or str
         Follow a structure beyond the patch of a positive click, some 10 cm wide, to its end;
         one such click takes as many times longer as the model is asked. True for the way that
         measured best, or the name of a `GrowMode`: off, auto, frontier, coarse.
+    anatomy : str
+        Name of the structure, such as ``"hip_left"`` or ``"Left hip"``. The model sees some with
+        voxels of their own size.
 
     Returns
     -------
@@ -101,7 +105,8 @@ def open_session(
     warning = memory_warning(volume, model, spacing_mm, bool(mode))
     if warning is not None:
         logging.getLogger(__name__).warning(warning)
-    return InteractiveSession.for_volume(volume, model, spacing_mm, grow=mode)
+    session = InteractiveSession.for_volume(volume, model, spacing_mm, grow=mode)
+    return session.for_another_structure(anatomy=anatomy) if anatomy else session
 
 
 @dataclass(frozen=True, eq=False)

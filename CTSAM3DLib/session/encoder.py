@@ -56,6 +56,7 @@ class PatchEncoder:
         self.is_for_all = is_for_all
         self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
         self._others: dict[float, PatchEncoder] = {}
+        self._usual = self
 
     def __len__(self) -> int:
         """Return the number of embeddings in the cache."""
@@ -80,16 +81,18 @@ class PatchEncoder:
         if spacing_mm not in self._others:
             grid = model_grid(self.volume.geometry, spacing_mm)
             kept = max(1, self.max_patches // OTHER_SHARE)
-            self._others[spacing_mm] = PatchEncoder(self.volume, grid, self.predictor, kept, True)
+            other = PatchEncoder(self.volume, grid, self.predictor, kept, self.is_for_all)
+            other._usual = self._usual
+            self._others[spacing_mm] = other
         return self._others[spacing_mm]
 
     def for_anatomy(self, name: str) -> PatchEncoder:
         """Return the encoder with the voxels with which the model sees a structure best."""
         if self.is_for_all:
-            return self
-        return self.with_voxels_of(
-            choose_spacing_mm(self.volume.geometry, self.predictor.settings, anatomy=name)
-        )
+            return self._usual
+        settings = self.predictor.settings
+        spacing_mm = choose_spacing_mm(self.volume.geometry, settings, anatomy=name)
+        return self._usual.with_voxels_of(spacing_mm)
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
         """Return what the model sees of the volume in a patch: HU, float32 (D, H, W); not kept.

@@ -147,6 +147,20 @@ def test_embeddings_are_shared_by_structures_of_one_size(image, volume, predicto
     assert predictor.encode_calls == 2
 
 
+def test_a_session_of_one_anatomy_opens_others_with_their_own_voxels(
+    image, volume, predictor
+) -> None:
+    hip = CTSAM3DLib.open_session(volume, predictor, anatomy="Left hip")
+    hip.add_click(middle_ras(image))
+    assert agrees(hip.mask, image, 3.0)
+    for name, voxel_mm in SIZES.items():
+        other = hip.for_another_structure(hip.prompts, anatomy=name)
+        assert agrees(other.mask, image, voxel_mm), name
+    assert hip.for_another_structure().grid.spacing_mm[0] == 2.0
+    fixed = CTSAM3DLib.open_session(volume, predictor, spacing_mm=1.5, anatomy="Left hip")
+    assert fixed.grid.spacing_mm[0] == 1.5
+
+
 def test_an_evaluation_names_the_structure(image, volume, predictor) -> None:
     method = ModelMethod(predictor)
     for name, voxel_mm in SIZES.items():
