@@ -143,9 +143,16 @@ class InteractiveSession:
     ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
-        It is independent of this one but for that, and grows as this one does. The model may run
-        for each of the prompts to start with; see `set_prompts` for errors. Where the model sees
-        an `anatomy` best with voxels of another size, it has those.
+        It is independent of this one but for that, and grows as this one does.
+
+        Parameters
+        ----------
+        clicks : sequence of Prompt
+            Prompts to start with; the model may run for each. See `set_prompts` for errors.
+        base : MaskUpdate, optional
+            A mask to start with; see the class.
+        anatomy : str
+            Name of the structure; the model sees some with voxels of their own size.
         """
         other = InteractiveSession(self._encoder.for_anatomy(anatomy), base, self._grow)
         other.set_prompts(clicks)
@@ -229,7 +236,12 @@ class InteractiveSession:
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
         """Add a click and segment again; see `add` for what is returned and for errors.
 
-        `position_ras` is in mm in the RAS frame of the volume itself (no parent transform).
+        Parameters
+        ----------
+        position_ras : sequence of 3 floats
+            Position in mm in the RAS frame of the volume itself (no parent transform).
+        positive : bool
+            True inside the structure, False outside.
         """
         return self.add(_click(position_ras, positive))
 
