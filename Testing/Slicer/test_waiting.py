@@ -9,6 +9,7 @@ import threading
 import unittest
 import weakref
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import qt
@@ -16,7 +17,8 @@ import slicer
 from ball_predictor import BallPredictor
 from ctsam3d_case import CTSAM3DCase
 from CTSAM3DModuleLib.scripting.carrying import carry_requests, tracks_of
-from event_loop import HANG_S
+from CTSAM3DModuleLib.waiting import PAUSE_MS, Waiting
+from event_loop import HANG_S, until
 from models_case import ModelsCase, imported
 from panel_case import MIDDLE, StateTestCase, ready_torch
 
@@ -156,6 +158,23 @@ class LockTest(StateTestCase):
             slicer.app.processEvents()
             position = markers.GetNthControlPointPositionWorld(0)
             self.assertGreater(position[0], 0)
+
+
+class ShareTest(unittest.TestCase):
+    def test_each_round_gives_the_lock_away_for_most_of_the_time(self):
+        waiting, given_s = Waiting(), []
+        waiting.watch(given_s.append, lambda: len(given_s) < 3)
+        until(lambda: not waiting.is_active, "three rounds")
+        self.assertEqual(len(given_s), 3)
+        for seconds in given_s:
+            self.assertTrue(0.020 <= seconds <= 0.025, seconds)
+            self.assertGreater(seconds, 2 * PAUSE_MS / 1000)
+
+    def test_no_file_uses_the_timer_that_slicer_never_frees(self):
+        folder = Path(slicer.modules.ctsam3d.path).parent
+        files = [path.read_text(encoding="utf-8") for path in folder.rglob("*.py")]
+        self.assertGreater(len(files), 40)
+        self.assertEqual([text for text in files if ".singleShot(" in text], [])
 
 
 class LifetimeTest(unittest.TestCase):
