@@ -20,7 +20,6 @@ class MrmlScene:
         self.application = slicer.vtkSlicerApplicationLogic()
         self.application.SetMRMLScene(self.scene)
         self.application.GetColorLogic().SetMRMLScene(self.scene)
-        self.application.GetColorLogic().AddDefaultColorNodes()
         self.logics = [
             self._logic(name, application=self.application)
             for name in ("vtkSlicerMarkupsLogic", "vtkSlicerSegmentationsModuleLogic")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from slow_values import slow
 
 slicer = pytest.importorskip("slicer", reason="needs the slicer-core wheel or Slicer")
 
@@ -126,7 +127,7 @@ def parts():
 
 
 def masks():
-    return pytest.mark.parametrize("mask", ["none", "inside", "outside", "intensity"])
+    return pytest.mark.parametrize("mask", ["inside", "intensity", *slow("none", "outside")])
 
 
 def given(part):

@@ -105,6 +105,8 @@ class PictureTest(unittest.TestCase):
             like = np.abs(pixels - colour).max(axis=-1) < 40
             self.assertGreater(like.sum(), length)
 
+    test_shapes_and_the_list_of_prompts.slow = True
+
     def test_panel_and_go_to_the_next_and_learning(self):
         self.segment_three()
         self.picture("panel.png")
@@ -139,6 +141,8 @@ class PictureTest(unittest.TestCase):
         self.case.predictor.gate.clear()
         self.case.press("segmentAllButton")
         self.picture("panel-busy.png")
+
+    test_panel_while_searching_and_busy.slow = True
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ def test_structures_that_are_not_wanted_are_other_anatomy(request_, no_candidate
         learn(replace(request_, structures=("lung",)))
 
 
+@pytest.mark.slow  # test_a_stopped_run_goes_on_exactly and a stop file show the same in parts
 def test_a_cancelled_run_goes_on(request_, no_candidate, tmp_path):
     request_ = replace(request_, install_anyway=False)
     asked = {"learning": 0}

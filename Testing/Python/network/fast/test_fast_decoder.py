@@ -122,7 +122,7 @@ def expected_norm(norm, x, prompt):
 # --- one norm ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [*slow(torch.float32), torch.float64])
 @pytest.mark.parametrize("size", [*slow((16, 16, 16)), (18, 23, 17)], ids=str)
 @pytest.mark.parametrize("box_cost", [0.0, 1e9], ids=["box", "voxel by voxel"])
 @pytest.mark.parametrize("in_place", [False, True], ids=["new memory", "in place"])
