@@ -15,6 +15,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.calibration import calibration_of
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.prompts import Click, Prompt, Prompts
+from CTSAM3DLib.session.air import air_notices
 from CTSAM3DLib.session.carrying import carried_state
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.following import answered_alone, followed
@@ -406,7 +407,9 @@ class InteractiveSession:
         if self._grow in (GrowMode.FRONTIER, GrowMode.COARSE):
             return grown_state(self._encoder, state, prompt, None, *hooks, self._grow)
         alone = answered_alone(self._encoder, state, prompt)
-        return followed(self._encoder, alone, None, *hooks) if self._grow else alone
+        if not self._grow or air_notices(self.volume, [prompt]):  # a slip is not followed
+            return alone
+        return followed(self._encoder, alone, None, *hooks)
 
     def _given(self, mask: MaskUpdate | None, prompts: Prompts) -> SessionState:
         """Return a state with a given mask, empty if there is none."""

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
-from CTSAM3DLib.geometry.volume import MaskUpdate
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Box, Click
 from CTSAM3DLib.session.following import answered_alone, followed
 from CTSAM3DLib.session.session import InteractiveSession
@@ -42,6 +42,22 @@ def opened(truth: Phantom, base: MaskUpdate | None = None) -> InteractiveSession
 def along(z: float) -> tuple[float, float, float]:
     """A place on the axis of the tube, mm from its middle."""
     return tuple((OBLIQUE @ np.array([0.0, 0.0, z])).tolist())
+
+
+def test_a_slip_into_the_air_round_the_body_is_not_followed_and_the_next_point_is() -> None:
+    truth = long_tube()
+    hu = np.where(truth.mask_kji, truth.volume.array_kji, -1000).astype(np.int16)
+    volume = Volume(hu, truth.volume.geometry)
+    predictor = ComponentPredictor()
+    session = InteractiveSession.for_volume(volume, predictor, max_patches=99, grow="auto")
+    corner = tuple(volume.geometry.ras_from_ijk((1, 1, 1)))
+    session.add_click(corner)
+    assert predictor.decode_calls == 1
+    assert not session.state.is_followed
+    session.undo()
+    session.add(MIDDLE)
+    assert predictor.decode_calls > 3
+    assert overlap(session.mask, truth.mask_kji) > 0.9
 
 
 # What is added --------------------------------------------------------------------------------
