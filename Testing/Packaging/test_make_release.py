@@ -49,6 +49,7 @@ def test_a_release_is_the_tree_of_head_in_one_tagged_commit(source: Path, tmp_pa
         make_release.make_release(folder, source)
 
 
+@pytest.mark.slow
 def test_what_the_index_refuses_is_named_and_nothing_is_left(tmp_path: Path, source: Path) -> None:
     changed = tmp_path / "changed"
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{source}", str(changed))

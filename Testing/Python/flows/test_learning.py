@@ -54,6 +54,7 @@ def request_(inputs, tmp_path, monkeypatch) -> LearningRequest:
     )
 
 
+@pytest.mark.slow  # test_the_command learns and installs, too
 def test_a_model_with_card_and_report(request_, tmp_path):
     stages: list[str] = []
     outcome = learn(request_, lambda now: stages.append(now.stage), clock=ticking())

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slow_values import slow
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -71,8 +70,9 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_values")
-@pytest.mark.parametrize("steps", [3, *slow(6)])
+@pytest.mark.parametrize("steps", [3, 6])
 def test_nothing_is_read_back_from_a_card(packed_balls: Path, tmp_path: Path, steps: int) -> None:
     training = Trainer(CONFIG, PackedData(packed_balls, META), tmp_path)
     assert batches.draws_together(META)

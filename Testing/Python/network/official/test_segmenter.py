@@ -166,8 +166,9 @@ def test_prompt_resizing_equals_the_plain_oracle(mode, size):
 # --- scripting ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["max", pytest.param("area", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("sizes", [NARROW_L1, pytest.param(L1, marks=pytest.mark.slow)], ids=NAME)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["max", "area"])
+@pytest.mark.parametrize("sizes", [NARROW_L1, L1], ids=NAME)
 def test_scripted_equals_eager_for_batches_of_one_and_two(patch, prompt, sizes, mode):
     network = with_random_weights(OfficialSegmenter(dataclasses.replace(sizes, prompt_resize=mode)))
     scripted = torch.jit.script(network)
