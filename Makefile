@@ -58,17 +58,15 @@ unit slow coverage: export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS := 1
 unit slow coverage: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: test
-test: $(DEVELOP) ## All checks: lint, imports, unit tests, meanwhile types; every one runs, also after a failure
-	@failed=; mkdir -p build; $(MAKE) types >build/types.txt 2>&1 & types=$$!; \
-	for check in $(CHECKS); do \
+test: $(DEVELOP) ## Lint, imports, unit tests; every one runs, also after a failure
+	@failed=; for check in $(CHECKS); do \
 		printf '\n== make %s\n' "$$check"; $(MAKE) "$$check" || failed="$$failed $$check"; \
 	done; \
-	wait $$types || failed="$$failed types"; printf '\n== make types\n'; cat build/types.txt; \
 	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
 
 .PHONY: test-all
-test-all: ## As make test, then slow tests and more random cases: all that CI runs
-	@$(MAKE) test CHECKS="$(CHECKS) slow"
+test-all: ## As make test, then types, slow tests and more random cases: all that CI runs
+	@$(MAKE) test CHECKS="$(CHECKS) types slow"
 
 .PHONY: lint
 lint: $(DEVELOP) ## Style, format and spelling

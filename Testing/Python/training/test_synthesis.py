@@ -72,6 +72,7 @@ def test_tissues_have_their_range_in_every_phase(seed):
     assert bone.max() > inner(hu, 2).mean() + 50.0  # the cortex
 
 
+@pytest.mark.slow
 def test_contrast_lifts_the_kidney_more_than_the_liver_and_never_the_bladder():
     pairs = np.array([[float(inner(made(s), v).mean()) for v in (6, 1, 7)] for s in range(16)])
     enhanced = pairs[:, 0] > 80.0

@@ -244,6 +244,7 @@ def test_cross_patch_training_lowers_its_error(packed: Path, tmp_path: Path) -> 
     assert error() < 0.9 * before
 
 
+@pytest.mark.slow
 def test_cross_patch_training_resumes(packed: Path, tmp_path: Path) -> None:
     data = PackedData(packed, CPU)
     trainer = CrossPatchTrainer(CONFIG, data, tmp_path)

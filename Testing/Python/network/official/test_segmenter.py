@@ -125,6 +125,7 @@ def test_checkpoint_of_one_variant_does_not_fit_another():
 # --- the same numbers as the plain oracle ------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_encoder_and_decoder_equal_the_plain_oracle_on_a_patch_with_unequal_sides():
     network = with_random_weights(OfficialSegmenter(MICRO)).double()
     rng = np.random.default_rng(2)
@@ -193,6 +194,7 @@ def test_scripted_tiny_equals_eager(patch, prompt):
     torch.testing.assert_close(result, eager, atol=1e-5, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_saved_file_holds_no_operator_that_older_versions_lack(segmenter):
     """Scripted ``interpolate`` would name operators of the newest PyTorch only."""
     buffer = io.BytesIO()
