@@ -20,7 +20,7 @@ OUT ?= demo-output
 # make unit PYTEST_ARGS="-k geometry"
 PYTEST_ARGS ?=
 # Processes that share the tests, file by file; one for each core is best. One that dies ends the run and names its test.
-WORKERS ?= 2
+WORKERS ?= 3
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python
