@@ -331,6 +331,7 @@ def test_sample_files_are_read(code: str, tmp_path: Path) -> None:
 PYTHON_BLOCKS = [(page, code) for page in PAGES for code in blocks(page, "python")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "code"), [one for one in PYTHON_BLOCKS if CONSOLE not in PAGES[one[0]]]
 )

@@ -158,6 +158,7 @@ def test_installed_library_is_found_without_the_repository(installed: Path, tmp_
     assert Path(done.stdout.strip()) == installed / "CTSAM3DLib"
 
 
+@pytest.mark.slow
 def test_installed_modules_load_from_the_installed_tree(installed: Path, repository: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(installed)],

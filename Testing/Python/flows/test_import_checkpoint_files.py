@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_case import Bomb, know_micro, micro_state, save, use_data_folder
-from slow_values import slow
 
 from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
 from CTSAM3DLib.bundles.importing import (
@@ -115,7 +114,8 @@ def test_the_tar_files_of_the_oldest_versions_are_refused(
     assert "as torch.save writes it, got a file of another kind" in refused(path, models)
 
 
-@pytest.mark.parametrize("legacy", [False, *slow(True)], ids=["zip", "legacy"])
+@pytest.mark.slow
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_advice_for_files_that_hold_more_than_weights_works(
     models: Path, tmp_path: Path, legacy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_gradients_are_the_same_whatever_was_in_memory_before(
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.slow
 def test_run_starts_from_the_weights_of_a_bundle(packed: Path, tmp_path: Path) -> None:
     sizes = LiteConfig(CONFIG.widths, CONFIG.hidden)
     model = build_lite(sizes, patch_size=32)

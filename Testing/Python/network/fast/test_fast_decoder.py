@@ -86,7 +86,7 @@ CASES = [
 ]
 
 
-SLOW = (("official", (64, 64, 64)), ("official", (64, 96, 64)), ("lite", (48, 48, 48)))
+SLOW = CASES[:2] + CASES[3:]  # official networks and larger patches
 
 
 @pytest.fixture(
