@@ -36,7 +36,7 @@ class Sessions:
 
     load_predictor: Callable[[str | Path | None, str], Predictor]
     _predictors: dict[tuple[str | Path | None, str], Predictor] = field(default_factory=dict)
-    _roots: dict[tuple[Hashable, float | None], InteractiveSession] = field(default_factory=dict)
+    _encoders: dict[tuple[Hashable, float | None], PatchEncoder] = field(default_factory=dict)
     _structures: dict[Structure, tuple[ModelChoice, InteractiveSession]] = field(
         default_factory=dict
     )
@@ -121,11 +121,11 @@ class Sessions:
 
     def forget_models(self) -> None:
         """Drop the model and all that it has computed."""
-        self._predictors, self._roots, self._structures = {}, {}, {}
+        self._predictors, self._encoders, self._structures = {}, {}, {}
 
     def forget(self, volume_key: Hashable) -> None:
         """Drop the sessions of a volume."""
-        self._roots = {k: v for k, v in self._roots.items() if k[0] != volume_key}
+        self._encoders = {k: v for k, v in self._encoders.items() if k[0] != volume_key}
         self._structures = {k: v for k, v in self._structures.items() if k[0] != volume_key}
 
     def _taken(self, request: ClickRequest) -> InteractiveSession:
@@ -150,12 +150,11 @@ class Sessions:
         choice = request.choice
         predictor = self.predictor(choice)
         key = (request.volume_key, choice.spacing_mm)
-        if key not in self._roots:
+        if key not in self._encoders:
             self._check_memory(request, predictor)
-            self._roots[key] = InteractiveSession.for_volume(
-                request.volume, predictor, choice.spacing_mm
-            )
-        return self._roots[key].encoder.for_anatomy(choice.anatomy)
+            usual = InteractiveSession.for_volume(request.volume, predictor, choice.spacing_mm)
+            self._encoders[key] = usual.encoder
+        return self._encoders[key].for_anatomy(choice.anatomy)
 
     def _check_memory(self, request: ClickRequest, predictor: Predictor) -> None:
         """Have the next answer say that the memory may not suffice; raise if it cannot."""
