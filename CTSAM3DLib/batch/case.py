@@ -181,11 +181,6 @@ def picture_title(ct: Path) -> str:
     """Return the name of a CT, after that of its folder where many CTs are called so.
 
     The name of a DICOM folder is left to the volume, which tells the series as well.
-
-    Examples
-    --------
-    >>> picture_title(Path("data/patient-7/ct.nii.gz")), picture_title(Path("data/patient-7.mha"))
-    ('patient-7/ct.nii.gz', 'patient-7.mha')
     """
     if ct.is_dir():
         return ""

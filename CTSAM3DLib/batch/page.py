@@ -66,14 +66,7 @@ def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: 
 
 
 def page_text(entries: Sequence[Mapping[str, Any]], folder: Path, created: str) -> str:
-    """Return the page of a batch in a folder: failed cases first, then the most uncertain ones.
-
-    Examples
-    --------
-    >>> text = page_text([{"case": "<a>", "status": "failed", "error": "no CT"}], Path(), "now")
-    >>> "&lt;a&gt;" in text, "no CT" in text, "http" in text.replace("http-equiv", "")
-    (True, True, False)
-    """
+    """Return the page of a batch in a folder: failed cases first, then the most uncertain ones."""
     ordered = sorted(entries, key=lambda one: (one["status"] != "failed", -_uncertainty(one)))
     counts = [one["status"] for one in entries]
     summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in sorted(set(counts)))

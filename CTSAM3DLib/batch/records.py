@@ -161,13 +161,7 @@ def _journal(path: Path) -> dict[str, Entry]:
 
 
 def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the report as CSV: one line for each structure, one for each failed or kept case.
-
-    Examples
-    --------
-    >>> table_text([{"case": "a", "status": "failed", "error": "no"}]).splitlines()[1]
-    'a,failed,,,,,no,,,,,,,,,,,,,'
-    """
+    """Return the report as CSV: one line for each structure, one for each failed or kept case."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _TABLE_COLUMNS, lineterminator="\n")
     writer.writeheader()

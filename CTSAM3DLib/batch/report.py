@@ -85,13 +85,7 @@ SHAPE_COLUMNS = (
 
 
 def shape_row(structure: Mapping[str, Any]) -> dict[str, Any]:
-    """Return size and shape of a structure of a report by column.
-
-    Examples
-    --------
-    >>> shape_row({"voxels": 0, "shape": None})
-    {'voxels': 0}
-    """
+    """Return size and shape of a structure of a report by column."""
     shape = structure.get("shape")
     row = {key: structure[key] for key in ("voxels", "uncertainty") if key in structure}
     if shape is None:

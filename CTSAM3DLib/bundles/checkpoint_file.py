@@ -40,13 +40,6 @@ def read_checkpoint(path: Path) -> Any:
 
     Raises CheckpointError: the file is missing, empty, damaged, of another kind, or could be read
     only by running code that it names.
-
-    Examples
-    --------
-    >>> read_checkpoint(Path("no-such-file.pth"))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.CheckpointError: no-such-file.pth: expected a file, found nothing
     """
     try:
         names = _check_kind(path)

@@ -88,15 +88,7 @@ def check_target(manifest: Path, model_id: str) -> None:
 
 
 def check_id(model_id: str) -> None:
-    """Raise BundleError unless an id can be the name of a model and of its file.
-
-    Examples
-    --------
-    >>> check_id("default")
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.BundleError: expected another id than 'default', which means the default model
-    """
+    """Raise BundleError unless an id can be the name of a model and of its file."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", model_id) or model_id.endswith(".pt"):
         raise BundleError(f"expected an id of letters, digits, '.', '_' and '-', got {model_id!r}")
     if model_id.casefold() == _NO_ID:

@@ -30,13 +30,7 @@ _REASON_LENGTH = 120
 
 
 def stages_from(device: str) -> tuple[str, ...]:
-    """Return where a model runs first, and what comes after it when that fails.
-
-    Examples
-    --------
-    >>> stages_from("cuda:1"), stages_from("cpu")
-    (('cuda:1', 'cpu'), ('cpu',))
-    """
+    """Return where a model runs first, and what comes after it when that fails."""
     return ("cpu",) if device == "cpu" else (device, "cpu")
 
 

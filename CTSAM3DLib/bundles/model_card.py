@@ -16,11 +16,6 @@ def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest entries of a model made of the authors' weights.
 
     `source` has name, size and checksum of the checkpoint.
-
-    Examples
-    --------
-    >>> official_card("tiny", {"file": "params.pth"})["licence"]
-    "see the checkpoint's own licence"
     """
     licence = "see the checkpoint's own licence"
     data = {

@@ -25,12 +25,6 @@ def recognise(shapes: Mapping[str, Shape], source: str) -> OfficialConfig:
 
     `source` names the file in error texts. The result has no cross-patch widths if all of that part
     is missing. Raises CheckpointError: none fits; the text tells what is wrong for the nearest one.
-
-    Examples
-    --------
-    >>> shapes = {key: shape for key, (shape, _) in layout(OFFICIAL_VARIANTS["base"]).items()}
-    >>> recognise(shapes, "params.pth").name
-    'base'
     """
     with_cross_patch = any(key.startswith(CROSS_PATCH_PREFIX) for key in shapes)
     found = []
@@ -50,26 +44,14 @@ def recognise(shapes: Mapping[str, Shape], source: str) -> OfficialConfig:
 
 @lru_cache(maxsize=16)
 def layout(config: OfficialConfig) -> Layout:
-    """Return shape and type of each key of an official network.
-
-    Examples
-    --------
-    >>> len(layout(OFFICIAL_VARIANTS["tiny"]))
-    428
-    """
+    """Return shape and type of each key of an official network."""
     with torch.device("meta"):
         state = OfficialSegmenter(config).state_dict()
     return {key: (tuple(value.shape), value.dtype) for key, value in state.items()}
 
 
 def first_names(found: Sequence[str]) -> str:
-    """Return the first of many names, and how many more there are.
-
-    Examples
-    --------
-    >>> first_names(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
+    """Return the first of many names, and how many more there are."""
     more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
     return ", ".join(found[:_MOST_NAMES]) + more
 

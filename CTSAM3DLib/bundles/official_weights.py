@@ -39,13 +39,7 @@ class OfficialWeights:
 
 
 class NoCrossPatch(nn.Module):
-    """Stands where a checkpoint has no cross-patch predictor: it never expects a click.
-
-    Examples
-    --------
-    >>> float(NoCrossPatch()(torch.rand(2, 3, 8, 8, 8)).abs().max())
-    0.0
-    """
+    """Stands where a checkpoint has no cross-patch predictor: it never expects a click."""
 
     def forward(self, pair: Tensor) -> Tensor:
         """Heat map (B, 1, D, H, W) of zeros for (B, 3, D, H, W)."""

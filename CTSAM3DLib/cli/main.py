@@ -77,13 +77,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def usage() -> str:
-    """Return the text of ``--help``.
-
-    Examples
-    --------
-    >>> usage().splitlines()[0]
-    'usage: python -m CTSAM3DLib COMMAND ...'
-    """
+    """Return the text of ``--help``."""
     lines = ["usage: python -m CTSAM3DLib COMMAND ...", "", "commands:"]
     lines += [f"  {name:<19}{command.summary}" for name, command in COMMANDS.items()]
     lines += ["", "COMMAND --help tells more; --debug shows where an error came from."]

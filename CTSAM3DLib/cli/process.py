@@ -31,11 +31,6 @@ def keep_freed_memory() -> bool:
 
     Otherwise the system clears the same pages anew for every large array of a training step. It
     works with the C library of most Linux systems (glibc).
-
-    Examples
-    --------
-    >>> keep_freed_memory() in (True, False)
-    True
     """
     try:
         set_option = ctypes.CDLL(None).mallopt

@@ -58,16 +58,7 @@ class Structure:
     extent_mm: tuple[float, float, float]  # Size of its tight box along i, j, k
 
     def size_class(self, patch_mm: float) -> str:
-        """Return ``small`` (< 5 cm3), ``larger than a patch`` or ``medium``.
-
-        Examples
-        --------
-        >>> mask = np.zeros((1, 1, 1), bool)
-        >>> Structure("c", "f", "a", mask, 900.0, (150.0, 80.0, 60.0)).size_class(96.0)
-        'larger than a patch'
-        >>> Structure("c", "f", "a", mask, 4.0, (20.0, 20.0, 20.0)).size_class(96.0)
-        'small (< 5 cm3)'
-        """
+        """Return ``small`` (< 5 cm3), ``larger than a patch`` or ``medium``."""
         if max(self.extent_mm) > patch_mm:
             return "larger than a patch"
         return "small (< 5 cm3)" if self.volume_cm3 < 5.0 else "medium"

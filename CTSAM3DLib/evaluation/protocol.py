@@ -75,14 +75,7 @@ class Trace:
         return value
 
     def clicks_to(self, quality: float) -> int | None:
-        """Return the number of clicks until Dice first reaches a quality, None if it never does.
-
-        Examples
-        --------
-        >>> click = Click((0, 0, 0))
-        >>> Trace((Step(click, 0, 0.5, None), Step(click, 0, 0.9, None))).clicks_to(0.85)
-        2
-        """
+        """Return the number of clicks until Dice first reaches a quality, None if it never does."""
         return next((n for n, step in enumerate(self.steps, 1) if step.dice >= quality), None)
 
     def _has(self, n_clicks: int) -> bool:

@@ -83,14 +83,6 @@ def surface_distances(
     `spacing_mm` is along i, j, k. The surface of an empty mask has empty arrays; distances to it
     are infinite. Raises GeometryError when shapes differ, are not 3D, or a spacing is not finite
     and positive.
-
-    Examples
-    --------
-    >>> a = np.zeros((8, 8, 8), bool)
-    >>> a[2:5, 2:5, 2:5] = True
-    >>> found = surface_distances(a, np.roll(a, 1, axis=2), (3.0, 1.0, 1.0))
-    >>> float(found.a_to_b_mm.max())
-    3.0
     """
     a, b = checked_pair(a_kji, b_kji)
     if a.ndim != 3:

@@ -80,16 +80,7 @@ def write_label_map(path: str | Path, segments: Sequence[Segment], geometry: Geo
 def label_array(
     segments: Sequence[Segment], geometry: Geometry
 ) -> NDArray[np.unsignedinteger[Any]]:
-    """Return the labels 1, 2, ... of segments on a volume, (K, J, I) uint8 or uint16.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.io.segment import RegionMask
-    >>> one, two = np.array([[[1, 1, 0]]], bool), np.array([[[0, 1, 0]]], bool)
-    >>> both = [Segment("a", RegionMask.from_full(mask)) for mask in (one, two)]
-    >>> label_array(both, Geometry(np.eye(4), (1, 1, 3))).tolist()
-    [[[1, 2, 0]]]
-    """
+    """Return the labels 1, 2, ... of segments on a volume, (K, J, I) uint8 or uint16."""
     dtype = np.uint8 if len(segments) <= np.iinfo(np.uint8).max else np.uint16
     labels = np.zeros(geometry.shape_kji, dtype)
     numbered = enumerate(segments, 1)

@@ -65,13 +65,7 @@ def readable_by_itk(file: Path) -> Iterator[Path]:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text that can be written anywhere; bytes that are not UTF-8 become U+FFFD.
-
-    Examples
-    --------
-    >>> printable("M\udcfcller.nii") == "M\ufffdller.nii"
-    True
-    """
+    """Return a path as text for messages; bytes that are not UTF-8 become U+FFFD."""
     return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

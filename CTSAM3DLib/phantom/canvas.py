@@ -29,14 +29,6 @@ class Canvas:
     The coordinates are bent by a few long sine waves, whose phases `rng` draws, so no organ is an
     exact ellipsoid. `spacing_mm` is the isotropic voxel size. Raises GeometryError when the spacing
     is not between 0.5 and 10 mm.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> canvas = Canvas(8.0, np.random.default_rng(0))
-    >>> ball = canvas.ellipsoid((0, 0, 0), (40, 40, 40))
-    >>> ball.shape, round(ball.sum().item() * 8.0**3 / (4 / 3 * np.pi * 40**3), 1)
-    ((40, 36, 48), 1.0)
     """
 
     def __init__(self, spacing_mm: float, rng: np.random.Generator) -> None:

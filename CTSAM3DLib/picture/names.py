@@ -18,24 +18,12 @@ _FONTS = (
 
 
 def width_of(name: str) -> int:
-    """Return how many Latin letters are about as wide as a name.
-
-    Examples
-    --------
-    >>> width_of("liver"), width_of("肝")
-    (5, 2)
-    """
+    """Return how many Latin letters are about as wide as a name."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def elided(name: str, width: int) -> str:
-    """Return a name, without its middle where it has more than `width` Latin letters.
-
-    Examples
-    --------
-    >>> elided("liver", 10), elided("a very long name of a lesion", 12)
-    ('liver', 'a very…esion')
-    """
+    """Return a name, without its middle where it has more than `width` Latin letters."""
     if width_of(name) <= width:
         return name
     start, end = name, name

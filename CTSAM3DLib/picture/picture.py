@@ -83,13 +83,6 @@ def draw_picture(
     """Return the picture that `write_picture` writes; see there.
 
     Raises SegmentationFileError: a mask outside the volume.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.geometry.grid import Geometry
-    >>> ct = Volume(np.zeros((4, 5, 6), np.int16), Geometry(np.eye(4), (4, 5, 6)), "case 1")
-    >>> [text.get_text() for text in draw_picture(ct, []).texts]
-    ['case 1']
     """
     for segment in segments:
         segment.mask.check_inside(volume.geometry.shape_kji)

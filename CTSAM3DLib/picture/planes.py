@@ -40,16 +40,7 @@ PLANES = (
 
 @dataclass(frozen=True, eq=False)
 class AnatomicalGrid:
-    """A volume's voxels counted along R, A and S.
-
-    Examples
-    --------
-    >>> grid = AnatomicalGrid(Geometry(np.diag([-1.0, -1, 2, 1]), (3, 4, 5)))
-    >>> grid.size, grid.spacing_mm
-    ((5, 4, 3), (1.0, 1.0, 2.0))
-    >>> grid.indices(np.array([0, 0, 0])).tolist()
-    [4.0, 3.0, 0.0]
-    """
+    """A volume's voxels counted along R, A and S."""
 
     geometry: Geometry
 

@@ -43,11 +43,6 @@ def view_rotation(azimuth_deg: float, elevation_deg: float) -> NDArray[np.float6
 
     Azimuth 0 looks straight from the front; positive numbers move the viewer to the patient's left.
     Positive elevations move the viewer up.
-
-    Examples
-    --------
-    >>> (view_rotation(0, 0) @ [[1], [2], [3]]).ravel().tolist()
-    [-1.0, 3.0, -2.0]
     """
     azimuth, elevation = np.deg2rad([azimuth_deg, elevation_deg])
     right = np.array([-np.cos(azimuth), -np.sin(azimuth), 0.0])

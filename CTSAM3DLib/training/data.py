@@ -213,12 +213,6 @@ def class_hu(names: dict[str, str]) -> Tensor:
 
     `names` maps label values (as text) to anatomies; 45 HU (soft tissue) where nothing else is
     known.
-
-    Examples
-    --------
-    >>> table = class_hu({"1": "lung_upper_lobe_left", "2": "rib_left_7", "3": "liver"})
-    >>> [float(v) for v in table[1:4]]
-    [-820.0, 320.0, 45.0]
     """
     table = torch.full((256,), 45.0)
     for value, name in names.items():

@@ -13,13 +13,7 @@ from CTSAM3DLib.training.separable import blur
 
 
 def window(hu: Tensor, windows_hu: tuple[tuple[float, float], ...]) -> Tensor:
-    """Scale HU windows of (B, D, H, W) to [0, 1], one channel each: (B, C, D, H, W).
-
-    Examples
-    --------
-    >>> window(torch.tensor([[[[0.0]]]]), ((-100.0, 100.0), (-1000.0, 1000.0))).flatten().tolist()
-    [0.5, 0.5]
-    """
+    """Scale HU windows of (B, D, H, W) to [0, 1], one channel each: (B, C, D, H, W)."""
     return torch.stack([((hu - a) / (b - a)).clamp(0.0, 1.0) for a, b in windows_hu], 1)
 
 
@@ -53,11 +47,6 @@ def changed(
     """Apply a function to the chosen samples of (B, ...), the others staying as they are.
 
     The choice is made in main memory, so nothing is read back from a GPU.
-
-    Examples
-    --------
-    >>> changed(torch.tensor([1.0, 2.0]), np.array([False, True]), lambda v: 10 * v).tolist()
-    [1.0, 20.0]
     """
     if not chosen.any():
         return values

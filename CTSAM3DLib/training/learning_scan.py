@@ -60,14 +60,7 @@ class LearningScan:
 def ras_array(
     array_kji: NDArray[Any], geometry: Geometry
 ) -> tuple[NDArray[Any], tuple[float, float, float]]:
-    """Return voxels with K, J, I along S, A, R, and their size along K, J, I in mm.
-
-    Examples
-    --------
-    >>> geometry = Geometry(np.diag([-1.0, 2.0, 3.0, 1.0]), (1, 1, 2))
-    >>> ras_array(np.array([[[5, 6]]]), geometry)
-    (array([[[6, 5]]]), (3.0, 2.0, 1.0))
-    """
+    """Return voxels with K, J, I along S, A, R, and their size along K, J, I in mm."""
     axes, signs = nearest_axes(geometry.directions_ras)
     out = np.transpose(array_kji, [2 - axes[world] for world in (2, 1, 0)])
     out = np.flip(out, tuple(2 - world for world in range(3) if signs[world] < 0))

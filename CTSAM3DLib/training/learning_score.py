@@ -41,15 +41,7 @@ class Question:
 def question(
     volume: Volume, case: str, family: str, anatomy: str, mask_kji: NDArray[np.bool_]
 ) -> Question:
-    """Make a structure a question; `mask_kji` is (K, J, I) bool on the voxels of the volume.
-
-    Examples
-    --------
-    >>> volume = Volume.from_array(np.zeros((4, 5, 6), np.int16), (1, 1, 10))
-    >>> mask = np.ones((4, 5, 6), bool)
-    >>> question(volume, "a", LEARNT, "liver", mask).structure.volume_cm3
-    1.2
-    """
+    """Make a structure a question; `mask_kji` is (K, J, I) bool on the voxels of the volume."""
     spacing = volume.geometry.spacing_mm
     size = BoundingBox.from_mask(mask_kji).size_ijk
     extent = tuple(float(n * s) for n, s in zip(size, spacing, strict=True))
@@ -67,15 +59,7 @@ def questions_of(cases: Iterable[LearningCase], family: str, most: int) -> list[
 
 
 def asked_again(questions: Sequence[Question], most: int) -> list[Question]:
-    """Ask few structures three times, from other first clicks, as long as `most` is kept.
-
-    Examples
-    --------
-    >>> volume = Volume.from_array(np.zeros((4, 5, 6), np.int16), (1, 1, 10))
-    >>> one = question(volume, "a", LEARNT, "liver", np.ones((4, 5, 6), bool))
-    >>> [again.seed for again in asked_again([one], 2)]
-    [0, 1]
-    """
+    """Ask few structures three times, from other first clicks, as long as `most` is kept."""
     times = min(3, max(1, most // max(1, len(questions))))
     return [replace(item, seed=n) for n in range(times) for item in questions]
 

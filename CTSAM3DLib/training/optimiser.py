@@ -15,14 +15,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Bring all singular values of (..., M, N) near 1 by Newton-Schulz steps; gives bfloat16.
-
-    Examples
-    --------
-    >>> m = orthogonalise(torch.diag(torch.tensor([3.0, 1.0, 0.5]))).float()
-    >>> bool((torch.linalg.svdvals(m) - 1.0).abs().max() < 0.4)
-    True
-    """
+    """Bring all singular values of (..., M, N) near 1 by Newton-Schulz steps; gives bfloat16."""
     x = matrix.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     if tall:
@@ -87,12 +80,6 @@ def split_parameters(net: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parame
     """Split into kernels for Muon and the rest for AdamW.
 
     Kernels with fewer than 8 rows or columns (stem, head, prompt input) gain nothing from it.
-
-    Examples
-    --------
-    >>> kernels, rest = split_parameters(nn.Conv3d(16, 16, 3))
-    >>> len(kernels), len(rest)
-    (1, 1)
     """
     kernels: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

@@ -17,12 +17,6 @@ class Recorded:
     must not read anything back from the GPU, and must draw no random numbers. The first call with
     new shapes runs it as it is, the second records it, further ones repeat the record. Each call
     counts once. Where `recording` is off, every call runs it as it is.
-
-    Examples
-    --------
-    >>> double = Recorded(lambda values: 2 * values, recording=False)
-    >>> double(torch.ones(2)).tolist()
-    [2.0, 2.0]
     """
 
     def __init__(self, function: Function, *, recording: bool) -> None:

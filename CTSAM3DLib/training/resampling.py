@@ -20,12 +20,6 @@ def positions(
     `matrices` (B, 3, 3) and `centres` (B, 3) float32 are those of
     `CTSAM3DLib.training.sampling.PatchPlacement`, `size` is S. `bends` (B, 3, N, N, N) moves the
     voxels of the patch: knots over it, in patch voxels K, J, I.
-
-    Examples
-    --------
-    >>> k, _, _ = positions(torch.eye(3)[None], torch.tensor([[7.0, 0.0, 0.0]]), 2)
-    >>> k[0, :, 0, 0].tolist()
-    [6.0, 7.0]
     """
     steps = torch.arange(size, device=matrices.device, dtype=torch.float32) - size / 2
     moves = None
@@ -47,14 +41,6 @@ def nearest_at(flat: Tensor, starts: Tensor, shapes: Tensor, at: list[Tensor]) -
 
     `starts` (B,) int64 is where each padded volume begins in `flat`, `shapes` (B, 3) int32 its
     shape KJI without padding, `at` the positions, K, J, I.
-
-    Examples
-    --------
-    >>> padded = torch.nn.functional.pad(torch.tensor([[[5, 6]]]), [1] * 6)
-    >>> at = [torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4), torch.tensor([[[[-3, 0, 1.4, 9]]]])]
-    >>> shapes = torch.tensor([[1, 1, 2]])
-    >>> nearest_at(padded.flatten(), torch.tensor([0]), shapes, at).flatten().tolist()
-    [0, 5, 6, 0]
     """
     whole = [
         (p + 1.5).floor_().clamp_(min=0.0).minimum(_last(shapes, axis)).int()
@@ -65,16 +51,7 @@ def nearest_at(flat: Tensor, starts: Tensor, shapes: Tensor, at: list[Tensor]) -
 
 
 def linear_at(flat: Tensor, starts: Tensor, shapes: Tensor, at: list[Tensor]) -> Tensor:
-    """Interpolate linearly in each volume, see `nearest_at`: (B, D, H, W) float32.
-
-    Examples
-    --------
-    >>> padded = torch.nn.functional.pad(torch.tensor([[[5, 6]]]), [1] * 6)
-    >>> at = [torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 1, 3), torch.tensor([[[[-0.5, 0.25, 9]]]])]
-    >>> shapes = torch.tensor([[1, 1, 2]])
-    >>> linear_at(padded.flatten(), torch.tensor([0]), shapes, at).flatten().tolist()
-    [2.5, 5.25, 0.0]
-    """
+    """Interpolate linearly in each volume, see `nearest_at`: (B, D, H, W) float32."""
     whole, part = [], []
     for axis, p in enumerate(at):
         last = _last(shapes, axis)

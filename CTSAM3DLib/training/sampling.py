@@ -84,12 +84,6 @@ def random_bends(strengths: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns (B, 3, N, N, N) float32: knots over each patch, N being `BEND_KNOTS`, in voxels along
     K, J, I. `strengths` (B,) are standard deviations in voxels; values are cut at twice that.
-
-    Examples
-    --------
-    >>> bends = random_bends(torch.tensor([2.0]), torch.Generator().manual_seed(0))
-    >>> bends.shape, bool(bends.abs().max() <= 4.0)
-    (torch.Size([1, 3, 6, 6, 6]), True)
     """
     shape = (len(strengths), 3, BEND_KNOTS, BEND_KNOTS, BEND_KNOTS)
     knots = torch.randn(shape, generator=generator, device=strengths.device)
@@ -100,11 +94,6 @@ def block_steps(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return how many voxels of a volume along each axis, KJI, a voxel of a patch spans.
 
     Before a patch is sampled, blocks of that many voxels are averaged.
-
-    Examples
-    --------
-    >>> block_steps(np.diag([0.8, 2.0, -3.7])).tolist()
-    [1, 2, 3]
     """
     return np.asarray(np.maximum(np.linalg.norm(matrix, axis=1), 1.0), np.int64)
 
@@ -129,13 +118,6 @@ def cut(
     `nearest` takes the nearest voxel (labels), else linear (HU). `fill` is the value outside. With
     `smooth`, linear sampling averages whole blocks first where the patch is at least twice as
     coarse.
-
-    Examples
-    --------
-    >>> volume = torch.arange(512.0).view(8, 8, 8)
-    >>> placement = PatchPlacement(4, np.array([4.0, 4.0, 4.0]), np.eye(3), 1.0)
-    >>> bool(torch.equal(cut(volume, placement, nearest=True, fill=0.0), volume[2:6, 2:6, 2:6]))
-    True
     """
     size, matrix = placement.size, placement.matrix
     corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)

@@ -7,14 +7,7 @@ from torch import Tensor
 
 
 def along_axes(values: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Multiply each axis of (B, D, H, W) with a matrix of its own, (L, D) or (B, L, D) alike.
-
-    Examples
-    --------
-    >>> total = torch.ones(1, 2)
-    >>> along_axes(torch.ones(1, 2, 2, 2), (total, total, total)).flatten().tolist()
-    [8.0]
-    """
+    """Multiply each axis of (B, D, H, W) with a matrix of its own, (L, D) or (B, L, D) alike."""
     first, second, third = matrices
     count, depth, height, _ = values.shape
     values = (values.flatten(1, 2) @ third.mT).view(count, depth, height, -1)
@@ -24,26 +17,13 @@ def along_axes(values: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tenso
 
 
 def box_mean(values: Tensor, width: int) -> Tensor:
-    """Mean of (B, D, H, W) float32 over a cube of odd `width`, zero padded.
-
-    Examples
-    --------
-    >>> mean = box_mean(torch.ones(1, 5, 5, 5), 3)
-    >>> round(float(mean[0, 2, 2, 2]), 4), round(float(mean[0, 2, 2, 0]), 4)
-    (1.0, 0.6667)
-    """
+    """Mean of (B, D, H, W) float32 over a cube of odd `width`, zero padded."""
     half = torch.full((1,), width // 2, device=values.device)
     return along_axes(values, boxes(values.shape[1:], half))
 
 
 def boxes(shape: torch.Size, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Matrices for `along_axes` that average cubes of 2 `half` + 1 voxels; `half` has B values.
-
-    Examples
-    --------
-    >>> boxes(torch.Size([1, 1, 2]), torch.tensor([1]))[2].shape
-    torch.Size([1, 2, 2])
-    """
+    """Matrices for `along_axes` that average cubes of 2 `half` + 1 voxels; `half` has B values."""
     half = half.view(-1, 1, 1)
     d, h, w = ((_apart(n, half.device).abs() <= half) / (2.0 * half + 1.0) for n in shape)
     return d, h, w
@@ -53,11 +33,6 @@ def blur(values: Tensor, sigma: Tensor) -> Tensor:
     """Blur (B, D, H, W) float32 with a separable Gaussian of 5 taps; `sigma` (B,) in voxels.
 
     Beyond a face its voxels go on.
-
-    Examples
-    --------
-    >>> round(float(blur(torch.ones(1, 6, 6, 6), torch.ones(1)).mean()), 4)
-    1.0
     """
     taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=values.device) / sigma[:, None]) ** 2)
     taps = taps / taps.sum(1, keepdim=True)
@@ -70,12 +45,6 @@ def between_knots(knots: Tensor, shape: torch.Size, counts: Tensor | None = None
 
     From (B, K, J, I) float32 to (B, D, H, W) of `shape`. With `counts`, (B,) whole numbers, the
     first that many knots of each axis are used.
-
-    Examples
-    --------
-    >>> knots = torch.tensor([[[[0.0, 1.0]]]])
-    >>> between_knots(knots, torch.Size([1, 1, 3])).flatten().tolist()
-    [0.0, 0.5, 1.0]
     """
     matrices = []
     for length, most in zip(shape, knots.shape[1:], strict=True):

@@ -15,14 +15,6 @@ def interior_score(mask: Tensor) -> Tensor:
     """Score how deep inside a (D, H, W) bool region each voxel lies: float32 in [0, 2], 0 outside.
 
     It is the local fill at two scales.
-
-    Examples
-    --------
-    >>> mask = torch.zeros(16, 16, 16, dtype=torch.bool)
-    >>> mask[2:9, 2:9, 2:9] = True
-    >>> score = interior_score(mask)
-    >>> bool(score[5, 5, 5] > score[2, 2, 2]), float(score[15, 15, 15])
-    (True, 0.0)
     """
     return interior_scores(mask[None])[0]
 
@@ -43,13 +35,6 @@ def first_clicks(targets: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns (B, 3) float32, KJI. `generator` is on the device of the targets. Of a target without
     voxels any voxel is drawn.
-
-    Examples
-    --------
-    >>> targets = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
-    >>> targets[0, 3, 4, 5] = True
-    >>> first_clicks(targets, torch.Generator()).tolist()
-    [[3.0, 4.0, 5.0]]
     """
     weights = interior_scores(targets).square_().add_(targets, alpha=1e-6).flatten(1)
     # Sums of rows and then within one row: precise in float32, and cheap on every device.
@@ -67,14 +52,6 @@ def correcting_click(
 
     `target` and `mask` are (D, H, W) bool. Returns a (3,) float32 voxel, KJI, in main memory, and 1
     positive, 0 negative, -1 when there is no error.
-
-    Examples
-    --------
-    >>> target = torch.zeros(16, 16, 16, dtype=torch.bool)
-    >>> target[4:12, 4:12, 4:12] = True
-    >>> point, label = correcting_click(target, torch.zeros_like(target), torch.Generator())
-    >>> label, bool(target[tuple(point.long())])
-    (1, True)
     """
     jitter = torch.rand(target.shape, generator=generator, device=target.device)
     points, labels = next_clicks(target[None], mask[None], jitter[None])
@@ -87,14 +64,6 @@ def next_clicks(target: Tensor, mask: Tensor, jitter: Tensor) -> tuple[Tensor, T
     `target` and `mask` are (B, D, H, W) bool, `jitter` (B, D, H, W) random numbers from 0 to 1.
     Returns (B, 3) float32 voxels, KJI, and (B,) int64: 1 positive where target was missed, 0
     negative, -1 when there is no error.
-
-    Examples
-    --------
-    >>> target = torch.zeros(2, 16, 16, 16, dtype=torch.bool)
-    >>> target[:, 4:12, 4:12, 4:12] = True
-    >>> mask = torch.stack([target[0], torch.ones_like(target[0])])
-    >>> next_clicks(target, mask, torch.rand(2, 16, 16, 16))[1].tolist()
-    [-1, 0]
     """
     missed, excess = target & ~mask, mask & ~target
     score = torch.maximum(interior_scores(missed), interior_scores(excess))
@@ -109,14 +78,6 @@ def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
 
     `points` are (B, 3) float32 voxels, KJI; `labels` (B,) int64: 1 positive, 0 negative, others
     leave the maps empty. Returns (B, 2, D, H, W): positive and negative map.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.network.prompt_maps import render_clicks
-    >>> point, label = torch.tensor([[4.0, 2.0, 9.0]]), torch.tensor([1])
-    >>> plain = render_clicks(point, label, 12, 12, 12, False)
-    >>> bool(torch.allclose(render_each(point, label, plain.shape[1:])[0], plain, atol=1e-6))
-    True
     """
     centres = torch.floor(points + 0.5)
     maps = torch.stack([labels == 1, labels == 0], 1).to(points.dtype)[:, :, None, None, None]

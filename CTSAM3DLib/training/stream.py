@@ -18,15 +18,7 @@ AHEAD = 2
 
 
 def random_sources(device: torch.device, *key: int) -> tuple[np.random.Generator, torch.Generator]:
-    """Return random sources that a key alone decides, such as the seed and an iteration.
-
-    Examples
-    --------
-    >>> one, _ = random_sources(torch.device("cpu"), 0, 7)
-    >>> again, _ = random_sources(torch.device("cpu"), 0, 7)
-    >>> one.random() == again.random()
-    True
-    """
+    """Return random sources that a key alone decides, such as the seed and an iteration."""
     rng = np.random.default_rng(key)
     generator = torch.Generator(device)
     generator.manual_seed(int(rng.integers(2**62)))

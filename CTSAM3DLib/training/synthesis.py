@@ -75,14 +75,7 @@ class TissueTable:
 
 
 def tissue_table(names: dict[str, str]) -> TissueTable:
-    """Look up the tissue of each label value (as text) by the name of its anatomy.
-
-    Examples
-    --------
-    >>> table = tissue_table({"1": "liver", "2": "rib_left_7"})
-    >>> table.hu[:, 1].tolist(), int(table.structure[2]) == BONE
-    ([58.0, 12.0, 48.0], True)
-    """
+    """Look up the tissue of each label value (as text) by the name of its anatomy."""
     hu = torch.tensor(OTHER_TISSUE).view(3, 1).repeat(1, 256)
     structure = torch.full((256,), SOFT)
     for value, name in names.items():
@@ -174,13 +167,7 @@ def _shell(labels: Tensor) -> Tensor:
 
 
 def highest_around(values: Tensor) -> Tensor:
-    """Maximum of 3x3x3 voxels of (B, D, H, W), without the border: faster than ``max_pool3d``.
-
-    Examples
-    --------
-    >>> highest_around(torch.arange(27.0).view(1, 3, 3, 3)).tolist()
-    [[[[26.0]]]]
-    """
+    """Maximum of 3x3x3 voxels of (B, D, H, W), without the border: faster than ``max_pool3d``."""
     for axis in (1, 2, 3):
         low, middle, high = (values.narrow(axis, n, values.shape[axis] - 2) for n in range(3))
         values = torch.maximum(torch.maximum(low, middle), high)
