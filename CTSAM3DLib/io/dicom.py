@@ -175,11 +175,10 @@ def _below_note(folders: list[Path]) -> list[str]:
     if not found:
         return []
     shown = ", ".join(map(printable, found[:_NAMES])) + (" and more" if found[_NAMES:] else "")
-    text = (
+    return [
         f"did not read the DICOM files in the subfolders {shown}; if the series goes on there, "
         "put its slices into one folder"
-    )
-    return [text]
+    ]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -216,8 +215,7 @@ def _choice_note(study: _Study, taken: str, folder: Path) -> list[str]:
         return f"{uid} ({', '.join(kinds)})"
 
     others = ", ".join(shown(uid) for uid in study.ranked if uid != taken)
-    text = (
+    return [
         f"took series {shown(taken)} of {printable(folder)}; the option series takes another: "
         f"{others}"
-    )
-    return [text]
+    ]

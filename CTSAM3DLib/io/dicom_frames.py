@@ -6,7 +6,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,34 +119,21 @@ def read_frames(file: Path) -> list[Frame]:
     try:
         _check_inflated(file)
         with quiet_pydicom():
-            dataset = pydicom.dcmread(
-                file,
-                stop_before_pixels=True,
-                force=True,
-                specific_tags=[*_CHECKED_TAGS, *_MARKS],
-            )
+            tags = [*_CHECKED_TAGS, *_MARKS]
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
             if "Rows" not in dataset:
                 if _should_be_image(dataset):
                     raise ValueError("the file ends before its image")
                 return []
             return [_frame(file, dataset, number) for number in range(frame_count(dataset))]
     except Exception as error:  # pydicom raises what it meets
-        series = _series_of(dataset)
+        series = ""
+        with suppress(Exception), quiet_pydicom():
+            series = str(dataset.get("SeriesInstanceUID", "")) if dataset is not None else ""
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise BrokenSliceError(
             f"{printable(file.name)} cannot be read ({reason}); copy the file again", series
         ) from error
-
-
-def _series_of(dataset: Any) -> str:
-    """Return the series of a data set, empty when it cannot be read."""
-    if dataset is None:
-        return ""
-    try:
-        with quiet_pydicom():
-            return str(dataset.get("SeriesInstanceUID", ""))
-    except Exception:  # pydicom raises what it meets
-        return ""
 
 
 def _check_inflated(file: Path) -> None:

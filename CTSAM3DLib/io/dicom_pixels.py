@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,8 @@ def _native(dataset: Any, syntax: str) -> tuple[NDArray[Any], int]:
     wanted = math.prod(shape) * kind.itemsize
     content = dataset.PixelData
     if syntax == _IN_FRAGMENTS:
-        content = b"".join(_fragments(content, shape[0]))
+        frames_of = import_module("pydicom.encaps").generate_frames
+        content = b"".join(frames_of(content, number_of_frames=shape[0]))
     if len(content) < wanted:
         raise ValueError(f"{len(content)} of {wanted} bytes of pixels")
     surplus = len(content) - wanted
@@ -109,14 +110,6 @@ def _native(dataset: Any, syntax: str) -> tuple[NDArray[Any], int]:
     spare = allocated - stored
     native = numbers.astype(kind.newbyteorder("="))
     return (native << spare) >> spare, surplus
-
-
-def _fragments(content: bytes, count: int) -> Iterator[bytes]:
-    """Return the frames of pixels that are stored in fragments."""
-    found: Iterator[bytes] = import_module("pydicom.encaps").generate_frames(
-        content, number_of_frames=count
-    )
-    return found
 
 
 def _decoded(dataset: Any) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry, lps_from_ras
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.dicom import dicom_files
+from CTSAM3DLib.io.dicom_seg_reader import highdicom
 from CTSAM3DLib.io.label_map import label_array
 from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.io.segment import Segment, common_box
@@ -39,7 +40,7 @@ def check_dicom_seg(ct: str | Path, series: str = "") -> None:
 
     Raises SegmentationFileError: the package is missing, or the CT is no DICOM.
     """
-    _highdicom()
+    highdicom()
     try:
         dicom_files(ct, series)
     except VolumeError as error:
@@ -66,7 +67,7 @@ def write_dicom_seg(
     """
     if not str(path).lower().endswith(SUFFIX):
         raise SegmentationFileError(f"expected a file name ending with {SUFFIX}, got {path}")
-    hd = _highdicom()
+    hd = highdicom()
     sources = _sources(Path(ct), series, geometry.spacing_mm[2])
     box = common_box(segments)
     masks, channels = _array(segments, geometry, box)
@@ -106,17 +107,6 @@ def write_dicom_seg(
         ) from error
 
 
-def _highdicom() -> Any:
-    """Return the package; it is imported where it is used."""
-    try:
-        import highdicom
-    except ImportError as error:
-        raise SegmentationFileError(
-            "DICOM SEG needs the package highdicom. Install it: pip install highdicom"
-        ) from error
-    return highdicom
-
-
 def _sources(ct: Path, series: str, step_mm: float) -> list[Any]:
     """Return the headers of the CT's slices."""
     import pydicom
@@ -144,16 +134,11 @@ def _array(
     labels = label_array(segments, geometry)[box.slices_kji]
     if np.count_nonzero(labels) == sum(segment.mask.voxel_count for segment in segments):
         return labels, None
-    masks = np.stack([_cut(segment, box) for segment in segments], axis=-1)
+    masks = np.zeros((*box.shape_kji, len(segments)), np.uint8)
+    for number, segment in enumerate(segments):
+        if not segment.mask.bbox.is_empty:
+            masks[(*segment.mask.bbox.relative_to(box).slices_kji, number)] = segment.mask.mask_kji
     return masks, {"SegmentNumber": list(range(1, len(segments) + 1))}
-
-
-def _cut(segment: Segment, box: BoundingBox) -> NDArray[np.uint8]:
-    """Return the mask of a segment in the common box."""
-    whole = np.zeros(box.shape_kji, np.uint8)
-    if not segment.mask.bbox.is_empty:
-        whole[segment.mask.bbox.relative_to(box).slices_kji] = segment.mask.mask_kji
-    return whole
 
 
 def _description(hd: Any, segment: Segment, number: int, model: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,21 @@ def read_dicom_seg(
     return {name: masks[number] for number, name in names.items()}
 
 
-def _opened(path: str | Path) -> Any:
-    """Return the SEG as highdicom understands it."""
+def highdicom() -> Any:
+    """Return the package, or raise SegmentationFileError without it."""
     try:
-        import highdicom
+        return import_module("highdicom")
     except ImportError as error:
         raise SegmentationFileError(
-            "reading DICOM SEG needs the package highdicom. Install it: pip install highdicom"
+            "DICOM SEG needs the package highdicom. Install it: pip install highdicom"
         ) from error
+
+
+def _opened(path: str | Path) -> Any:
+    """Return the SEG as highdicom understands it."""
+    package = highdicom()
     try:
-        return highdicom.seg.segread(path)
+        return package.seg.segread(path)
     except Exception as error:  # of any kind: pydicom and highdicom meet all sorts of damage
         raise SegmentationFileError(
             f"{path}: expected a DICOM SEG that highdicom can read, got "

@@ -89,6 +89,18 @@ def checked_origin(
     return origin
 
 
+def numbers_in(text: str, name: str, count: int | None = None) -> NDArray[np.float64]:
+    """Return the numbers of a field; VolumeError unless it has `count` numbers, or any of them."""
+    try:
+        found = np.array([float(word) for word in text.split()])
+    except ValueError:
+        found = None
+    if found is None or count not in (None, len(found)):
+        wanted = "numbers" if count is None else f"{count} numbers"
+        raise VolumeError(f"expected {wanted} as {name}, got {text!r}; correct the header")
+    return found
+
+
 def unpacked_length(stream: BinaryIO, most: float = math.inf) -> int:
     """Return the bytes that a stream of gzip or zlib unpacks to, and what follows it as it is.
 
@@ -115,11 +127,10 @@ def surplus_note(surplus_bytes: int) -> list[str]:
     """Return what to tell about bytes behind the last voxel: nothing, or one sentence."""
     if surplus_bytes <= 0:
         return []
-    text = (
+    return [
         f"the file holds {surplus_bytes} bytes more than the voxels that its header names; took "
         "the voxels by the header. Look whether its size and type are right, or export the CT again"
-    )
-    return [text]
+    ]
 
 
 def squared_directions(
@@ -164,7 +175,6 @@ def squared_note(moved_mm: float, what: str = "axes of the image") -> list[str]:
     """Return what to tell about axes that were made square: nothing, or one sentence."""
     if moved_mm <= TOLD_MM:
         return []
-    text = (
+    return [
         f"the {what} are not quite square; took the nearest rotation, up to {moved_mm:.2g} mm away"
-    )
-    return [text]
+    ]

@@ -64,7 +64,10 @@ def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, P
         clicks = []
         for place, point in enumerate(_points_of(markups, what), start=1):
             which = f"{what}, point {place}"
-            if not _is_defined(point, which):
+            if not isinstance(point, dict):
+                got = type(point).__name__
+                raise ClicksFileError(f"{which}: expected an object, got {got}")
+            if point.get("positionStatus", "defined") != "defined":
                 continue
             names = _Names(point, markups, stem)
             click = _click(point, names.positive, _system(markups, what), which)
@@ -157,13 +160,6 @@ def _system(markups: dict[str, Any], what: str) -> str:
     if given not in _SYSTEMS:
         raise ClicksFileError(f"{what}: expected coordinates in LPS or RAS, got {given!r}")
     return _SYSTEMS[given]
-
-
-def _is_defined(point: Any, what: str) -> bool:
-    """Whether a point has been placed."""
-    if not isinstance(point, dict):
-        raise ClicksFileError(f"{what}: expected an object, got {type(point).__name__}")
-    return bool(point.get("positionStatus", "defined") == "defined")
 
 
 def _click(point: dict[str, Any], positive: bool, system: str, what: str) -> Click:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from CTSAM3DLib.io.header_numbers import (
     checked_origin,
     checked_size,
     checked_spacing,
+    numbers_in,
     squared_directions,
     surplus_note,
     unpacked_length,
@@ -38,17 +40,10 @@ def check_metaimage(file: Path) -> list[str]:
     if size is None or data_file is None or not (np.isfinite(size) & (size == np.rint(size))).all():
         raise VolumeError("expected a MetaImage header with DimSize and ElementDataFile, got none")
     counts = [int(count) for count in size]
-    each = _BYTES.get(
-        fields.get("ElementType", "")
-        .removeprefix("MET_")
-        .replace("UCH", "CH")
-        .replace("USH", "SH")
-        .replace("UINT", "INT")
-        .replace("ULONG", "LONG"),
-        1,
-    )
-    local = data_file.upper() == "LOCAL" and fields.get("BinaryData", "True")[:1].upper() == "T"
-    compressed = fields.get("CompressedData", "False")[:1].upper() == "T"
+    kind = fields.get("ElementType", "").removeprefix("MET_")
+    each = _BYTES.get(re.sub("^U(?=CH|SH|INT|LONG)", "", kind), 1)
+    local = data_file.upper() == "LOCAL" and _is_true(fields, "BinaryData", "True")
+    compressed = _is_true(fields, "CompressedData", "False")
     there = (file.stat().st_size - end) * (GZIP_RATIO if compressed else 1)
     checked_size(counts, each, there if local else math.inf)
     if data_file.upper() != "LOCAL" and data_file.split()[:1] != ["LIST"]:
@@ -80,13 +75,13 @@ def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
     Packed voxels are unpacked once: the library of MetaImage takes what is cut off or damaged.
     """
     name, skip = fields["ElementDataFile"], fields.get("HeaderSize", "0")
-    is_binary = fields.get("BinaryData", "True")[:1].upper() == "T"
-    if not is_binary or not skip.isdecimal() or "%" in name or name.split()[:1] == ["LIST"]:
+    hidden = "%" in name or name.split()[:1] == ["LIST"]
+    if hidden or not _is_true(fields, "BinaryData", "True") or not skip.isdecimal():
         return 0
     is_local = name.upper() == "LOCAL"
     data, start = (file, end) if is_local else (file.parent / name, int(skip))
     there = data.stat().st_size - start
-    if fields.get("CompressedData", "False")[:1].upper() != "T":
+    if not _is_true(fields, "CompressedData", "False"):
         return there - voxels
     stated = fields.get("CompressedDataSize", "")
     if is_local and not stated.isdecimal():
@@ -123,6 +118,10 @@ def _notes(fields: dict[str, str], has_spacing: bool) -> list[str]:
     return notes
 
 
+def _is_true(fields: dict[str, str], name: str, default: str) -> bool:
+    return fields.get(name, default)[:1].upper() == "T"
+
+
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
     """Return the fields of a header, and where the voxels begin."""
     fields: dict[str, str] = {}
@@ -142,16 +141,5 @@ def _numbers(
     fields: dict[str, str], names: tuple[str, ...], count: int | None = None
 ) -> np.ndarray | None:
     """Return the numbers of the first field of some names that is there."""
-    for name in names:
-        if name in fields:
-            try:
-                found = np.array([float(word) for word in fields[name].split()])
-            except ValueError:
-                found = None
-            if found is None or len(found) != (len(found) if count is None else count):
-                wanted = "numbers" if count is None else f"{count} numbers"
-                raise VolumeError(
-                    f"expected {wanted} as {name}, got {fields[name]!r}; correct the header"
-                )
-            return found
-    return None
+    name = next((name for name in names if name in fields), None)
+    return None if name is None else numbers_in(fields[name], name, count)

@@ -74,8 +74,9 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
                 f"the header names other values than those of a CT (intent code {header.intent}; "
                 "1002 are labels); took them as HU"
             )
+        there = voxel_file.stat().st_size * (GZIP_RATIO if _is_compressed(voxel_file) else 1)
         with _opened(voxel_file) as stream:
-            stored, surplus = _voxels(stream, header, _bytes_there(voxel_file))
+            stored, surplus = _voxels(stream, header, there)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise VolumeError(
             f"expected a whole compressed file, got a truncated or damaged one ({error})"
@@ -141,21 +142,15 @@ def _check_sizes(stated: NDArray[np.float64], sform: NDArray[np.float64]) -> Non
 
 def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return directions and origin of the qform, mm."""
+    from scipy.spatial.transform import Rotation
+
     b, c, d = header.quaternion
     rest = 1.0 - (b * b + c * c + d * d)
     if not rest >= -1e-3:  # also NaN
         raise VolumeError(f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}")
     # The rest of single precision is noise; ITK draws the same line.
     a = math.sqrt(rest) if rest >= _LEAST_REST else 0.0
-    norm = math.sqrt(a * a + b * b + c * c + d * d)
-    a, b, c, d = a / norm, b / norm, c / norm, d / norm
-    axes = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
+    axes: NDArray[np.float64] = Rotation.from_quat((b, c, d, a)).as_matrix()
     if header.pixdim[0] < 0:
         axes[:, 2] = -axes[:, 2]
     return axes, checked_origin(np.array(header.qoffset) * header.mm, "offset in the qform")
@@ -191,12 +186,7 @@ def _pair(file: Path) -> tuple[Path | None, Path | None]:
             start = stream.read(348)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return None, None
-    known = (
-        struct.pack("<i", 348),
-        struct.pack(">i", 348),
-        struct.pack("<i", 540),
-        struct.pack(">i", 540),
-    )
+    known = {struct.pack(order, length) for order in ("<i", ">i") for length in (348, 540)}
     return (header_file, found.get(".img")) if start[:4] in known else (None, None)
 
 
@@ -208,11 +198,6 @@ def _is_compressed(file: Path) -> bool:
 def _opened(file: Path) -> IO[bytes]:
     """Return a stream of the content of a file."""
     return cast("IO[bytes]", gzip.open(file)) if _is_compressed(file) else file.open("rb")
-
-
-def _bytes_there(file: Path) -> int:
-    """Return the most bytes that the content of a file can have."""
-    return file.stat().st_size * (GZIP_RATIO if _is_compressed(file) else 1)
 
 
 def _voxels(stream: IO[bytes], header: NiftiHeader, there: int) -> tuple[NDArray[Any], int]:

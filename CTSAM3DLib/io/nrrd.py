@@ -24,10 +24,7 @@ from CTSAM3DLib.io.header_numbers import GZIP_RATIO, checked_size
 from CTSAM3DLib.io.safe_write import written_atomically
 
 _MAGIC = b"NRRD000"
-_TYPES = {
-    "uint8": "unsigned char",
-    "uint16": "unsigned short",
-}
+_TYPES = {"uint8": "unsigned char", "uint16": "unsigned short"}
 _DTYPES = {
     **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),

@@ -17,6 +17,7 @@ from CTSAM3DLib.io.header_numbers import (
     checked_origin,
     checked_size,
     checked_spacing,
+    numbers_in,
     squared_directions,
     surplus_note,
     unpacked_length,
@@ -37,17 +38,9 @@ _MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
 _LIST_LIMIT = 1 << 24
 _LONGEST = 500  # letters of a field
 _BYTES = {
-    "8": 1,
-    "16": 2,
-    "32": 4,
-    "64": 8,
-    "char": 1,
-    "short": 2,
-    "long": 8,
-    "int": 4,
-    "float": 4,
-    "double": 8,
-}
+    "8": 1, "16": 2, "32": 4, "64": 8,
+    "char": 1, "short": 2, "long": 8, "int": 4, "float": 4, "double": 8,
+}  # fmt: skip
 
 
 def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
@@ -65,7 +58,10 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
     except SegmentationFileError as error:
         raise VolumeError(str(error)) from error
     _check_lengths(header)
-    _check_bytes(header, sizes, bytes_left)
+    encoding = header.fields.get("encoding", "").lower()
+    ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
+    there = math.inf if "data file" in header.fields else bytes_left * ratio
+    checked_size(sizes, _bytes_each(header), there)
     check_data_files(file, _data_files(file, header, bytes_left))
     space = header.fields.get("space", "").lower()
     if space not in _TO_RAS and space not in _NAMELESS:
@@ -136,11 +132,10 @@ def _other_notes(header: NrrdHeader) -> list[str]:
 
 def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:
     """Return the direction of each axis; None for an axis that has none."""
-    words = re.findall(r"none|\([^)]*\)", header.fields["space directions"].lower())
+    given = header.fields["space directions"]
+    words = re.findall(r"none|\([^)]*\)", given.lower())
     if len(words) != len(header.numbers("sizes")):
-        raise VolumeError(
-            f"expected a direction for every axis, got {header.fields['space directions']!r}"
-        )
+        raise VolumeError(f"expected a direction for every axis, got {given!r}")
     return [None if word == "none" else _vector(word) for word in words]
 
 
@@ -192,36 +187,15 @@ def _at_origin(header: NrrdHeader, sizes: list[int], space: str) -> Geometry | N
 
 def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
     """Return what to tell about a header without directions, after a look at its numbers."""
-    for name, check in (("spacings", checked_spacing), ("axis mins", None)):
-        if name not in header.fields:
-            continue
-        words = header.fields[name].split()
-        try:
-            numbers = np.array([float(word) for word in words])
-        except ValueError:
-            raise VolumeError(
-                f"expected numbers as {name}, got {header.fields[name]!r}; correct the header"
-            ) from None
-        spatial = [index for index, size in enumerate(sizes) if size > 1 or len(sizes) <= 3]
-        if len(numbers) != len(sizes):
-            raise VolumeError(
-                f"expected {len(sizes)} numbers as {name}, got {header.fields[name]!r}"
-            )
-        if check is not None:
-            check(numbers[spatial], [sizes[index] for index in spatial], name)
-        else:
-            checked_origin(numbers[spatial], name)
+    spatial = [index for index, size in enumerate(sizes) if size > 1 or len(sizes) <= 3]
+    if "axis mins" in header.fields:
+        numbers = numbers_in(header.fields["axis mins"], "axis mins", len(sizes))
+        checked_origin(numbers[spatial], "axis mins")
     if "spacings" not in header.fields:
         return ["the header has neither voxel size nor place; took 1 mm and LPS, as Slicer does"]
+    numbers = numbers_in(header.fields["spacings"], "spacings", len(sizes))
+    checked_spacing(numbers[spatial], [sizes[index] for index in spatial], "spacings")
     return ["the header names no sides of the patient; took its axes as L, P, S, as Slicer does"]
-
-
-def _check_bytes(header: NrrdHeader, sizes: list[int], bytes_left: int) -> None:
-    """Raise VolumeError when a file cannot hold the voxels that its header claims."""
-    encoding = header.fields.get("encoding", "").lower()
-    ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
-    there = math.inf if "data file" in header.fields else bytes_left * ratio
-    checked_size(sizes, _bytes_each(header), there)
 
 
 def _bytes_each(header: NrrdHeader) -> int:

@@ -44,7 +44,10 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
     number_of = cache(_file_number)  # many outputs lie in one folder
     seen: dict[str, Path] = {}
     for kind, path in (item for group in outputs for item in group.items()):
-        _check_suffix(kind, path)
+        suffix = SUFFIXES.get(kind, "")
+        if not path.name.lower().endswith(suffix):  # other programs would take it for another
+            text = f"{path} cannot hold a {kind}. Choose a name that ends with {suffix}"
+            raise OutputFileError(text)
         identity = _identity(path)
         if identity in sources or _file_number(path) in files:
             raise OutputFileError(f"{path} is an input. Write the {kind} to another file")
@@ -84,13 +87,6 @@ def check_replaceable(paths: Iterable[Path]) -> None:
                 f"{path} exists and was not written by this program, or was changed since. "
                 "Choose another name, or replace it with --overwrite"
             )
-
-
-def _check_suffix(kind: str, path: Path) -> None:
-    """Raise for a file that other programs would take for something else."""
-    suffix = SUFFIXES.get(kind, "")
-    if not path.name.lower().endswith(suffix):
-        raise OutputFileError(f"{path} cannot hold a {kind}. Choose a name that ends with {suffix}")
 
 
 def _identity(path: Path) -> str:

@@ -119,37 +119,29 @@ def _geometry(header: NrrdHeader, shape_kji: tuple[int, ...]) -> tuple[Geometry,
     matrix[:3, :3] = ras_from_lps(axes).T
     matrix[:3, 3] = ras_from_lps(origins[0])
     box = Geometry(matrix, (shape_kji[0], shape_kji[1], shape_kji[2]))
-    extent = _reference_extent(header.keys)
+    reference = _reference(header.keys)
     offset = header.keys.get("Segmentation_ReferenceImageExtentOffset", "0 0 0").split()
-    if extent is None or len(offset) != 3:
+    if reference is None or len(offset) != 3:
         return box, (0, 0, 0)
-    if not _on_reference_voxels(header.keys, box):
-        return box, (0, 0, 0)  # oversampled: the extent counts other voxels
+    extent = [int(value) for value in reference[16:]]
+    spacing = np.linalg.norm(np.array(reference[:16], float).reshape(4, 4)[:3, :3], axis=0)
+    # Slicer stores smaller voxels where it oversamples, and where a segment is empty.
+    if not np.allclose(spacing, box.spacing_mm, rtol=1e-3):
+        return box, (0, 0, 0)  # the extent counts other voxels
     start = [int(value) - first for value, first in zip(offset, extent[0::2], strict=True)]
     matrix[:3, 3] = box.ras_from_ijk([-value for value in start])
     i, j, k = (last - first + 1 for first, last in zip(extent[0::2], extent[1::2], strict=True))
     return Geometry(matrix, (k, j, i)), (start[0], start[1], start[2])
 
 
-def _reference_extent(keys: Mapping[str, str]) -> list[int] | None:
-    """Return the six numbers of the reference image's extent, None when the file has none."""
+def _reference(keys: Mapping[str, str]) -> list[str] | None:
+    """Return the reference image's matrix (16 numbers) and extent (6); None without them."""
     for part in keys.get("Segmentation_ConversionParameters", "").split("&"):
         name, _, rest = part.partition("|")
         if name == _REFERENCE:
             values = [value for value in rest.split("|")[0].split(";") if value]
-            return [int(value) for value in values[16:]] if len(values) == 22 else None
+            return values if len(values) == 22 else None
     return None
-
-
-def _on_reference_voxels(keys: Mapping[str, str], box: Geometry) -> bool:
-    """Whether the stored voxels are as large as those of the reference image.
-
-    Slicer stores smaller ones where it oversamples, and where a segment is empty.
-    """
-    text = keys.get("Segmentation_ConversionParameters", "").partition(f"{_REFERENCE}|")[2]
-    matrix = np.array([float(value) for value in text.split("|")[0].split(";")[:16]])
-    spacing = np.linalg.norm(matrix.reshape(4, 4)[:3, :3], axis=0)
-    return bool(np.allclose(spacing, box.spacing_mm, rtol=1e-3))
 
 
 def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
