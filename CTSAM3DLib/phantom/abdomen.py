@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from CTSAM3DLib.phantom.canvas import Canvas, Mask
 from CTSAM3DLib.phantom.tissue import Tissue
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.phantom.canvas import Canvas, Mask
 
 _BOWEL_LOOPS = 46
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.grid import Geometry
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Mask = NDArray[np.bool_]
-    Point = Sequence[float] | NDArray[Any]
-    Field = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+Point = Sequence[float] | NDArray[Any]
+Field = NDArray[np.floating[Any]]
 
 _WARP_MM = 2.2  # amplitude of one wave; three waves an axis
 _WARP_REACH_MM = 3 * _WARP_MM

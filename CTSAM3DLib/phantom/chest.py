@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from CTSAM3DLib.phantom.canvas import Canvas, Mask, Point
 from CTSAM3DLib.phantom.tissue import Tissue
 from CTSAM3DLib.phantom.wall import section_level
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.phantom.canvas import Canvas, Mask, Point
 
 _VESSEL_ENDS = 110  # in each lung
 

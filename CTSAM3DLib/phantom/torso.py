@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.phantom.abdomen import draw_abdomen
-from CTSAM3DLib.phantom.canvas import Canvas
+from CTSAM3DLib.phantom.canvas import Canvas, Field
 from CTSAM3DLib.phantom.chest import diaphragm_z, draw_chest
-from CTSAM3DLib.phantom.tissue import TISSUE_HU, Tissue
+from CTSAM3DLib.phantom.tissue import Tissue
 from CTSAM3DLib.phantom.wall import draw_spine, draw_wall
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.phantom.canvas import Field
 
 _STRUCTURES: dict[str, tuple[Tissue, ...]] = {
     "lung_right": (Tissue.LUNG_RIGHT, Tissue.LUNG_VESSEL_RIGHT),
@@ -96,8 +90,8 @@ def _intensities(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
     """HU of the painted labels, as int16."""
     mean = np.zeros(256, dtype=np.float32)
     uneven = np.zeros(256, dtype=np.float32)
-    for tissue, (level, deviation) in TISSUE_HU.items():
-        mean[tissue], uneven[tissue] = level, deviation
+    for tissue in Tissue:
+        mean[tissue], uneven[tissue] = tissue.hu, tissue.uneven_hu
     hu: Field = mean[canvas.labels] + uneven[canvas.labels] * _noise(canvas, rng, _UNEVEN_MM)
     lung = (canvas.labels == Tissue.LUNG_RIGHT) | (canvas.labels == Tissue.LUNG_LEFT)
     hu -= np.where(lung, np.float32(0.45) * canvas.y, np.float32(0))  # denser towards the back

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
+from CTSAM3DLib.phantom.canvas import Canvas, Field, Mask
 from CTSAM3DLib.phantom.tissue import Tissue
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.phantom.canvas import Canvas, Field, Mask
 
 VERTEBRA_PITCH_MM = 30.0
 VERTEBRAE = {
@@ -97,9 +92,7 @@ def draw_spine(canvas: Canvas) -> dict[str, Mask]:
         canvas.ellipsoid((0, -46, 0), (20, 15, 400), exponent=2.6) & (np.abs(canvas.z) < 400),
         Tissue.DISC,
     )
-    vertebrae = {}
-    for name, height in VERTEBRAE.items():
-        vertebrae[name] = _draw_vertebra(canvas, height)
+    vertebrae = {name: _draw_vertebra(canvas, height) for name, height in VERTEBRAE.items()}
     canvas.paint(canvas.tube([(0, -71, -200), (0, -71, 200)], (8.5, 8.5)), Tissue.SPINAL_CANAL)
     canvas.paint(canvas.tube([(0, -71, -85), (0, -71, 200)], (3, 5)), Tissue.SPINAL_CORD)
     canal = canvas.labels == Tissue.SPINAL_CANAL
