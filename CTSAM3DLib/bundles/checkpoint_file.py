@@ -11,6 +11,7 @@ import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ _PLAIN = re.compile(
 _MOST_NAMES = 3
 
 
+def first_names(found: Sequence[str]) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+    return ", ".join(found[:_MOST_NAMES]) + more
+
+
 def read_checkpoint(path: Path) -> Any:
     """Read what ``torch.save`` has written, tensors (on the CPU) and plain containers only.
 
@@ -57,16 +64,14 @@ def read_checkpoint(path: Path) -> Any:
 def _refusal(path: Path, names: list[str], error: Exception) -> CheckpointError:
     """Return why PyTorch has not read a file."""
     if names and isinstance(error, pickle.UnpicklingError):
-        listed = ", ".join(names[:_MOST_NAMES])
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        message = (
+        return CheckpointError(
             f"{path}: expected weights alone, got a file that can be read only by running code, "
-            f"which the import never does: it names {listed}{more}. {_advice(path.name)}"
+            f"which the import never does: it names {first_names(names)}. {_advice(path.name)}"
         )
-        return CheckpointError(message)
     first = next(iter(str(error).splitlines()), "") or type(error).__name__
-    message = f"{path}: the file is damaged or incomplete; download it again ({first})"
-    return CheckpointError(message)
+    return CheckpointError(
+        f"{path}: the file is damaged or incomplete; download it again ({first})"
+    )
 
 
 def _advice(name: str) -> str:

@@ -51,24 +51,6 @@ class FallbackPredictor:
     the devices in the order in which they are tried; `load` makes the model on one. Raises
     NotEnoughMemoryError: the main memory does not suffice; here as in all calls; BundleError,
     DeviceError: of `load`.
-
-    Examples
-    --------
-    >>> class Failing:
-    ...     settings = ModelSettings("demo", 2, (1.0, 4.0), 2.0, ((0.0, 200.0),))
-    ...     def __init__(self, device):
-    ...         self.device = device
-    ...     def encode(self, patch_hu):
-    ...         if self.device == "cuda:0":
-    ...             raise RuntimeError("CUDA error: device-side assert triggered")
-    ...         return patch_hu
-    >>> predictor = FallbackPredictor(stages_from("cuda:0"), Failing)
-    >>> embedding = predictor.encode(np.zeros((2, 2, 2), np.float32))
-    >>> predictor.device
-    'cpu'
-    >>> print(predictor.take_notices()[0])
-    The GPU failed (CUDA error: device-side assert triggered): now computing on the
-    processor, which is slower.
     """
 
     def __init__(self, stages: Sequence[str], load: Callable[[str], Predictor]) -> None:
@@ -150,7 +132,9 @@ class FallbackPredictor:
     def _step_down(self, trouble: str, reason: str) -> None:
         """Go to the next device and release all that the present one holds."""
         self._at += 1
-        self._notice = _sentence(trouble, reason)
+        failed = f"The GPU failed ({reason})"
+        what = "The GPU has too little free memory" if trouble == MEMORY else failed
+        self._notice = f"{what}: now computing on the processor, which is slower."
         self._model = None
         for embedding in self._made:
             embedding.value = None
@@ -187,10 +171,3 @@ def _first_line(error: BaseException) -> str:
     told = [line for line in lines if _DEVICE.search(line)]
     text = (told or lines or [type(error).__name__])[0].removeprefix("RuntimeError: ")
     return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} ..."
-
-
-def _sentence(trouble: str, reason: str) -> str:
-    """Return what the user is told."""
-    failed = f"The GPU failed ({reason})"
-    what = "The GPU has too little free memory" if trouble == MEMORY else failed
-    return f"{what}: now computing on the processor, which is slower."

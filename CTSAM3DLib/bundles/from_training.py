@@ -39,19 +39,18 @@ def model_from_checkpoint(
     state = _load(checkpoint, "average")
     config = state["config"]
     windows = tuple((float(a), float(b)) for a, b in config["windows_hu"])
-    architecture = config.get("architecture", "psap")
+    architecture, widths = config.get("architecture", "psap"), tuple(config["widths"])
     segmenter = build_segmenter(
-        architecture,
-        tuple(config["widths"]),
-        config["hidden"],
-        len(windows),
-        config["prompt_resize"],
+        architecture, widths, config["hidden"], len(windows), config["prompt_resize"]
     )
     _fill(segmenter, state["average"], checkpoint)
     first = 1.0 / (1 + len(others)) if share is None else share
     mean = {key: first * value for key, value in segmenter.state_dict().items()}
     for other in others:
-        _fill_from_any(segmenter, other)
+        if _is_script(other):
+            fill_from_bundle(segmenter, other)
+        else:
+            _fill(segmenter, _load(other, "average")["average"], other)
         for key, value in segmenter.state_dict().items():
             mean[key] += (1.0 - first) / len(others) * value
     if others:
@@ -68,13 +67,6 @@ def _is_script(path: Path) -> bool:
     return zipfile.is_zipfile(path) and any(
         "/code/" in name for name in zipfile.ZipFile(path).namelist()
     )
-
-
-def _fill_from_any(segmenter: torch.nn.Module, path: Path) -> None:
-    if _is_script(path):
-        fill_from_bundle(segmenter, path)
-    else:
-        _fill(segmenter, _load(path, "average")["average"], path)
 
 
 def _cross_patch_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -105,15 +105,12 @@ def _write(
     """Write bundle and entry."""
     source = request.checkpoint
     try:
-        facts = {
-            "file": source.name,
-            "sha256": file_sha256(source),
-            "bytes": source.stat().st_size,
-        }
+        size, sha256 = source.stat().st_size, file_sha256(source)
     except OSError as error:
         raise CheckpointError(
             f"{source}: expected a readable file, got: {error.strerror}"
         ) from error
+    facts = {"file": source.name, "sha256": sha256, "bytes": size}
     card = official_card(weights.config.name, facts)
     model = official_model(weights, name, config.window_hu, config.spacing_mm)
     parameters = sum(part.numel() for part in model.segmenter.parameters())

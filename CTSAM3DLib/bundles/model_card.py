@@ -23,12 +23,8 @@ def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
         "licence": licence,
         "url": "https://arxiv.org/abs/2403.15063",
     }
-    return {
-        "licence": licence,
-        "training_data": [data],
-        "variant": variant,
-        "source": dict(source),
-    }
+    card = {"licence": licence, "training_data": [data], "variant": variant}
+    return {**card, "source": dict(source)}
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -51,19 +47,15 @@ def read_card(path: Path) -> dict[str, Any]:
     if not isinstance(data, list):
         raise BundleError(f'{path}: "training_data": expected a list of objects, got {data!r:.80}')
     for number, item in enumerate(data, start=1):
-        _check_data_set(item, f"{path}: training data {number}")
+        what = f"{path}: training data {number}"
+        if not isinstance(item, Mapping) or not {"name", "licence"} <= set(item):
+            got = sorted(item) if isinstance(item, Mapping) else repr(item)[:80]
+            raise BundleError(f"{what}: expected an object with name and licence, got {got}")
+        for key, value in item.items():
+            _check_text(value, f'{what}, "{key}"')
     if not isinstance(card.get("quality", {}), Mapping):
         raise BundleError(f'{path}: "quality": expected an object, got {card["quality"]!r:.80}')
     return dict(card)
-
-
-def _check_data_set(item: Any, what: str) -> None:
-    """Raise BundleError unless an object names a data set and its licence."""
-    if not isinstance(item, Mapping) or not {"name", "licence"} <= set(item):
-        got = sorted(item) if isinstance(item, Mapping) else repr(item)[:80]
-        raise BundleError(f"{what}: expected an object with name and licence, got {got}")
-    for key, value in item.items():
-        _check_text(value, f'{what}, "{key}"')
 
 
 def _check_text(value: Any, what: str) -> None:

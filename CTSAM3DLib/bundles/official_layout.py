@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
 import torch
 
+from CTSAM3DLib.bundles.checkpoint_file import first_names
 from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
 from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS, OfficialConfig
 
 CROSS_PATCH_PREFIX = "cpp_predictor."
-_MOST_NAMES = 3
 
 Shape: TypeAlias = tuple[int, ...]
 Layout: TypeAlias = Mapping[str, tuple[Shape, torch.dtype]]
@@ -48,12 +48,6 @@ def layout(config: OfficialConfig) -> Layout:
     with torch.device("meta"):
         state = OfficialSegmenter(config).state_dict()
     return {key: (tuple(value.shape), value.dtype) for key, value in state.items()}
-
-
-def first_names(found: Sequence[str]) -> str:
-    """Return the first of many names, and how many more there are."""
-    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
-    return ", ".join(found[:_MOST_NAMES]) + more
 
 
 def _faults(shapes: Mapping[str, Shape], wanted: Layout) -> dict[str, list[str]]:

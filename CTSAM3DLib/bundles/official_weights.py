@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from CTSAM3DLib.bundles.official_layout import Layout, first_names, layout, recognise
+from CTSAM3DLib.bundles.checkpoint_file import first_names
+from CTSAM3DLib.bundles.official_layout import Layout, layout, recognise
 from CTSAM3DLib.errors import CheckpointError
-from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.network.build import build_official
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS, OfficialConfig
@@ -73,7 +73,14 @@ def official_model(
     """
     with torch.device("meta"):
         base = build_official(OFFICIAL_VARIANTS[weights.config.name], model_id)
-    settings = _settings(base.settings, weights.has_cross_patch, window_hu, spacing_mm)
+    spacing = base.settings.default_spacing_mm if spacing_mm is None else spacing_mm
+    settings = replace(
+        base.settings,
+        cross_patch_trained=weights.has_cross_patch,
+        windows_hu=base.settings.windows_hu if window_hu is None else (window_hu,),
+        spacing_range_mm=(spacing, spacing),
+        default_spacing_mm=spacing,
+    )
     cross_patch = base.cross_patch_net
     if not weights.has_cross_patch:
         del base.segmenter.cpp_predictor
@@ -108,14 +115,12 @@ def _state_dict(content: Any, source: str) -> tuple[dict[str, Tensor], tuple[str
         if others := [str(key) for key in content if key != STATE_KEY]:
             notes.append(f"not used, though in the file: {first_names(others)}")
     if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
-        got = (
-            f"the keys {first_names([repr(k) for k in state])}"
-            if isinstance(state, Mapping)
-            else ""
-        )
+        got = type(state).__name__
+        if isinstance(state, Mapping) and state:
+            got = f"the keys {first_names([repr(k) for k in state])}"
         raise CheckpointError(
             f"{source}: expected weights under {STATE_KEY!r}, or weights and nothing else, got "
-            f"{got or type(state).__name__}"
+            f"{got}"
         )
     strange = [str(k) for k, v in state.items() if not (isinstance(k, str) and _is_plain(v))]
     if strange:
@@ -177,20 +182,3 @@ def _own(value: Tensor) -> Tensor:
     if value.is_contiguous() and value.untyped_storage().nbytes() == whole:
         return value
     return value.clone(memory_format=torch.contiguous_format)
-
-
-def _settings(
-    official: ModelSettings,
-    has_cross_patch: bool,
-    window_hu: tuple[float, float] | None,
-    spacing_mm: float | None,
-) -> ModelSettings:
-    """Return the authors' settings with what the user wants to be different."""
-    spacing = official.default_spacing_mm if spacing_mm is None else spacing_mm
-    return replace(
-        official,
-        cross_patch_trained=has_cross_patch,
-        windows_hu=official.windows_hu if window_hu is None else (window_hu,),
-        spacing_range_mm=(spacing, spacing),
-        default_spacing_mm=spacing,
-    )
