@@ -28,8 +28,6 @@ from CTSAM3DLib.evaluation.simulated_user import STRATEGIES
 from CTSAM3DLib.version import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from CTSAM3DLib.evaluation.summary import Result
 
 ALL = "all"
@@ -152,10 +150,14 @@ def _run(
     protocol = replace(protocols[0], strategy=", ".join(p.strategy for p in protocols))
     results: list[Result] = []
     start = time.perf_counter()
+    model = next((method for method in methods if isinstance(method, ModelMethod)), None)
+    known = model.predictor.settings if model else None
+    choices = (args.spacing_mm, args.shared_clicks, args.min_voxels)
     for user in protocols:
-        stream = _stream(args, cases, methods, user)
+        stream = evaluate(cases, methods, user, known, *choices)
         for done, (case, found, is_last) in enumerate(stream, 1):
-            results += found if len(protocols) == 1 else _named(found, user.strategy)
+            name = "" if len(protocols) == 1 else f", {user.strategy}"
+            results += [replace(result, method=f"{result.method}{name}") for result in found]
             limited = args.limit is not None and done >= args.limit
             print(_line(case, found, cases, done, time.perf_counter() - start), flush=True)
             if is_last or limited:
@@ -171,28 +173,6 @@ def _run(
         if path is not None:
             print(f"wrote {path}")
     return 0
-
-
-def _named(results: list[Result], user: str) -> list[Result]:
-    return [replace(result, method=f"{result.method}, {user}") for result in results]
-
-
-def _stream(
-    args: argparse.Namespace,
-    cases: list[LabelledCase],
-    methods: list[Method],
-    protocol: ClickProtocol,
-) -> Iterator[tuple[LabelledCase, list[Result], bool]]:
-    model = next((method for method in methods if isinstance(method, ModelMethod)), None)
-    return evaluate(
-        cases,
-        methods,
-        protocol,
-        model.predictor.settings if model else None,
-        args.spacing_mm,
-        args.shared_clicks,
-        args.min_voxels,
-    )
 
 
 def _write(

@@ -9,23 +9,19 @@ on its own mistakes; the spellings of `methods.baseline_method` repeat it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.seeds import BACKGROUND, FOREGROUND, SeededBox, seeded_box
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.geometry.volume import Volume
-    from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.prompts import Click
 
 
 @dataclass(frozen=True)

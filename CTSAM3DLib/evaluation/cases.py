@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
 from CTSAM3DLib.evaluation.label_origin import is_human
+from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.text import read_json
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.geometry.volume import Volume
 
 _FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
 
@@ -56,6 +53,21 @@ class Structure:
     truth_kji: NDArray[np.bool_]  # Its mask on the voxels of the volume
     volume_cm3: float  # Size of that mask
     extent_mm: tuple[float, float, float]  # Size of its tight box along i, j, k
+
+    @classmethod
+    def of(
+        cls,
+        case_name: str,
+        family: str,
+        anatomy: str,
+        truth_kji: NDArray[np.bool_],
+        spacing_mm: tuple[float, float, float],
+    ) -> Structure:
+        """Measure a mask, (K, J, I) bool, of voxels of a size along i, j, k."""
+        sizes = zip(BoundingBox.from_mask(truth_kji).size_ijk, spacing_mm, strict=True)
+        i, j, k = (float(count * step) for count, step in sizes)
+        volume_cm3 = float(np.count_nonzero(truth_kji) * np.prod(spacing_mm) / 1000.0)
+        return cls(case_name, family, anatomy, truth_kji, volume_cm3, (i, j, k))
 
     def size_class(self, patch_mm: float) -> str:
         """Return ``small`` (< 5 cm3), ``larger than a patch`` or ``medium``."""
@@ -144,26 +156,12 @@ def structures_of(
     """
     values = labels_kji.astype(np.int64)
     counts = np.bincount(values.ravel())
-    spacing = np.asarray(volume.geometry.spacing_mm)
-    found = []
-    for value, anatomy in sorted(case.anatomies.items()):
-        if value >= len(counts) or counts[value] < min_voxels:
-            continue
-        truth = values == value
-        box = ndimage.find_objects(truth.astype(np.uint8))[0]
-        size_ijk = np.array([axis.stop - axis.start for axis in box])[::-1]
-        extent = size_ijk * spacing
-        found.append(
-            Structure(
-                case.name,
-                case.family,
-                anatomy,
-                truth,
-                float(counts[value] * spacing.prod() / 1000.0),
-                (float(extent[0]), float(extent[1]), float(extent[2])),
-            )
-        )
-    return found
+    spacing_mm = volume.geometry.spacing_mm
+    return [
+        Structure.of(case.name, case.family, anatomy, values == value, spacing_mm)
+        for value, anatomy in sorted(case.anatomies.items())
+        if value < len(counts) and counts[value] >= min_voxels
+    ]
 
 
 def _is_complete(folder: Path, labelled: Path) -> bool:

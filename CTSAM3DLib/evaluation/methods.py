@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.baselines import BASELINES, Baseline
-from CTSAM3DLib.prompts import Click, Prompts
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.session import InteractiveSession
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.geometry.volume import Volume
-    from CTSAM3DLib.models.contract import Predictor
 
 MODEL = "model"
 """Name of the method that is our model in its interactive session."""
 
 
-class Attempt(Protocol):
-    """One structure being segmented by one method."""
-
-    def add_click(self, click: Click) -> NDArray[np.bool_]:
-        """Take one more click and return the mask (K, J, I) on the volume's voxels."""
-        ...
+Attempt: TypeAlias = Callable[[Click], NDArray[np.bool_]]
+"""One structure being segmented: one more click to the mask (K, J, I) on the volume's voxels."""
 
 
 class Method(Protocol):
@@ -43,15 +38,6 @@ class Method(Protocol):
     def start(self, volume: Volume, anatomy: str = "") -> Attempt:
         """Begin a structure in a volume; what it is may be known."""
         ...
-
-
-@dataclass
-class _SessionAttempt:
-    session: InteractiveSession
-
-    def add_click(self, click: Click) -> NDArray[np.bool_]:
-        self.session.add_click(click.position_ras, click.positive)
-        return self.session.mask
 
 
 @dataclass
@@ -70,18 +56,13 @@ class ModelMethod:
             self._last = InteractiveSession.for_volume(
                 volume, self.predictor, self.spacing_mm, grow=self.grow
             )
-        return _SessionAttempt(self._last.for_another_structure(anatomy=anatomy))
+        session = self._last.for_another_structure(anatomy=anatomy)
 
+        def add_click(click: Click) -> NDArray[np.bool_]:
+            session.add_click(click.position_ras, click.positive)
+            return session.mask
 
-@dataclass
-class _BaselineAttempt:
-    baseline: Baseline
-    volume: Volume
-    clicks: Prompts = field(default_factory=Prompts)
-
-    def add_click(self, click: Click) -> NDArray[np.bool_]:
-        self.clicks = self.clicks.added(click)
-        return self.baseline.mask(self.volume, self.clicks.clicks)
+        return add_click
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,13 @@ class BaselineMethod:
     def start(self, volume: Volume, anatomy: str = "") -> Attempt:  # noqa: ARG002 - they know no anatomy
         """Begin a structure in a volume."""
         self.baseline.prepare()
-        return _BaselineAttempt(self.baseline, volume)
+        clicks: list[Click] = []
+
+        def add_click(click: Click) -> NDArray[np.bool_]:
+            clicks.append(click)
+            return self.baseline.mask(volume, clicks)
+
+        return add_click
 
 
 def split_methods(text: str) -> list[str]:

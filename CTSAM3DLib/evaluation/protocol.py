@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.evaluation.cases import Structure
+from CTSAM3DLib.evaluation.methods import Attempt
 from CTSAM3DLib.evaluation.simulated_user import next_click
 from CTSAM3DLib.evaluation.surface_dice import nsd
 from CTSAM3DLib.geometry.overlap import dice
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.evaluation.cases import Structure
-    from CTSAM3DLib.evaluation.methods import Attempt
-    from CTSAM3DLib.geometry.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -83,45 +78,34 @@ class Trace:
 
 
 def simulate(
-    attempt: Attempt, structure: Structure, volume: Volume, protocol: ClickProtocol
+    attempt: Attempt,
+    structure: Structure,
+    volume: Volume,
+    protocol: ClickProtocol,
+    clicks: Sequence[Click] | None = None,
 ) -> Trace:
     """Let the simulated user correct a method on its own mistakes.
 
-    The first click does not depend on the method, so all methods get the same one.
+    The first click does not depend on the method, so all methods get the same one. With `clicks`,
+    those of another method, the method gets them all.
     """
     rng = generator_for(structure, protocol.seed)
     spacing = volume.geometry.spacing_mm
     mask: NDArray[np.bool_] | None = None
     steps: list[Step] = []
-    for number in range(1, protocol.max_clicks + 1):
-        chosen = next_click(structure.truth_kji, mask, spacing, rng, protocol.strategy)
-        if chosen is None:
-            break
-        position = volume.geometry.ras_from_ijk(np.array(chosen[0], dtype=float))
-        click = Click((float(position[0]), float(position[1]), float(position[2])), chosen[1])
+    most = protocol.max_clicks if clicks is None else len(clicks)
+    for number in range(1, most + 1):
+        if clicks is None:
+            chosen = next_click(structure.truth_kji, mask, spacing, rng, protocol.strategy)
+            if chosen is None:
+                break
+            r, a, s = volume.geometry.ras_from_ijk(np.array(chosen[0], dtype=float)).tolist()
+            click = Click((r, a, s), chosen[1])
+        else:
+            click = clicks[number - 1]
+        checkpoint = protocol.is_checkpoint(number) or number == most
         try:
-            step, mask = _step(
-                attempt, click, structure, volume, protocol, protocol.is_checkpoint(number)
-            )
-        except (CTSAM3DError, RuntimeError) as error:
-            return Trace(tuple(steps), f"click {number}: {error}")
-        steps.append(step)
-    return Trace(tuple(steps))
-
-
-def replay(
-    attempt: Attempt,
-    clicks: Sequence[Click],
-    structure: Structure,
-    volume: Volume,
-    protocol: ClickProtocol,
-) -> Trace:
-    """Give a method the clicks that were made for another one."""
-    steps: list[Step] = []
-    for number, click in enumerate(clicks, 1):
-        try:
-            checkpoint = protocol.is_checkpoint(number) or number == len(clicks)
-            step, _ = _step(attempt, click, structure, volume, protocol, checkpoint)
+            step, mask = _step(attempt, click, structure, volume, protocol, checkpoint)
         except (CTSAM3DError, RuntimeError) as error:
             return Trace(tuple(steps), f"click {number}: {error}")
         steps.append(step)
@@ -143,7 +127,7 @@ def _step(
     with_surface: bool,
 ) -> tuple[Step, NDArray[np.bool_]]:
     start = time.perf_counter()
-    mask = attempt.add_click(click)
+    mask = attempt(click)
     seconds = time.perf_counter() - start
     overlap = dice(structure.truth_kji, mask)
     surface = None

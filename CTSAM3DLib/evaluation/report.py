@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.summary import (
     QUALITIES,
     WORSE_BY,
@@ -17,12 +20,6 @@ from CTSAM3DLib.evaluation.summary import (
     steadiness_of,
 )
 from CTSAM3DLib.io.safe_write import written_atomically
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from CTSAM3DLib.evaluation.protocol import ClickProtocol
 
 
 def write_json(
@@ -84,24 +81,31 @@ def _table(kind: str, groups: Mapping[str, Sequence[Result]], protocol: ClickPro
     head = [kind, "method", "n"]
     head += [f"Dice {n}" for n in marks] + [f"NSD {n}" for n in marks]
     head += [f"NoC@{round(100 * q)}" for q in QUALITIES] + ["s first", "s next", "errors"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, some in groups.items():
-        for row in rows_of(some, protocol):
-            cells = [name, row.method, str(row.n_structures), *_scores(row)]
-            lines.append("| " + " | ".join(cells) + " |")
-    return lines
+    return table_lines(
+        head,
+        [
+            [name, row.method, str(row.n_structures), *_scores(row)]
+            for name, some in groups.items()
+            for row in rows_of(some, protocol)
+        ],
+    )
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table in Markdown."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def _steadiness(groups: Mapping[str, Sequence[Result]], protocol: ClickProtocol) -> list[str]:
     head = ["case family", "method", "largest fall of mean Dice", f"end > {WORSE_BY} below best"]
     head += ["collapse to 0", "clicks not obeyed"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for name, some in groups.items():
         for row in steadiness_of(some, protocol):
             counts = (row.n_worse, row.n_collapsed, row.n_disobeyed)
-            cells = [name, row.method, f"{row.largest_fall:.4f}", *map(str, counts)]
-            lines.append("| " + " | ".join(cells) + " |")
-    return lines
+            rows.append([name, row.method, f"{row.largest_fall:.4f}", *map(str, counts)])
+    return table_lines(head, rows)
 
 
 def _scores(row: Row) -> list[str]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from CTSAM3DLib.evaluation.cases import load_case, structures_of
-from CTSAM3DLib.evaluation.protocol import replay, simulate
+from CTSAM3DLib.evaluation.cases import LabelledCase, load_case, structures_of
+from CTSAM3DLib.evaluation.methods import Method
+from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace, simulate
 from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.session.patches import choose_spacing_mm
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from CTSAM3DLib.evaluation.cases import LabelledCase, Structure
-    from CTSAM3DLib.evaluation.methods import Method
-    from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
-    from CTSAM3DLib.geometry.volume import Volume
 
 _USUAL = ModelSettings("none", 64, (1.5, 4.0), 2.0, ((-160.0, 240.0),))  # when no model runs
 
@@ -43,7 +37,12 @@ def evaluate(
         patch_mm = patch_extent_mm(volume, settings, spacing_mm)
         structures = structures_of(case, volume, labels, min_voxels)
         for number, structure in enumerate(structures, 1):
-            traces = _traces(structure, volume, methods, protocol, shared_clicks)
+            traces: list[Trace] = []
+            for method in methods:
+                attempt = method.start(volume, structure.anatomy)
+                again = shared_clicks and traces
+                clicks = [step.click for step in traces[0].steps] if again else None
+                traces.append(simulate(attempt, structure, volume, protocol, clicks))
             size_class = structure.size_class(patch_mm)
             results = [
                 Result(
@@ -66,21 +65,3 @@ def patch_extent_mm(
     """Return the edge of one patch of the model in this volume, mm."""
     usual = settings or _USUAL
     return usual.patch_size * choose_spacing_mm(volume.geometry, usual, spacing_mm)
-
-
-def _traces(
-    structure: Structure,
-    volume: Volume,
-    methods: Sequence[Method],
-    protocol: ClickProtocol,
-    shared_clicks: bool,
-) -> list[Trace]:
-    traces = [simulate(methods[0].start(volume, structure.anatomy), structure, volume, protocol)]
-    clicks = [step.click for step in traces[0].steps]
-    for method in methods[1:]:
-        attempt = method.start(volume, structure.anatomy)
-        if shared_clicks:
-            traces.append(replay(attempt, clicks, structure, volume, protocol))
-        else:
-            traces.append(simulate(attempt, structure, volume, protocol))
-    return traces

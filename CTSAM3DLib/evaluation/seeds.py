@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.grid import BoundingBox
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from CTSAM3DLib.geometry.volume import Volume
-    from CTSAM3DLib.prompts import Click
+from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.prompts import Click
 
 FOREGROUND, BACKGROUND = 1, 2
 

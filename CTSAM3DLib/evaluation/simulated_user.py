@@ -7,18 +7,15 @@ one is in a hurry: near the border of the largest mistake, sometimes just outsid
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.region import checked_spacing_kji
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 Strategy = Literal["largest_error", "uniform_error", "hurried"]
 """Names of the simulated users."""
@@ -76,12 +73,12 @@ def next_click(
     if not (missed.any() or added.any()):
         return None
     if strategy == "uniform_error":
-        positive = _chance_by_size(missed, added, rng)
-        place = _anywhere_by_depth(missed if positive else added, spacing_kji, rng)
+        n_missed, n_added = int(np.count_nonzero(missed)), int(np.count_nonzero(added))
+        positive = bool(rng.random() * (n_missed + n_added) < n_missed)
+        region = missed if positive else added
     else:
         region, positive = _largest_component(missed, added)
-        near = _near_the_deepest if strategy == "largest_error" else _near_the_border
-        place = near(region, spacing_kji, rng)
+    place = _place(region, spacing_kji, rng, strategy)
     k, j, i = (int(p) + axis.start for p, axis in zip(place, box, strict=True))
     return (i, j, k), positive
 
@@ -128,35 +125,22 @@ def _depth_mm(
     return places - 1 + start, np.asarray(depth[tuple(places.T)], dtype=np.float64)
 
 
-def _near_the_deepest(
-    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
+def _place(
+    region: NDArray[np.bool_],
+    spacing_kji: NDArray[np.float64],
+    rng: np.random.Generator,
+    strategy: str,
 ) -> NDArray[np.intp]:
+    """Choose a voxel of a region, or, for a hurried click that slips, one that touches it."""
+    if strategy == "hurried":
+        outside = np.argwhere(ndimage.binary_dilation(region) & ~region)
+        if len(outside) and rng.random() < _SLIP:
+            return np.asarray(outside[rng.integers(len(outside))])
     places, depth = _depth_mm(region, spacing_kji)
-    core = places[depth >= _CORE_SHARE * depth.max()]
-    return np.asarray(core[rng.integers(len(core))])
-
-
-def _near_the_border(
-    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """Choose a voxel of the rim, or, for a click that slips, one that touches it from outside."""
-    outside = np.argwhere(ndimage.binary_dilation(region) & ~region)
-    if len(outside) and rng.random() < _SLIP:
-        return np.asarray(outside[rng.integers(len(outside))])
-    places, depth = _depth_mm(region, spacing_kji)
-    rim = places[depth <= max(_RIM_SHARE * depth.max(), depth.min())]
-    return np.asarray(rim[rng.integers(len(rim))])
-
-
-def _anywhere_by_depth(
-    region: NDArray[np.bool_], spacing_kji: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.intp]:
-    places, depth = _depth_mm(region, spacing_kji)
-    return np.asarray(places[rng.choice(len(places), p=depth / depth.sum())])
-
-
-def _chance_by_size(
-    missed: NDArray[np.bool_], added: NDArray[np.bool_], rng: np.random.Generator
-) -> bool:
-    n_missed, n_added = int(np.count_nonzero(missed)), int(np.count_nonzero(added))
-    return bool(rng.random() * (n_missed + n_added) < n_missed)
+    if strategy == "uniform_error":
+        return np.asarray(places[rng.choice(len(places), p=depth / depth.sum())])
+    if strategy == "hurried":
+        places = places[depth <= max(_RIM_SHARE * depth.max(), depth.min())]
+    else:
+        places = places[depth >= _CORE_SHARE * depth.max()]
+    return np.asarray(places[rng.integers(len(places))])

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from CTSAM3DLib.evaluation.cases import shape_class
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
+from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace
 
 QUALITIES = (0.80, 0.85, 0.90)
 """Dice values whose number of clicks is counted."""
@@ -92,28 +88,23 @@ class Steadiness:
 
 def steadiness_of(results: Sequence[Result], protocol: ClickProtocol) -> list[Steadiness]:
     """Return one entry for each method that occurs, in order of first occurrence."""
-    return [
-        _steadiness(name, traces, protocol.max_clicks)
-        for name, traces in _by_method(results).items()
-    ]
-
-
-def _steadiness(method: str, traces: Sequence[Trace], limit: int) -> Steadiness:
-    curves = [[trace.dice_after(n) for n in range(1, limit + 1)] for trace in traces]
-    means = np.mean(curves, axis=0)
-    falls = means[:-1] - means[1:]
-    return Steadiness(
-        method=method,
-        largest_fall=max(float(falls.max()), 0.0) if falls.size else 0.0,
-        n_worse=sum(max(curve) - curve[-1] > WORSE_BY for curve in curves),
-        n_collapsed=sum(_collapses(curve) for curve in curves),
-        n_disobeyed=sum(not step.obeyed for trace in traces for step in trace.steps),
-    )
-
-
-def _collapses(curve: Sequence[float]) -> bool:
-    """Tell whether a curve touches 0 after it was above."""
-    return any(now == 0.0 < max(curve[:n], default=0.0) for n, now in enumerate(curve))
+    found = []
+    for name, traces in _by_method(results).items():
+        curves = np.array(
+            [[trace.dice_after(n + 1) for n in range(protocol.max_clicks)] for trace in traces]
+        )
+        best = np.maximum.accumulate(curves, axis=1)
+        means = curves.mean(axis=0)
+        found.append(
+            Steadiness(
+                method=name,
+                largest_fall=float((means[:-1] - means[1:]).max(initial=0.0)),
+                n_worse=int((best[:, -1] - curves[:, -1] > WORSE_BY).sum()),
+                n_collapsed=int(((curves == 0.0) & (best > 0.0)).any(axis=1).sum()),
+                n_disobeyed=sum(not step.obeyed for trace in traces for step in trace.steps),
+            )
+        )
+    return found
 
 
 def grouped(results: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:

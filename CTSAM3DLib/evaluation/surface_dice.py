@@ -9,21 +9,18 @@ distances can be short by up to half a voxel. Voxels beyond the array count as o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.overlap import checked_pair
 from CTSAM3DLib.geometry.region import checked_spacing_kji
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _RELATIVE_SLACK = 1e-6  # distances equal to the tolerance up to rounding count as within it
 

@@ -42,7 +42,7 @@ class Scripted:
     masks: list
     seen: list = field(default_factory=list)
 
-    def add_click(self, click):
+    def __call__(self, click):
         self.seen.append(click)
         mask = self.masks[min(len(self.seen), len(self.masks)) - 1]
         if mask is None:

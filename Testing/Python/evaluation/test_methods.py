@@ -38,14 +38,13 @@ def test_model_is_driven_through_a_session_of_its_own_for_each_structure(ball):
     volume, truth = ball
     method = ModelMethod(BallPredictor(radius=9.0, spacing_mm=2.0))
     first = method.start(volume)
-    mask = first.add_click(CENTRE)
+    mask = first(CENTRE)
     # A ball of 18 mm against one of 20 mm.
     assert dice(mask, truth) == pytest.approx(2 * 18**3 / (18**3 + 20**3), abs=0.01)
-    assert method.start(volume).add_click(Click((40.0, 40.0, 40.0))).sum() == pytest.approx(
-        mask.sum(), rel=0.1
-    )
+    elsewhere = method.start(volume)(Click((40.0, 40.0, 40.0)))
+    assert elsewhere.sum() == pytest.approx(mask.sum(), rel=0.1)
     encoded = method.predictor.encode_calls
-    method.start(volume).add_click(CENTRE)
+    method.start(volume)(CENTRE)
     assert method.predictor.encode_calls == encoded
 
 

@@ -7,7 +7,7 @@ import pytest
 from evaluation_case import CENTRE, OUTSIDE, SPACING, Scripted, structure_of
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace, generator_for, replay, simulate
+from CTSAM3DLib.evaluation.protocol import ClickProtocol, Trace, generator_for, simulate
 from CTSAM3DLib.evaluation.surface_dice import nsd
 from CTSAM3DLib.geometry.overlap import dice
 
@@ -86,10 +86,11 @@ def test_replay_gives_the_same_clicks_and_measures_the_last(ball):
     volume, truth = ball
     clicks = [CENTRE, OUTSIDE]
     attempt = Scripted([np.roll(truth, 2)])
-    trace = replay(attempt, clicks, structure_of(volume, truth), volume, ClickProtocol())
+    trace = simulate(attempt, structure_of(volume, truth), volume, ClickProtocol(), clicks)
     assert attempt.seen == clicks
     assert trace.nsd_after(10) == trace.steps[-1].nsd
-    failing = replay(Scripted([None]), clicks, structure_of(volume, truth), volume, ClickProtocol())
+    structure = structure_of(volume, truth)
+    failing = simulate(Scripted([None]), structure, volume, ClickProtocol(), clicks)
     assert failing.error == "click 1: out of masks"
 
 

@@ -164,7 +164,7 @@ def test_a_session_of_one_anatomy_opens_others_with_their_own_voxels(
 def test_an_evaluation_names_the_structure(image, volume, predictor) -> None:
     method = ModelMethod(predictor)
     for name, voxel_mm in SIZES.items():
-        mask = method.start(volume, name).add_click(Click(middle_ras(image)))
+        mask = method.start(volume, name)(Click(middle_ras(image)))
         assert agrees(mask, image, voxel_mm), name
 
 
