@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,13 @@ class Plan:
     click_inside: bool = False  # The first click is made there, if that is the target
     has_prior: bool = False
     prior_alone: bool = False  # Nothing is clicked where there is a previous mask
+
+    @property
+    def origin(self) -> str:
+        """Where its HU come from: ``cut`` from a CT, or ``typical`` or ``random`` by labels."""
+        if self.case.stored_hu:
+            return "cut"
+        return "typical" if self.typical else "random"
 
 
 def draw_samples(
@@ -145,13 +152,13 @@ def _draw(
     values = upload(np.array([p.drawn.value for p in plans], np.uint8), device)
     target = labels == values.view(-1, 1, 1, 1)
     hu = torch.empty(labels.shape, device=device)
-    for make in (_cut_hu, _typical_hu, _random_hu):
-        numbers = np.flatnonzero([_maker(p) is make for p in plans])
+    for origin in ("cut", "typical", "random"):
+        numbers = np.flatnonzero([p.origin == origin for p in plans])
         if len(numbers):
             index = upload(numbers, device)
             own = None if bends is None else bends.index_select(0, index)
             chosen = [plans[n] for n in numbers]
-            made = make(data, chosen, labels.index_select(0, index), own, generator)
+            made = _hu(origin, data, chosen, labels.index_select(0, index), own, generator)
             hu.index_copy_(0, index, made)
     hu = vary_intensity(hu, rng, generator)
     prior = torch.zeros_like(hu)
@@ -178,55 +185,25 @@ def _clicked(
     return points, 1 - 2 * silent.long()
 
 
-def _maker(plan: Plan) -> Callable[..., Tensor]:
-    """Where the CT of a sample comes from."""
-    if plan.case.stored_hu:
-        return _cut_hu
-    return _typical_hu if plan.typical else _random_hu
-
-
-def _cut_hu(
+def _hu(
+    origin: str,
     data: PackedData,
     plans: list[Plan],
     labels: Tensor,
     bends: Tensor | None,
     generator: torch.Generator,
 ) -> Tensor:
-    del labels, generator
+    """HU of samples of one origin."""
     device = data.device
-    places = [p.case.hu_for(block_steps(p.placement.matrix)) for p in plans]
-    return linear_at(data.hu, *_stored(places, device), _positions(plans, places, bends, device))
-
-
-def _typical_hu(
-    data: PackedData,
-    plans: list[Plan],
-    labels: Tensor,
-    bends: Tensor | None,
-    generator: torch.Generator,
-) -> Tensor:
-    del bends
-    spacing_mm = _floats([p.placement.spacing_mm for p in plans], data.device)
-    return synthesise_typical(
-        labels, data.tissues.take(_cases(plans, data.device)), spacing_mm, generator
-    )
-
-
-def _random_hu(
-    data: PackedData,
-    plans: list[Plan],
-    labels: Tensor,
-    bends: Tensor | None,
-    generator: torch.Generator,
-) -> Tensor:
-    del bends
-    class_hu = data.class_hu.index_select(0, _cases(plans, data.device))
-    return synthesise(labels, class_hu, generator)
-
-
-def _cases(plans: list[Plan], device: torch.device) -> Tensor:
-    """Return the numbers of the cases of samples."""
-    return upload(np.array([p.drawn.case for p in plans]), device)
+    if origin == "cut":
+        places = [p.case.hu_for(block_steps(p.placement.matrix)) for p in plans]
+        at = _positions(plans, places, bends, device)
+        return linear_at(data.hu, *_stored(places, device), at)
+    table = data.tissues.take(upload(np.array([p.drawn.case for p in plans]), device))
+    if origin == "random":
+        return synthesise(labels, table.class_hu, generator)
+    spacing_mm = _floats([p.placement.spacing_mm for p in plans], device)
+    return synthesise_typical(labels, table, spacing_mm, generator)
 
 
 def _positions(

@@ -17,7 +17,7 @@ from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.intensity import vary_intensity, window
 from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
-from CTSAM3DLib.training.simulated_clicks import correcting_click, first_click, interior_score
+from CTSAM3DLib.training.simulated_clicks import correcting_click, first_click, interior_scores
 
 SMALLEST_IN_PATCH = 20
 """Fewer voxels of a structure in a patch than this count as none."""
@@ -178,8 +178,8 @@ def _in_neighbour(mask: Tensor, shift: NDArray[np.int64]) -> tuple[Tensor, Tenso
 def _heat(beyond: Tensor) -> Tensor:
     if int(beyond.sum()) < SMALLEST_IN_PATCH:
         return torch.zeros(beyond.shape, device=beyond.device)
-    index = int(interior_score(beyond).flatten().argmax())
-    point = np.unravel_index(index, tuple(beyond.shape))
-    points = torch.tensor([[float(p) for p in point]], device=beyond.device)
+    index = int(interior_scores(beyond[None]).argmax())
     d, h, w = beyond.shape
+    points = torch.tensor(np.array([np.unravel_index(index, (d, h, w))]), device=beyond.device)
+    points = points.float()
     return render_clicks(points, torch.ones(1, dtype=torch.int64), d, h, w, False)[0]

@@ -7,7 +7,6 @@ is none (paper figure, part C; the form of input and loss is our own, see `netwo
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -15,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.network.cross_patch import ContinuationPredictor, chance_loss
 from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_data import Pair, draw_pair
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.losses import mixed_precision
-from CTSAM3DLib.training.stream import random_sources
+from CTSAM3DLib.training.stream import random_sources, write_log
 
 
 class CrossPatchTrainer:
@@ -97,12 +97,9 @@ class CrossPatchTrainer:
     def validate(self, data: PackedData, batches: int = 24) -> dict[str, float]:
         """Measure on fixed pairs, always the same ones.
 
-        Returns
-        -------
-        dict
-            ``hit_rate``: share of peaks inside the structure where it goes on; ``chance_rate``:
-            the same for a random unknown voxel; ``presence_auc``: how well the height of the peak
-            tells where it goes on from where it ends; ``goes_on``: share of pairs where it does.
+        ``hit_rate``: share of peaks inside the structure where it goes on; ``chance_rate``: the
+        same for a random unknown voxel; ``presence_auc``: how well the height of the peak tells
+        where it goes on from where it ends; ``goes_on``: share of pairs where it does.
         """
         self.net.eval()
         hits: list[float] = []
@@ -129,19 +126,15 @@ class CrossPatchTrainer:
         }
 
     def _save(self, values: dict[str, float]) -> None:
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(
-            {
-                "config": self.config.to_dict(),
-                "iteration": self.iteration,
-                "cross_patch": self.net.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            },
-            part,
-        )
-        part.replace(self.checkpoint)
-        with (self.run_dir / "log.jsonl").open("a") as log:
-            log.write(json.dumps({"iteration": self.iteration, **values}) + "\n")
+        state = {
+            "config": self.config.to_dict(),
+            "iteration": self.iteration,
+            "cross_patch": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        with written_atomically(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+        write_log(self.run_dir, {"iteration": self.iteration, **values})
 
 
 def _mean(values: object) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,6 @@ from CTSAM3DLib.training.cutting import read_pack
 from CTSAM3DLib.training.sampling import AIR_HU, block_means
 from CTSAM3DLib.training.synthesis import TissueTable, tissue_table
 
-BONE = re.compile(
-    r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone"
-)
-AIR = re.compile(r"trachea|airway|sinus")
 # Kinds of target: where the label comes from, or that the image itself is synthetic.
 KINDS = ("human", "machine", "synthetic", "pseudo", "annotated")
 
@@ -84,10 +79,9 @@ class PackedCase:
 class PackedData:
     """All cases of a file of `CTSAM3DLib.training.packing.pack`, resident on one device.
 
-    `hu` (int16) and `labels` (uint8, pseudo-labels too) hold all volumes, see `Stored`. `class_hu`
-    (cases, 256) and `tissues` tell what CT is made of where only labels exist. Copies of the CTs
-    serve patches of up to `coarsest_mm`. Raises ValueError when the file is not a pack of version
-    1.
+    `hu` (int16) and `labels` (uint8, pseudo-labels too) hold all volumes, see `Stored`. `tissues`
+    tells what CT is made of where only labels exist. Copies of the CTs serve patches of up to
+    `coarsest_mm`. Raises ValueError when the file is not a pack of version 1.
     """
 
     def __init__(self, path: Path, device: torch.device, coarsest_mm: float = 4.5) -> None:
@@ -110,9 +104,7 @@ class PackedData:
         self.targets: list[Target] = []
         for entry, places in zip(entries, stored, strict=True):
             self._add(entry, places, points)
-        names = [entry["label_names"] for entry in entries]
-        self.class_hu = torch.stack([class_hu(n) for n in names]).to(device)
-        self.tissues = TissueTable.of([tissue_table(n) for n in names], device)
+        self.tissues = TissueTable.of([tissue_table(e["label_names"]) for e in entries], device)
         self._by_kind = {
             kind: self._grouped([t for t in self.targets if t.kind == kind]) for kind in KINDS
         }
@@ -206,25 +198,6 @@ class PackedData:
         size = np.sqrt([len(g) for g in groups])
         group = groups[int(rng.choice(len(groups), p=size / size.sum()))]
         return group[int(rng.integers(len(group)))]
-
-
-def class_hu(names: dict[str, str]) -> Tensor:
-    """Return the typical HU of each label value, for CT made from label maps: (256,) float32.
-
-    `names` maps label values (as text) to anatomies; 45 HU (soft tissue) where nothing else is
-    known.
-    """
-    table = torch.full((256,), 45.0)
-    for value, name in names.items():
-        if "lung_" in name:
-            table[int(value)] = -820.0
-        elif AIR.search(name):
-            table[int(value)] = -950.0
-        elif BONE.search(name):
-            table[int(value)] = 320.0
-        elif "bladder" in name:
-            table[int(value)] = 10.0
-    return table
 
 
 def _copies(spacing_kji_mm: list[float], coarsest_mm: float) -> list[tuple[int, int, int]]:

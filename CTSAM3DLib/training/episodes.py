@@ -49,14 +49,8 @@ def run_episode(net: Segmenter, episode: Episode, jitter: Tensor) -> tuple[Tenso
     """Decode, correct, decode again; gradient on the first and the last decode.
 
     `jitter` (N, B, D, H, W) holds random numbers from 0 to 1 for each of N corrections; without any
-    there is one decode.
-
-    Returns
-    -------
-    Tensor
-        The loss.
-    list of Tensor
-        Mean Dice after the first and, if there was one, the last decode; not read from a GPU.
+    there is one decode. Returns the loss, and mean Dice after the first and, if there was one, the
+    last decode; nothing is read from a GPU.
     """
     with mixed_precision(episode.image):
         embedding = net.encode(episode.image)

@@ -33,25 +33,10 @@ MOST_OVERLAP = 0.1
 class Learner:
     """Trains a copy of a model; goes on from ``learner.pt`` of its folder.
 
-    Raises LearningError: the folder holds the state of another run, or a file that is none.
-
-    Parameters
-    ----------
-    student, teacher : torch.nn.Module
-        Two copies of one promptable model, as a bundle holds it, in float32. The decoder of the
-        first one is changed.
-    settings : ModelSettings
-        Of that model.
-    scans : sequence of LearningScan
-        What is learnt.
-    others : sequence of LearningScan
-        Further CT on which the old answers are kept.
-    config : LearnerConfig
-        Time and rates.
-    run_dir : Path
-        Folder of the state.
-    clock : callable
-        Seconds.
+    `student` and `teacher` are two copies of one promptable model, as a bundle holds it, in
+    float32; the decoder of the first one is changed. `scans` are learnt, on `others` too the old
+    answers are kept. `clock` gives seconds. Raises LearningError: `run_dir` holds the state of
+    another run, or a file that is none.
     """
 
     def __init__(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.report import save_plot
 from CTSAM3DLib.evaluation.summary import Result
 from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.models.manifest import ModelEntry
+from CTSAM3DLib.training.learner import Learner
+from CTSAM3DLib.training.learning_cases import Division
 from CTSAM3DLib.training.learning_score import (
     AFTER,
     BEFORE,
@@ -22,11 +25,6 @@ from CTSAM3DLib.training.learning_score import (
     table,
     verdict,
 )
-
-if TYPE_CHECKING:
-    from CTSAM3DLib.models.manifest import ModelEntry
-    from CTSAM3DLib.training.learner import Learner
-    from CTSAM3DLib.training.learning_cases import Division
 
 REPORT, PLOT, SCORES = "report.md", "report.png", "report.json"
 CASE_LICENCE = "the user's own data"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,11 @@ from numpy.typing import NDArray
 from CTSAM3DLib.evaluation.cases import Structure
 from CTSAM3DLib.evaluation.methods import ModelMethod
 from CTSAM3DLib.evaluation.protocol import ClickProtocol, simulate
+from CTSAM3DLib.evaluation.report import table_lines
 from CTSAM3DLib.evaluation.summary import Result
-from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import Volume
-
-if TYPE_CHECKING:
-    from CTSAM3DLib.models.contract import Predictor
-    from CTSAM3DLib.training.learning_cases import LearningCase
+from CTSAM3DLib.models.contract import Predictor
+from CTSAM3DLib.training.learning_cases import LearningCase
 
 CLICKS = (1, 3, 5)
 BEFORE, AFTER = "before", "after"
@@ -42,11 +39,8 @@ def question(
     volume: Volume, case: str, family: str, anatomy: str, mask_kji: NDArray[np.bool_]
 ) -> Question:
     """Make a structure a question; `mask_kji` is (K, J, I) bool on the voxels of the volume."""
-    spacing = volume.geometry.spacing_mm
-    size = BoundingBox.from_mask(mask_kji).size_ijk
-    extent = tuple(float(n * s) for n, s in zip(size, spacing, strict=True))
-    cm3 = float(np.count_nonzero(mask_kji) * np.prod(spacing) / 1000.0)
-    return Question(volume, Structure(case, family, anatomy, mask_kji, cm3, extent))  # type: ignore[arg-type]
+    spacing_mm = volume.geometry.spacing_mm
+    return Question(volume, Structure.of(case, family, anatomy, mask_kji, spacing_mm))
 
 
 def questions_of(cases: Iterable[LearningCase], family: str, most: int) -> list[Question]:
@@ -141,7 +135,7 @@ def verdict(before: Sequence[Result], after: Sequence[Result]) -> Verdict:
 def table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
     """Return a Markdown table: means of the families, then each anatomy."""
     head = ["structures", "n", *(f"{when} {n}" for n in CLICKS for when in (BEFORE, AFTER))]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     groups: list[tuple[str, str | None]] = [(LEARNT, None), (OTHER, None)]
     groups += sorted({(r.family, r.anatomy) for r in before})
     for family, anatomy in groups:
@@ -157,5 +151,5 @@ def table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
             for side in (0, 1):
                 mean = np.mean([pair[side].trace.dice_after(n) for pair in pairs])
                 cells.append(f"{mean:.3f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append(cells)
+    return table_lines(head, rows)

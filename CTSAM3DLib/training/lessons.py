@@ -50,17 +50,7 @@ class Lesson:
 
 
 class Lessons:
-    """Draws lessons.
-
-    Parameters
-    ----------
-    scans : sequence of LearningScan
-        What is learnt.
-    others : sequence of LearningScan
-        Further CT on which the old answers are kept.
-    config : LearnerConfig
-        Sizes and shares.
-    """
+    """Draws lessons: `scans` are learnt, on `others` too the old answers are kept."""
 
     def __init__(
         self,
@@ -81,9 +71,14 @@ class Lessons:
             placement, inside = self._place(scan, scan.points[number], scan.looks_mm[number], rng)
             target = cut(scan.masks[number], placement, nearest=True, fill=0.0) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
-                clicks = range(self._config.clicks)
-                points = torch.stack([_click(target, inside, rng, generator) for _ in clicks])
-                return Lesson(self._image(scan, placement, rng, generator), target, points)
+                points = []
+                for _ in range(self._config.clicks):
+                    # Deep inside, or now and then where the patch was placed.
+                    k, j, i = (int(v) for v in _rounded(inside))
+                    there = rng.random() < 0.3 and bool(target[k, j, i])
+                    points.append(_rounded(inside) if there else first_click(target, generator))
+                image = self._image(scan, placement, rng, generator)
+                return Lesson(image, target, torch.stack(points))
         raise LearningError(
             f"no structure of {', '.join(self.names)} has {SMALLEST_IN_PATCH} voxels in a patch: "
             "they are too small for this model"
@@ -126,20 +121,6 @@ class Lessons:
     ) -> Tensor:
         hu = cut(scan.hu, placement, nearest=False, fill=AIR_HU)
         return vary_intensity(hu[None], rng, generator)[0] if rng.random() < 0.5 else hu
-
-
-def _click(
-    target: Tensor,
-    inside: NDArray[np.float64],
-    rng: np.random.Generator,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return the first click: deep inside, or now and then where the patch was placed."""
-    place = _rounded(inside)
-    k, j, i = (int(v) for v in place)
-    if rng.random() < 0.3 and bool(target[k, j, i]):
-        return place
-    return first_click(target, generator)
 
 
 def _rounded(inside: NDArray[np.float64]) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 
@@ -85,12 +86,8 @@ class _Writer:
 
     def __init__(self) -> None:
         self.cases: list[dict[str, Any]] = []
-        self.parts: dict[str, list[NDArray[Any]]] = {
-            "hu": [],
-            "labels": [],
-            "pseudo": [],
-            "points": [],
-        }
+        kinds = ("hu", "labels", "pseudo", "points")
+        self.parts: dict[str, list[NDArray[Any]]] = {kind: [] for kind in kinds}
         self.sizes = dict.fromkeys(self.parts, 0)
         self.hu_starts: dict[Path, int] = {}
         self.rng = np.random.default_rng(0)
@@ -107,7 +104,10 @@ class _Writer:
             raise ValueError(
                 f"{labelled}: expected labels of shape {hu.shape} KJI, got {labels.shape}"
             )
-        box = _crop(hu > BODY_HU if hu is not None else labels > 0)
+        bbox = BoundingBox.from_mask(hu > BODY_HU if hu is not None else labels > 0)
+        whole = BoundingBox.from_shape(labels.shape)
+        bbox = whole if bbox.is_empty else bbox.padded(MARGIN_VOXELS).intersection(whole)
+        box = bbox.slices_kji
         labels = np.ascontiguousarray(labels[box])
         names_file = labelled / "labels.json"
         names = json.loads(names_file.read_text(encoding="utf-8")) if names_file.is_file() else {}
@@ -188,13 +188,3 @@ def _read(path: Path, dtype: type) -> tuple[NDArray[Any] | None, list[float]]:
     # LPS index order to RAS: flip the two in-plane axes.
     array = SimpleITK.GetArrayFromImage(image)[:, ::-1, ::-1]
     return array.astype(dtype), [float(s) for s in image.GetSpacing()[::-1]]
-
-
-def _crop(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Bounding box of the mask with a margin."""
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        start, stop = (int(hit[0]), int(hit[-1]) + 1) if hit.size else (0, mask.shape[axis])
-        box.append(slice(max(start - MARGIN_VOXELS, 0), stop + MARGIN_VOXELS))
-    return tuple(box)

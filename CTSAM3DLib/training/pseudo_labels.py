@@ -7,13 +7,11 @@ so it runs when the data is packed, never in training.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # HU bands whose connected components are structures of their own: lung, fat, contrast, bone.
 HU_BANDS: tuple[tuple[float, float], ...] = ((-970, -500), (-160, -40), (130, 350), (200, 2500))

@@ -35,7 +35,13 @@ class Recorded:
         if key not in self._inputs:
             # A record reads its inputs where they were when it was made.
             self._inputs[key] = [t.clone() for t in tensors]
-            return self._as_it_is(self._inputs[key])
+            # On the stream of the records, so that memory and choices of kernels are theirs.
+            here = torch.cuda.current_stream()
+            self._stream.wait_stream(here)
+            with torch.cuda.stream(self._stream):
+                answer = self._function(*self._inputs[key])
+            here.wait_stream(self._stream)
+            return answer.clone()
         for kept, new in zip(self._inputs[key], tensors, strict=True):
             kept.copy_(new)
         if key not in self._graphs:
@@ -46,13 +52,4 @@ class Recorded:
         graph, answer = self._graphs[key]
         graph.replay()
         # The memory belongs to all records alike.
-        return answer.clone()
-
-    def _as_it_is(self, tensors: list[Tensor]) -> Tensor:
-        """Run on the stream of the records, so that memory and choices of kernels are theirs."""
-        here = torch.cuda.current_stream()
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
-            answer = self._function(*tensors)
-        here.wait_stream(self._stream)
         return answer.clone()

@@ -43,14 +43,7 @@ def random_placement(
     """Draw spacing, rotation, flips and where in the patch the voxel lies.
 
     Half of the patches are centred on the voxel (the first click of a session), the others hold it
-    anywhere except near a face.
-
-    Returns
-    -------
-    PatchPlacement
-        The placement.
-    ndarray
-        (3,) float64, where `voxel_kji` lies in the patch (KJI).
+    anywhere except near a face. Returns also where `voxel_kji` lies in the patch, (3,) KJI.
     """
     native = float(np.exp(np.mean(np.log(spacing_kji_mm))))
     low = min(max(spacing_range_mm[0], 0.6 * native), spacing_range_mm[1])

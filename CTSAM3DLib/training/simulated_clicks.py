@@ -11,16 +11,11 @@ from CTSAM3DLib.training.separable import box_mean
 from CTSAM3DLib.training.synthesis import highest_around
 
 
-def interior_score(mask: Tensor) -> Tensor:
-    """Score how deep inside a (D, H, W) bool region each voxel lies: float32 in [0, 2], 0 outside.
+def interior_scores(masks: Tensor) -> Tensor:
+    """Score how deep inside (B, D, H, W) bool regions voxels lie: float32 in [0, 2], 0 outside.
 
     It is the local fill at two scales.
     """
-    return interior_scores(mask[None])[0]
-
-
-def interior_scores(masks: Tensor) -> Tensor:
-    """Score each sample of (B, D, H, W) bool by itself, see `interior_score`."""
     values = masks.float()
     return (box_mean(values, 5) + box_mean(values, 13)) * values
 
@@ -93,12 +88,8 @@ def render_each(points: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
 def partial_masks(targets: Tensor, generator: torch.Generator) -> Tensor:
     """Draw partly right previous masks: a half space of each target, eroded or grown.
 
-    A neighbouring patch or an edited segment gives such a mask. `targets` are (B, D, H, W) bool.
-
-    Returns
-    -------
-    Tensor
-        (B, D, H, W) float32 probability.
+    A neighbouring patch or an edited segment gives such a mask. `targets` are (B, D, H, W) bool,
+    the result is their probability, float32.
     """
     normals = torch.randn((len(targets), 3), generator=generator, device=targets.device)
     normals = normals / normals.norm(dim=1, keepdim=True)

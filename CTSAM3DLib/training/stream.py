@@ -1,9 +1,12 @@
-"""Batches drawn ahead of the training by processes of their own."""
+"""Batches drawn ahead of the training by processes of their own, and its log."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +28,14 @@ def random_sources(device: torch.device, *key: int) -> tuple[np.random.Generator
     return rng, generator
 
 
-class SampleBatches(Dataset[Samples]):
-    """The batch of each iteration, counted from the start of the run.
+def write_log(run_dir: Path, values: Mapping[str, Any]) -> None:
+    """Add a line to the log of a run."""
+    with (run_dir / "log.jsonl").open("a") as log:
+        log.write(json.dumps(values) + "\n")
 
-    Parameters
-    ----------
-    data : PackedData
-        Cases.
-    config : TrainConfig
-        Shares, sizes, ranges, seed.
-    """
+
+class SampleBatches(Dataset[Samples]):
+    """The batch of each iteration, counted from the start of the run."""
 
     def __init__(self, data: PackedData, config: TrainConfig) -> None:
         self.data, self.config = data, config

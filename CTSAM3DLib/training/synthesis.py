@@ -41,13 +41,15 @@ TISSUES: tuple[tuple[str, float, float, float], ...] = (
     (r"cochlea", 600.0, 0.0, 0.0),
 )
 OTHER_TISSUE = (38.0, 20.0, 35.0)
-SOFT, BONE, LUNG, AIRWAY, HOLLOW = range(5)
+SOFT, BONE, LUNG, AIRWAY, HOLLOW, FLUID = range(6)
 STRUCTURES: tuple[tuple[str, int], ...] = (
-    (r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum", BONE),
+    (r"vertebra|rib_|hip|femur|sacrum|scapula|clavicula|humerus|skull|mandible|sternum|bone", BONE),
     (r"lung_", LUNG),
     (r"trachea|airway|sinus", AIRWAY),
     (r"stomach|colon|bowel|duodenum|esophagus", HOLLOW),
+    (r"bladder", FLUID),
 )
+STRUCTURE_HU = (45.0, 320.0, -820.0, -950.0, 45.0, 10.0)
 FAT_HU, MUSCLE_HU, AIR_HU = -100.0, 50.0, -1000.0
 BODY_MARGIN_MM = 30.0
 """How far from the nearest label the body may reach."""
@@ -59,7 +61,12 @@ class TissueTable:
 
     # (..., 3, 256) float32: HU without contrast, and what an arterial and a venous phase add
     hu: Tensor
-    structure: Tensor  # (..., 256) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW``
+    structure: Tensor  # (..., 256) int64: one of ``SOFT, BONE, LUNG, AIRWAY, HOLLOW, FLUID``
+
+    @property
+    def class_hu(self) -> Tensor:
+        """(..., 256): typical HU of each value, by its structure alone."""
+        return torch.tensor(STRUCTURE_HU, device=self.structure.device)[self.structure]
 
     @classmethod
     def of(cls, tables: list[TissueTable], device: torch.device) -> TissueTable:

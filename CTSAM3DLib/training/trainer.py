@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from CTSAM3DLib.bundles.from_training import fill_from_bundle
+from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
@@ -23,7 +23,7 @@ from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode
 from CTSAM3DLib.training.iteration import Iteration
 from CTSAM3DLib.training.losses import dice_of, mixed_precision
-from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources
+from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources, write_log
 
 VALIDATION_SEED = 12345
 VALIDATION_CLICKS = (1, 3, 5)
@@ -121,15 +121,8 @@ class Trainer:
     def step(self, samples: Samples | None = None) -> dict[str, Tensor]:
         """Run one iteration; its random draws depend on the seed and its number alone.
 
-        Parameters
-        ----------
-        samples : Samples, optional
-            The batch of this iteration, if it has been drawn already.
-
-        Returns
-        -------
-        dict
-            Loss, and Dice after the first and the last decode, still on the device.
+        `samples` is its batch, if that has been drawn already. Returns loss, and Dice after the
+        first and the last decode, still on the device.
         """
         if samples is None:
             samples = SampleBatches(self.data, self.config)[self.iteration]
@@ -195,15 +188,9 @@ class Trainer:
         """Dice of the averaged weights after 1, 3 and 5 clicks on fixed patches."""
         net = self.averaged()
         totals: dict[str, list[float]] = {}
-        config = TrainConfig.from_dict(
-            {
-                **self.config.to_dict(),
-                "prior_probability": 0.0,
-                "bend_probability": 0.0,
-                "batch_size": 2,
-                "source_weights": {"human": 0.4, "machine": 0.6},
-            }
-        )
+        weights = {"human": 0.4, "machine": 0.6}
+        config = replace(self.config, batch_size=2, source_weights=weights)
+        config = replace(config, prior_probability=0.0, bend_probability=0.0)
         for number in range(batches):
             rng = np.random.default_rng((VALIDATION_SEED, number))
             seed = VALIDATION_SEED + number
@@ -236,9 +223,8 @@ class Trainer:
             "average": self.averaged().state_dict(),
             "optimisers": [o.state_dict() for o in self.optimise.optimisers],
         }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self.checkpoint)
+        with written_atomically(self.checkpoint) as temporary:
+            torch.save(state, temporary)
 
     def resume(self) -> None:
         """Read the last state."""
@@ -253,11 +239,8 @@ class Trainer:
         self.cpu_seconds = float(state.get("cpu_seconds", self.seconds))
 
     def _log(self, values: dict[str, Any]) -> None:
-        line = json.dumps(
-            {"iteration": self.iteration, "seconds": round(self.seconds, 1), **values}
-        )
-        with (self.run_dir / "log.jsonl").open("a") as log:
-            log.write(line + "\n")
+        facts = {"iteration": self.iteration, "seconds": round(self.seconds, 1)}
+        write_log(self.run_dir, {**facts, **values})
 
 
 def segmenter_of(config: TrainConfig) -> Segmenter:

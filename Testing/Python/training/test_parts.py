@@ -12,7 +12,6 @@ from torch import nn
 
 from CTSAM3DLib.network.prompt_maps import render_clicks
 from CTSAM3DLib.training.config import TrainConfig
-from CTSAM3DLib.training.data import class_hu
 from CTSAM3DLib.training.intensity import vary_intensity, window
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.optimiser import Muon, orthogonalise, split_parameters
@@ -21,12 +20,12 @@ from CTSAM3DLib.training.simulated_clicks import (
     correcting_click,
     first_click,
     first_clicks,
-    interior_score,
+    interior_scores,
     next_clicks,
     partial_masks,
     render_each,
 )
-from CTSAM3DLib.training.synthesis import synthesise
+from CTSAM3DLib.training.synthesis import synthesise, tissue_table
 
 
 def _ball(radius: float = 7.0, size: int = 24) -> torch.Tensor:
@@ -80,7 +79,7 @@ def test_muon_step_has_the_announced_size() -> None:
 
 def test_interior_score_is_highest_at_the_deepest_voxel() -> None:
     ball = _ball()
-    score = interior_score(ball)
+    score = interior_scores(ball[None])[0]
     deepest = ndimage.distance_transform_edt(ball.numpy())
     index = np.unravel_index(int(score.argmax()), ball.shape)
     assert deepest[index] >= deepest.max() - 1.0
@@ -158,7 +157,7 @@ def test_clicks_of_a_batch_follow_their_own_targets() -> None:
         k, j, i = drawn[:, n].long().T
         assert bool(target[k, j, i].all())
     # As often as the square of the score says.
-    deep = interior_score(targets[2]).square().double()
+    deep = interior_scores(targets[2:])[0].square().double()
     expected = [float((deep.sum(1).sum(1) * torch.arange(20)).sum() / deep.sum()), 9.5, 9.5]
     many = first_clicks(targets[2].expand(800, -1, -1, -1), generator)
     np.testing.assert_allclose(many.mean(0), expected, atol=0.45)
@@ -196,7 +195,7 @@ def test_variation_has_the_announced_strengths() -> None:
 
 def test_synthetic_ct_has_the_classes_apart() -> None:
     labels = torch.where(_ball(), 2.0, 1.0).expand(3, -1, -1, -1)
-    table = class_hu({"1": "lung_left", "2": "vertebrae_L1"}).expand(3, -1)
+    table = tissue_table({"1": "lung_left", "2": "vertebrae_L1"}).class_hu.expand(3, -1)
     hu = synthesise(labels, table, torch.Generator().manual_seed(0))
     assert hu.shape == labels.shape
     assert float((hu[:, _ball(5.0)].mean(1) - hu[:, ~_ball(9.0)].mean(1)).min()) > 500

@@ -9,6 +9,7 @@ import torch
 from CTSAM3DLib.training.synthesis import (
     AIRWAY,
     BONE,
+    FLUID,
     HOLLOW,
     LUNG,
     SOFT,
@@ -50,7 +51,7 @@ def inner(hu, value):
 
 def test_every_anatomy_finds_its_structure():
     structure = tissue_table(NAMES).structure
-    assert structure[1:8].tolist() == [SOFT, BONE, LUNG, HOLLOW, AIRWAY, SOFT, SOFT]
+    assert structure[1:8].tolist() == [SOFT, BONE, LUNG, HOLLOW, AIRWAY, SOFT, FLUID]
     assert set(structure[8:].tolist()) == {SOFT}
 
 
