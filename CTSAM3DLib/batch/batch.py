@@ -62,10 +62,7 @@ class BatchRun:
         return self.note(self.runner.entry(item, earlier, self._model, self.tell))
 
     def note(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Keep the entry of a case, wherever it ran.
-
-        Raises OSError: the reports of the batch cannot be written.
-        """
+        """Keep the entry of a case, wherever it ran; OSError as in `run`."""
         self.entries[entry["case"]] = entry
         self.records.note(entry)
         return entry
@@ -76,10 +73,7 @@ class BatchRun:
             self._warn(text)
 
     def finish(self) -> None:
-        """Write the reports and the page of all cases.
-
-        Raises OSError: they cannot be written.
-        """
+        """Write the reports and the page of all cases; OSError as in `run`."""
         self.records.finish()
 
     def _model(self) -> LoadedModel:

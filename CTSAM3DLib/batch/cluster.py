@@ -96,7 +96,7 @@ def run_on_cluster(
     done = as_completed(loop=client.loop)
 
     def submit() -> None:
-        wanted = _AHEAD + 2 * _threads(client)
+        wanted = _AHEAD + 2 * sum(client.nthreads().values())
         while len(under_way) < wanted and (item := next(waiting, None)) is not None:
             moved = _absolute(item)
             task = (run_on_worker, run.runner, moved, run.records.earlier(item.name), model)
@@ -144,7 +144,11 @@ def _entry(future: Any, item: BatchCase, run: BatchRun) -> Entry | None:
     error = future.exception()
     if not isinstance(error, KilledWorker):
         raise error
-    return failed(item, _killed(error))
+    text = (
+        f"expected a worker that lives until the case is done, got several that ended ({error}). "
+        "If the memory did not suffice, raise --memory-limit or take fewer workers"
+    )
+    return failed(item, ClusterError(text))
 
 
 def run_on_worker(
@@ -155,11 +159,6 @@ def run_on_worker(
     return runner.entry(item, earlier, model.load, told.append), told
 
 
-def _threads(client: Any) -> int:
-    """Return how many cases the workers run at the same time now."""
-    return sum(client.nthreads().values())
-
-
 def _absolute(item: BatchCase) -> BatchCase:
     """Return a case whose paths do not depend on the folder where a process runs."""
     case = item.case
@@ -168,14 +167,6 @@ def _absolute(item: BatchCase) -> BatchCase:
     }
     moved["clicks"] = tuple(path.absolute() for path in case.clicks)
     return replace(item, case=replace(case, **moved))
-
-
-def _killed(error: Exception) -> ClusterError:
-    """Return what to tell about a case that ended its workers."""
-    return ClusterError(
-        f"expected a worker that lives until the case is done, got several that ended ({error}). "
-        "If the memory did not suffice, raise --memory-limit or take fewer workers"
-    )
 
 
 def _lost(client: Any, run: BatchRun) -> str:

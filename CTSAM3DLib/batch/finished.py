@@ -11,10 +11,7 @@ from CTSAM3DLib.io.content_mark import is_replaceable, mark_of
 
 
 def marks_of(case: Case) -> dict[str, str | None]:
-    """Return the mark of each file of a case, by kind; None for one that is not ours any more.
-
-    Raises OSError: a file cannot be read.
-    """
+    """Return the mark of each file of a case, by kind; None for one that is not ours any more."""
     return {kind: mark_of(path) for kind, path in case.files.items()}
 
 
@@ -33,10 +30,7 @@ def changed_files(case: Case, earlier: Mapping[str, Any]) -> list[Path]:
 
 
 def is_finished(case: Case, earlier: Mapping[str, Any], fingerprint: str | None) -> bool:
-    """Tell whether an earlier run wrote exactly the files that lie there, from the same inputs.
-
-    Raises OSError: a file cannot be read.
-    """
+    """Tell whether an earlier run wrote exactly the files that lie there, from the same inputs."""
     if earlier.get("status") not in ("done", "skipped", "kept"):
         return False
     known = earlier.get("marks")

@@ -57,11 +57,7 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 
 
 def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: str) -> None:
-    """Write the page of a batch: one file without references to anything outside it.
-
-    A file at `path` is replaced whole; the links to pictures and reports count from its folder.
-    Raises OSError: the file cannot be written.
-    """
+    """Write the page of a batch; its links to pictures and reports count from its folder."""
     write_text_atomically(path, page_text(list(entries), Path(path).parent, created))
 
 

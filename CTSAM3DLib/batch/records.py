@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.batch.page import write_page
-from CTSAM3DLib.batch.report import SHAPE_COLUMNS, now, shape_row, write_report
+from CTSAM3DLib.batch.report import SHAPE_COLUMNS, csv_text, now, shape_row, write_report
 from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.text import json_content
@@ -52,19 +50,13 @@ class BatchRecords:
         self._since = 0
 
     def earlier(self, name: str) -> Entry:
-        """Return the entry that a case has on disk; empty when there is none.
-
-        Raises OutputFileError: a report is there and cannot be read.
-        """
+        """Return the entry that a case has on disk, or nothing; OutputFileError: unreadable."""
         if self._stamp() != self._seen:
             self._read()
         return self._known.get(name, {})
 
     def note(self, entry: Entry) -> None:
-        """Keep the entry of a case.
-
-        Raises OutputFileError: the folder cannot be written.
-        """
+        """Keep the entry of a case; OutputFileError: the folder cannot be written."""
         self._own[entry["case"]] = self._known[entry["case"]] = entry
         self._since += 1
         if self._since * _FRACTION >= len(self._known) or len(self._known) <= _ALWAYS:
@@ -81,10 +73,7 @@ class BatchRecords:
             raise OutputFileError(text) from error
 
     def finish(self) -> None:
-        """Write reports and page of all cases.
-
-        Raises OutputFileError: the folder cannot be written.
-        """
+        """Write reports and page of all cases; OutputFileError: the folder cannot be written."""
         self._write()
         write_page(self._folder / PAGE_NAME, self._known.values(), now())
 
@@ -112,11 +101,11 @@ class BatchRecords:
         seen = self._stamp()
         try:
             journal = _journal(self._folder / JOURNAL_NAME)
-            reported, self._damaged = _reported(self._folder / REPORT_NAME)
+            written, self._damaged = reported(self._folder / REPORT_NAME)
         except OSError as error:
             text = f"cannot read the earlier report: {error}. Close what has it open, then resume"
             raise OutputFileError(text) from error
-        written = reported | journal
+        written |= journal
         self._known = {**self._own, **{k: v for k, v in written.items() if k not in self._own}}
         self._seen = seen
 
@@ -129,16 +118,8 @@ class BatchRecords:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def cases_of(path: Path) -> dict[str, Entry]:
-    """Return the entries of a batch report of any size by name; none when it is damaged or missing.
-
-    Raises OSError: it is there and cannot be read.
-    """
-    return _reported(path)[0]
-
-
-def _reported(path: Path) -> tuple[dict[str, Entry], bool]:
-    """Return the entries of a report by name, and whether it is damaged."""
+def reported(path: Path) -> tuple[dict[str, Entry], bool]:
+    """Return the entries of a report by name, none of a missing one, and whether it is damaged."""
     try:
         cases = json_content(path.read_bytes().decode("utf-8-sig"))["cases"]
         return {case["case"]: case for case in cases if isinstance(case["status"], str)}, False
@@ -162,20 +143,18 @@ def _journal(path: Path) -> dict[str, Entry]:
 
 def table_text(entries: Sequence[Mapping[str, Any]]) -> str:
     """Return the report as CSV: one line for each structure, one for each failed or kept case."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _TABLE_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for entry in entries:
         base = {"case": entry["case"], "status": entry["status"]}
         if entry["status"] == "kept":  # what was measured then is not what lies there now
             names = ", ".join(entry.get("changed", ()))
-            writer.writerow({**base, "error": f"changed by somebody else: {names}"})
+            rows.append({**base, "error": f"changed by somebody else: {names}"})
             continue
         for structure in entry.get("report", {}).get("structures", []):
             row = {key: structure[key] for key in ("volume_cm3", "seconds")}
             count = sum(len(points) for points in structure["clicks"].values())
             row |= shape_row(structure)
-            writer.writerow({**base, "structure": structure["name"], "clicks": count, **row})
+            rows.append({**base, "structure": structure["name"], "clicks": count, **row})
         if "error" in entry:
-            writer.writerow({**base, "error": entry["error"]})
-    return text.getvalue()
+            rows.append({**base, "error": entry["error"]})
+    return csv_text(_TABLE_COLUMNS, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from typing import Any
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.geometry.shape import Shape
 from CTSAM3DLib.io.content_mark import BLANK, KEY, write_marked_text
-from CTSAM3DLib.io.segment import Segment
 from CTSAM3DLib.models.manifest import ModelEntry
-from CTSAM3DLib.prompts import Click, Prompts
+from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.version import versions
 
 
@@ -101,51 +100,47 @@ def write_table(path: str | Path, report: Mapping[str, Any]) -> None:
     The name of the last column, which is empty, holds the mark of the content. Raises OSError: the
     file cannot be written.
     """
-    text = io.StringIO()
     mark = f"{KEY}={BLANK}    "  # the blanks stand where a PNG has its checksum
     columns = ("structure", "volume_cm3", *SHAPE_COLUMNS, mark)
+    rows = [
+        {"structure": one["name"], "volume_cm3": one["volume_cm3"], **shape_row(one)}
+        for one in report["structures"]
+    ]
+    write_marked_text(path, csv_text(columns, rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a table as CSV; a value that a row lacks is left empty."""
+    text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    for one in report["structures"]:
-        row = {"structure": one["name"], "volume_cm3": one["volume_cm3"], **shape_row(one)}
-        writer.writerow(row)
-    write_marked_text(path, text.getvalue())
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
     """Return one entry for each structure."""
     volumes_cm3 = result.volumes_cm3
-    return [
-        {
-            "name": segment.name,
-            "volume_cm3": round(volumes_cm3[segment.name], 4),
-            "voxels": segment.mask.voxel_count,
-            "shape": None if (shape := _shape(segment, result)) is None else shape.rows(),
-            "seconds": round(result.seconds[segment.name], 3),
-            "terminology": segment.terminology,
-            **_rounded("uncertainty", result.uncertainty.get(segment.name)),
-            **({"corrected": True} if segment.corrected else {}),
-            "clicks": {
-                "positive": [list(click.position_ras) for click in segment.clicks.positives()],
-                "negative": [list(click.position_ras) for click in segment.clicks.negatives()],
-                **_other_prompts(segment.clicks),
-            },
+    found = []
+    for segment in result.segments:
+        name, mask = segment.name, segment.mask
+        shape = Shape.of(mask.mask_kji, mask.bbox.start_ijk, result.geometry)
+        clicks = {
+            "positive": [list(click.position_ras) for click in segment.clicks.positives()],
+            "negative": [list(click.position_ras) for click in segment.clicks.negatives()],
         }
-        for segment in result.segments
-    ]
-
-
-def _rounded(name: str, value: float | None) -> dict[str, float]:
-    """Return a value under its name, nothing for None."""
-    return {} if value is None else {name: round(value, 4)}
-
-
-def _shape(segment: Segment, result: SegmentationResult) -> Shape | None:
-    """Return the shape of a structure, None for an empty one."""
-    return Shape.of(segment.mask.mask_kji, segment.mask.bbox.start_ijk, result.geometry)
-
-
-def _other_prompts(prompts: Prompts) -> dict[str, list[Any]]:
-    """Return the prompts that are no clicks, if there are any."""
-    others = [row for row in prompts.rows() if row["kind"] != Click.kind]
-    return {"others": others} if others else {}
+        others = [row for row in segment.clicks.rows() if row["kind"] != Click.kind]
+        one: dict[str, Any] = {
+            "name": name,
+            "volume_cm3": round(volumes_cm3[name], 4),
+            "voxels": mask.voxel_count,
+            "shape": None if shape is None else shape.rows(),
+            "seconds": round(result.seconds[name], 3),
+            "terminology": segment.terminology,
+        }
+        if name in result.uncertainty:
+            one["uncertainty"] = round(result.uncertainty[name], 4)
+        if segment.corrected:
+            one["corrected"] = True
+        found.append({**one, "clicks": {**clicks, **({"others": others} if others else {})}})
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.models.store import resolve_model
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command; 1 when a case failed."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m CTSAM3DLib batch",
         description="Segment the CTs of a table. A further run continues where this one stopped. "
@@ -39,58 +38,6 @@ def main(argv: Sequence[str]) -> int:
         help="skip what an earlier run finished without reading its results again, which takes "
         "long in a large batch; results that were damaged or changed since are not seen",
     )
-    add_cluster_options(parser)
-    add_recompute_option(parser)
-    add_model_options(parser)
-    options = parser.parse_args(argv)
-    cases = read_table(
-        options.table,
-        options.output_dir,
-        not options.no_pictures,
-        _warn,
-        label_maps=options.nifti,
-        dicom_segs=options.dicom_seg,
-        recompute=options.recompute,
-    )
-    names = {"report": REPORT_NAME, "table": TABLE_NAME, "page": PAGE_NAME}
-    reports = {kind: options.output_dir / name for kind, name in names.items()}
-    inputs = [path for item in cases for path in item.case.inputs]
-    check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
-    settings: dict[str, Any] = {
-        "model": options.model or "default",
-        "sha256": resolve_model(options.model).sha256,
-    }
-    if options.recompute:
-        settings["recompute"] = True
-
-    run = BatchRun(
-        options.output_dir,
-        lambda: load_model(options.model, options.device),
-        settings,
-        options.spacing,
-        overwrite=options.overwrite,
-        grow=options.grow,
-        warn=_warn,
-        resume=options.resume,
-    )
-    try:
-        with _bar(len(cases)) as bar:
-            for entry in _entries(run, cases, options):
-                _say_entry(entry)
-                bar.update()
-    finally:
-        if run.entries:
-            run.finish()
-    counts = [entry["status"] for entry in run.entries.values()]
-    kinds = ["done", "skipped", "failed", *(["kept"] if "kept" in counts else [])]
-    summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in kinds)
-    print(f"{len(counts)} cases: {summary}")
-    print(f"wrote {reports['report']}, {TABLE_NAME} and {PAGE_NAME}")
-    return 1 if run.failed else 0
-
-
-def add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that share the cases among processes."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=int, default=0, metavar="N", help="share the cases among N processes"
@@ -104,6 +51,59 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="of each of the --workers, such as 8GB (default: an equal share)",
     )
+    add_recompute_option(parser)
+    add_model_options(parser)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 1 when a case failed."""
+    options = _parser().parse_args(argv)
+    from tqdm import tqdm
+
+    cases = read_table(
+        options.table,
+        options.output_dir,
+        not options.no_pictures,
+        _warn,
+        label_maps=options.nifti,
+        dicom_segs=options.dicom_seg,
+        recompute=options.recompute,
+    )
+    names = {"report": REPORT_NAME, "table": TABLE_NAME, "page": PAGE_NAME}
+    reports = {kind: options.output_dir / name for kind, name in names.items()}
+    inputs = [path for item in cases for path in item.case.inputs]
+    check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
+    sha256 = resolve_model(options.model).sha256
+    settings: dict[str, Any] = {"model": options.model or "default", "sha256": sha256}
+    if options.recompute:
+        settings["recompute"] = True
+    run = BatchRun(
+        options.output_dir,
+        lambda: load_model(options.model, options.device),
+        settings,
+        options.spacing,
+        overwrite=options.overwrite,
+        grow=options.grow,
+        warn=_warn,
+        resume=options.resume,
+    )
+    try:
+        # Shown on a terminal.
+        with tqdm(total=len(cases), unit="case", file=sys.stderr, disable=None) as bar:
+            for entry in _entries(run, cases, options):
+                error = f": {entry['error']}" if "error" in entry else ""
+                tqdm.write(f"{entry['status']:<8}{entry['case']}{error}", file=sys.stdout)
+                bar.update()
+    finally:
+        if run.entries:
+            run.finish()
+    counts = [entry["status"] for entry in run.entries.values()]
+    kinds = ["done", "skipped", "failed", *(["kept"] if "kept" in counts else [])]
+    summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in kinds)
+    print(f"{len(counts)} cases: {summary}")
+    print(f"wrote {reports['report']}, {TABLE_NAME} and {PAGE_NAME}")
+    return 1 if run.failed else 0
 
 
 def _entries(
@@ -119,21 +119,6 @@ def _entries(
     with connected(options.scheduler, options.workers, options.memory_limit) as client:
         print(f"dashboard: {client.dashboard_link}", file=sys.stderr, flush=True)
         yield from run_on_cluster(run, cases, client, model)
-
-
-def _bar(count: int) -> Any:
-    """Return a progress bar, which is shown on a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(total=count, unit="case", file=sys.stderr, disable=None)
-
-
-def _say_entry(entry: Mapping[str, Any]) -> None:
-    """Print what became of a case, without disturbing the progress bar."""
-    from tqdm import tqdm
-
-    error = f": {entry['error']}" if "error" in entry else ""
-    tqdm.write(f"{entry['status']:<8}{entry['case']}{error}", file=sys.stdout)
 
 
 def _warn(text: str) -> None:

@@ -47,14 +47,9 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     from CTSAM3DLib.bundles.importing import ImportRequest, import_official  # PyTorch
 
-    request = ImportRequest(
-        options.checkpoint,
-        options.config,
-        options.id,
-        options.output,
-        options.half,
-        options.replace,
-    )
+    values = vars(options)
+    values["model_id"] = values.pop("id")
+    request = ImportRequest(**values)
     try:
         imported = import_official(request, lambda text: print(f"{text} ...", flush=True))
     except ModelExistsError as error:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,11 +104,7 @@ class _Lines:
 
 
 def _show_json(progress: LearningProgress) -> None:
-    line = {
-        "stage": progress.stage,
-        "share": round(progress.share, 4),
-        "seconds_left": progress.seconds_left,
-    }
+    line = asdict(progress) | {"share": round(progress.share, 4)}
     print(json.dumps(line), flush=True)
 
 

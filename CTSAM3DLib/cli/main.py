@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 
 from CTSAM3DLib.errors import CTSAM3DError
@@ -18,29 +17,19 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141  # as a program that SIGPIPE ends: 128 + 13
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command: the module whose ``main(argv)`` runs it, and what it does."""
-
-    module: str
-    summary: str
-
-
 COMMANDS = {
-    "segment": Command("CTSAM3DLib.cli.segment", "segment one CT from clicks"),
-    "batch": Command("CTSAM3DLib.cli.batch", "segment many CTs listed in a table"),
-    "demo": Command("CTSAM3DLib.cli.demo", "segment a generated torso CT from stored clicks"),
-    "anatomies": Command("CTSAM3DLib.cli.anatomies", "list the names that get colour and codes"),
-    "models": Command("CTSAM3DLib.cli.models", "list the models that are installed, remove one"),
-    "import-checkpoint": Command(
-        "CTSAM3DLib.cli.import_checkpoint",
-        "make a model of the checkpoint that the authors published",
-    ),
-    "learn": Command("CTSAM3DLib.cli.learn", "let a model learn from corrected segmentations"),
-    "train": Command("CTSAM3DLib.cli.train", "train a model"),
-    "evaluate": Command("CTSAM3DLib.cli.evaluate", "measure a model on labelled CTs"),
-    "export": Command("CTSAM3DLib.cli.export", "make a bundle of trained weights"),
+    "segment": "segment one CT from clicks",
+    "batch": "segment many CTs listed in a table",
+    "demo": "segment a generated torso CT from stored clicks",
+    "anatomies": "list the names that get colour and codes",
+    "models": "list the models that are installed, remove one",
+    "import-checkpoint": "make a model of the checkpoint that the authors published",
+    "learn": "let a model learn from corrected segmentations",
+    "train": "train a model",
+    "evaluate": "measure a model on labelled CTs",
+    "export": "make a bundle of trained weights",
 }
+"""What each command does; the module of its name runs it by ``main(argv)``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,21 +62,26 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     if name not in COMMANDS:
         return _failed(f"unknown command {name!r}; known: {', '.join(COMMANDS)}")
-    return _run(COMMANDS[name], words[1:], debug)
+    return _run(name, words[1:], debug)
+
+
+def module_of(command: str) -> str:
+    """Return the name of the module that runs a command."""
+    return f"CTSAM3DLib.cli.{command.replace('-', '_')}"
 
 
 def usage() -> str:
     """Return the text of ``--help``."""
     lines = ["usage: python -m CTSAM3DLib COMMAND ...", "", "commands:"]
-    lines += [f"  {name:<19}{command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:<19}{summary}" for name, summary in COMMANDS.items()]
     lines += ["", "COMMAND --help tells more; --debug shows where an error came from."]
     return "\n".join(lines)
 
 
-def _run(command: Command, words: list[str], debug: bool) -> int:
+def _run(command: str, words: list[str], debug: bool) -> int:
     """Run a command; turn errors into one plain line."""
     try:
-        code = import_module(command.module).main(words)
+        code = import_module(module_of(command)).main(words)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

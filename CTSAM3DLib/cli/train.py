@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from CTSAM3DLib.cli.process import keep_freed_memory
-
-if TYPE_CHECKING:
-    from CTSAM3DLib.network.segmenters import Segmenter
-    from CTSAM3DLib.training.config import TrainConfig
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,7 +69,22 @@ def main(argv: list[str] | None = None) -> int:
         problem = _problem(args)
         if problem:
             parser.error(problem)
-    return {"pack": _pack, "cut": _cut}.get(args.command, _run)(args)
+    if args.command == "pack":
+        from CTSAM3DLib.training.packing import pack
+
+        choice = (args.split, args.pseudo_cases, args.limit, args.annotations, args.leave_out)
+        header = pack(args.data, args.output, *choice)
+        targets = sum(len(case["targets"]) for case in header["cases"])
+        print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
+        return 0
+    if args.command == "cut":
+        from CTSAM3DLib.training.cutting import cut_pack
+
+        header = cut_pack(args.source, args.output, args.megabytes)
+        size = args.output.stat().st_size / 1e6
+        print(f"kept {len(header['cases'])} cases in {args.output}, {size:.1f} MB")
+        return 0
+    return _run(args)
 
 
 def _problem(args: argparse.Namespace) -> str:
@@ -94,39 +104,14 @@ def _problem(args: argparse.Namespace) -> str:
     return ""
 
 
-def _pack(args: argparse.Namespace) -> int:
-    from CTSAM3DLib.training.packing import pack
-
-    header = pack(
-        args.data,
-        args.output,
-        args.split,
-        args.pseudo_cases,
-        args.limit,
-        args.annotations,
-        args.leave_out,
-    )
-    targets = sum(len(case["targets"]) for case in header["cases"])
-    print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
-    return 0
-
-
-def _cut(args: argparse.Namespace) -> int:
-    from CTSAM3DLib.training.cutting import cut_pack
-
-    header = cut_pack(args.source, args.output, args.megabytes)
-    size = args.output.stat().st_size / 1e6
-    print(f"kept {len(header['cases'])} cases in {args.output}, {size:.1f} MB")
-    return 0
-
-
 def _run(args: argparse.Namespace) -> int:
     import torch
 
+    from CTSAM3DLib.bundles.from_training import fill_from_bundle
     from CTSAM3DLib.training.config import TrainConfig
     from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
     from CTSAM3DLib.training.data import PackedData
-    from CTSAM3DLib.training.trainer import Budget, Trainer
+    from CTSAM3DLib.training.trainer import Budget, Trainer, segmenter_of
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()
@@ -141,7 +126,9 @@ def _run(args: argparse.Namespace) -> int:
     for kind in data.never_drawn(config.source_weights):
         print(f"warning: {kind!r} targets are never drawn: no weight in source_weights", flush=True)
     if args.command == "cross-patch":
-        segmenter = _segmenter(config, args.segmenter) if args.segmenter else None
+        segmenter = segmenter_of(config) if args.segmenter else None
+        if segmenter is not None:
+            fill_from_bundle(segmenter, args.segmenter)
         cross_patch = CrossPatchTrainer(config, data, args.run_dir, segmenter)
         cross_patch.run(args.iterations, validation)
         print(f"finished at iteration {cross_patch.iteration}; checkpoint {cross_patch.checkpoint}")
@@ -154,12 +141,3 @@ def _run(args: argparse.Namespace) -> int:
         print("the time of all calls is used")
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
     return 0
-
-
-def _segmenter(config: TrainConfig, bundle: Path) -> Segmenter:
-    from CTSAM3DLib.bundles.from_training import fill_from_bundle
-    from CTSAM3DLib.training.trainer import segmenter_of
-
-    net = segmenter_of(config)
-    fill_from_bundle(net, bundle)
-    return net

@@ -21,7 +21,7 @@ from manifest_case import CONTENT, entry_values
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from reader_corpus import KINDS, make
 
-from CTSAM3DLib.batch.records import cases_of
+from CTSAM3DLib.batch.records import reported
 from CTSAM3DLib.batch.table import read_table
 from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
 from CTSAM3DLib.bundles.importing import read_import_config
@@ -197,7 +197,7 @@ TARGETS = {
         read_learning_case(case) for case in find_learning_cases(path.parent)
     ], _labels),
     "cases": Target("case/meta.json", lambda path: find_cases(path.parents[1], "all"), _cases),
-    "report": Target("batch_report.json", cases_of, _texts(
+    "report": Target("batch_report.json", reported, _texts(
         '{"cases": [{"case": "a", "status": "done", "structures": []}, {"case": "b", "status": 1}]}'
     )),
     "manifest": Target("models.json", read_manifest, _texts(

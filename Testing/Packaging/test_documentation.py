@@ -175,7 +175,7 @@ def test_each_command_is_understood(words: list[str], monkeypatch: pytest.Monkey
     assert words[:3] == [PYTHON, "-m", "CTSAM3DLib"]
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
     with pytest.raises(Parsed):
-        import_module(cli.COMMANDS[words[3]].module).main(words[4:])
+        import_module(cli.module_of(words[3])).main(words[4:])
 
 
 @pytest.mark.parametrize(

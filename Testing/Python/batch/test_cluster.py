@@ -21,7 +21,7 @@ from waiting import HANG_S
 
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.cluster import WorkerModel, connected, run_on_cluster
-from CTSAM3DLib.batch.records import cases_of
+from CTSAM3DLib.batch.records import reported
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.cli import batch as cli_batch
 from CTSAM3DLib.errors import BundleError, ClusterError
@@ -163,7 +163,7 @@ def test_killed_workers_lose_no_case(table: Path, tmp_path: Path) -> None:
     assert len(set(killed)) == 3
     assert len(run.entries) == COUNT + 1
     assert run.failed == ["none"]
-    assert len(cases_of(tmp_path / "o" / "batch_report.json")) == COUNT + 1
+    assert len(reported(tmp_path / "o" / "batch_report.json")[0]) == COUNT + 1
 
 
 @pytest.mark.slow
@@ -182,7 +182,7 @@ def test_three_killed_workers_lose_none_of_200_cases(tmp_path: Path) -> None:
     assert len(set(killed)) == 3
     assert run.failed == []
     assert len(run.entries) == len(results(tmp_path / "o")) == MANY
-    assert len(cases_of(tmp_path / "o" / "batch_report.json")) == MANY
+    assert len(reported(tmp_path / "o" / "batch_report.json")[0]) == MANY
     alone = BatchRun(tmp_path / "alone", ball_model, {"model": "fake"})
     for item in read_table(tmp_path / "t.csv", tmp_path / "alone", pictures=False)[::20]:
         alone.run(item)

@@ -13,7 +13,7 @@ from CTSAM3DLib.batch.records import (
     JOURNAL_NAME,
     REPORT_NAME,
     BatchRecords,
-    cases_of,
+    reported,
 )
 from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io import text
@@ -27,7 +27,7 @@ def test_cases_after_the_last_report_are_found_again(tmp_path: Path) -> None:
     killed = BatchRecords(tmp_path, {})
     for number in range(60):
         killed.note(entry(number))
-    written = cases_of(tmp_path / REPORT_NAME)
+    written = reported(tmp_path / REPORT_NAME)[0]
     assert 50 <= len(written) < 60
     with (tmp_path / JOURNAL_NAME).open("ab") as file:
         file.write(b'{"case": "c60", "sta')  # cut off
@@ -35,7 +35,7 @@ def test_cases_after_the_last_report_are_found_again(tmp_path: Path) -> None:
     assert [again.earlier(f"c{number}")["status"] for number in range(60)] == ["done"] * 60
     assert again.earlier("c60") == {}
     again.finish()
-    assert len(cases_of(tmp_path / REPORT_NAME)) == 60
+    assert len(reported(tmp_path / REPORT_NAME)[0]) == 60
     assert not (tmp_path / JOURNAL_NAME).exists()
 
 
@@ -46,7 +46,7 @@ def test_two_runs_keep_the_cases_of_each_other(tmp_path: Path) -> None:
         second.note(entry(number + 1))
     second.finish()
     first.finish()
-    assert len(cases_of(tmp_path / REPORT_NAME)) == 140
+    assert len(reported(tmp_path / REPORT_NAME)[0]) == 140
 
 
 def test_the_reports_of_a_large_batch_are_rarely_rewritten(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_the_reports_of_a_large_batch_are_rarely_rewritten(tmp_path: Path) -> No
     for number in range(300):
         records.note(entry(number))
         sizes.add((tmp_path / REPORT_NAME).stat().st_size)
-    assert len(cases_of(tmp_path / REPORT_NAME)) >= 270
+    assert len(reported(tmp_path / REPORT_NAME)[0]) >= 270
     assert len(sizes) < 50 + 25  # one for each of the first 50, then when a tenth is new
     records.finish()
     content = json.loads((tmp_path / REPORT_NAME).read_text())
@@ -78,7 +78,7 @@ def test_a_report_of_any_size_keeps_its_cases(
     resumed = BatchRecords(tmp_path, {})
     assert resumed.earlier("c5")["status"] == "done"
     resumed.note(entry(10))
-    assert len(cases_of(tmp_path / REPORT_NAME)) == 11
+    assert len(reported(tmp_path / REPORT_NAME)[0]) == 11
 
 
 @pytest.mark.parametrize("name", [REPORT_NAME, JOURNAL_NAME])
@@ -112,4 +112,4 @@ def test_a_damaged_report_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     records.note(entry(2))
     records.note(entry(3))
     assert (tmp_path / DAMAGED_NAME).read_text() == '{"cases": [{"case": "c1", "sta'
-    assert set(cases_of(tmp_path / REPORT_NAME)) == {"c2", "c3"}
+    assert set(reported(tmp_path / REPORT_NAME)[0]) == {"c2", "c3"}

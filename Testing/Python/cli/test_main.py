@@ -243,8 +243,8 @@ def test_help_version_and_unknown_commands(capsys: pytest.CaptureFixture[str]) -
 def test_a_missing_package_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = cli.Command("no_such_package_at_all", "nothing")
-    monkeypatch.setitem(cli.COMMANDS, "nothing", command)
+    monkeypatch.setitem(cli.COMMANDS, "nothing", "nothing")
+    monkeypatch.setattr(cli, "module_of", lambda _: "no_such_package_at_all")
     assert run("nothing") == 2
     assert "the Python package 'no_such_package_at_all' is needed" in capsys.readouterr().err
 
@@ -269,8 +269,8 @@ def test_a_terminal_that_lacks_letters_still_gets_names(case: Path) -> None:
         "def say(words):\n"
         "    print('\\u809d 5 cm\\u00b3')\n"
         "    raise CTSAM3DError('no \\u809d')\n"
-        "sys.modules['talk'] = type(sys)('talk'); sys.modules['talk'].main = say\n"
-        "cli.COMMANDS['talk'] = cli.Command('talk', '')\n"
+        "talk = sys.modules['CTSAM3DLib.cli.talk'] = type(sys)('talk'); talk.main = say\n"
+        "cli.COMMANDS['talk'] = ''\n"
         "sys.exit(cli.main(['talk']))"
     )
     done = subprocess.run(

@@ -21,7 +21,7 @@ from manifest_case import entry_values, write_manifest
 
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.case import Case, run_case
-from CTSAM3DLib.batch.records import cases_of
+from CTSAM3DLib.batch.records import reported
 from CTSAM3DLib.batch.table import BatchCase
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
@@ -119,7 +119,7 @@ def _prepared_batch(folder: Path) -> None:
 def _batch_state(folder: Path) -> str:
     for name in ("hand.seg.nrrd", "hand.json"):
         assert (folder / "out" / name).read_bytes() == (folder / "old" / name).read_bytes()
-    assert set(cases_of(folder / "out" / "batch_report.json")) == {"a", "b", "hand"}
+    assert set(reported(folder / "out" / "batch_report.json")[0]) == {"a", "b", "hand"}
     rows = (folder / "out" / "batch_report.csv").read_text().splitlines()
     assert {row.split(",")[0] for row in rows[1:]} == {"a", "b", "hand"}
     return _files_state(folder, ["a.seg.nrrd", "a.json", "b.seg.nrrd", "b.json"])
