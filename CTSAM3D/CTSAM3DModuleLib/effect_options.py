@@ -9,14 +9,17 @@ from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.panel.models import models
 from CTSAM3DModuleLib.slice_view_mouse import POINT
-from CTSAM3DModuleLib.torch_devices import AUTO, TorchDevice, device_choices, imported_devices
+from CTSAM3DModuleLib.torch_devices import AUTO, device_choices, imported_devices
 from CTSAM3DModuleLib.typed_point import TypedPoint
 from CTSAM3DModuleLib.volume_warning import VolumeWarning
 from CTSAM3DModuleLib.widgets import (
     DEFAULT_MODEL,
     ERROR_STYLE,
     STATUS_STYLES,
+    Connections,
     apart_texts,
+    choose,
+    fill,
     model_label,
     tool_texts,
     where_next_texts,
@@ -36,17 +39,12 @@ def set_defaults(scriptedEffect):
 
 
 class EffectOptions:
-    """Widgets in the options frame of one effect, which keeps the parameters.
+    """Widgets in the options frame of one effect, which keeps the parameters."""
 
-    `onChanged` is called without arguments when the user changes one.
-    """
-
-    def __init__(self, scriptedEffect, onChanged):
-        self.scriptedEffect = scriptedEffect
-        self.onRefine = self.onOwnModel = self.onEditor = None
+    def __init__(self, effect):
+        self.effect, self.scriptedEffect = effect, effect.scriptedEffect
         self.ownModel = ""  # the one that the selected segment has for itself
-        self._onChanged = onChanged
-        self._connections = []
+        self._connections = Connections()
         self._clickRow()
         self._statusRow()
         self._apartRow()
@@ -102,10 +100,12 @@ class EffectOptions:
 
     def updateFromMRML(self):
         """Show the parameters."""
-        self._addNewDevices()
+        for device in device_choices(imported_devices()):
+            if self.deviceBox.findData(device.value) < 0:
+                self.deviceBox.addItem(device.label, device.value)
+        choose(self.deviceBox, self.device())
         self.showModel(self.ownModel)
         blockers = [qt.QSignalBlocker(widget) for widget in self._parameterWidgets()]
-        self.deviceBox.currentIndex = max(0, self.deviceBox.findData(self.device()))
         self.growBox.checked = self.grow()
         self.apartBox.checked = self.apart()
         self.overwriteBox.checked = self.scriptedEffect.parameter("Overwrite") == "1"
@@ -118,27 +118,11 @@ class EffectOptions:
         """Show the model that the selected segment has for itself, else the one of all."""
         self.ownModel = ownModel
         self.modelLabel.text = model_label(ownModel)
-        model = ownModel or self.model() or DEFAULT_MODEL
-        blocker = qt.QSignalBlocker(self.modelBox)
-        if self.modelBox.findData(model) < 0:  # of a scene from another computer
-            self.modelBox.addItem(model, model)
-        self.modelBox.currentIndex = self.modelBox.findData(model)
-        del blocker
-
-    def _addNewDevices(self):
-        name = self.device()  # a scene may come from another computer
-        for device in (*device_choices(imported_devices()), TorchDevice(name, name)):
-            if self.deviceBox.findData(device.value) < 0:
-                self.deviceBox.addItem(device.label, device.value)
+        choose(self.modelBox, ownModel or self.model() or DEFAULT_MODEL)
 
     def listModels(self):
-        """List the models that are installed now."""
-        blocker = qt.QSignalBlocker(self.modelBox)
-        self.modelBox.clear()
-        for title, identifier in models():
-            # Slicer takes an empty parameter of an effect for none.
-            self.modelBox.addItem(title, identifier or DEFAULT_MODEL)
-        del blocker
+        """List the models that are installed now; Slicer takes an empty parameter for none."""
+        fill(self.modelBox, [(title, name or DEFAULT_MODEL) for title, name in models()])
 
     def updateMRML(self):
         """Store what is shown."""
@@ -155,73 +139,63 @@ class EffectOptions:
         self.statusLabel.styleSheet = STATUS_STYLES.get(status.kind, "")
         self.cancelButton.enabled = status.kind == "busy"
 
-    def _editor(self):
-        return self.onEditor()
-
     def _showError(self, text):
         self.statusLabel.text = text
         self.statusLabel.styleSheet = ERROR_STYLE
 
     def cleanup(self):
         """Disconnect everything."""
-        self.typedPoint.release()
         self.volumeWarning.follow(None)
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self._connections = []
+        self._connections.release()
 
     # ---- rows
 
-    def _connect(self, widget, signal, slot):
-        widget.connect(signal, slot)
-        self._connections.append((widget, signal, slot))
-
     def _changed(self, *_arguments):
-        self._onChanged()
+        self.effect.onOptions()
 
     def _modelChanged(self, index):
         chosen = self.modelBox.itemData(index)
         if not self.ownModel:
             self.scriptedEffect.setParameter("Model", chosen)
         elif chosen == (self.model() or DEFAULT_MODEL):
-            self.onOwnModel("")
+            self.effect.onOwnModel("")
         else:
-            self.onOwnModel(chosen)
-        self._onChanged()
+            self.effect.onOwnModel(chosen)
+        self.effect.onOptions()
 
     def _parameterWidgets(self):
         boxes = (self.deviceBox, self.roiBox)
         return (*boxes, self.growBox, self.apartBox, self.overwriteBox, self.smoothingBox)
 
     def _clickRow(self):
-        self.insideButton = self._button(_("Inside"), _("What is drawn lies inside."), True)
-        self.outsideButton = self._button(
-            _("Outside"),
-            _("What is drawn lies outside. Ctrl-click adds a point outside; key O changes."),
-            True,
-        )
+        outside = _("What is drawn lies outside. Ctrl-click adds a point outside; key O changes.")
+        self._signs, self._tools = qt.QButtonGroup(), qt.QButtonGroup()
+        self.insideButton = self._button(_("Inside"), _("What is drawn lies inside."), self._signs)
+        self.outsideButton = self._button(_("Outside"), outside, self._signs)
         self.insideButton.checked = True
-        self._group = qt.QButtonGroup()
-        self._group.addButton(self.insideButton)
-        self._group.addButton(self.outsideButton)
-        self.toolButtons = {}
-        self._tools = qt.QButtonGroup()
-        for tool, (text, toolTip) in tool_texts().items():
-            self.toolButtons[tool] = self._button(text, toolTip, True)
-            self._tools.addButton(self.toolButtons[tool])
+        self.toolButtons = {
+            tool: self._button(*texts, self._tools) for tool, texts in tool_texts().items()
+        }
         self.toolButtons[POINT].checked = True
-        self.undoButton = self._button(_("Remove last"), _("Take back the newest prompt."))
-        self.clearButton = self._button(_("Remove all"), _("Take back all prompts."))
+        effect = self.effect
+        self.undoButton = self._button(
+            _("Remove last"), _("Take back the newest prompt."), onClicked=effect.onRemoveLast
+        )
+        self.clearButton = self._button(
+            _("Remove all"), _("Take back all prompts."), onClicked=effect.onClear
+        )
         self._row(_("Click:"), self.insideButton, self.outsideButton)
         self._row("", *self.toolButtons.values())  # a label would make it wider than the column
-        self.nextButton = self._button(*where_next_texts())
+        self.nextButton = self._button(*where_next_texts(), onClicked=effect.onWhereNext)
         self._row("", self.undoButton, self.clearButton, self.nextButton)
 
     def _statusRow(self):
         self.statusLabel = qt.QLabel(_("Click inside the structure."))
         self.statusLabel.wordWrap = True
         self.statusLabel.accessibleName = _("State")
-        self.cancelButton = self._button(_("Cancel"), _("Take back what is being computed."))
+        self.cancelButton = self._button(
+            _("Cancel"), _("Take back what is being computed."), onClicked=self.effect.onCancel
+        )
         self.cancelButton.enabled = False
         self.warningLabel = qt.QLabel("")
         self.volumeWarning = VolumeWarning(self.warningLabel)
@@ -232,32 +206,26 @@ class EffectOptions:
         text, toolTip = apart_texts()
         self.apartBox = qt.QCheckBox(text)
         self.apartBox.toolTip = toolTip
-        self._connect(self.apartBox, "toggled(bool)", self._changed)
+        self._connections.connect(self.apartBox, "toggled(bool)", self._changed)
         self._row("", self.apartBox)
 
     def _refineRow(self):
-        self.keepButton = self._button(
-            _("Keep clicked"), _("Keep the parts that hold a point, or the largest one.")
+        keep = _("Keep the parts that hold a point, or the largest one.")
+        smooth = _("Smooth the surface by this many mm.")
+        refine = self.effect.onRefine
+        self.keepButton = self._button(_("Keep clicked"), keep, onClicked=lambda: refine("keep"))
+        self.fillButton = self._button(
+            _("Fill holes"), _("Fill cavities."), onClicked=lambda: refine("fill")
         )
-        self.fillButton = self._button(_("Fill holes"), _("Fill cavities."))
-        self.smoothButton = self._button(_("Smooth"), _("Smooth the surface by this many mm."))
+        self.smoothButton = self._button(_("Smooth"), smooth, onClicked=lambda: refine("smooth"))
         self.smoothingBox = qt.QDoubleSpinBox()
         self.smoothingBox.minimum, self.smoothingBox.maximum = 0.5, 10.0
         self.smoothingBox.singleStep = 0.5
         self.smoothingBox.suffix = " mm"
         self.smoothingBox.accessibleName = _("Smoothing in mm")
-        for step, button in (
-            ("keep", self.keepButton),
-            ("fill", self.fillButton),
-            ("smooth", self.smoothButton),
-        ):
-            self._connect(button, "clicked()", self._refineBy(step))
-        self._connect(self.smoothingBox, "valueChanged(double)", self._changed)
+        self._connections.connect(self.smoothingBox, "valueChanged(double)", self._changed)
         self._row(_("Tidy up:"), self.keepButton, self.fillButton)
         self._row(" ", self.smoothButton, self.smoothingBox)
-
-    def _refineBy(self, step):
-        return lambda: self.onRefine(step)
 
     def _advanced(self):
         self.roiBox = slicer.qMRMLNodeComboBox()
@@ -266,26 +234,26 @@ class EffectOptions:
         self.roiBox.addEnabled = self.roiBox.removeEnabled = False
         self.roiBox.setMRMLScene(slicer.mrmlScene)
         self.roiBox.toolTip = _("Voxels outside this box stay as they are.")
-        self._connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
         self.modelBox, self.deviceBox = qt.QComboBox(), qt.QComboBox()
         self.listModels()
-        for device in device_choices(imported_devices()):
-            self.deviceBox.addItem(device.label, device.value)
+        fill(self.deviceBox, [(one.label, one.value) for one in device_choices(imported_devices())])
         self.growBox = qt.QCheckBox(_("Find the rest of the structure by itself"))
         self.growBox.toolTip = _(
             "Looks further from the ends of each result, after its first part is shown. "
             "The next click does not wait for it."
         )
-        self._connect(self.modelBox, "currentIndexChanged(int)", self._modelChanged)
-        self._connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
-        self._connect(self.growBox, "toggled(bool)", self._changed)
         self.overwriteBox = qt.QCheckBox(_("Overwrite other segments"))
         self.overwriteBox.toolTip = _(
             'Those that "Modify other segments" of the Segment Editor names lose voxels. Otherwise '
             "all other segments stay as they are, and segments may overlap."
         )
-        self._connect(self.overwriteBox, "toggled(bool)", self._changed)
-        self.typedPoint = TypedPoint(self._editor, self._showError)
+        connect = self._connections.connect
+        connect(self.roiBox, "currentNodeChanged(vtkMRMLNode*)", self._changed)
+        connect(self.modelBox, "currentIndexChanged(int)", self._modelChanged)
+        connect(self.deviceBox, "currentIndexChanged(int)", self._changed)
+        connect(self.growBox, "toggled(bool)", self._changed)
+        connect(self.overwriteBox, "toggled(bool)", self._changed)
+        self.typedPoint = TypedPoint(self._connections, self.effect.onTyping, self._showError)
         section = ctk.ctkCollapsibleGroupBox()
         section.title = _("Position, limits and model")
         section.collapsed = True
@@ -299,11 +267,15 @@ class EffectOptions:
         form.addRow(_("Device:"), self.deviceBox)
         self.scriptedEffect.addOptionsWidget(section)
 
-    @staticmethod
-    def _button(text, toolTip, checkable=False):
+    def _button(self, text, toolTip, group=None, onClicked=None):
+        """Return a button; one of a group can be checked."""
         button = qt.QPushButton(text)
         button.toolTip = toolTip
-        button.checkable = checkable
+        button.checkable = group is not None
+        if group is not None:
+            group.addButton(button)
+        if onClicked is not None:
+            self._connections.connect(button, "clicked()", onClicked)
         return button
 
     def _row(self, label, *widgets, stretch=None):

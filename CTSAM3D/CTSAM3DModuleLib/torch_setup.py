@@ -91,9 +91,9 @@ class TorchSetup:
 
     def state(self) -> TorchState:
         """Return what is there. Imports PyTorch, which takes seconds, but only if it is found."""
-        if self._is_there("torch"):
+        if self.is_there("torch"):
             return self._state_of_installed()
-        if self._is_there("PyTorchUtils"):
+        if self.is_there("PyTorchUtils"):
             text = _(
                 "PyTorch is not installed yet. Install it now: a download of up to 3 GB, needed "
                 "once."
@@ -126,7 +126,7 @@ class TorchSetup:
         before = self.state()
         if before.can_compute or before.needs_restart:
             return before
-        if self._is_there("PyTorchUtils"):
+        if self.is_there("PyTorchUtils"):
             return self._install_torch()
         return self._install_extension(before)
 
@@ -164,11 +164,7 @@ class TorchSetup:
             logic = self.import_module("PyTorchUtils").PyTorchUtilsLogic()
             torch = logic.installTorch(askConfirmation=False, torchVersionRequirement=REQUIREMENT)
         except Exception as error:  # pip, the network, a half-installed package
-            message = _(
-                "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that "
-                "fails, uninstall PyTorch in the module PyTorch Utils first."
-            )
-            raise TorchSetupError(message.format(reason=_reason(error))) from error
+            raise TorchSetupError(torch_not_installed(_reason(error))) from error
         state = self.state()
         if torch is not None or state.can_compute:
             return state
@@ -192,7 +188,8 @@ class TorchSetup:
         )
         return replace(before, text=text)
 
-    def _is_there(self, name: str) -> bool:
+    def is_there(self, name: str) -> bool:
+        """Tell whether a module can be imported."""
         try:
             return self.find_spec(name) is not None
         except (ImportError, ValueError):  # ValueError: half-imported, without a spec
@@ -235,6 +232,15 @@ class TorchSetup:
             "install it again."
         )
         return TorchState(TorchKind.CPU_BUILD, version, devices, text.format(version=version))
+
+
+def torch_not_installed(reason: str) -> str:
+    """Return what to tell of an installation that has failed."""
+    message = _(
+        "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that fails, "
+        "uninstall PyTorch in the module PyTorch Utils first."
+    )
+    return message.format(reason=reason)
 
 
 def is_old(version: str) -> bool:

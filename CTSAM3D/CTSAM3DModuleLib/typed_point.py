@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DModuleLib.widgets import sign_text
+from CTSAM3DModuleLib.widgets import Connections, sign_text
 
 _NUMBER = r"([LRAPSI]?)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:E[-+]?\d+)?)(?:\s*mm)?"
 _BETWEEN = r"(?:\s*[,;]\s*|\s+)"
@@ -45,7 +46,12 @@ class TypedPoint:
     text; `rows` is the layout of the widgets, to be put somewhere.
     """
 
-    def __init__(self, editor_of: Callable[[], Any], tell: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        editor_of: Callable[[], Any],
+        tell: Callable[[str], object],
+    ) -> None:
         self._editor_of, self._tell = editor_of, tell
         self.unitBox = qt.QComboBox()
         self.unitBox.addItem(_("RAS"))
@@ -59,31 +65,18 @@ class TypedPoint:
         self.edit.toolTip = _("Three numbers; L, P or I before a number turns its sign.")
         self.edit.accessibleName = _("Position of a point")
         self.rows = qt.QVBoxLayout()
-        position, self._signs = qt.QHBoxLayout(), qt.QHBoxLayout()
+        position, signs = qt.QHBoxLayout(), qt.QHBoxLayout()
         position.addWidget(qt.QLabel(_("Position:")))
         position.addWidget(self.unitBox)
         position.addWidget(self.edit, 1)
         self.rows.addLayout(position)
-        self.rows.addLayout(self._signs)
+        self.rows.addLayout(signs)
         self.buttons = {}
-        for positive, slot in ((True, self._on_inside), (False, self._on_outside)):
+        for positive in (True, False):
             button = self.buttons[positive] = qt.QPushButton(sign_text(positive))
             button.toolTip = _("Add a point at this position.")
-            button.connect("clicked()", slot)
-            self._signs.addWidget(button)
-
-    def release(self) -> None:
-        """Disconnect."""
-        self.buttons[True].disconnect("clicked()", self._on_inside)
-        self.buttons[False].disconnect("clicked()", self._on_outside)
-
-    # ---- inside
-
-    def _on_inside(self) -> None:
-        self._add(True)
-
-    def _on_outside(self) -> None:
-        self._add(False)
+            connections.connect(button, "clicked()", partial(self._add, positive))
+            signs.addWidget(button)
 
     def _add(self, positive: bool) -> None:
         from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume

@@ -4,42 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io import hu_warning, size_warning
 from CTSAM3DLib.mrml import volume_from_node
-from CTSAM3DModuleLib.widgets import ERROR_STYLE
+from CTSAM3DModuleLib.widgets import Observed, show_line
 
 
-class VolumeWarning(VTKObservationMixin):
+class VolumeWarning:
     """Follows a volume: a label shows what is wrong with it, and is hidden otherwise."""
 
     def __init__(self, label: Any) -> None:
-        VTKObservationMixin.__init__(self)
-        self._label, self._volume = label, None
+        self._label, self._observed = label, Observed(self._warn)
         label.wordWrap = True
-        label.styleSheet = ERROR_STYLE
-        label.visible = False
+        show_line(label, "")
 
     def follow(self, volume_node: Any) -> bool:
         """Follow another volume, None for none; False if it is the one from before."""
-        if volume_node is self._volume:
-            return False
-        self.removeObservers()
-        self._volume = volume_node
-        if volume_node is not None:
-            for event in (volume_node.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent):
-                self.addObserver(volume_node, event, self._warn)
-        self._warn()
-        return True
+        events = (slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent)
+        is_new = self._observed.follow(volume_node, events)
+        if is_new:
+            self._warn()
+        return is_new
 
-    def _warn(self, caller: Any = None, event: Any = None) -> None:
-        warning = "" if self._volume is None else _text(self._volume)
-        self._label.text = warning
-        self._label.visible = bool(warning)
+    def _warn(self) -> None:
+        volume = self._observed.subject
+        show_line(self._label, "" if volume is None else _text(volume), is_error=True)
 
 
 def _text(volume_node: Any) -> str:

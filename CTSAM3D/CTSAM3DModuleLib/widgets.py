@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakMethod
 
 import qt
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 DEFAULT_MODEL = "default"  # Slicer takes an empty parameter or tag for none
 ERROR_STYLE = "color: #c03000"
@@ -85,23 +86,84 @@ def sign_text(positive: bool) -> str:
     return _("Inside") if positive else _("Outside")
 
 
-class Guarded:
-    """A button with what it does; while it is disabled its tooltip is the reason."""
+def show_line(label: Any, text: str, is_error: bool = False) -> None:
+    """Show a text in a label, which is hidden without one."""
+    label.text = text
+    label.visible = bool(text)
+    label.styleSheet = ERROR_STYLE if is_error else ""
 
-    def __init__(self, button: Any, action: Callable[[], object]) -> None:
+
+def fill(box: Any, entries: Iterable[tuple[str, str]]) -> None:
+    """Replace the entries of a combo box, text and value each, without a signal."""
+    blocker = qt.QSignalBlocker(box)
+    box.clear()
+    for text, value in entries:
+        box.addItem(text, value)
+    del blocker
+
+
+def choose(box: Any, value: str) -> None:
+    """Show the entry of a value without a signal; one that is not there is added, too."""
+    blocker = qt.QSignalBlocker(box)
+    if box.findData(value) < 0:  # of a scene from another computer
+        box.addItem(value, value)
+    box.currentIndex = box.findData(value)
+    del blocker
+
+
+class Guarded:
+    """A button; while it is disabled its tooltip is the reason."""
+
+    def __init__(self, button: Any) -> None:
         self.button = button
         self._hint = button.toolTip
-        self._action = action
-        button.connect("clicked()", self._on_clicked)
 
     def allow(self, reason: str = "") -> None:
         """Enable the button, or disable it for a reason."""
         self.button.enabled = not reason
         self.button.toolTip = reason or self._hint
 
-    def release(self) -> None:
-        """Disconnect."""
-        self.button.disconnect("clicked()", self._on_clicked)
 
-    def _on_clicked(self) -> None:
+class Connections:
+    """Signals of widgets that stay connected until `release`."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[Any, str, Callable[..., object]]] = []
+
+    def connect(self, widget: Any, signal: str, slot: Callable[..., object]) -> None:
+        """Call a slot at a signal."""
+        widget.connect(signal, slot)
+        self._made.append((widget, signal, slot))
+
+    def button(self, button: Any, action: Callable[[], object]) -> Guarded:
+        """Have a button do something."""
+        self.connect(button, "clicked()", action)
+        return Guarded(button)
+
+    def release(self) -> None:
+        """Disconnect everything."""
+        for widget, signal, slot in self._made:
+            widget.disconnect(signal, slot)
+        self._made.clear()
+
+
+class Observed(VTKObservationMixin):
+    """Calls a function without arguments at events of one object at a time."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        VTKObservationMixin.__init__(self)
+        self.subject: Any = None
+        self._action = action
+
+    def follow(self, subject: Any, events: Iterable[int] = ()) -> bool:
+        """Hear another object, None for none; False if it is the one from before."""
+        if subject is self.subject:
+            return False
+        self.removeObservers()
+        self.subject = subject
+        for event in events if subject is not None else ():
+            self.addObserver(subject, event, self._on_event)
+        return True
+
+    def _on_event(self, caller: Any, event: str) -> None:
         self._action()

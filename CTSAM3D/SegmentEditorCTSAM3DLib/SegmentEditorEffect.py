@@ -8,6 +8,7 @@ import qt
 import slicer
 import vtk
 from CTSAM3DModuleLib.slice_view_mouse import SliceViewMouse
+from CTSAM3DModuleLib.widgets import Observed
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
@@ -29,10 +30,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.options = None
         self._controller = None
         self.mouse = SliceViewMouse(self)
-        self._node = None
-        self._nodeTag = 0
-        self._observed = None
-        self._observations = []
+        self._node = Observed(self.updateTarget)  # another segment may be selected
+        self._segments = Observed(self._onSegments)
 
     # ---- what Slicer asks
 
@@ -61,26 +60,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def setupOptionsFrame(self):
         from CTSAM3DModuleLib.effect_options import EffectOptions
 
-        self.options = EffectOptions(self.scriptedEffect, self.onOptions)
-        self.options.undoButton.connect("clicked()", self.onRemoveLast)
-        self.options.clearButton.connect("clicked()", self.onClear)
-        self.options.cancelButton.connect("clicked()", self.onCancel)
-        self.options.nextButton.connect("clicked()", self.onWhereNext)
-        self.options.onRefine = self.onRefine
-        self.options.onOwnModel = self.onOwnModel
-        self.options.onEditor = lambda: self.editor if self._mayChange() else None
+        self.options = EffectOptions(self)
 
     def cleanup(self):
         self.deactivate()
         if self._controller is not None:
             self._controller.undo.keepers.pop(id(self), None)
-        if self.options is None:  # ended before it was ever shown
-            return
-        self.options.undoButton.disconnect("clicked()", self.onRemoveLast)
-        self.options.clearButton.disconnect("clicked()", self.onClear)
-        self.options.cancelButton.disconnect("clicked()", self.onCancel)
-        self.options.nextButton.disconnect("clicked()", self.onWhereNext)
-        self.options.cleanup()
+        if self.options is not None:  # else ended before it was ever shown
+            self.options.cleanup()
 
     def setMRMLDefaults(self):
         from CTSAM3DModuleLib.effect_options import set_defaults
@@ -98,20 +85,16 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.setMRMLDefaults()
         self.options.listModels()  # the panel may have added or removed some
         self.options.updateFromMRML()
-        self._node = self.scriptedEffect.parameterSetNode()
-        modified = vtk.vtkCommand.ModifiedEvent
-        self._nodeTag = self._node.AddObserver(modified, self._onNode)  # other segment selected
+        self._node.follow(self.scriptedEffect.parameterSetNode(), [vtk.vtkCommand.ModifiedEvent])
         self.updateTarget()
         logic.prepare(self.editor.next_choice)
 
     def deactivate(self):
         self.mouse.stop()
-        self._observe(None)
+        self._segments.follow(None)
+        self._node.follow(None)
         if self.options is not None:
             self.options.volumeWarning.follow(None)
-        if self._node is not None:
-            self._node.RemoveObserver(self._nodeTag)
-            self._node = None
         if self.editor is not None:
             self.editor.close()
             self.editor = None
@@ -192,6 +175,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         if self.editor is not None:
             self.editor.where_next()
 
+    def onTyping(self):
+        """Return the editor that a typed position goes to, None for none."""
+        return self.editor if self._mayChange() else None
+
     def onRefine(self, step):
         if self._mayChange():
             self.editor.refine(step, self.options.smoothingMm())
@@ -212,16 +199,18 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Edit what the Segment Editor shows now."""
         if self.editor is None:
             return
+        from CTSAM3DModuleLib.editing.target import EditTarget, segment_events
+
+        from CTSAM3DLib.engine import ModelChoice
+
         node = self.scriptedEffect.parameterSetNode()
         segmentation = node.GetSegmentationNode() if node else None
         volume = node.GetSourceVolumeNode() if node else None
         segmentId = node.GetSelectedSegmentID() if node else None
-        self._observe(segmentation)
+        # Undo, redo and changes by others may bring other clicks.
+        segments = None if segmentation is None else segmentation.GetSegmentation()
+        self._segments.follow(segments, segment_events())
         self.options.volumeWarning.follow(volume)
-        from CTSAM3DModuleLib.editing.target import EditTarget
-
-        from CTSAM3DLib.engine import ModelChoice
-
         self.editor.choice = ModelChoice(
             model=self.options.model(), device=self.options.device(), grow=self.options.grow()
         )
@@ -246,29 +235,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.scriptedEffect.saveStateForUndo()
         return True
 
-    def _observe(self, segmentation):
-        """Hear of undo, redo and changes by others, which may bring other clicks."""
-        if segmentation is self._observed:
-            return
-        for subject, tag in self._observations:
-            subject.RemoveObserver(tag)
-        self._observed, self._observations = segmentation, []
-        if segmentation is None:
-            return
-        from CTSAM3DModuleLib.editing.target import segment_events
-
-        segments = segmentation.GetSegmentation()
-        for event in segment_events():
-            tag = segments.AddObserver(event, self._onSegments)
-            self._observations.append((segments, tag))
-
-    def _onSegments(self, caller=None, event=None):
+    def _onSegments(self):
         if self.editor is not None:
             self.editor.refresh_later()
             self._showModel()
-
-    def _onNode(self, caller=None, event=None):
-        self.updateTarget()
 
     def _isReady(self):
         """Tell whether a point or stroke may be added now: not if a question took it."""

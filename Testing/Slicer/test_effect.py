@@ -263,8 +263,8 @@ class EffectTest(unittest.TestCase):
         self.assertTrue(effect.mouse.timer.active)
         self.case.editor.setActiveEffect(None)
         self.assertFalse(effect.mouse.timer.active)
-        self.assertEqual(effect._observations, [])
-        self.assertIsNone(effect._node)
+        self.assertIsNone(effect._segments.subject)
+        self.assertIsNone(effect._node.subject)
         node.Modified()
         self.assertIsNone(effect.editor)
 

@@ -27,7 +27,7 @@ from CTSAM3DModuleLib.editing.requests import Requests
 from CTSAM3DModuleLib.editing.shapes import Shapes
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.tidying import refinement
-from CTSAM3DModuleLib.widgets import timer
+from CTSAM3DModuleLib.widgets import Observed, timer
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ClickEditor:
         self._notices: list[str] = []  # not told yet
         self._in_air: tuple[str, ...] = ()  # told while the last prompts are answered
         self._told = Prompts()  # those that the status is about
-        self._volume: tuple[Any, int] | None = None  # that is observed, and the observation
+        self._volume = Observed(self.refresh_later)  # prompts move along with it
         self.shapes = Shapes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
         controller.started.append(self.refresh)  # another editor may have asked
@@ -81,7 +81,8 @@ class ClickEditor:
         """Turn to another segment; answers under way still reach the segment they belong to."""
         changed = target != self._target
         self._target = target
-        self._observe(None if target is None else target.volume_node)
+        event = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        self._volume.follow(None if target is None else target.volume_node, [event])
         self.refresh()
         if changed:
             self._say(Status())
@@ -106,16 +107,6 @@ class ClickEditor:
         """Refresh once the present event is over: some come in the middle of a change."""
         self._soon.start()
 
-    def _observe(self, volume_node: Any) -> None:
-        """Hear when the volume is moved by a transform: its prompts move along."""
-        if self._volume is not None and volume_node is not self._volume[0]:
-            self._volume[0].RemoveObserver(self._volume[1])
-            self._volume = None
-        if self._volume is None and volume_node is not None:
-            event = volume_node.TransformModifiedEvent
-            tag = volume_node.AddObserver(event, lambda *_: self.refresh_later())
-            self._volume = (volume_node, tag)
-
     def _refresh_now(self) -> None:
         if self._target is None:
             return
@@ -128,7 +119,7 @@ class ClickEditor:
     def close(self) -> None:
         """Show nothing and hear nothing any more."""
         self._target = None
-        self._observe(None)
+        self._volume.follow(None)
         self._soon.stop()
         self.markers.remove()
         self.shapes.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import qt
@@ -12,7 +13,7 @@ import vtk
 from CTSAM3DModuleLib.editing.editor import ClickEditor
 from CTSAM3DModuleLib.panel.place_mode import PlaceMode
 from CTSAM3DModuleLib.slice_view_mouse import DELETE_KEYS, POINT, SliceViewMouse
-from CTSAM3DModuleLib.widgets import tool_texts
+from CTSAM3DModuleLib.widgets import Connections, tool_texts
 
 BEFORE_SLICER = 1.0  # priority of an observer
 TOOL_BUTTONS = {
@@ -30,7 +31,9 @@ class AddButtons:
     the `ClickEditor` to work on, None for none.
     """
 
-    def __init__(self, ui: Any, editor_of: Callable[[], ClickEditor | None]) -> None:
+    def __init__(
+        self, ui: Any, connections: Connections, editor_of: Callable[[], ClickEditor | None]
+    ) -> None:
         self._editor_of = editor_of
         self._signs = {True: ui.insideButton, False: ui.outsideButton}
         self._tools = {tool: getattr(ui, name) for tool, name in TOOL_BUTTONS.items()}
@@ -44,12 +47,12 @@ class AddButtons:
             button = self._tools[tool]
             button.text, button.toolTip = text, hint
             self._group.addButton(button)
-            button.connect("clicked()", self._go_on)
-        self._signs[True].connect("clicked(bool)", self._on_inside)
-        self._signs[False].connect("clicked(bool)", self._on_outside)
-        self._layouts = slicer.app.layoutManager()
-        if self._layouts is not None:
-            self._layouts.connect("layoutChanged(int)", self._on_layout)
+            connections.connect(button, "clicked()", self._go_on)
+        for positive, button in self._signs.items():
+            connections.connect(button, "clicked(bool)", partial(self._pressed, positive))
+        layouts = slicer.app.layoutManager()
+        if layouts is not None:
+            connections.connect(layouts, "layoutChanged(int)", self._on_layout)
 
     # ---- what SliceViewMouse asks and tells
 
@@ -132,16 +135,6 @@ class AddButtons:
         self._mouse.stop()
         self._show()
 
-    def release(self) -> None:
-        """Close and disconnect."""
-        self.close()
-        if self._layouts is not None:
-            self._layouts.disconnect("layoutChanged(int)", self._on_layout)
-        for button in self._tools.values():
-            button.disconnect("clicked()", self._go_on)
-        self._signs[True].disconnect("clicked(bool)", self._on_inside)
-        self._signs[False].disconnect("clicked(bool)", self._on_outside)
-
     # ---- inside
 
     def _node_of(self, positive: bool) -> Any:
@@ -150,12 +143,6 @@ class AddButtons:
     def _go_on(self) -> None:
         if self._adding is not None:
             self.start(self._adding)
-
-    def _on_inside(self, checked: bool) -> None:
-        self._pressed(True, checked)
-
-    def _on_outside(self, checked: bool) -> None:
-        self._pressed(False, checked)
 
     def _pressed(self, positive: bool, checked: bool) -> None:
         if checked:

@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.io.terminology import Anatomy, anatomies, colour, find
-from CTSAM3DModuleLib.widgets import Guarded
+from CTSAM3DModuleLib.widgets import Connections
 
 SWATCH_PIXELS = 12
 
@@ -30,7 +30,7 @@ def matches(anatomy: Anatomy, text: str) -> bool:
 class StructureSection:
     """Search box, list, and the button that calls `on_add` with the name that is selected."""
 
-    def __init__(self, ui: Any, on_add: Callable[[str], object]) -> None:
+    def __init__(self, ui: Any, connections: Connections, on_add: Callable[[str], object]) -> None:
         self._box, self._list = ui.searchBox, ui.anatomyList
         self._on_add = on_add
         self._reason = ""
@@ -38,11 +38,14 @@ class StructureSection:
         for anatomy in self._known:
             self._list.addItem(qt.QListWidgetItem(swatch(anatomy.rgb), anatomy.label))
         self._list.addItem(qt.QListWidgetItem(""))
-        self._add = Guarded(ui.addButton, self.add)
-        self._box.connect("textChanged(QString)", self._on_text)
-        self._box.connect("returnPressed()", self.add)
-        self._list.connect("itemDoubleClicked(QListWidgetItem*)", self._on_double_click)
-        self._list.connect("currentRowChanged(int)", self._on_row)
+        self._add = connections.button(ui.addButton, self.add)
+        connections.connect(self._box, "textChanged(QString)", self._on_text)
+        connections.connect(self._box, "returnPressed()", self.add)
+        double_click = "itemDoubleClicked(QListWidgetItem*)"
+        connections.connect(self._list, double_click, lambda _item: self.add())
+        connections.connect(
+            self._list, "currentRowChanged(int)", lambda _row: self.allow(self._reason)
+        )
         self._on_text("")
 
     @property
@@ -64,16 +67,6 @@ class StructureSection:
         if name and not self._reason:
             self._on_add(name)
             self._box.text = ""
-
-    def release(self) -> None:
-        """Disconnect."""
-        self._add.release()
-        self._box.disconnect("textChanged(QString)", self._on_text)
-        self._box.disconnect("returnPressed()", self.add)
-        self._list.disconnect("itemDoubleClicked(QListWidgetItem*)", self._on_double_click)
-        self._list.disconnect("currentRowChanged(int)", self._on_row)
-
-    # ---- inside
 
     def _on_text(self, text: str) -> None:
         name, own = text.strip(), len(self._known)
@@ -98,9 +91,3 @@ class StructureSection:
         self._list.currentRow = row
         self._list.scrollToItem(self._list.item(max(row, 0)))
         self.allow(self._reason)
-
-    def _on_row(self, row: int) -> None:
-        self.allow(self._reason)
-
-    def _on_double_click(self, item: Any) -> None:
-        self.add()

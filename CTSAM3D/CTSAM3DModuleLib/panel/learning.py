@@ -16,7 +16,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.models import store
 from CTSAM3DModuleLib.learning_cases import write_cases
 from CTSAM3DModuleLib.learning_process import LearningProcess, learn_command
-from CTSAM3DModuleLib.widgets import ERROR_STYLE, Guarded, timer
+from CTSAM3DModuleLib.widgets import Connections, show_line, timer
 
 POLL_MS = 500
 STOPPED, INSTALLED, NOT_BETTER = 130, 0, 1
@@ -31,7 +31,11 @@ class LearningSection:
     """
 
     def __init__(
-        self, ui: Any, use: Callable[[str], str], on_installed: Callable[[], object]
+        self,
+        ui: Any,
+        connections: Connections,
+        use: Callable[[str], str],
+        on_installed: Callable[[], object],
     ) -> None:
         self.volume: Any = None
         self.torch_reason = self.segment_reason = ""
@@ -50,10 +54,10 @@ class LearningSection:
         self.bar.visible = False
         self._timer = timer(POLL_MS, self._poll)
         self._buttons = [
-            Guarded(self.learn_button, self._on_learn),
-            Guarded(self.folder_button, self._on_folder),
-            Guarded(self.use_button, self._on_use),
-            Guarded(self.report_button, self._on_report),
+            connections.button(self.learn_button, self._on_learn),
+            connections.button(self.folder_button, self._on_folder),
+            connections.button(self.use_button, self._on_use),
+            connections.button(self.report_button, self._on_report),
         ]
         self._say("")
         self.show()
@@ -83,22 +87,16 @@ class LearningSection:
         use.allow(self.segment_reason if has_model else _("There is no new model yet."))
 
     def release(self) -> None:
-        """End the process, which keeps what it saved last, and disconnect."""
+        """End the process, which keeps what it saved last."""
         self._timer.stop()
         if self._process is not None:
             self._process.kill()
             self._process = None
-        for button in self._buttons:
-            button.release()
 
     # ---- inside
 
     def _list(self, listed: list[tuple[str, str]]) -> None:
-        checked = {
-            self._shown[n][0]
-            for n in range(len(self._shown))
-            if self.list.item(n).checkState() == qt.Qt.Checked
-        }
+        checked = self._checked()
         self._shown = listed
         self.list.clear()
         for identifier, name in listed:
@@ -107,6 +105,14 @@ class LearningSection:
             item.setCheckState(qt.Qt.Checked if identifier in checked else qt.Qt.Unchecked)
             self.list.addItem(item)
 
+    def _checked(self) -> list[str]:
+        """Return the ids of the segmentations that are checked."""
+        return [
+            identifier
+            for n, (identifier, _name) in enumerate(self._shown)
+            if self.list.item(n).checkState() == qt.Qt.Checked
+        ]
+
     def _on_learn(self) -> None:
         if self._process is not None:
             self._stopping = True
@@ -114,15 +120,11 @@ class LearningSection:
             self._say(_("It stops when this step has ended ..."))
             self.show()
             return
-        chosen = [
-            slicer.mrmlScene.GetNodeByID(identifier)
-            for n, (identifier, _name) in enumerate(self._shown)
-            if self.list.item(n).checkState() == qt.Qt.Checked
-        ]
+        chosen = [slicer.mrmlScene.GetNodeByID(identifier) for identifier in self._checked()]
         if not chosen:
             self._say(_("Check at least one segmentation in the list."), True)
         elif self._begin():
-            self._start_with(lambda folder: write_cases(folder, chosen, self.volume))
+            self._start_with(chosen)
 
     def _on_folder(self) -> None:
         path = self.choose_folder()
@@ -140,13 +142,13 @@ class LearningSection:
         self._report, self._installed = self._work / "report.md", False
         return True
 
-    def _start_with(self, write: Callable[[Path], int]) -> None:
-        """Write the cases of the scene and start."""
+    def _start_with(self, segmentations: list[Any]) -> None:
+        """Write segmentations of the scene as cases and start."""
         folder = self._work / SCENE_CASES
         try:
             shutil.rmtree(folder, ignore_errors=True)
             with slicer.util.WaitCursor():
-                count = write(folder)
+                count = write_cases(folder, segmentations, self.volume)
         except (CTSAM3DError, OSError, ImportError) as error:
             self._say(str(error), True)
             return
@@ -209,9 +211,7 @@ class LearningSection:
         slicer.util.infoDisplay(self._report.read_text(encoding="utf-8"), windowTitle=self._model)
 
     def _say(self, text: str, is_error: bool = False) -> None:
-        self.label.text = text
-        self.label.visible = bool(text)
-        self.label.styleSheet = ERROR_STYLE if is_error else ""
+        show_line(self.label, text, is_error)
 
 
 def _progress_text(last: dict[str, Any]) -> str:

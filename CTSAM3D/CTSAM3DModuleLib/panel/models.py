@@ -22,7 +22,14 @@ from CTSAM3DModuleLib.panel.model_import import (
 )
 from CTSAM3DModuleLib.torch_devices import TorchDevice, device_choices
 from CTSAM3DModuleLib.waiting import Waiting
-from CTSAM3DModuleLib.widgets import DEFAULT_MODEL, ERROR_STYLE, Guarded, model_label
+from CTSAM3DModuleLib.widgets import (
+    DEFAULT_MODEL,
+    Connections,
+    choose,
+    fill,
+    model_label,
+    show_line,
+)
 
 EFFECT_MODEL = "CT-SAM3D.Model"  # where Slicer keeps the parameter of the effect
 
@@ -44,32 +51,24 @@ class ChoiceSection:
     `use` is called with the model that it is to have; empty for none.
     """
 
-    def __init__(self, ui: Any, use: Callable[[str], object]) -> None:
+    def __init__(self, ui: Any, connections: Connections, use: Callable[[str], object]) -> None:
         self.parameters: Any = None
         self.own = ""
         self._use = use
         self._model, self._label, self._device = ui.modelBox, ui.modelLabel, ui.deviceBox
         self.list_models()
         self.offer(device_choices()[:1])
-        self._model.connect("currentIndexChanged(int)", self._on_model)
-        self._device.connect("currentIndexChanged(int)", self._on_device)
+        connections.connect(self._model, "currentIndexChanged(int)", self._on_model)
+        connections.connect(self._device, "currentIndexChanged(int)", self._on_device)
 
     def list_models(self) -> None:
         """List the models that are installed now; what is chosen stays chosen."""
-        blocker = qt.QSignalBlocker(self._model)
-        self._model.clear()
-        for title, identifier in models():
-            self._model.addItem(title, identifier)
-        del blocker
+        fill(self._model, models())
         self.show()
 
     def offer(self, devices: Sequence[TorchDevice]) -> None:
         """List the devices of this computer."""
-        blocker = qt.QSignalBlocker(self._device)
-        self._device.clear()
-        for device in devices:
-            self._device.addItem(device.label, device.value)
-        del blocker
+        fill(self._device, [(device.label, device.value) for device in devices])
         self.show()
 
     def show(self) -> None:
@@ -77,13 +76,8 @@ class ChoiceSection:
         if self.parameters is not None:
             self._label.text = model_label(self.own)
             own = "" if self.own == DEFAULT_MODEL else self.own
-            _choose(self._model, own if self.own else self.parameters.model)
-            _choose(self._device, self.parameters.device)
-
-    def release(self) -> None:
-        """Disconnect."""
-        self._model.disconnect("currentIndexChanged(int)", self._on_model)
-        self._device.disconnect("currentIndexChanged(int)", self._on_device)
+            choose(self._model, own if self.own else self.parameters.model)
+            choose(self._device, self.parameters.device)
 
     def forget(self, model_id: str) -> list[str]:
         """Use the default in place of a model; return the segments that had it for themselves."""
@@ -115,14 +109,6 @@ class ChoiceSection:
             self.parameters.device = self._device.itemData(index)
 
 
-def _choose(box: Any, value: str) -> None:
-    blocker = qt.QSignalBlocker(box)
-    if box.findData(value) < 0:
-        box.addItem(value, value)
-    box.currentIndex = box.findData(value)
-    del blocker
-
-
 class ModelSection:
     """The buttons that add and remove models, and a line that tells how it goes.
 
@@ -133,6 +119,7 @@ class ModelSection:
     def __init__(
         self,
         ui: Any,
+        connections: Connections,
         choice: ChoiceSection,
         waiting: Waiting,
         on_changed: Callable[[], object],
@@ -144,11 +131,11 @@ class ModelSection:
         self._choice, self._on_changed = choice, on_changed
         self._job: ModelImport | None = None
         self._own: set[str] = set()
-        self._add = Guarded(ui.addModelButton, self._on_add)
+        self._add = connections.button(ui.addModelButton, self._on_add)
         self._add_text = ui.addModelButton.text
-        self._remove = Guarded(ui.removeModelButton, self._on_remove)
+        self._remove = connections.button(ui.removeModelButton, self._on_remove)
         self._waiting = waiting
-        self._box.connect("currentIndexChanged(int)", self._on_choice)
+        connections.connect(self._box, "currentIndexChanged(int)", lambda _index: self.show())
         self.tell("")
         self.show_models()
 
@@ -172,14 +159,11 @@ class ModelSection:
         self._remove.allow(waiting or not_own)
 
     def release(self) -> None:
-        """Stop an import under way, which leaves nothing, and disconnect."""
+        """Stop an import under way, which leaves nothing."""
         if self._job is not None:
             self._job.stop()
             self._job = None
         self._add.button.text = self._add_text
-        self._add.release()
-        self._remove.release()
-        self._box.disconnect("currentIndexChanged(int)", self._on_choice)
 
     # ---- adding
 
@@ -262,9 +246,6 @@ class ModelSection:
     def _selected(self) -> str:
         return self._box.currentData or ""
 
-    def _on_choice(self, index: int) -> None:
-        self.show()
-
     def _changed(self) -> None:
         self._choice.list_models()
         self._on_changed()
@@ -280,9 +261,7 @@ class ModelSection:
 
     def tell(self, text: str, is_error: bool = False) -> None:
         """Show a text below the buttons, or nothing."""
-        self._label.text = text
-        self._label.visible = bool(text)
-        self._label.styleSheet = ERROR_STYLE if is_error else ""
+        show_line(self._label, text, is_error)
 
 
 def _choose_file() -> str:

@@ -27,7 +27,7 @@ def next_frame(work: Workplace) -> None:
     """Ask for all structures in the next frame of a sequence; it is shown with all answers."""
     names = [work.nodes.segment_name(one) for one in work.nodes.with_clicks()]
     if not names:
-        work.tell(Status(_("No structure has points yet."), "error"))
+        work.tell(Status(work.nodes.clicks_reason, "error"))
         return
     work.begin(lambda: Carrying(work, names))
 

@@ -94,6 +94,11 @@ class PanelNodes:
         """Why no structure can be added; empty if it can."""
         return "" if self.volume is not None else _("Choose a CT volume first.")
 
+    @property
+    def clicks_reason(self) -> str:
+        """Why nothing can be computed again; empty if it can."""
+        return "" if self.with_clicks() else _("No structure has points yet.")
+
     def segment_named(self, name: str) -> str:
         """Return the structure of a name, or of another name of the same anatomy; else empty."""
         anatomy = find(name)

@@ -22,34 +22,33 @@ from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.panel.worst_first import WorstFirst
 from CTSAM3DModuleLib.typed_point import TypedPoint
 from CTSAM3DModuleLib.volume_warning import VolumeWarning
-from CTSAM3DModuleLib.widgets import Guarded, apart_texts
+from CTSAM3DModuleLib.widgets import Connections, apart_texts
 
 
 class Panel:
     """Binds the widgets of the .ui file; the module widget opens and closes it."""
 
     def __init__(self, ui: Any, logic: Any) -> None:
-        self._ui = ui
+        self._ui, self._connections = ui, Connections()
         ui.apartBox.text, ui.apartBox.toolTip = apart_texts()
         self._rows = SegmentRows()
         self.workplace = Workplace(logic, self.show, self._on_status)
         waiting = logic.controller.waiting
-        self.torch = TorchSection(ui, waiting, self.on_torch)
-        self.structures = StructureSection(ui, self.workplace.add_structure)
-        self.choice = ChoiceSection(ui, self.workplace.use_model)
-        self.models = ModelSection(ui, self.choice, waiting, self._on_models)
-        self.learning = LearningSection(ui, self._use_model, self._on_learnt)
-        self.table = TableSection(ui.segmentsTable, self.workplace.select)
-        self.clicks = ClickSection(ui, self.workplace)
-        self.prompts = PromptsSection(ui, self.workplace)
-        self.typed = TypedPoint(lambda: self.workplace.editor, self._tell_error)
+        both = (ui, self._connections)
+        self.torch = TorchSection(*both, waiting, self.on_torch)
+        self.structures = StructureSection(*both, self.workplace.add_structure)
+        self.choice = ChoiceSection(*both, self.workplace.use_model)
+        self.models = ModelSection(*both, self.choice, waiting, self._on_models)
+        self.learning = LearningSection(*both, self._use_model, self._on_learnt)
+        self.table = TableSection(ui.segmentsTable, self._connections, self.workplace.select)
+        self.clicks = ClickSection(*both, self.workplace)
+        self.prompts = PromptsSection(*both, self.workplace)
+        self.typed = TypedPoint(self._connections, lambda: self.workplace.editor, self._tell_error)
         ui.typedPoint.layout().addLayout(self.typed.rows)
-        self.run = RunSection(ui, self.workplace)
-        self.worst = WorstFirst(ui, self.workplace)
-        self._buttons = (
-            Guarded(ui.openEditorButton, self._on_open_editor),
-            Guarded(ui.diagnosticsButton, self._on_diagnostics),
-        )
+        self.run = RunSection(*both, self.workplace)
+        self.worst = WorstFirst(*both, self.workplace)
+        self._open_editor = self._connections.button(ui.openEditorButton, self._on_open_editor)
+        self._connections.button(ui.diagnosticsButton, self._on_diagnostics)
         self._warning = VolumeWarning(ui.warningLabel)
         for section in (ui.promptsSection, ui.moreSection, ui.learningSection):
             section.collapsed = True
@@ -82,9 +81,8 @@ class Panel:
         """Close and disconnect everything."""
         self.close()
         self._warning.follow(None)
-        sections = (self.structures, self.models, self.choice, self.table, self.clicks, self.run)
-        own = (self.typed, self.prompts, self.worst, self.learning, self.torch, *self._buttons)
-        for section in (*sections, *own):
+        self._connections.release()
+        for section in (self.models, self.learning, self.torch):
             section.release()
 
     def show(self) -> None:
@@ -107,7 +105,7 @@ class Panel:
         self.learning.segment_reason = "" if work.nodes.segment_id else no_segment
         self.learning.show()
         nothing = "" if work.nodes.segmentation is not None else _("There is no segmentation yet.")
-        self._buttons[0].allow(nothing)
+        self._open_editor.allow(nothing)
 
     # ---- inside
 

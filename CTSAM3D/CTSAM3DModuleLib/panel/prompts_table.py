@@ -9,28 +9,26 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.prompts import Prompt
-from CTSAM3DModuleLib.panel.table import ROW_PADDING
+from CTSAM3DModuleLib.panel.table import set_header
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Guarded, kind_text, sign_text
+from CTSAM3DModuleLib.widgets import Connections, kind_text, sign_text
 
 
 class PromptsSection:
     """Shows the prompts of all structures."""
 
-    def __init__(self, ui: Any, workplace: Workplace) -> None:
+    def __init__(self, ui: Any, connections: Connections, workplace: Workplace) -> None:
         self._table, self._workplace = ui.promptsTable, workplace
         self._rows: list[tuple[str, int, Prompt, str]] = []
         table = self._table
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Prompt"), _("Sign"), _("Structure")])
-        table.horizontalHeader().setSectionResizeMode(2, qt.QHeaderView.Stretch)
-        table.horizontalHeader().setHighlightSections(False)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + ROW_PADDING)
-        table.connect("itemSelectionChanged()", self._allow)
-        table.connect("cellDoubleClicked(int,int)", self._on_double_click)
-        self._go = Guarded(ui.goToButton, self._on_go)
-        self._delete = Guarded(ui.deletePromptButton, self._on_delete)
+        set_header(table, stretched=2)
+        connections.connect(table, "itemSelectionChanged()", self._allow)
+        double_click = "cellDoubleClicked(int,int)"
+        connections.connect(table, double_click, lambda _row, _column: self._on_go())
+        self._go = connections.button(ui.goToButton, self._on_go)
+        self._delete = connections.button(ui.deletePromptButton, self._on_delete)
 
     def show(self) -> None:
         """Show what holds now; a table that has not changed is left alone."""
@@ -46,13 +44,6 @@ class PromptsSection:
             self._table.clearSelection()
             del blocker
         self._allow()
-
-    def release(self) -> None:
-        """Disconnect."""
-        self._table.disconnect("itemSelectionChanged()", self._allow)
-        self._table.disconnect("cellDoubleClicked(int,int)", self._on_double_click)
-        self._go.release()
-        self._delete.release()
 
     # ---- inside
 
@@ -80,9 +71,6 @@ class PromptsSection:
             reason = _("Select a prompt in the list.")
         self._go.allow(reason)
         self._delete.allow(reason)
-
-    def _on_double_click(self, _row: int, _column: int) -> None:
-        self._on_go()
 
     def _on_go(self) -> None:
         selected = self._selected()

@@ -13,8 +13,16 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError, TorchState, is_old
+from CTSAM3DModuleLib.torch_setup import (
+    TorchKind,
+    TorchSetup,
+    TorchSetupError,
+    TorchState,
+    is_old,
+    torch_not_installed,
+)
 from CTSAM3DModuleLib.waiting import Waiting
+from CTSAM3DModuleLib.widgets import Connections
 
 UTILITIES = "PyTorchUtils"
 LINE_LENGTH = 80
@@ -28,7 +36,13 @@ class TorchSection:
     state is known or has changed.
     """
 
-    def __init__(self, ui: Any, waiting: Waiting, on_changed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        ui: Any,
+        connections: Connections,
+        waiting: Waiting,
+        on_changed: Callable[[], object],
+    ) -> None:
         self.setup = TorchSetup()
         self.state: TorchState | None = None
         self._ui = ui
@@ -37,7 +51,7 @@ class TorchSection:
         self._waiting = waiting
         self._is_open = self._is_installing = self._is_released = False
         self._last_line = ""
-        ui.torchButton.connect("clicked()", self._on_button)
+        connections.connect(ui.torchButton, "clicked()", self._on_button)
 
     @property
     def reason(self) -> str:
@@ -67,12 +81,11 @@ class TorchSection:
         self._is_open = False
 
     def release(self) -> None:
-        """Disconnect; an installation goes on without a word."""
+        """Show nothing ever; an installation goes on without a word."""
         self._is_released = True
-        self._ui.torchButton.disconnect("clicked()", self._on_button)
 
     def _must_import(self) -> bool:
-        if "torch" in sys.modules or not self._is_there("torch"):
+        if "torch" in sys.modules or not self.setup.is_there("torch"):
             return False
         try:
             return not is_old(self.setup.installed_version("torch"))
@@ -101,17 +114,11 @@ class TorchSection:
             return ""
         if state.needs_restart:
             return _("Restart Slicer")
-        if not self._is_there(UTILITIES):
+        if not self.setup.is_there(UTILITIES):
             return _("Install extension PyTorch")
         if state.kind is TorchKind.BROKEN:
             return _("Open PyTorch Utils")
         return _("Install PyTorch")
-
-    def _is_there(self, name: str) -> bool:
-        try:
-            return self.setup.find_spec(name) is not None
-        except (ImportError, ValueError):
-            return False
 
     def _on_button(self) -> None:
         state = self.state
@@ -122,11 +129,11 @@ class TorchSection:
             if slicer.util.confirmOkCancelDisplay(question):
                 slicer.util.restart()
             return
-        if state.kind is TorchKind.BROKEN and self._is_there(UTILITIES):
+        if state.kind is TorchKind.BROKEN and self.setup.is_there(UTILITIES):
             self._open_utilities()
             return
         question = _("Install PyTorch now? It is a download of up to 3 GB and takes minutes.")
-        if not self._is_there(UTILITIES):  # its dialog asks
+        if not self.setup.is_there(UTILITIES):  # its dialog asks
             self._install_now(_("The extension PyTorch is being installed ..."))
         elif slicer.util.confirmOkCancelDisplay(question):
             self._install_torch()
@@ -137,9 +144,8 @@ class TorchSection:
         with slicer.util.WaitCursor():
             self._is_installing = self.setup.install_beside(self._on_line, self._on_end)
         if not self._is_installing:
-            self._install_now(
-                _("PyTorch is being installed: Slicer does not answer for some minutes ...")
-            )
+            text = _("PyTorch is being installed: Slicer does not answer for some minutes ...")
+            self._install_now(text)
 
     def _install_now(self, text: str) -> None:
         self._tell(text)
@@ -160,10 +166,8 @@ class TorchSection:
         logging.getLogger(__name__).info(line)
         if line.strip() and not self._is_released:
             self._last_line = line.strip()
-            text = _("PyTorch is being installed: {line}").format(
-                line=self._last_line[:LINE_LENGTH]
-            )
-            self._ui.torchLabel.text = text
+            text = _("PyTorch is being installed: {line}")
+            self._ui.torchLabel.text = text.format(line=self._last_line[:LINE_LENGTH])
 
     def _on_end(self, code: int) -> None:
         self._is_installing = False
@@ -173,11 +177,7 @@ class TorchSection:
         if code == 0 and self._is_open:
             self.refresh()
         elif code != 0:
-            message = _(
-                "PyTorch could not be installed: {reason}. Restart Slicer and try again; if that "
-                "fails, uninstall PyTorch in the module PyTorch Utils first."
-            )
-            self._failed(message.format(reason=self._last_line.rstrip(".")))
+            self._failed(torch_not_installed(self._last_line.rstrip(".")))
 
     def _failed(self, text: str) -> None:
         self._ui.torchLabel.text = text

@@ -8,29 +8,32 @@ from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import STATUS_STYLES, Guarded
+from CTSAM3DModuleLib.widgets import STATUS_STYLES, Connections
 
 
 class RunSection:
     """What is being computed, and what it has come to."""
 
-    def __init__(self, ui: Any, workplace: Workplace) -> None:
+    def __init__(self, ui: Any, connections: Connections, workplace: Workplace) -> None:
         self._ui, self._workplace = ui, workplace
-        self._segment = Guarded(ui.segmentButton, self._on_segment)
-        self._all = Guarded(ui.segmentAllButton, self._on_segment_all)
-        self._cancel = Guarded(ui.cancelButton, workplace.cancel)
-        self._remove = Guarded(ui.removeButton, workplace.remove_structure)
+        button, nodes = connections.button, workplace.nodes
+        self._segment = button(ui.segmentButton, lambda: workplace.recompute([nodes.segment_id]))
+        self._all = button(ui.segmentAllButton, lambda: workplace.recompute(nodes.with_clicks()))
+        self._cancel = button(ui.cancelButton, workplace.cancel)
+        self._remove = button(ui.removeButton, workplace.remove_structure)
 
     def show(self) -> None:
         """Show what holds now."""
         work = self._workplace
-        waiting = _("Wait for the result, or cancel.") if work.busy else ""
-        here = (
-            "" if work.nodes.count(work.nodes.segment_id) else _("The structure has no points yet.")
+        here = work.nodes.count(work.nodes.segment_id)
+        no_points = "" if here else _("The structure has no points yet.")
+        self._segment.allow(work.reason or no_points or work.waiting_reason)
+        self._all.allow(
+            work.nodes.volume_reason
+            or work.torch_reason
+            or work.nodes.clicks_reason
+            or work.waiting_reason
         )
-        anywhere = "" if work.nodes.with_clicks() else _("No structure has points yet.")
-        self._segment.allow(work.reason or here or waiting)
-        self._all.allow(work.nodes.volume_reason or work.torch_reason or anywhere or waiting)
         self._remove.allow("" if work.nodes.segment_id else _("There is no structure."))
         self._cancel.allow("" if work.busy else _("Nothing is being computed."))
         self._show_progress()
@@ -41,11 +44,6 @@ class RunSection:
         label = self._ui.statusLabel
         label.text = status.text or self._workplace.reason or self._hint()
         label.styleSheet = STATUS_STYLES.get(status.kind, "")
-
-    def release(self) -> None:
-        """Disconnect."""
-        for guarded in (self._segment, self._all, self._cancel, self._remove):
-            guarded.release()
 
     # ---- inside
 
@@ -61,9 +59,3 @@ class RunSection:
         bar.value = work.progress.done if several else 0
         bar.textVisible = several
         bar.visible = work.busy  # an empty one looks like a field for text
-
-    def _on_segment(self) -> None:
-        self._workplace.recompute([self._workplace.nodes.segment_id])
-
-    def _on_segment_all(self) -> None:
-        self._workplace.recompute(self._workplace.nodes.with_clicks())

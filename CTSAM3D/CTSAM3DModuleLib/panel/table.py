@@ -15,6 +15,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml.labelmaps import lattice_of, layer_of, voxels_of
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.panel.anatomies import swatch
+from CTSAM3DModuleLib.widgets import Connections
 
 UNKNOWN = "-"
 ROW_PADDING = 6  # pixels
@@ -92,20 +93,27 @@ class SegmentRows:
         return known[1]
 
 
+def set_header(table: Any, stretched: int) -> None:
+    """Give a table low rows without numbers, and one column that takes what width is left."""
+    table.horizontalHeader().setSectionResizeMode(stretched, qt.QHeaderView.Stretch)
+    table.horizontalHeader().setHighlightSections(False)
+    table.verticalHeader().setVisible(False)
+    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + ROW_PADDING)
+
+
 class TableSection:
     """Fills a table with rows; `on_selected` is called with the segment id that is selected."""
 
-    def __init__(self, table: Any, on_selected: Callable[[str], object]) -> None:
+    def __init__(
+        self, table: Any, connections: Connections, on_selected: Callable[[str], object]
+    ) -> None:
         self._table = table
         self._on_selected = on_selected
         self._rows: list[Row] = []
         self._set_columns([])
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        table.horizontalHeader().setHighlightSections(False)
-        table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + ROW_PADDING)
-        table.connect("itemSelectionChanged()", self._on_selection)
+        set_header(table, stretched=0)
+        connections.connect(table, "itemSelectionChanged()", self._on_selection)
 
     def show(self, rows: Sequence[Row], selected_id: str) -> None:
         """Show rows; what has not changed is left alone."""
@@ -122,10 +130,6 @@ class TableSection:
         else:
             self._table.clearSelection()
         del blocker
-
-    def release(self) -> None:
-        """Disconnect."""
-        self._table.disconnect("itemSelectionChanged()", self._on_selection)
 
     def _set_columns(self, rows: Sequence[Row]) -> None:
         """Have a column of uncertainties once one is known."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
@@ -20,12 +19,12 @@ from CTSAM3DModuleLib.editing.target import segment_events
 from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
 from CTSAM3DModuleLib.panel.progress import Progress, QuestionProgress
-from CTSAM3DModuleLib.widgets import timer
+from CTSAM3DModuleLib.widgets import Observed, timer
 
 KEPT_LATENCIES = 5
 
 
-class Workplace(VTKObservationMixin):
+class Workplace:
     """The actions of the buttons of the panel.
 
     `on_changed` is called without arguments when anything to show may have changed, `on_status`
@@ -38,7 +37,6 @@ class Workplace(VTKObservationMixin):
         on_changed: Callable[[], object],
         on_status: Callable[[Status], object],
     ) -> None:
-        VTKObservationMixin.__init__(self)
         self.logic = logic
         self.nodes = PanelNodes(logic)
         self.editor: ClickEditor | None = None
@@ -53,6 +51,8 @@ class Workplace(VTKObservationMixin):
         self._segmentation: Any = None
         self._updating = False
         self._soon = timer(0, self.refresh, single=True)
+        # Not now: some events come in the middle of a change.
+        self._segments = Observed(self._soon.start)
 
     # ---- opening and closing
 
@@ -91,6 +91,11 @@ class Workplace(VTKObservationMixin):
             return _("Add a structure first.")
         return self.torch_reason or self.progress.blocks
 
+    @property
+    def waiting_reason(self) -> str:
+        """Why nothing can be asked now; empty if no answer is awaited."""
+        return _("Wait for the result, or cancel.") if self.busy else ""
+
     # ---- following
 
     def update(self) -> None:
@@ -102,9 +107,8 @@ class Workplace(VTKObservationMixin):
             if self.nodes.segmentation is not self._segmentation and self.busy:
                 self.cancel()  # answers could not be written any more
             self._observe(self.nodes.segmentation)
-            if (
+            if not self.nodes.segment_id or (
                 self.nodes.parameters.segmentId != self.nodes.segment_id
-                or not self.nodes.segment_id
             ):
                 self.nodes.parameters.segmentId = next(iter(self.nodes.segment_ids()), "")
             self._hand_to_segment_editor()
@@ -131,16 +135,8 @@ class Workplace(VTKObservationMixin):
         self._on_status(status)
 
     def _observe(self, node: Any) -> None:
-        if node is self._segmentation:
-            return
-        self.removeObservers()
         self._segmentation = node
-        if node is not None:
-            for event in segment_events():
-                self.addObserver(node.GetSegmentation(), event, self._on_segments)
-
-    def _on_segments(self, caller: Any = None, event: Any = None) -> None:
-        self._soon.start()  # not now: some come in the middle of a change
+        self._segments.follow(None if node is None else node.GetSegmentation(), segment_events())
 
     def _hand_to_segment_editor(self) -> None:
         """Let the settings of the Segment Editor, masks included, hold for what is edited here."""
@@ -235,6 +231,11 @@ class Workplace(VTKObservationMixin):
         self.refresh()
 
     # ---- work
+
+    def act(self, action: Callable[[ClickEditor], object]) -> None:
+        """Call a method of the editor, if the panel is open."""
+        if self.editor is not None:
+            action(self.editor)
 
     @property
     def busy(self) -> bool:

@@ -13,38 +13,30 @@ from CTSAM3DLib.session import Suggestion
 from CTSAM3DModuleLib.editing.editor import Status, reason_text
 from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Guarded
+from CTSAM3DModuleLib.widgets import Connections
 
 
 class WorstFirst:
     """A button that goes to the least sure structure, and at each further press to the next one."""
 
-    def __init__(self, ui: Any, workplace: Workplace) -> None:
+    def __init__(self, ui: Any, connections: Connections, workplace: Workplace) -> None:
         self._work = workplace
-        self._known: dict[
-            str, tuple[tuple[Any, ...], float | None]
-        ] = {}  # of which state, how much
+        self._known: dict[str, tuple[Any, float | None]] = {}  # of which state, how much
         self._visited: list[str] = []
         self._segmentation: Any = None
-        self._button = Guarded(ui.worstButton, self._on_press)
+        self._button = connections.button(ui.worstButton, self._on_press)
 
     def show(self) -> None:
         """Show what holds now."""
         work = self._work
         if work.nodes.segmentation not in (None, self._segmentation):
             self._segmentation, self._known, self._visited = work.nodes.segmentation, {}, []
-        nothing = "" if work.nodes.with_clicks() else _("No structure has points yet.")
-        waiting = _("Wait for the result, or cancel.") if work.busy else ""
-        self._button.allow(work.reason or nothing or waiting)
+        self._button.allow(work.reason or work.nodes.clicks_reason or work.waiting_reason)
 
     def uncertainty(self, segment_id: str, prompts: Prompts) -> float | None:
         """Return how unsure the model is of a structure, None if that is not known."""
         state, uncertainty = self._known.get(segment_id, (None, None))
         return uncertainty if state is not None and state[1] == prompts else None
-
-    def release(self) -> None:
-        """Disconnect."""
-        self._button.release()
 
     # ---- inside
 
