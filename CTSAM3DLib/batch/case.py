@@ -91,7 +91,6 @@ def run_case(
     case: Case,
     model: LoadedModel,
     spacing_mm: float | None = None,
-    progress: Progress | None = None,
     grow: bool | str = False,
     warn: Callable[[str], None] | None = None,
     click_progress: Progress | None = None,
@@ -100,8 +99,8 @@ def run_case(
 
     Each file is written whole or not at all, the report last. `warn` is told at once what is in the
     list ``warnings`` of the report: why the result may be wrong. For `spacing_mm` and `grow` see
-    `open_session`, for `progress` and `click_progress` see `segment`. Raises CTSAM3DError: CT,
-    clicks or model cannot be used; OSError: a file cannot be written.
+    `open_session`, for `click_progress` see `segment`. Raises CTSAM3DError: CT, clicks or model
+    cannot be used; OSError: a file cannot be written.
     """
     start = perf_counter()
     starts = partial(read_starts, case.clicks, recompute=case.recompute, further=case.points)
@@ -119,15 +118,8 @@ def run_case(
         warnings.append(memory)
     seconds = {"read": perf_counter() - start}
     begun = perf_counter()
-    result = segment(
-        volume,
-        clicks,
-        model.predictor,
-        spacing_mm=spacing_mm,
-        progress=progress,
-        grow=grow,
-        click_progress=click_progress,
-    )
+    options: dict[str, Any] = {"grow": grow, "click_progress": click_progress}
+    result = segment(volume, clicks, model.predictor, spacing_mm=spacing_mm, **options)
     warnings += result.notices
     _tell(warn, result.notices)
     seconds["segment"] = perf_counter() - begun

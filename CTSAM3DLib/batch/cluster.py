@@ -64,13 +64,9 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
         with client:
             yield client
         return
+    local = {"memory_limit": memory_limit, "dashboard_address": "127.0.0.1:0"}
     with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=memory_limit,
-            dashboard_address="127.0.0.1:0",
-        ) as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client

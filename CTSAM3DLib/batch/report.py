@@ -63,10 +63,7 @@ def report_of(
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON, whole or not at all, with a mark of its content.
-
-    Raises OSError: the file cannot be written.
-    """
+    """Write a report as JSON, whole or not at all, with a mark of its content."""
     text = json.dumps({KEY: BLANK, **report}, indent=1, ensure_ascii=False) + "\n"
     write_marked_text(path, text)
 
@@ -97,8 +94,7 @@ def shape_row(structure: Mapping[str, Any]) -> dict[str, Any]:
 def write_table(path: str | Path, report: Mapping[str, Any]) -> None:
     """Write volume and shape of the structures of a report as CSV, whole or not at all.
 
-    The name of the last column, which is empty, holds the mark of the content. Raises OSError: the
-    file cannot be written.
+    The name of the last column, which is empty, holds the mark of the content.
     """
     mark = f"{KEY}={BLANK}    "  # the blanks stand where a PNG has its checksum
     columns = ("structure", "volume_cm3", *SHAPE_COLUMNS, mark)

@@ -45,8 +45,7 @@ def first_names(found: Sequence[str]) -> str:
 def read_checkpoint(path: Path) -> Any:
     """Read what ``torch.save`` has written, tensors (on the CPU) and plain containers only.
 
-    Raises CheckpointError: the file is missing, empty, damaged, of another kind, or could be read
-    only by running code that it names.
+    Raises CheckpointError for any other file, also one that could be read only by running code.
     """
     try:
         names = _check_kind(path)

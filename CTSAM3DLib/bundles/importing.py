@@ -92,43 +92,7 @@ def import_official(
     with locked_folder(place.folder):
         place.check(name)
         report(f"writing the model {name!r}")
-        return _write(request, place, weights, name, config)
-
-
-def _write(
-    request: ImportRequest,
-    place: _Place,
-    weights: OfficialWeights,
-    name: str,
-    config: ImportConfig,
-) -> ImportedModel:
-    """Write bundle and entry."""
-    source = request.checkpoint
-    try:
-        size, sha256 = source.stat().st_size, file_sha256(source)
-    except OSError as error:
-        raise CheckpointError(
-            f"{source}: expected a readable file, got: {error.strerror}"
-        ) from error
-    facts = {"file": source.name, "sha256": sha256, "bytes": size}
-    card = official_card(weights.config.name, facts)
-    model = official_model(weights, name, config.window_hu, config.spacing_mm)
-    parameters = sum(part.numel() for part in model.segmenter.parameters())
-    if request.output is None:
-        path = export_model(model, place.manifest, card, half=request.half)
-        described = place.manifest
-    else:
-        path = request.output
-        described = export_beside(model, path, card, half=request.half)
-    return ImportedModel(
-        entry_beside(path),
-        described,
-        parameters,
-        len(weights.state),
-        weights.has_cross_patch,
-        request.half,
-        weights.notes,
-    )
+        return place.write(weights, name, config)
 
 
 @dataclass(frozen=True)
@@ -157,6 +121,26 @@ class _Place:
         else:
             check_id(name)
             self._check_file(self.request.output)
+
+    def write(self, weights: OfficialWeights, name: str, config: ImportConfig) -> ImportedModel:
+        """Write bundle and entry."""
+        source, path, half = self.request.checkpoint, self.request.output, self.request.half
+        try:
+            size, sha256 = source.stat().st_size, file_sha256(source)
+        except OSError as error:
+            text = f"{source}: expected a readable file, got: {error.strerror}"
+            raise CheckpointError(text) from error
+        facts = {"file": source.name, "sha256": sha256, "bytes": size}
+        card = official_card(weights.config.name, facts)
+        model = official_model(weights, name, config.window_hu, config.spacing_mm)
+        parameters = sum(part.numel() for part in model.segmenter.parameters())
+        if path is None:
+            path = export_model(model, self.manifest, card, half=half)
+            described = self.manifest
+        else:
+            described = export_beside(model, path, card, half=half)
+        found = (parameters, len(weights.state), weights.has_cross_patch, half, weights.notes)
+        return ImportedModel(entry_beside(path), described, *found)
 
     def _check_folder(self, name: str) -> None:
         check_target(self.manifest, name)

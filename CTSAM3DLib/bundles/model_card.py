@@ -13,10 +13,7 @@ _KEYS = ("licence", "training_data", "quality")
 
 
 def official_card(variant: str, source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest entries of a model made of the authors' weights.
-
-    `source` has name, size and checksum of the checkpoint.
-    """
+    """Return the manifest entries of a model made of the authors' weights; `source` is the file."""
     licence = "see the checkpoint's own licence"
     data = {
         "name": "TotalSeg++, based on TotalSegmentator, as the abstract of the paper says",

@@ -39,18 +39,12 @@ def main(argv: list[str] | None = None) -> int:
         run_parser.add_argument("--threads", type=int, default=1)
         if name == "run":
             run_parser.add_argument("--start-from", type=Path, help="bundle with the first weights")
-            run_parser.add_argument(
-                "--cpu-seconds", type=float, default=math.inf, help="end at this processor time"
-            )
-            run_parser.add_argument(
-                "--seconds", type=float, default=math.inf, help="end this call after this time"
-            )
-            run_parser.add_argument(
-                "--total-seconds",
-                type=float,
-                default=math.inf,
-                help="end when the steps of all calls have taken this time",
-            )
+            for option, limit in (
+                ("--cpu-seconds", "at this processor time"),
+                ("--seconds", "this call after this time"),
+                ("--total-seconds", "when the steps of all calls have taken this time"),
+            ):
+                run_parser.add_argument(option, type=float, default=math.inf, help=f"end {limit}")
             run_parser.add_argument(
                 "--cooldown-share",
                 type=float,

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
-from CTSAM3DLib.evaluation.label_origin import is_human
 from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.text import read_json
 
+SAME_PLACE_MM = 0.01
 _FILES = ("ct.nii.gz", "labels.nii.gz", "labels.json", "meta.json")
 
 
@@ -95,6 +96,11 @@ def shape_class(anatomy: str) -> str:
     return next(found, "compact")
 
 
+def is_human(label_origin: str) -> bool:
+    """Return whether people drew the labels: the text begins with ``human``."""
+    return label_origin.strip().lower().startswith("human")
+
+
 def find_cases(
     data: Path,
     split: str,
@@ -129,22 +135,24 @@ def find_cases(
 
 
 def load_case(case: LabelledCase) -> tuple[Volume, NDArray[Any]]:
-    """Read CT (HU) and labels of a case.
+    """Read CT (HU) and labels, of its shape and with the values of `LabelledCase.anatomies`.
 
-    The labels have the shape of the CT; their values are those of `LabelledCase.anatomies`. Raises
-    VolumeError when a file cannot be read; GeometryError when CT and labels are not on the same
-    voxels.
+    Raises VolumeError: a file cannot be read; GeometryError: they are not on the same voxels.
     """
     volume = read_volume(case.folder / "ct.nii.gz")
     labels = read_volume(case.labels_folder / "labels.nii.gz")
-    if labels.array_kji.shape != volume.array_kji.shape or not volume.geometry.allclose(
-        labels.geometry, 1e-2
-    ):
-        raise GeometryError(
-            f"{case.name}: expected labels on the voxels of the CT, "
-            f"{volume.array_kji.shape}, got {labels.array_kji.shape}"
-        )
+    check_same_voxels(volume, labels.geometry, f"{case.name}: expected labels on", "the CT")
     return volume, labels.array_kji
+
+
+def check_same_voxels(volume: Volume, geometry: Geometry, expected: str, ct: str | Path) -> None:
+    """Raise GeometryError unless a segmentation lies on the voxels of a volume."""
+    shape, got = volume.geometry.shape_kji, geometry.shape_kji
+    if got != shape or not volume.geometry.allclose(geometry, SAME_PLACE_MM):
+        raise GeometryError(
+            f"{expected} the voxels of {ct}, {shape}, got {got} or another place. Save the "
+            "segmentation with this CT as its source volume"
+        )
 
 
 def structures_of(

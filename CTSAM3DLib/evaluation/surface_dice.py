@@ -75,11 +75,9 @@ def nsd(
 def surface_distances(
     a_kji: NDArray[Any], b_kji: NDArray[Any], spacing_mm: Sequence[float]
 ) -> SurfaceDistances:
-    """Distances between the surface elements of two 3D masks of one shape.
+    """Distances between the surface elements of two 3D masks of one shape; see `nsd`.
 
-    `spacing_mm` is along i, j, k. The surface of an empty mask has empty arrays; distances to it
-    are infinite. Raises GeometryError when shapes differ, are not 3D, or a spacing is not finite
-    and positive.
+    The surface of an empty mask has empty arrays; distances to it are infinite.
     """
     a, b = checked_pair(a_kji, b_kji)
     if a.ndim != 3:

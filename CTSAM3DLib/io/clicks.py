@@ -7,10 +7,10 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from CTSAM3DLib.errors import ClicksFileError, GeometryError, SegmentationFileError
+from CTSAM3DLib.errors import ClicksFileError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import ras_from_lps
 from CTSAM3DLib.io.fcsv import markups_from_fcsv
-from CTSAM3DLib.io.markups import prompts_from_markups
+from CTSAM3DLib.io.markups import click_at, prompts_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
 from CTSAM3DLib.io.text import decoded, json_content, read_bounded
@@ -247,13 +247,7 @@ def _click(row: Any, positive: bool | None, system: str, what: str) -> Click:
         raise ClicksFileError(f"{what}: expected {length} numbers, got {row!r}")
     if positive is None and values[3] not in (0, 1):
         raise ClicksFileError(f"{what}: expected 1 (positive) or 0 (negative), got {values[3]!r}")
-    try:
-        click = Click(tuple(values[:3]), bool(values[3]) if positive is None else positive)
-    except GeometryError as error:
-        raise ClicksFileError(f"{what}: {error}") from error
-    if system == "RAS":
-        return click
-    return Click(tuple(ras_from_lps(click.position_ras).tolist()), click.positive)
+    return click_at(values[:3], bool(values[3]) if positive is None else positive, system, what)
 
 
 def _prompt(row: Any, system: str, what: str) -> Prompt:

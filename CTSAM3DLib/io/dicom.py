@@ -128,10 +128,7 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
 
 
 def dicom_files(path: str | Path, series: str = "") -> list[Path]:
-    """Return the files of the series that `read_scan` reads from a folder or file, sorted by name.
-
-    Raises VolumeError: no DICOM, or no such series.
-    """
+    """Return the files of the series that `read_scan` reads, by name; VolumeError without one."""
     place = Path(path)
     if place.is_dir():
         study, _ = _study_in(place, series)

@@ -109,10 +109,7 @@ class BrokenSliceError(VolumeError):
 
 
 def read_frames(file: Path) -> list[Frame]:
-    """Return the frames of a DICOM file, without their pixels; none when it holds no image.
-
-    Raises BrokenSliceError: the file is cut off in its header, or a number in it cannot be read.
-    """
+    """Return the frames of a DICOM file, without pixels, or none; BrokenSliceError: damaged."""
     pydicom = optional_module("pydicom", "DICOM")
 
     dataset = None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import GeometryError, VolumeError, VolumeWarning
+from CTSAM3DLib.errors import GeometryError, SegmentationFileError, VolumeError, VolumeWarning
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom import read_dicom_file, read_dicom_folder
@@ -108,7 +108,7 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
     try:
         array, geometry, name, notes = _read(place, series)
         return Scan(Volume(array, geometry, name), tuple(notes))
-    except (VolumeError, GeometryError, OSError, MemoryError) as error:
+    except (VolumeError, GeometryError, SegmentationFileError, OSError, MemoryError) as error:
         reason = str(error) or "the voxels do not fit into the main memory"
         raise VolumeError(f"cannot use {shown}: {reason}") from error
 

@@ -70,7 +70,8 @@ def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, P
             if point.get("positionStatus", "defined") != "defined":
                 continue
             names = _Names(point, markups, stem)
-            click = _click(point, names.positive, _system(markups, what), which)
+            at = point.get("position")
+            click = click_at(at, names.positive, _system(markups, what), which)
             if markups["type"] == "Fiducial":
                 found.setdefault(names.structure(which), []).append(click)
             clicks.append(click)
@@ -162,9 +163,8 @@ def _system(markups: dict[str, Any], what: str) -> str:
     return _SYSTEMS[given]
 
 
-def _click(point: dict[str, Any], positive: bool, system: str, what: str) -> Click:
-    """Return one point as a click in RAS."""
-    position = point.get("position")
+def click_at(position: Any, positive: bool, system: str, what: str) -> Click:
+    """Return a click at a list of three numbers in a frame, RAS or LPS; `what` names it."""
     try:
         if not isinstance(position, list):
             raise GeometryError(f"expected 3 numbers as its position, got {position!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,11 +59,14 @@ class NrrdHeader:
                 f"expected integers in the field {name!r}, got {self.fields.get(name)!r}"
             ) from None
 
-    def vectors(self, name: str) -> list[tuple[float, ...]]:
-        """Return the vectors of a field such as ``none (1,0,0) (0,1,0) (0,0,1)``, without none."""
-        words = self.fields.get(name, "").replace("none", " ").replace("(", " ").split(")")
+    def vectors(self, name: str) -> list[tuple[float, ...] | None]:
+        """Return the vectors of a field such as ``none (1,0,0) (0,1,0) (0,0,1)``, None for none."""
+        words = re.findall(r"none|\([^)]*\)", self.fields.get(name, "").lower())
         try:
-            return [tuple(float(x) for x in word.split(",")) for word in words if word.strip()]
+            return [
+                None if word == "none" else tuple(map(float, word[1:-1].split(",")))
+                for word in words
+            ]
         except ValueError:
             raise SegmentationFileError(
                 f"expected vectors in the field {name!r}, got {self.fields.get(name)!r}"
@@ -96,8 +100,7 @@ def write_nrrd(
 def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
     """Read header and integer voxels of an NRRD file; the slowest axis of the file comes first.
 
-    Raises SegmentationFileError: the file cannot be read, is no NRRD file, or uses a part of the
-    format that Slicer does not write for segmentations.
+    Raises SegmentationFileError, also for parts of the format that Slicer's segmentations lack.
     """
     try:
         with Path(path).open("rb") as file:
@@ -107,15 +110,12 @@ def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
         raise SegmentationFileError(
             f"{path}: expected a readable NRRD file, got {error}"
         ) from error
-    except SegmentationFileError as error:
+    except (SegmentationFileError, VolumeError) as error:
         raise SegmentationFileError(f"{path}: {error}") from error
 
 
 def read_nrrd_header(path: str | Path) -> tuple[NrrdHeader, int]:
-    """Return the header of an NRRD file of any kind, and how many bytes follow it.
-
-    Raises SegmentationFileError: no NRRD file, or one that cannot be read.
-    """
+    """Return the header of an NRRD file of any kind, and how many bytes follow it."""
     with Path(path).open("rb") as file:
         header = _read_header(file)
         return header, Path(path).stat().st_size - file.tell()
@@ -175,10 +175,7 @@ def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
     dtype = np.dtype(order + _DTYPES[name])
     shape = tuple(reversed(header.numbers("sizes")))
     there = Path(file.name).stat().st_size * (1 if encoding == "raw" else GZIP_RATIO)
-    try:
-        checked_size(shape, dtype.itemsize, there)
-    except VolumeError as error:
-        raise SegmentationFileError(str(error)) from error
+    checked_size(shape, dtype.itemsize, there)
     expected = math.prod(shape) * dtype.itemsize
     if encoding == "raw":
         content = file.read(expected)

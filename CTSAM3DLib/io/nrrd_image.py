@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import SegmentationFileError, VolumeError
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.data_files import check_data_files
 from CTSAM3DLib.io.header_numbers import (
@@ -48,16 +48,19 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
 
     ITK 5.4 turns images of the space LAS by 180 degrees, and replaces numbers that are none. The
     place is None when the header has neither directions nor an origin in a space; then ITK and
-    Slicer agree. Raises VolumeError: not NRRD, impossible numbers, a space that is unknown or that
-    Slicer takes for another, sheared axes, more voxels than the file can hold, or voxels in files
-    that are missing or lie elsewhere.
+    Slicer agree. Raises VolumeError or SegmentationFileError: not NRRD, impossible numbers, a space
+    that is unknown or that Slicer takes for another, sheared axes, more voxels than the file can
+    hold, or voxels in files that are missing or lie elsewhere.
     """
-    try:
-        header, bytes_left = read_nrrd_header(file)
-        sizes = header.numbers("sizes")
-    except SegmentationFileError as error:
-        raise VolumeError(str(error)) from error
-    _check_lengths(header)
+    header, bytes_left = read_nrrd_header(file)
+    sizes = header.numbers("sizes")
+    # The library in ITK writes its error about a long field past its memory.
+    for name, value in header.fields.items():
+        if (longest := max(len(name), len(value))) > _LONGEST:
+            raise VolumeError(
+                f"expected at most {_LONGEST} letters in a field of the header, got "
+                f"{longest} in {name!r:.40}; export the CT again"
+            )
     encoding = header.fields.get("encoding", "").lower()
     ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
     there = math.inf if "data file" in header.fields else bytes_left * ratio
@@ -81,16 +84,6 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "as Slicer does"
         )
     return _geometry(header, sizes, space), notes
-
-
-def _check_lengths(header: NrrdHeader) -> None:
-    """Raise VolumeError for a long field: the library in ITK writes its error past its memory."""
-    for name, value in header.fields.items():
-        if max(len(name), len(value)) > _LONGEST:
-            raise VolumeError(
-                f"expected at most {_LONGEST} letters in a field of the header, got "
-                f"{max(len(name), len(value))} in {name!r:.40}; export the CT again"
-            )
 
 
 def _data_files(file: Path, header: NrrdHeader, bytes_left: int) -> list[str]:
@@ -130,58 +123,43 @@ def _other_notes(header: NrrdHeader) -> list[str]:
     return notes
 
 
-def _vectors(header: NrrdHeader) -> list[NDArray[np.float64] | None]:
-    """Return the direction of each axis; None for an axis that has none."""
-    given = header.fields["space directions"]
-    words = re.findall(r"none|\([^)]*\)", given.lower())
-    if len(words) != len(header.numbers("sizes")):
-        raise VolumeError(f"expected a direction for every axis, got {given!r}")
-    return [None if word == "none" else _vector(word) for word in words]
-
-
-def _vector(text: str) -> NDArray[np.float64]:
-    """Return the numbers of a vector in brackets."""
-    try:
-        return np.array([float(word) for word in text.strip(" ()").split(",")])
-    except ValueError:
-        raise VolumeError(f"expected a vector of numbers in the header, got {text!r}") from None
-
-
 def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     """Return the place from directions and origin."""
-    found = [
-        (size, way) for size, way in zip(sizes, _vectors(header), strict=True) if way is not None
-    ]
-    ways = [way for _, way in found]
+    given, vectors = header.fields["space directions"], header.vectors("space directions")
+    if len(vectors) != len(sizes):
+        raise VolumeError(f"expected a direction for every axis, got {given!r}")
+    size = [count for count, way in zip(sizes, vectors, strict=True) if way is not None]
+    ways = [way for way in vectors if way is not None]
     if len(ways) != 3 or any(len(way) != 3 for way in ways):
-        raise VolumeError(
-            f"expected a 3D image, got space directions {header.fields['space directions']}"
-        )
-    size = [count for count, _ in found]
-    directions = np.stack(ways, axis=1)
+        raise VolumeError(f"expected a 3D image, got space directions {given}")
+    directions = np.array(ways).T
     checked_spacing(np.linalg.norm(directions, axis=0), size)
     squared_directions(directions, (1, 1, 1), "space directions")
-    origin = _vector(header.fields.get("space origin", "(0,0,0)"))
-    if len(origin) != 3:
-        raise VolumeError(
-            f"expected three numbers in the space origin, got {header.fields['space origin']}"
-        )
     signs = np.array(_TO_RAS.get(space, (-1, -1, 1)), np.float64)
     matrix = np.eye(4)
     matrix[:3, :3] = signs[:, None] * directions
-    matrix[:3, 3] = signs * checked_origin(origin, "space origin")
+    matrix[:3, 3] = signs * (_origin(header) if "space origin" in header.fields else 0.0)
     return Geometry(matrix, (size[2], size[1], size[0]))
+
+
+def _origin(header: NrrdHeader) -> NDArray[np.float64]:
+    """Return the space origin as it stands there."""
+    vectors = header.vectors("space origin")
+    if len(vectors) != 1 or vectors[0] is None or len(vectors[0]) != 3:
+        raise VolumeError(
+            f"expected three numbers in the space origin, got {header.fields['space origin']}"
+        )
+    return checked_origin(vectors[0], "space origin")
 
 
 def _at_origin(header: NrrdHeader, sizes: list[int], space: str) -> Geometry | None:
     """Return the place of an image that has an origin in a space, and no directions."""
     if space not in _TO_RAS or "space origin" not in header.fields:
         return None
-    origin = _vector(header.fields["space origin"])
-    if len(sizes) != 3 or len(origin) != 3:
-        raise VolumeError(f"expected a 3D image, got sizes {sizes} and origin {origin.tolist()}")
+    if len(sizes) != 3:
+        raise VolumeError(f"expected a 3D image, got sizes {sizes}")
     matrix = np.diag([-1.0, -1.0, 1.0, 1.0])
-    matrix[:3, 3] = np.array(_TO_RAS[space]) * checked_origin(origin, "space origin")
+    matrix[:3, 3] = np.array(_TO_RAS[space]) * _origin(header)
     return Geometry(matrix, (sizes[2], sizes[1], sizes[0]))
 
 

@@ -42,10 +42,7 @@ class RegionMask(MaskUpdate):
 
     @classmethod
     def from_full(cls, mask_kji: NDArray[np.bool_]) -> RegionMask:
-        """Return a copy of the occupied box of a whole volume's mask.
-
-        Raises SegmentationFileError: not a 3D bool array.
-        """
+        """Return a copy of the occupied box of a whole volume's mask, a 3D bool array."""
         if mask_kji.dtype != np.bool_ or mask_kji.ndim != 3:
             raise SegmentationFileError(
                 f"expected a 3D bool mask, got {mask_kji.dtype} of shape {mask_kji.shape}"

@@ -108,8 +108,8 @@ def _with_layer_axis(header: NrrdHeader, array: NDArray[Any]) -> NDArray[Any]:
 
 def _geometry(header: NrrdHeader, shape_kji: tuple[int, ...]) -> tuple[Geometry, IJK]:
     """Return the whole volume's geometry and where in it the stored box begins."""
-    axes = header.vectors("space directions")
-    origins = header.vectors("space origin")
+    axes = [axis for axis in header.vectors("space directions") if axis is not None]
+    origins = [place for place in header.vectors("space origin") if place is not None]
     if header.fields.get("space", "").lower() not in ("left-posterior-superior", "lps"):
         got = header.fields.get("space")
         raise SegmentationFileError(f"expected the space left-posterior-superior, got {got!r}")

@@ -16,10 +16,7 @@ from CTSAM3DLib.errors import VolumeError
 
 
 def optional_module(name: str, files: str) -> Any:
-    """Return a module, named as its package, that is needed only to read some kind of files.
-
-    Raises ImportError: it is not installed; the message says how to get it.
-    """
+    """Return a module, named as its package, of some files; ImportError says how to get it."""
     try:
         return import_module(name)
     except ImportError as error:

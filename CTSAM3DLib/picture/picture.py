@@ -54,7 +54,6 @@ def write_picture(
     volume: Volume,
     segments: Sequence[Segment],
     title: str = "",
-    window_hu: tuple[float, float] = _WINDOW_HU,
 ) -> None:
     """Write a PNG with three planes, a view from the front, and a tile for each structure.
 
@@ -63,13 +62,12 @@ def write_picture(
     the axial slice of its first positive click; one that consists of air in a window for lungs. Up
     to 12 structures get a tile, the largest first. Above the picture stands the title, by default
     the name of the volume. Long names are shortened in their middle; letters that no installed font
-    has become boxes. `window_hu` is shown as black to white; the default suits soft tissue. A file
-    at `path` is replaced whole. Needs matplotlib. Raises SegmentationFileError: a mask outside the
-    volume; OSError: the file cannot be written.
+    has become boxes. A file at `path` is replaced whole. Needs matplotlib. Raises
+    SegmentationFileError: a mask outside the volume; OSError: the file cannot be written.
     """
     with warnings.catch_warnings(), written_atomically(path) as temporary:
         warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
-        figure = draw_picture(volume, segments, title, window_hu)
+        figure = draw_picture(volume, segments, title)
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={KEY: BLANK})
         fill_mark(temporary)
 
@@ -78,26 +76,19 @@ def draw_picture(
     volume: Volume,
     segments: Sequence[Segment],
     title: str = "",
-    window_hu: tuple[float, float] = _WINDOW_HU,
 ) -> Figure:
-    """Return the picture that `write_picture` writes; see there.
-
-    Raises SegmentationFileError: a mask outside the volume.
-    """
+    """Return the picture that `write_picture` writes; see there."""
     for segment in segments:
         segment.mask.check_inside(volume.geometry.shape_kji)
-    return _Picture(volume, segments, window_hu).drawn(title or volume.name)
+    return _Picture(volume, segments).drawn(title or volume.name)
 
 
 class _Picture:
     """The parts of one picture."""
 
-    def __init__(
-        self, volume: Volume, segments: Sequence[Segment], window_hu: tuple[float, float]
-    ) -> None:
+    def __init__(self, volume: Volume, segments: Sequence[Segment]) -> None:
         self._volume = volume
         self._segments = segments
-        self._window = window_hu
         self._grid = AnatomicalGrid(volume.geometry)
         self._colours = picture_colours([segment.rgb for segment in segments])
         drawn: list[NDArray[Any]] = [self._indices(segment.clicks) for segment in segments]
@@ -205,10 +196,10 @@ class _Picture:
         index: int,
         numbers: Sequence[int],
         line_width: float = 1.5,
-        window_hu: tuple[float, float] | None = None,
+        window_hu: tuple[float, float] = _WINDOW_HU,
     ) -> None:
         """Draw a slice with the outlines and the near clicks of some structures."""
-        black, white = window_hu or self._window
+        black, white = window_hu
         axes.imshow(
             self._grid.cut(self._volume.array_kji, plane, index),
             cmap="gray",
@@ -299,7 +290,7 @@ class _Picture:
         if first:
             index = int(np.round(indices[first[0], plane.normal]))
         inside = self._volume.array_kji[segment.mask.bbox.slices_kji][segment.mask.mask_kji]
-        window_hu = tile_window_hu(inside, self._window)
+        window_hu = tile_window_hu(inside, _WINDOW_HU)
         self._draw_plane(axes, plane, index, [number], line_width=1.3, window_hu=window_hu)
         spans = [self._grid.positions_mm(plane, indices)]
         if segment.mask.voxel_count:

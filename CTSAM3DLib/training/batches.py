@@ -101,10 +101,7 @@ def draws_together(device: torch.device) -> bool:
 
 
 def plan_sample(data: PackedData, config: TrainConfig, rng: np.random.Generator) -> Plan:
-    """Draw a target and a patch that shows at least `SMALLEST_IN_PATCH` voxels of it.
-
-    Raises RuntimeError when there is none after `TRIES` tries.
-    """
+    """Draw a target and a patch that shows at least `SMALLEST_IN_PATCH` voxels of it."""
     for _ in range(TRIES):
         drawn = data.draw(rng, config.source_weights)
         case = data.cases[drawn.case]

@@ -55,10 +55,7 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
 
 
 def read_pack(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a packed file, a cut one or not.
-
-    Raises ValueError when it is neither.
-    """
+    """Read the arrays of a packed file, a cut one or not; ValueError when it is neither."""
     with np.load(path) as file:
         if "header" not in file:
             raise ValueError(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.evaluation.label_origin import is_human
+from CTSAM3DLib.evaluation.cases import is_human
 from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.cutting import read_pack
 from CTSAM3DLib.training.sampling import AIR_HU, block_means
@@ -158,17 +158,10 @@ class PackedData:
             else:
                 kind = "human" if human else "machine"
             start, count = int(target["points"]), int(target["count"])
-            self.targets.append(
-                Target(
-                    number,
-                    target["kind"],
-                    int(target["value"]),
-                    target["name"],
-                    kind,
-                    int(target.get("voxels", count)),
-                    points[start : start + count],
-                )
-            )
+            voxels, value = int(target.get("voxels", count)), int(target["value"])
+            own = points[start : start + count]
+            name = target["name"]
+            self.targets.append(Target(number, target["kind"], value, name, kind, voxels, own))
 
     @staticmethod
     def _grouped(targets: list[Target]) -> list[list[Target]]:

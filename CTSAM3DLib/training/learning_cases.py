@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import GeometryError, LearningError
-from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.evaluation.cases import check_same_voxels
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
@@ -26,7 +26,6 @@ SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
 SMALLEST_VOXELS = 60
 """A structure of fewer voxels is left out."""
-SAME_PLACE_MM = 0.01
 HELD_OUT_SHARE = 0.25
 
 
@@ -88,15 +87,15 @@ def read_learning_case(paths: CasePaths) -> LearningCase:
     """Read a case.
 
     Raises LearningError: the label map has no names, or no structure has `SMALLEST_VOXELS` voxels;
-    GeometryError: the segmentation is not on the voxels of the CT, or in another frame of
-    reference; VolumeError, SegmentationFileError: a file cannot be read, two segments have one
-    name, or the CT is none.
+    GeometryError: the segmentation is not on the voxels of the CT; VolumeError,
+    SegmentationFileError: a file cannot be read, or two segments have one name.
     """
     volume = read_volume(paths.ct)
     check_hu(volume)
+    expected = f"{paths.segmentation}: expected"
     if paths.segmentation.name.lower().endswith(SEGMENTATION_SUFFIX):
         content = read_segmentation(paths.segmentation)
-        _check_grid(paths, volume, content.geometry)
+        check_same_voxels(volume, content.geometry, expected, paths.ct)
         check_names([segment.name for segment in content.segments])
         shape = volume.geometry.shape_kji
         masks = {segment.name: segment.mask.full(shape) for segment in content.segments}
@@ -104,7 +103,7 @@ def read_learning_case(paths: CasePaths) -> LearningCase:
         masks = read_dicom_seg(paths.segmentation, volume.geometry, paths.ct)
     else:
         labels = read_volume(paths.segmentation)
-        _check_grid(paths, volume, labels.geometry)
+        check_same_voxels(volume, labels.geometry, expected, paths.ct)
         masks = {n: labels.array_kji == v for v, n in _names(paths).items()}
     masks = {n: m for n, m in masks.items() if np.count_nonzero(m) >= SMALLEST_VOXELS}
     if not masks:
@@ -167,17 +166,6 @@ def _some(items: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 def _with(cases: Sequence[LearningCase], names: Sequence[str]) -> tuple[LearningCase, ...]:
     return tuple(c for c in (case.only(names) for case in cases) if c.masks)
-
-
-def _check_grid(paths: CasePaths, volume: Volume, geometry: Geometry) -> None:
-    if geometry.shape_kji != volume.geometry.shape_kji or not volume.geometry.allclose(
-        geometry, SAME_PLACE_MM
-    ):
-        raise GeometryError(
-            f"{paths.segmentation}: expected the voxels of {paths.ct}, "
-            f"{volume.geometry.shape_kji}, got {geometry.shape_kji} or another place. Save the "
-            "segmentation with this CT as its source volume"
-        )
 
 
 def _names(paths: CasePaths) -> dict[int, str]:
@@ -257,16 +245,9 @@ def _in_table(table: Path) -> list[CasePaths]:
             if not os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
                 raise LearningError(f"{table}, line {number}: there is no {path}")
         name = cells.get("name") or f"{_stem(segmentation).name}"
-        names = cells.get("names") or f"{_stem(segmentation)}.json"
-        found.append(
-            CasePaths(
-                name,
-                cells.get("patient") or f"case {number - 1}",
-                ct,
-                segmentation,
-                table.parent / names,
-            )
-        )
+        names = table.parent / (cells.get("names") or f"{_stem(segmentation)}.json")
+        patient = cells.get("patient") or f"case {number - 1}"
+        found.append(CasePaths(name, patient, ct, segmentation, names))
     return found
 
 

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.geometry.affine import nearest_axes
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.picture.planes import AnatomicalGrid
 from CTSAM3DLib.session.patches import choose_spacing_mm
 from CTSAM3DLib.training.learning_cases import LearningCase
 
@@ -61,11 +61,9 @@ def ras_array(
     array_kji: NDArray[Any], geometry: Geometry
 ) -> tuple[NDArray[Any], tuple[float, float, float]]:
     """Return voxels with K, J, I along S, A, R, and their size along K, J, I in mm."""
-    axes, signs = nearest_axes(geometry.directions_ras)
-    out = np.transpose(array_kji, [2 - axes[world] for world in (2, 1, 0)])
-    out = np.flip(out, tuple(2 - world for world in range(3) if signs[world] < 0))
-    k, j, i = (float(geometry.spacing_mm[axes[world]]) for world in (2, 1, 0))
-    return np.ascontiguousarray(out), (k, j, i)
+    grid = AnatomicalGrid(geometry)
+    r, a, s = grid.spacing_mm
+    return np.ascontiguousarray(grid.view(array_kji).T), (s, a, r)
 
 
 def _some_voxels(mask: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:

@@ -78,20 +78,10 @@ def score(
         structure = item.structure
         # No checkpoints: surface scores are not wanted.
         protocol = ClickProtocol(seed=seed + item.seed, max_clicks=clicks, checkpoints=())
-        trace = simulate(
-            method.start(item.volume, structure.anatomy), structure, item.volume, protocol
-        )
-        results.append(
-            Result(
-                structure.case_name,
-                structure.family,
-                structure.anatomy,
-                "",
-                name,
-                structure.volume_cm3,
-                trace,
-            )
-        )
+        attempt = method.start(item.volume, structure.anatomy)
+        trace = simulate(attempt, structure, item.volume, protocol)
+        facts = (structure.case_name, structure.family, structure.anatomy, "", name)
+        results.append(Result(*facts, structure.volume_cm3, trace))
     return results
 
 

@@ -11,10 +11,7 @@ SMALLEST_CPU_SIDE = 3
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice plus binary cross entropy, mean over the batch; a scalar.
-
-    `logits` and `target`, which is in {0, 1}, are (B, 1, D, H, W).
-    """
+    """Soft Dice plus binary cross entropy of (B, 1, D, H, W), mean over the batch; a scalar."""
     entropy = F.binary_cross_entropy_with_logits(logits, target)
     probability = torch.sigmoid(logits).flatten(1)
     truth = target.flatten(1)

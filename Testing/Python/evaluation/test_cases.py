@@ -7,7 +7,7 @@ import pytest
 from evaluation_case import ball_volume
 
 from CTSAM3DLib.errors import CTSAM3DError, GeometryError
-from CTSAM3DLib.evaluation.cases import Structure, find_cases, load_case, structures_of
+from CTSAM3DLib.evaluation.cases import Structure, find_cases, is_human, load_case, structures_of
 
 
 def test_cases_are_found_by_split_and_name(data_folder):
@@ -76,3 +76,18 @@ def test_labels_on_other_voxels_are_refused(data_folder):
 def test_size_classes(cm3, extent, expected):
     structure = Structure("c", "f", "a", np.ones((1, 1, 1), bool), cm3, (10.0, extent, 10.0))
     assert structure.size_class(100.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "human"),
+    [
+        ("human (clinical radiotherapy contours)", True),
+        ("Human, two readers", True),
+        ("dataset of humans (human-corrected model output)", False),
+        ("model-made, checked by human (one reader)", False),
+        ("rule-made", False),
+        ("", False),
+    ],
+)
+def test_labels_are_human_when_their_origin_begins_so(origin, human):
+    assert is_human(origin) is human

@@ -12,8 +12,7 @@ import pytest
 
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.header_numbers import checked_size
-from CTSAM3DLib.io.image import read_volume
-from CTSAM3DLib.io.nrrd_image import nrrd_place
+from CTSAM3DLib.io.image import read_scan, read_volume
 
 NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: %s\nencoding: %s\nendian: little\n%s\n\n"
 META = (
@@ -135,7 +134,7 @@ def test_long_words_never_reach_the_nrrd_library(tmp_path: Path, line: str, text
     path = tmp_path / "ct.nrrd"
     path.write_bytes(NRRD % (b"4 5 6", b"raw", line.encode()) + bytes(240))
     with pytest.raises(VolumeError, match=text):
-        nrrd_place(path)
+        read_scan(path)
 
 
 def test_nothing_but_the_version_stands_in_the_first_line_of_an_nrrd(tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ def test_nothing_but_the_version_stands_in_the_first_line_of_an_nrrd(tmp_path: P
     word = b"NRRD0004\rlabels: " + b"x" * 500 + b": " + b"x" * 500 + b"\n"
     (tmp_path / "ct.nrrd").write_bytes(content.replace(b"NRRD0004\n", word))
     with pytest.raises(VolumeError, match="expected an NRRD file"):
-        nrrd_place(tmp_path / "ct.nrrd")
+        read_scan(tmp_path / "ct.nrrd")
 
 
 def test_long_keys_of_an_nrrd_are_read(tmp_path: Path) -> None:
