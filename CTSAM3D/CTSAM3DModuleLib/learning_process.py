@@ -23,15 +23,8 @@ def learn_command(cases: Path, model_id: str, minutes: float, folder: Path) -> l
     python = shutil.which("PythonSlicer") or sys.executable
     threads = max(1, (os.cpu_count() or 2) - 1)
     words = [python, "-m", "CTSAM3DLib", "learn", str(cases), "--id", model_id, "--json"]
-    return [
-        *words,
-        "--minutes",
-        f"{minutes:g}",
-        "--threads",
-        str(threads),
-        "--work-dir",
-        str(folder),
-    ]
+    options = {"--minutes": f"{minutes:g}", "--threads": str(threads), "--work-dir": str(folder)}
+    return [*words, *(word for option in options.items() for word in option)]
 
 
 class LearningProcess:

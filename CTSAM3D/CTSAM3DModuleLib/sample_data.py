@@ -76,40 +76,34 @@ def add_volume(volume: Volume, name: str) -> Any:
 
 
 def load_clicks(volume_node: Any, path: str | Path) -> list[Any]:
-    """Add the prompts of a file as Markups: a point list a structure, and its shapes.
+    """Add the clicks of a file as point lists where the volume lies now, one a structure.
 
-    The file, see `read_clicks`, is in RAS of the volume itself; the Markups come where the volume
-    lies now. They are named as the structures; a point outside a structure has ``negative`` in
-    label and description, a curve, closed curve or ROI in its name. Read back by
-    `CTSAM3DModuleLib.scripting.clicks.prompts_on_volume`, the points give the same clicks in the
-    same order. Raises ClicksFileError: the file cannot be understood; ClickOutsideVolumeError: a
-    prompt lies outside the volume; nothing is added.
+    Label and description of a point outside say ``negative``. Raises ClicksFileError: the file
+    cannot be understood; ClickOutsideVolumeError: a click lies outside the volume; nothing is
+    added.
     """
     from CTSAM3DLib.io.clicks import read_clicks
     from CTSAM3DLib.mrml.frames import geometry_from_node
-    from CTSAM3DLib.session.points import obeyed_voxels
 
     structures = read_clicks(path)
     geometry = geometry_from_node(volume_node)
     for prompts in structures.values():
-        for prompt in prompts:
-            obeyed_voxels(prompt, geometry)
-    nodes = []
-    for name, prompts in structures.items():
-        if prompts.clicks:
-            nodes.append(_point_list(name, prompts, volume_node))
-        for prompt in prompts:
-            if prompt.kind != "click":
-                nodes.append(_shape(name, prompt, volume_node))
-    return nodes
+        geometry.voxels_from_ras([click.position_ras for click in prompts.clicks])
+    return [_point_list(name, prompts, volume_node) for name, prompts in structures.items()]
 
 
 def _point_list(name: str, prompts: Any, volume_node: Any) -> Any:
     import vtk
 
+    from CTSAM3DLib.io.terminology import colour, find
     from CTSAM3DLib.mrml import world_from_click
 
-    node, label = _markups("vtkMRMLMarkupsFiducialNode", name)
+    known = find(name)
+    label = name if known is None else known.label
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", label)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetSelectedColor(*(value / 255 for value in colour(name)))
+    node.GetDisplayNode().SetPointLabelsVisibility(False)  # they would hide the organs
     for number, click in enumerate(prompts.clicks, 1):
         position = vtk.vtkVector3d(*world_from_click(click, volume_node))
         index = node.AddControlPointWorld(position)
@@ -117,28 +111,3 @@ def _point_list(name: str, prompts: Any, volume_node: Any) -> Any:
         node.SetNthControlPointLabel(index, f"{label}{sign}-{number}")
         node.SetNthControlPointDescription(index, sign.strip())
     return node
-
-
-def _shape(name: str, prompt: Any, volume_node: Any) -> Any:
-    from CTSAM3DLib.mrml import MARKUPS_CLASSES, set_markup_points, world_points
-
-    node, label = _markups(MARKUPS_CLASSES[prompt.kind], name)
-    if not prompt.positive:
-        node.SetName(f"{label} negative")
-    if prompt.kind != "box":
-        node.SetCurveTypeToLinear()
-    set_markup_points(node, world_points(prompt, volume_node))
-    return node
-
-
-def _markups(class_name: str, name: str) -> tuple[Any, str]:
-    """Return a new node in the colour of a structure, and the name of the structure."""
-    from CTSAM3DLib.io.terminology import colour, find
-
-    known = find(name)
-    label = name if known is None else known.label
-    node = slicer.mrmlScene.AddNewNodeByClass(class_name, label)
-    node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetSelectedColor(*(value / 255 for value in colour(name)))
-    node.GetDisplayNode().SetPointLabelsVisibility(False)  # they would hide the organs
-    return node, label

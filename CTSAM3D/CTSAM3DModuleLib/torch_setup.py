@@ -21,12 +21,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
-from CTSAM3DModuleLib.torch_devices import (
-    TorchDevice,
-    device_choices,
-    devices_of,
-    has_nvidia_driver,
-)
+from CTSAM3DModuleLib.torch_devices import TorchDevice, devices_of, has_nvidia_driver
 
 MINIMUM_VERSION = (2, 2)
 REQUIREMENT = ">=" + ".".join(map(str, MINIMUM_VERSION))
@@ -107,10 +102,6 @@ class TorchSetup:
             return TorchState(TorchKind.EXTENSION_MISSING, text=text, needs_restart=True)
         text = _("The extension PyTorch is missing. Install it now, then restart Slicer.")
         return TorchState(TorchKind.EXTENSION_MISSING, text=text)
-
-    def devices(self) -> list[TorchDevice]:
-        """Return the devices for a combo box: automatic and processor, then graphics cards."""
-        return device_choices(self.state().devices)
 
     def install(self) -> TorchState:
         """Install what is missing, after the user has agreed; changes nothing where all is well.

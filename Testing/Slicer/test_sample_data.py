@@ -20,7 +20,7 @@ from segmentation_case import ball_volume
 from CTSAM3DLib import phantom
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.io.clicks import read_clicks, write_clicks
-from CTSAM3DLib.prompts import Box, Click, ClickHistory, Lasso, Scribble
+from CTSAM3DLib.prompts import Click, ClickHistory
 from CTSAM3DLib.resources import resource_path
 
 
@@ -70,20 +70,6 @@ class SampleDataTest(unittest.TestCase):
         node.GetNthControlPointPositionWorld(0, position)
         np.testing.assert_allclose(position, np.add(INSIDE, (200, 0, 0)))
         self.assertEqual(prompts_on_volume(node, volume), clicks)
-
-    def test_strokes_lassos_and_boxes_come_as_markups(self):
-        volume = ball_volume()
-        corners = [INSIDE, np.add(INSIDE, (8, 0, 0)), np.add(INSIDE, (8, 8, 0))]
-        shapes = [Scribble(corners), Lasso(corners, False), Box.of_rectangle(corners)]
-        history = ClickHistory([Click(INSIDE), *shapes, Click((50, 50, 70), False)])
-        nodes = self.load(volume, {"my lesion": history})
-        kinds = [node.GetMarkupType() for node in nodes]
-        self.assertEqual(kinds, ["Fiducial", "Curve", "ClosedCurve", "ROI"])
-        found = prompts_on_volume({"my lesion": nodes}, volume)["my lesion"]
-        self.assertEqual(found.clicks, history.clicks)
-        for shape, other in zip(shapes, found[2:], strict=True):
-            self.assertEqual((shape.kind, shape.positive), (other.kind, other.positive))
-            np.testing.assert_allclose(shape.anchor_ras, other.anchor_ras, atol=1.0)
 
     def test_clicks_of_another_volume_add_nothing(self):
         clicks = {

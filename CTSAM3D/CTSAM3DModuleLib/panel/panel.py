@@ -20,6 +20,7 @@ from CTSAM3DModuleLib.panel.run import RunSection
 from CTSAM3DModuleLib.panel.table import SegmentRows, TableSection
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.panel.worst_first import WorstFirst
+from CTSAM3DModuleLib.torch_devices import device_choices
 from CTSAM3DModuleLib.typed_point import TypedPoint
 from CTSAM3DModuleLib.volume_warning import VolumeWarning
 from CTSAM3DModuleLib.widgets import Connections, apart_texts
@@ -120,7 +121,7 @@ class Panel:
         self.workplace.torch_reason = self.models.torch_reason = self.torch.reason
         self.learning.torch_reason = self.torch.reason
         if self.torch.state is not None and self.torch.state.can_compute:
-            self.choice.offer(self.torch.setup.devices())
+            self.choice.offer(device_choices(self.torch.state.devices))
             self.workplace.prepare()
         self.show()
 

@@ -21,7 +21,7 @@ from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
 from CTSAM3DModuleLib.editing.target import EditTarget, for_structure
 from CTSAM3DModuleLib.scripting.clicks import segment_named
-from CTSAM3DModuleLib.scripting.segment import Part, Progress, new_segmentation
+from CTSAM3DModuleLib.scripting.segment import Part, Progress, answers, new_segmentation
 
 DRIFT_TAG = "CTSAM3D.Drift"
 
@@ -69,18 +69,9 @@ def carry_on(
     """
     key = ("frame", object())  # of its own: what a user edits meanwhile is left alone
     requests = carry_requests(volume_from_node(volume_node), key, tracks, choice)
-    updates: list[MaskUpdate] = []
-    try:
-        for track, request in zip(tracks, requests, strict=True):
-            answer = logic.engine.carry(request).result()
-            updates.append(answer.update)
-            for notice in answer.notices:
-                logging.warning("CT-SAM3D: %s", notice)
-            done = len(updates)
-            if progress is not None and progress(track.name, done, len(tracks)) is False:
-                return None
-    finally:
-        logic.engine.forget(key)
+    updates = answers(logic, logic.engine.carry, requests, progress)
+    if updates is None:
+        return None
     return new_frame(logic, volume_node, tracks, updates, name)
 
 
@@ -91,10 +82,9 @@ def carry_requests(
 
     Raises VolumeError: the frame has another voxel grid than the one before.
     """
-    for track in tracks:
-        _check_grid(volume, track.geometry)
     requests = []
     for one in tracks:
+        _check_grid(volume, one.geometry)
         own = for_structure(choice, one.name, one.model)
         requests.append(
             ClickRequest(volume, key, one.name, one.prompts, one.prompts, own, one.mask)
@@ -109,10 +99,7 @@ def new_frame(
     updates: Sequence[MaskUpdate],
     name: str,
 ) -> Any:
-    """Return a new segmentation with the masks of a frame; the tracks move on.
-
-    Parameters and errors: see `carry_on`; `updates` are the answers to `carry_requests`.
-    """
+    """Return a new segmentation with the answers to `carry_requests`; the tracks move on."""
     geometry, drifts = geometry_from_node(volume_node), []
     for track, update in zip(tracks, updates, strict=True):
         drifts.append(Drift.between(track.mask, update, geometry))

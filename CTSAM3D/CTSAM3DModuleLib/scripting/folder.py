@@ -35,36 +35,10 @@ def segment_folder(
 ) -> dict[str, Any]:
     """Segment many CTs from files into files; the scene is not touched.
 
-    A case that fails is noted and does not stop the others. A case that an earlier run into the
-    same folder has finished is skipped, as long as CT, clicks and model are the same. A result that
-    was changed since, for example by hand, is kept. Raises ClicksFileError: no cases, a table that
-    cannot be understood, or the output folder is the input folder; BundleError, DeviceError,
-    ImportError: the model cannot be loaded; OutputFileError: nothing can be written there, or a
-    result would take the place of an input.
-
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Has the engine.
-    folder_or_table : str or Path
-        A folder, see `cases_in_folder`; or a CSV table with the columns ``ct`` and ``clicks``,
-        see `CTSAM3DLib.batch.table.read_table`.
-    output_dir : str or Path
-        Another folder; made if it is missing. Gets a ``.seg.nrrd`` and a ``.json`` for each case,
-        ``batch_report.json`` and ``batch_report.csv``.
-    choice : ModelChoice, optional
-        Model, device, and whether structures are followed beyond the patches of their clicks.
-    progress : callable, optional
-        Called after each case with its name, how many are done, and how many there are. If it
-        returns False, the run ends there; the next one goes on.
-    overwrite : bool
-        Run finished cases again, and replace results that were changed since.
-
-    Returns
-    -------
-    dict
-        The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or
-        ``report``, of each case.
+    See `ConsoleMethods.segmentFolder`. Raises ClicksFileError: no cases, a table that cannot be
+    understood, or the output folder is the input folder; BundleError, DeviceError, ImportError: the
+    model cannot be loaded; OutputFileError: nothing can be written there, or a result would take
+    the place of an input.
     """
     source, output = Path(folder_or_table), Path(output_dir)
     chosen = choice or ModelChoice()

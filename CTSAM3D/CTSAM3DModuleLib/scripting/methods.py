@@ -30,7 +30,9 @@ class ConsoleMethods:
     ) -> Any:
         """Segment every clicked structure of a volume; all of it is written, or nothing.
 
-        Raises CTSAM3DError, ImportError as `segment.segment`; the scene is as it was.
+        After an error the scene is as it was. Raises ClicksFileError, ClickOutsideVolumeError,
+        VolumeError, GeometryError, NodeError: something given cannot be used; found before the
+        model is asked. BundleError, DeviceError, ImportError: the model cannot be loaded.
 
         Parameters
         ----------
@@ -79,7 +81,8 @@ class ConsoleMethods:
         Parameters
         ----------
         volumes : list of vtkMRMLScalarVolumeNode, or vtkMRMLSequenceBrowserNode
-            See `console_sequence.segment_sequence`.
+            Of a browser the first proxy that is a scalar volume; each item is shown in turn, and
+            the one that was shown before is shown again in the end.
         clicks : as for `segment`, or list of mappings
             For all volumes, or a mapping for each.
         device, progress, model, grow
@@ -87,7 +90,7 @@ class ConsoleMethods:
         carry : bool
             The clicks are those of the first frame; they move with the mask from frame to frame,
             and the model is shown the mask of the frame before. A mask that differs much from it
-            is told.
+            is told (`logging.warning`, segment tag ``CTSAM3D.Drift``). All frames have one grid.
 
         Returns
         -------
@@ -120,7 +123,8 @@ class ConsoleMethods:
             A folder with ``patient.nii.gz`` and ``patient.json`` (or ``patient liver.mrk.json``),
             or a CSV table with the columns ``ct`` and ``clicks``.
         outputDir : str or Path
-            Another folder.
+            Another folder; made if it is missing. Gets a ``.seg.nrrd`` and a ``.json`` for each
+            case, ``batch_report.json`` and ``batch_report.csv``.
         device, progress, model, grow
             See above.
         overwrite : bool
@@ -129,7 +133,8 @@ class ConsoleMethods:
         Returns
         -------
         dict
-            The content of ``batch_report.json``; see `console_folder.segment_folder`.
+            The content of ``batch_report.json``: ``cases`` has ``status``, and ``error`` or
+            ``report``, of each case.
         """
         from CTSAM3DModuleLib.scripting.folder import segment_folder
 

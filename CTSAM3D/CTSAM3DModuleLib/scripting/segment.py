@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import slicer
 
-from CTSAM3DLib.engine import ClickRequest, ModelChoice
+from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
-from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
+from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.io import hu_warning, size_warning
 from CTSAM3DLib.mrml import (
     SegmentTarget,
@@ -61,38 +62,10 @@ def segment(
 ) -> slicer.vtkMRMLSegmentationNode | None:
     """Segment every clicked structure of a volume; all of it is written, or nothing.
 
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Has the engine.
-    volume_node : vtkMRMLScalarVolumeNode
-        The CT.
-    clicks : mapping, Markups node, path, or list of the latter two
-        See `prompts_on_volume`. Positions of mappings and Markups are world RAS.
-    segmentation_node : vtkMRMLSegmentationNode, optional
-        Default: a new one in the place of the volume. In one that is given, a segment of the same
-        name is refined just as in the panel: voxels that its stored clicks do not explain are
-        what the clicks go on from. All other segments keep every voxel; segments may overlap.
-    choice : ModelChoice, optional
-        Model, device, and whether structures are followed beyond the patches of their clicks.
-    progress : callable, optional
-        Called after each structure. If it returns False, nothing is written.
-
-    Returns
-    -------
-    vtkMRMLSegmentationNode or None
-        None: `progress` has cancelled. Segments have clicks, colour and terminology.
-
-    Raises
-    ------
-    ClicksFileError, ClickOutsideVolumeError, VolumeError, GeometryError, NodeError
-        Something given cannot be used; found before the model is asked.
-    BundleError, DeviceError, ImportError
-        The model cannot be loaded.
-
-    Notes
-    -----
-    After an error the scene is as it was. The undo steps of the Segment Editor are left alone.
+    See `ConsoleMethods.segment`. In a segmentation node that is given, a segment of the same name
+    is refined just as in the panel: voxels that its stored clicks do not explain are what the
+    clicks go on from. All other segments keep every voxel; segments may overlap. The undo steps of
+    the Segment Editor are left alone.
     """
     structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
     name = f"{volume_node.GetName()} segmentation"
@@ -142,11 +115,9 @@ def _parts(
         segment_id = None if segmentation_node is None else segment_named(segmentation_node, name)
         if segment_id is not None:
             target = EditTarget(segmentation_node, segment_id, volume_node, None)
-            present = target.mask()
+            part, present = Part(name, prompts, segment_id), target.mask()
             if not present.bbox.is_empty:
-                part = Part(name, prompts, segment_id, target.stored_prompts(), present)
-            else:
-                part = Part(name, prompts, segment_id)
+                part = replace(part, before=target.stored_prompts(), present=present)
         if not prompts.has_positive and part.present is None:
             raise ClicksFileError(f"structure {name!r} has no positive click")
         parts.append(part)
@@ -196,7 +167,20 @@ def segment_prompts(
     parts = _parts(segmentation_node, volume_node, structures)
     for warning in filter(None, [hu_warning(volume), size_warning(volume)]):
         logging.warning("CT-SAM3D: %s: %s", name_of(volume_node), warning)
-    updates = _answers(logic, volume, parts, choice, progress)
+    key = ("console", object())  # of its own: what a user edits meanwhile is left alone
+    requests = [
+        ClickRequest(
+            volume,
+            key,
+            part.name,
+            part.before,
+            part.prompts,
+            for_structure(choice, part.name),
+            part.present,
+        )
+        for part in parts
+    ]
+    updates = answers(logic, logic.engine.request, requests, progress)
     if updates is None:
         return None
     if segmentation_node is None:
@@ -230,57 +214,10 @@ def _fill(
     parts: Sequence[Part],
     updates: Sequence[MaskUpdate],
 ) -> None:
-    """Write masks and clicks, and have them shown."""
+    """Write all masks and clicks and show them; after an error the segmentation is as it was."""
     if _is_untouched(segmentation_node):
         prepare_segmentation(segmentation_node, volume_node)
-    _write(logic.controller.scene, segmentation_node, volume_node, parts, updates)
-    if segmentation_node.GetDisplayNode() is None:
-        segmentation_node.CreateDefaultDisplayNodes()
-
-
-def _answers(
-    logic: Any,
-    volume: Volume,
-    parts: Sequence[Part],
-    choice: ModelChoice,
-    progress: Progress | None,
-) -> list[MaskUpdate] | None:
-    """Return the change of each mask; None when cancelled. The scene is not touched."""
-    engine = logic.engine
-    key = ("console", object())  # of its own: what a user edits meanwhile is left alone
-    try:
-        updates = []
-        for number, part in enumerate(parts, 1):
-            own = for_structure(choice, part.name)
-            request = ClickRequest(
-                volume, key, part.name, part.before, part.prompts, own, part.present
-            )
-            try:
-                answer = engine.request(request).result()
-            except ModuleNotFoundError as error:
-                raise ImportError(NO_TORCH) from error
-            updates.append(answer.update)
-            for notice in answer.notices:
-                logging.warning("CT-SAM3D: %s", notice)
-            if progress is not None and progress(part.name, number, len(parts)) is False:
-                return None
-        return updates
-    finally:
-        engine.forget(key)
-
-
-# ---- the scene
-
-
-def _write(
-    scene: Any,
-    segmentation_node: Any,
-    volume_node: Any,
-    parts: Sequence[Part],
-    updates: Sequence[MaskUpdate],
-) -> None:
-    """Write all masks and clicks; after an error the segmentation is as it was."""
-    with _editor(scene, segmentation_node, volume_node) as editor:
+    with _editor(logic.controller.scene, segmentation_node, volume_node) as editor:
         editor.SaveStateForUndo()  # of this editor, which ends with this call
         try:
             for part, update in zip(parts, updates, strict=True):
@@ -290,6 +227,35 @@ def _write(
         except Exception:
             editor.Undo()
             raise
+    if segmentation_node.GetDisplayNode() is None:
+        segmentation_node.CreateDefaultDisplayNodes()
+
+
+def answers(
+    logic: Any,
+    ask: Callable[[ClickRequest], Future[ClickAnswer]],
+    requests: Sequence[ClickRequest],
+    progress: Progress | None,
+) -> list[MaskUpdate] | None:
+    """Return the change of each mask; None when cancelled. The scene is not touched."""
+    updates: list[MaskUpdate] = []
+    try:
+        for number, request in enumerate(requests, 1):
+            try:
+                answer = ask(request).result()
+            except ModuleNotFoundError as error:
+                raise ImportError(NO_TORCH) from error
+            updates.append(answer.update)
+            for notice in answer.notices:
+                logging.warning("CT-SAM3D: %s", notice)
+            if progress is not None:
+                name = str(request.structure_key)
+                if progress(name, number, len(requests)) is False:
+                    return None
+        return updates
+    finally:
+        for key in {request.volume_key for request in requests}:
+            logic.engine.forget(key)
 
 
 @contextmanager

@@ -25,33 +25,10 @@ def segment_sequence(
     progress: Progress | None = None,
     carry: bool = False,
 ) -> list[slicer.vtkMRMLSegmentationNode]:
-    """Segment several volumes, or all frames of a sequence; a new segmentation for each.
+    """Segment several volumes, or all frames of a sequence; see `ConsoleMethods.segmentSequence`.
 
-    Raises ClicksFileError, ClickOutsideVolumeError and others as `segment`. All clicks are checked
-    before the model is asked; when a later volume fails, the segmentations of those before stay.
-
-    Parameters
-    ----------
-    logic : CTSAM3DLogic
-        Has the engine.
-    volumes : list of vtkMRMLScalarVolumeNode, or vtkMRMLSequenceBrowserNode
-        Of a browser the first proxy that is a scalar volume; each item is shown in turn, and the
-        one that was shown before is shown again in the end.
-    clicks : see `prompts_on_volume`, or list of mappings
-        For all volumes, or a mapping for each.
-    choice : ModelChoice, optional
-        See `segment`.
-    progress : callable, optional
-        Called after each structure of each volume. If it returns False, the work ends there.
-    carry : bool
-        The clicks are those of the first frame. In each further one they move with the mask, and
-        the model is shown the mask of the frame before; a mask that differs much from it is told
-        (`logging.warning`, and the segment tag ``CTSAM3D.Drift``). All frames have one grid.
-
-    Returns
-    -------
-    list of vtkMRMLSegmentationNode
-        In order; when cancelled those of the volumes that were finished.
+    All clicks are checked before the model is asked; when a later volume fails, the segmentations
+    of those before stay.
     """
     found: list[slicer.vtkMRMLSegmentationNode] = []
     with _frames(logic, volumes) as frames:
@@ -132,18 +109,13 @@ def _frames(logic: Any, volumes: Any) -> Iterator[list[tuple[str, Callable[[], A
 
 def _proxy_volume(browser: Any) -> Any:
     """Return the volume that a browser shows."""
-    for sequence in _collected(browser):
+    sequences = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(sequences, True)
+    for sequence in sequences:
         node = browser.GetProxyNode(sequence)
         if isinstance(node, slicer.vtkMRMLScalarVolumeNode):
             return node
     raise NodeError(f"expected a scalar volume in {name_of(browser)}, got none")
-
-
-def _collected(browser: Any) -> list[Any]:
-    """Return the sequences of a browser."""
-    nodes = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(nodes, True)
-    return [nodes.GetItemAsObject(number) for number in range(nodes.GetNumberOfItems())]
 
 
 def _clicks_of_frame(clicks: Any, number: int, count: int) -> Any:
