@@ -27,20 +27,6 @@ class SessionWorker:
     to a thread. Nothing is called back on the owner's side: the owner asks with `drain`, from a
     timer for example. The thread starts with the first task. If it ends before its time, all that
     it should have done ends with InferenceThreadError, and the next task starts another one.
-
-    Examples
-    --------
-    >>> worker = SessionWorker()
-    >>> future = worker.submit(pow, 2, 5)
-    >>> future.result()
-    32
-    >>> worker.shutdown()
-    >>> worker.drain() == [future], worker.drain()
-    (True, [])
-    >>> worker.submit(pow, 2, 5)
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.CTSAM3DError: expected a running worker, got one that was shut down
     """
 
     def __init__(self) -> None:

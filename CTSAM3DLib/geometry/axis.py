@@ -118,12 +118,6 @@ def interpolate_axis(
     """Return `array` read at `taps` along `axis`; `out`, if given, is written and returned.
 
     The number of taps is the new size of the axis. `out` may be any strided view.
-
-    Examples
-    --------
-    >>> row = np.array([[0, 10, 20]], dtype=np.float32)
-    >>> interpolate_axis(row, 1, LinearTaps.at(np.array([0.5, 1.25, 9.0]), 3)).tolist()
-    [[5.0, 12.5, 20.0]]
     """
     if out is None:
         shape = list(array.shape)

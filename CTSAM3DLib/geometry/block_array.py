@@ -64,14 +64,7 @@ class BlockArray:
         return sum(block.nbytes for block in self._blocks.values())
 
     def own_nbytes(self, other: BlockArray) -> int:
-        """Return the bytes of the blocks that `other` does not share with this array.
-
-        Examples
-        --------
-        >>> array = BlockArray((8, 8, 8), bool, block_size=8)
-        >>> array.own_nbytes(array)
-        0
-        """
+        """Return the bytes of the blocks that `other` does not share with this array."""
         return sum(
             block.nbytes
             for index, block in self._blocks.items()

@@ -301,12 +301,6 @@ class AxisMap:
 
     Along grid axis g: volume index on axis `volume_axes[g]` = `scales[g]` * grid index +
     `offsets[g]`. Axes are numbered 0 i, 1 j, 2 k; indices are continuous, centres at integers.
-
-    Examples
-    --------
-    >>> volume = Geometry(np.diag([-1.0, -1, 2, 1]), (5, 6, 7))
-    >>> AxisMap.between(volume, model_grid(volume, 1.0))
-    AxisMap(volume_axes=(0, 1, 2), scales=(-1.0, -1.0, 0.5), offsets=(6.0, 5.0, -0.25))
     """
 
     volume_axes: IJK

@@ -77,15 +77,7 @@ def empty_image(lattice: Lattice, bbox: BoundingBox) -> slicer.vtkOrientedImageD
 
 
 def oriented_image(lattice: Lattice, mask: MaskUpdate) -> slicer.vtkOrientedImageData:
-    """Return a mask as a label image of Slicer: uint8, 0 and 1, its box as the extent.
-
-    Examples
-    --------
-    >>> mask = MaskUpdate(np.ones((1, 2, 3), dtype=bool), BoundingBox((4, 5, 6), (7, 7, 7)))
-    >>> image = oriented_image(np.diag([1.0, 1, 2, 1]), mask)
-    >>> image.GetExtent(), image.GetSpacing(), int(voxels_of(image).sum())
-    ((4, 6, 5, 6, 6, 6), (1.0, 1.0, 2.0), 6)
-    """
+    """Return a mask as a label image of Slicer: uint8, 0 and 1, its box as the extent."""
     image = empty_image(lattice, mask.bbox)
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     if not mask.bbox.is_empty:
@@ -170,15 +162,7 @@ def boxed(mask: MaskUpdate, bbox: BoundingBox) -> NDArray[np.bool_]:
 
 
 def same_lattice(first: Lattice, second: Lattice, bbox: BoundingBox) -> bool:
-    """Whether voxels of equal index lie at the same place, all over a box.
-
-    Examples
-    --------
-    >>> same_lattice(np.eye(4), np.diag([1.001, 1, 1, 1]), BoundingBox((0, 0, 0), (5, 5, 5)))
-    True
-    >>> same_lattice(np.eye(4), np.diag([1.001, 1, 1, 1]), BoundingBox((0, 0, 0), (99, 5, 5)))
-    False
-    """
+    """Whether voxels of equal index lie at the same place, all over a box."""
     shift = np.linalg.solve(first, second) - np.eye(4)
     corners = _corners(bbox) @ shift[:3, :3].T + shift[:3, 3]
     return bool(np.abs(corners).max() <= SAME_VOXELS_TOLERANCE)

@@ -13,13 +13,7 @@ from CTSAM3DLib.network.prompt_maps import resize_prompt
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3x3 convolutions with instance norm and a shortcut; the first and the shortcut stride.
-
-    Examples
-    --------
-    >>> ResidualBlock(4, 8, 2)(torch.zeros(1, 4, 8, 8, 8)).shape
-    torch.Size([1, 8, 4, 4, 4])
-    """
+    """Two 3x3x3 convolutions with instance norm and a shortcut; the first and it stride."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -54,12 +48,6 @@ class PSAPBlock(nn.Module):
 
     ``IN(x) * (1 + gamma) + beta``, twice, with a residual connection. `hidden` channels of
     convolutions give gamma and beta from the prompt at the same scale.
-
-    Examples
-    --------
-    >>> block = PSAPBlock(8, 4)
-    >>> block(torch.zeros(1, 8, 4, 4, 4), torch.zeros(1, 3, 4, 4, 4)).shape
-    torch.Size([1, 8, 4, 4, 4])
     """
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -123,13 +111,6 @@ def modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
     """Instance-normalise, scale by ``1 + gamma``, shift by ``beta``, leaky ReLU (slope 0.2).
 
     `x` and the result are (B, C, D, H, W); `gamma_beta` is (B, 2C, D, H, W), gamma first.
-
-    Examples
-    --------
-    >>> x = torch.randn(1, 2, 4, 4, 4)
-    >>> plain = F.leaky_relu(F.instance_norm(x), 0.2)
-    >>> bool(torch.allclose(modulate(x, torch.zeros(1, 4, 4, 4, 4)), plain))
-    True
     """
     gamma, beta = torch.chunk(gamma_beta, 2, 1)
     return F.leaky_relu(F.instance_norm(x) * (1.0 + gamma) + beta, 0.2)
@@ -140,13 +121,6 @@ def prompt_pyramid(prompt: Tensor, levels: int, mode: str) -> list[Tensor]:
 
     With ``max`` a click is seen at every scale; ``area`` averages; ``trilinear`` has no
     anti-aliasing, as the official network, so that below 1/8 most clicks fall between the samples.
-
-    Examples
-    --------
-    >>> prompt = torch.zeros(1, 3, 16, 16, 16)
-    >>> prompt[0, 1, 5, 5, 5] = 1.0
-    >>> [float(p.max()) for p in prompt_pyramid(prompt, 2, "max")]
-    [1.0, 1.0, 1.0]
     """
     pyramid = [prompt]
     for level in range(levels):

@@ -24,11 +24,6 @@ def build_lite(
 
     `patch_size` is the edge of a patch in voxels; each HU window is one input channel. The
     attribute ``settings`` of the model belongs into the bundle.
-
-    Examples
-    --------
-    >>> build_lite(LiteConfig(widths=(4, 4, 8, 8, 8), hidden=4)).settings.spacing_range_mm
-    (1.5, 4.0)
     """
     sizes = config or LiteConfig(image_channels=len(windows_hu))
     return build_promptable(LiteSegmenter(sizes), model_id, patch_size, windows_hu)

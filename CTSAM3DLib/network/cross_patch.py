@@ -125,12 +125,6 @@ class CrossPatchPredictor(nn.Module):
     `widths` are channels per scale, finest first, at least two. Each scale but the last halves the
     grid, so patch sizes are multiples of ``2 ** (len(widths) - 1)``. `channels` are those of the
     input. Raises ValueError: fewer than two widths.
-
-    Examples
-    --------
-    >>> predictor = CrossPatchPredictor((4, 8, 16))
-    >>> predictor(torch.rand(2, 3, 16, 16, 16)).shape
-    torch.Size([2, 1, 16, 16, 16])
     """
 
     def __init__(

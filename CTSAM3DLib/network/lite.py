@@ -43,15 +43,7 @@ class LiteConfig:
 
 
 class LiteSegmenter(nn.Module):
-    """Promptable segmenter with PSAP at every decoder scale.
-
-    Examples
-    --------
-    >>> net = LiteSegmenter(LiteConfig(widths=(4, 4, 8, 8, 8), hidden=4))
-    >>> embedding = net.encode(torch.zeros(1, 2, 32, 32, 32))
-    >>> net.decode(embedding, torch.zeros(1, 3, 32, 32, 32)).shape
-    torch.Size([1, 1, 32, 32, 32])
-    """
+    """Promptable segmenter with PSAP at every decoder scale."""
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()

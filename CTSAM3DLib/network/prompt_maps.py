@@ -21,12 +21,6 @@ def click_kernel(sigma: float, radius: int) -> Tensor:
     """Gaussian kernel of one click: (K, K, K) float32 with peak 1, K = 2 * radius + 1.
 
     `sigma` and `radius` are in patch voxels; values below `KERNEL_FLOOR` are 0.
-
-    Examples
-    --------
-    >>> kernel = click_kernel(2.0, 8)
-    >>> tuple(kernel.shape), float(kernel[8, 8, 8]), int((kernel > 0).sum())
-    ((17, 17, 17), 1.0, 4501)
     """
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
     square = offsets * offsets
@@ -96,13 +90,6 @@ def render_without_reading(
     """Do what `render_clicks` does on whole volumes, so that no number has to leave a GPU.
 
     `size` is depth, height and width. The result is bit for bit that of `render_clicks`.
-
-    Examples
-    --------
-    >>> points, labels = torch.tensor([[4.0, -2.0, 9.0]]), torch.tensor([1])
-    >>> plain = render_clicks(points, labels, 12, 12, 12, False)
-    >>> torch.equal(render_without_reading(points, labels, [12, 12, 12], False), plain)
-    True
     """
     device = points_kji.device
     shift = 0.0 if overwrite else 0.5
@@ -128,11 +115,6 @@ def resize_trilinear(grid: Tensor, size: list[int]) -> Tensor:
 
     A script of ``interpolate`` holds operators of the newest PyTorch, so that older ones cannot
     load it. The single operator called here is in all of them.
-
-    Examples
-    --------
-    >>> resize_trilinear(torch.tensor([0.0, 1.0]).reshape(1, 1, 1, 1, 2), [1, 1, 4]).flatten()
-    tensor([0.0000, 0.2500, 0.7500, 1.0000])
     """
     resized: Tensor = torch.ops.aten.upsample_trilinear3d(grid, size, False)
     return resized
@@ -143,13 +125,6 @@ def resize_prompt(prompt: Tensor, size: list[int], mode: str) -> Tensor:
 
     ``trilinear`` samples without anti-aliasing, as the official network does; ``area`` averages;
     ``max`` keeps the peak of each block, so that no click is lost. Raises ValueError: unknown mode.
-
-    Examples
-    --------
-    >>> prompt = torch.zeros(1, 3, 8, 8, 8)
-    >>> prompt[0, 1, 0, 0, 0] = 1.0
-    >>> [float(resize_prompt(prompt, [2, 2, 2], m).max()) for m in ("trilinear", "max")]
-    [0.0, 1.0]
     """
     if mode == "trilinear":
         return resize_trilinear(prompt, size)

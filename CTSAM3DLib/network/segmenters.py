@@ -27,13 +27,6 @@ class ConcatSegmenter(nn.Module):
 
     Nothing can be computed before the click: the whole network runs at each. `widths` are channels
     at the scales 1, 1/2, 1/4, 1/8, 1/16; `image_channels` the HU windows.
-
-    Examples
-    --------
-    >>> net = ConcatSegmenter((4, 4, 8, 8, 8), 2)
-    >>> embedding = net.encode(torch.zeros(1, 2, 32, 32, 32))
-    >>> net.decode(embedding, torch.zeros(1, 3, 32, 32, 32)).shape
-    torch.Size([1, 1, 32, 32, 32])
     """
 
     def __init__(self, widths: tuple[int, ...] = CONCAT_WIDTHS, image_channels: int = 2) -> None:

@@ -70,13 +70,7 @@ class Box:
     def of_corners(
         cls, first_ras: Sequence[float], second_ras: Sequence[float], positive: bool = True
     ) -> Box:
-        """Return the box along R, A and S between two opposite corners in mm; errors as of `Box`.
-
-        Examples
-        --------
-        >>> Box.of_corners((2, 0, 9), (0, 4, 3)).middle_ras
-        (1.0, 2.0, 6.0)
-        """
+        """Return the box along R, A and S between two opposite corners in mm."""
         first, second = (np.array(finite_position(one, "a box")) for one in (first_ras, second_ras))
         edges = np.diag(np.abs(second - first)).tolist()
         return cls(tuple(((first + second) / 2.0).tolist()), tuple(edges), positive)

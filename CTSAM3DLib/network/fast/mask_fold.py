@@ -99,14 +99,6 @@ def upscale_rows(
     From rows (D, H, W, C_in) to (2D, 2H, 2W, C_out + S), about `slice_rows` coarse voxels at a
     time. The weights are those of the transposed convolution (C_in, C_out, 2, 2, 2), its bias, and
     weight and bias of the norm. `skip` are (1, S, 2D, 2H, 2W) features.
-
-    Examples
-    --------
-    >>> conv, rows = torch.nn.ConvTranspose3d(3, 4, 2, 2), torch.rand(2, 3, 4, 3)
-    >>> out = upscale_rows(rows, [conv.weight, conv.bias], None)
-    >>> expected = conv(rows.permute(3, 0, 1, 2)[None])[0].permute(1, 2, 3, 0)
-    >>> torch.allclose(out, expected, atol=1e-6)
-    True
     """
     d, h, w = rows.size(0), rows.size(1), rows.size(2)
     width = weights[0].size(1)
@@ -158,13 +150,6 @@ def head_rows(rows: Tensor, kernel: Tensor, bias: Tensor, slices: int = 4) -> Te
 
     From (D, H, W, C), sizes even, to (1, 1, D, H, W), `slices` pairs of slices at a time. `kernel`
     is (C, 3, 3, 3), `bias` (1,).
-
-    Examples
-    --------
-    >>> rows, conv = torch.rand(4, 6, 8, 3), torch.nn.Conv3d(3, 1, 3, padding=1)
-    >>> expected = conv(rows.permute(3, 0, 1, 2)[None])
-    >>> torch.allclose(head_rows(rows, conv.weight[0], conv.bias), expected, atol=1e-5)
-    True
     """
     d, h, w, width = rows.size(0) // 2, rows.size(1) // 2, rows.size(2) // 2, rows.size(3)
     blocks = rows.view(d, 2, h, 2, w, 2, width).permute(0, 2, 4, 1, 3, 5, 6)

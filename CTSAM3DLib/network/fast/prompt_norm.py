@@ -51,15 +51,6 @@ def modulate_rows(
 
     From rows (D, H, W, C) to the same shape; `plan` is that of the prompt on the same grid.
     `in_place` overwrites the rows.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.network.fast.prompt_plan import plan_prompt
-    >>> prompt = torch.rand(1, 3, 16, 16, 16)
-    >>> one, many = torch.rand(2, 3, 3, 3, 3), torch.rand(4, 2, 3, 3, 3)
-    >>> weights = NormWeights(one, torch.zeros(2), many, torch.zeros(4), many, torch.zeros(4))
-    >>> modulate_rows(torch.rand(16, 16, 16, 4), plan_prompt(prompt), weights, 0.2).shape
-    torch.Size([16, 16, 16, 4])
     """
     voxels = rows.size(0) * rows.size(1) * rows.size(2)
     if plan.whole and _box_voxels(plan.box) == voxels:
@@ -118,12 +109,6 @@ def box_cost(
     """Return the cost of convolving scale and shift in a box, against voxel by voxel.
 
     `winograd_cost` holds from `fewest_channels` hidden channels on, 1 below.
-
-    Examples
-    --------
-    >>> one, many, no = torch.rand(128, 3, 3, 3, 3), torch.rand(64, 128, 3, 3, 3), torch.zeros(1)
-    >>> box_cost(NormWeights(one, no, many, no, many, no))
-    0.65
     """
     if weights.hidden.dtype != torch.float32 or weights.hidden.size(0) < fewest_channels:
         return 1.0

@@ -42,14 +42,6 @@ def plan_prompt(
 
     `box_cost` and `gathered_cost` are those of a voxel in a box and alone, against a direct
     convolution. Volumes below `minimal_voxels` are convolved whole.
-
-    Examples
-    --------
-    >>> prompt = torch.zeros(1, 3, 16, 16, 16)
-    >>> prompt[0, 1, 5, 6, 15] = prompt[0, 1, 12, 12, 3] = 1.0
-    >>> plan = plan_prompt(prompt)
-    >>> plan.whole, plan.box, plan.active.shape, plan.full.shape
-    (False, [3, 15, 4, 16, 0, 16], torch.Size([200]), torch.Size([0]))
     """
     prompt = _snapped(prompt)
     size = [prompt.size(2), prompt.size(3), prompt.size(4)]

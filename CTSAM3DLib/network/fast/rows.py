@@ -19,16 +19,7 @@ ONEDNN_ELEMENTS = 20480
 
 
 def rows_apply(features: Tensor, training: bool) -> bool:
-    """Tell whether to decode in rows: evaluation, no gradients, batch 1, CPU, not float16.
-
-    Examples
-    --------
-    >>> rows_apply(torch.zeros(1, 2, 4, 4, 4), training=False)
-    False
-    >>> with torch.no_grad():
-    ...     rows_apply(torch.zeros(1, 2, 4, 4, 4), training=False)
-    True
-    """
+    """Tell whether to decode in rows: evaluation, no gradients, batch 1, CPU, not float16."""
     if training or torch.is_grad_enabled() or features.size(0) != 1:
         return False
     # Compiled away in a scripted file: the argument of is_autocast_enabled is newer than 2.2.
@@ -97,13 +88,6 @@ def convolve_rows(
     With `padded` the rows hold a border of one voxel already; else the border is zero. Returns (D,
     H, W, C_out), two voxels shorter along each axis when `padded`, divided by the stride and
     rounded up. `in_place` allows to overwrite the rows.
-
-    Examples
-    --------
-    >>> weight, rows = torch.rand(4, 2, 3, 3, 3), torch.rand(5, 6, 7, 2)
-    >>> full = torch.nn.functional.conv3d(to_maps(rows), weight, padding=1)
-    >>> torch.allclose(convolve_rows(rows, weight, None, False), to_rows(full), atol=1e-5)
-    True
     """
     if stride == 1 and winograd_applies(rows, weight, padded):
         over = in_place and not padded and weight.size(0) == weight.size(1)
@@ -127,12 +111,6 @@ def multiply_rows(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Product of rows (M, C_in) with a matrix (C_out, C_in), plus a bias (C_out,): (M, C_out).
 
     It is a 1x1 convolution, which is faster than matmul on AMD. The rows are contiguous.
-
-    Examples
-    --------
-    >>> rows, weight, bias = torch.rand(48, 3), torch.rand(5, 3), torch.rand(5)
-    >>> torch.allclose(multiply_rows(rows, weight, bias), rows @ weight.T + bias, atol=1e-6)
-    True
     """
     # From 16 items on, oneDNN takes a 1x1 convolution with one thread, too.
     count = rows.size(0)
@@ -147,12 +125,6 @@ def channel_statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
 
     PyTorch sums channels-last data one row after the other, which loses three digits over 64³
     voxels. Seen as up to 4096 channels, the sums are short; the parts are then put together.
-
-    Examples
-    --------
-    >>> mean, variance = channel_statistics(torch.rand(16, 16, 16, 2) + 3.0)
-    >>> bool((mean - 3.5).abs().max() < 0.05), bool((variance - 1 / 12).abs().max() < 0.01)
-    (True, True)
     """
     channels = rows.size(3)
     count = rows.numel() // channels
@@ -173,12 +145,6 @@ def normalise_rows(
 
     Returns the normalised rows, the mean (C,) and the reciprocal deviation (C,). `in_place`
     overwrites the rows, since new memory takes longer than the calculation.
-
-    Examples
-    --------
-    >>> normal, mean, reciprocal = normalise_rows(torch.rand(4, 4, 4, 2), None, None)
-    >>> bool(normal.mean().abs() < 1e-5)
-    True
     """
     mean, variance = channel_statistics(rows)
     reciprocal = torch.rsqrt(variance + 1e-5)

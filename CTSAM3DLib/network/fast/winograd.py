@@ -29,13 +29,6 @@ def winograd_applies(
     """Tell whether `convolve_winograd` takes these rows and is worth it.
 
     Rows, weight and `padded` as in `convolve_rows`; the limits say what is worth it.
-
-    Examples
-    --------
-    >>> winograd_applies(torch.zeros(16, 16, 16, 128), torch.zeros(128, 128, 3, 3, 3), False)
-    True
-    >>> winograd_applies(torch.zeros(17, 16, 16, 128), torch.zeros(128, 128, 3, 3, 3), False)
-    False
     """
     border = 2 if padded else 0
     d, h, w = rows.size(0) - border, rows.size(1) - border, rows.size(2) - border
@@ -48,11 +41,6 @@ def winograd_kernels(weight: Tensor) -> Tensor:
     """Add up the taps of (C_out, C_in, 3, 3, 3) along the first two axes.
 
     Returns (16, C_out, C_in, 1, 3): kernels along the third axis, for `convolve_winograd`.
-
-    Examples
-    --------
-    >>> winograd_kernels(torch.ones(1, 1, 3, 3, 3))[:, 0, 0, 0, 0].view(4, 4)[1].tolist()
-    [1.5, 2.25, 0.75, 1.5]
     """
     half = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]]
     one = torch.tensor(half, dtype=weight.dtype, device=weight.device)
@@ -74,14 +62,6 @@ def convolve_winograd(
 
     Bias, `padded` and the result are as in `convolve_rows`. `in_place` overwrites the rows, which
     have as many channels as the result and no border. About `slab_elements` are treated at a time.
-
-    Examples
-    --------
-    >>> rows, weight = torch.rand(6, 8, 7, 3), torch.rand(4, 3, 3, 3, 3)
-    >>> expected = torch.conv3d(rows.permute(3, 0, 1, 2)[None], weight)[0].permute(1, 2, 3, 0)
-    >>> result = convolve_winograd(rows, winograd_kernels(weight), None, True)
-    >>> torch.allclose(result, expected, atol=1e-5)
-    True
     """
     border = 1 if padded else 0
     d, h, w = rows.size(0) - 2 * border, rows.size(1) - 2 * border, rows.size(2) - 2 * border

@@ -57,14 +57,7 @@ class PromptNorm(nn.Module):
 
 
 class OfficialPSAPBlock(nn.Module):
-    """Residual block of two prompt-conditioned norms, each followed by a 3³ convolution.
-
-    Examples
-    --------
-    >>> block = OfficialPSAPBlock(8, prompt_hidden=4)
-    >>> block(torch.rand(1, 8, 4, 4, 4), torch.rand(1, 3, 64, 64, 64)).shape
-    torch.Size([1, 8, 4, 4, 4])
-    """
+    """Residual block of two prompt-conditioned norms, each followed by a 3³ convolution."""
 
     def __init__(self, width: int, prompt_hidden: int, prompt_resize: str = "trilinear") -> None:
         super().__init__()
