@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 from unittest import mock
 
 import slicer
-from CTSAM3DModuleLib.torch_devices import has_nvidia_driver
+from CTSAM3DModuleLib.torch_devices import device_choices, has_nvidia_driver
 from CTSAM3DModuleLib.torch_setup import TorchKind, TorchSetup, TorchSetupError
 
 
@@ -199,11 +199,11 @@ class StateTest(unittest.TestCase):
 
     def test_devices_for_a_combo_box(self):
         torch = fake_torch("2.7.1", cuda="12.8", cards=["Card A"])
-        devices = World([("torch", torch)]).setup().devices()
+        devices = device_choices(World([("torch", torch)]).setup().state().devices)
         self.assertEqual([item.value for item in devices], ["auto", "cpu", "cuda:0"])
         labels = ["Automatic", "Processor (CPU)", "Card A (cuda:0)"]
         self.assertEqual([item.label for item in devices], labels)
-        without = World().setup().devices()
+        without = device_choices(World().setup().state().devices)
         self.assertEqual([item.value for item in without], ["auto", "cpu"])
 
     def test_the_state_cannot_be_changed(self):
