@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.engine import SegmentationEngine
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.models.contract import ModelSettings
@@ -106,9 +107,8 @@ def scores(logic: Any) -> dict[str, tuple[float, float]]:
     found = {}
     for name in STRUCTURES:
         segment_id = segment_named(segmentation_node, name)
-        update = read_segment(segmentation_node, segment_id, volume_node)
-        mask = np.zeros(volume.geometry.shape_kji, bool)
-        mask[update.bbox.slices_kji] = update.mask_kji
+        whole = BoundingBox.from_shape(volume.geometry.shape_kji)
+        mask = read_segment(segmentation_node, segment_id, volume_node).content(whole)
         true_cm3 = truth[name].sum() * voxel_cm3
         label = segmentation_node.GetSegmentation().GetSegment(segment_id).GetName()
         ratio = volumes_cm3[label] / true_cm3

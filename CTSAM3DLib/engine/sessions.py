@@ -14,7 +14,6 @@ import numpy as np
 from CTSAM3DLib.engine.messages import ClickAnswer, ClickProgress, ClickRequest, ModelChoice
 from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.block_array import BlockArray
-from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.prompts import Click
@@ -84,11 +83,10 @@ class Sessions:
         Raises CancelledError once `cancelled`: a part of a mask is no answer.
         """
         started = perf_counter()
-        nothing = MaskUpdate(np.zeros((0, 0, 0), np.bool_), BoundingBox.empty())
         with _memory_errors_named():
             session = InteractiveSession(self._encoder(request))
             session.cancelled = cancelled
-            update = session.carry(request.prompts_after, request.present or nothing)
+            update = session.carry(request.prompts_after, request.present or MaskUpdate.nothing())
         if cancelled():
             raise CancelledError
         return self._answer(session, update, started)

@@ -161,3 +161,17 @@ class MaskUpdate:
                 f"expected a mask of shape {self.bbox.shape_kji}, got {self.mask_kji.shape}"
             )
         object.__setattr__(self, "mask_kji", read_only(self.mask_kji))
+
+    @classmethod
+    def nothing(cls) -> MaskUpdate:
+        """Return the empty mask."""
+        return cls(np.zeros((0, 0, 0), np.bool_), BoundingBox.empty())
+
+    def content(self, bbox: BoundingBox) -> NDArray[np.bool_]:
+        """Return what is in another box, as a new array: False outside the mask's own box."""
+        content = np.zeros(bbox.shape_kji, np.bool_)
+        common = self.bbox.intersection(bbox)
+        if not common.is_empty:
+            source = self.mask_kji[common.relative_to(self.bbox).slices_kji]
+            content[common.relative_to(bbox).slices_kji] = source
+        return content

@@ -29,11 +29,6 @@ SLAB = 32  # slices
 _KJI = [2, 1, 0]
 
 
-def nothing() -> MaskUpdate:
-    """Return the empty mask."""
-    return MaskUpdate(np.zeros((0, 0, 0), dtype=bool), BoundingBox.empty())
-
-
 def lattice_of(image: slicer.vtkOrientedImageData) -> Lattice:
     """Return the voxel index -> RAS matrix of an image."""
     matrix = vtk.vtkMatrix4x4()
@@ -147,18 +142,8 @@ def tight(mask: MaskUpdate) -> MaskUpdate:
     """
     inner = BoundingBox.from_mask(mask.mask_kji)
     if inner.is_empty:
-        return nothing()
+        return MaskUpdate.nothing()
     return MaskUpdate(mask.mask_kji[inner.slices_kji], inner.shifted(mask.bbox.start_ijk))
-
-
-def boxed(mask: MaskUpdate, bbox: BoundingBox) -> NDArray[np.bool_]:
-    """Return the content of another box as a new array: False outside the mask's own box."""
-    content = np.zeros(bbox.shape_kji, dtype=bool)
-    common = mask.bbox.intersection(bbox)
-    if not common.is_empty:
-        source = common.relative_to(mask.bbox).slices_kji
-        content[common.relative_to(bbox).slices_kji] = mask.mask_kji[source]
-    return content
 
 
 def same_lattice(first: Lattice, second: Lattice, bbox: BoundingBox) -> bool:
@@ -185,7 +170,7 @@ def resampled(
     16
     """
     if mask.bbox.is_empty:
-        return nothing(), np.zeros((0, 0, 0), dtype=bool)
+        return MaskUpdate.nothing(), np.zeros((0, 0, 0), dtype=bool)
     to_source = np.linalg.solve(source, target)
     bbox = box_between(mask.bbox, source, target)
     first = to_source[:3, :3] @ bbox.start_ijk + to_source[:3, 3] - mask.bbox.start_ijk

@@ -32,76 +32,26 @@ MARKUPS_CLASSES = {
 """Which Markups node has the shape of a kind of prompt; a click is a point of a list."""
 
 
-def scribble_from_world_ras(
-    line_world_ras: ArrayLike,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-    positive: bool = True,
-) -> Scribble:
-    """Return a scribble along a line of the world, (N, 3) corners in world RAS mm.
-
-    All parent transforms of the volume are undone, linear or not. Raises ClickOutsideVolumeError: a
-    corner lies outside the voxels of the volume; GeometryError: no corner, or not three finite
-    numbers each; NodeError: a non-linear parent transform cannot be inverted there; VolumeError:
-    the volume has no voxels.
-
-    Examples
-    --------
-    >>> import vtk
-    >>> image = vtk.vtkImageData()
-    >>> image.SetDimensions(7, 6, 5)
-    >>> node = slicer.vtkMRMLScalarVolumeNode()
-    >>> node.SetAndObserveImageData(image)
-    >>> scribble_from_world_ras([(1, 1, 1), (4, 1, 1)], node).line_ras
-    ((1.0, 1.0, 1.0), (4.0, 1.0, 1.0))
-    """
-    corners = np.asarray(line_world_ras, float).reshape(-1, 3).tolist()
-    line = Scribble(tuple((r, a, s) for r, a, s in corners), positive)
-    scribble = prompt_from_world_ras(line, volume_node)
-    geometry_from_node(volume_node).voxels_from_ras(scribble.line_ras)
-    return scribble
-
-
 def scribble_from_curve(
     curve_node: slicer.vtkMRMLMarkupsCurveNode,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
 ) -> Scribble:
-    """Return the shown line of a curve of Markups, open or closed, as a scribble.
-
-    The parent transforms of both nodes count. The name of the curve says whether it lies outside.
-    Raises NodeError: the curve has no line yet; ClickOutsideVolumeError, VolumeError as
-    `scribble_from_world_ras`.
-    """
+    """Return the shown line of a curve of Markups, open or closed, as a scribble."""
     points = curve_node.GetCurvePointsWorld()
     if points is None or points.GetNumberOfPoints() == 0:
         raise NodeError(
             f"expected a line in {name_of(curve_node)}, got fewer than two placed points"
         )
-    line = vtk_to_numpy(points.GetData())
-    return scribble_from_world_ras(line, volume_node, positive_by_name(curve_node, 0))
-
-
-def lasso_from_curve(
-    curve_node: slicer.vtkMRMLMarkupsClosedCurveNode,
-    volume_node: slicer.vtkMRMLScalarVolumeNode,
-) -> Lasso:
-    """Return a closed curve of Markups as a lasso; its name says whether its inside is outside.
-
-    Raises GeometryError: the curve is not flat, or surrounds nothing; ClickOutsideVolumeError,
-    NodeError, VolumeError as `scribble_from_curve`.
-    """
-    line = scribble_from_curve(curve_node, volume_node)
-    return Lasso(line.line_ras, line.positive)
+    line = Scribble(vtk_to_numpy(points.GetData()).tolist(), positive_by_name(curve_node, 0))
+    scribble = prompt_from_world_ras(line, volume_node)
+    geometry_from_node(volume_node).voxels_from_ras(scribble.line_ras)
+    return scribble
 
 
 def box_from_roi(
     roi_node: slicer.vtkMRMLMarkupsROINode, volume_node: slicer.vtkMRMLScalarVolumeNode
 ) -> Box:
-    """Return a ROI of Markups of the type Box as a box; its name says whether it excludes.
-
-    The parent transforms of both nodes count. Raises ClickOutsideVolumeError: its middle lies
-    outside the voxels of the volume; GeometryError: it has no volume; NodeError: it is of another
-    type; VolumeError: the volume has no voxels.
-    """
+    """Return a ROI of Markups of the type Box as a box."""
     if roi_node.GetROIType() != slicer.vtkMRMLMarkupsROINode.ROITypeBox:
         got = roi_node.GetROITypeAsString(roi_node.GetROIType())
         raise NodeError(f"expected {name_of(roi_node)} to be of the type Box, got {got}")
@@ -127,14 +77,20 @@ def shape_from_markup(
 ) -> Scribble | Lasso | Box | None:
     """Return the prompt of a curve, closed curve or ROI; None for any other node.
 
-    Raises CTSAM3DError as `scribble_from_curve`, `lasso_from_curve` and `box_from_roi`.
+    The parent transforms of both nodes count. The name of the node says whether the prompt lies
+    outside. Raises ClickOutsideVolumeError: a point of the curve, or the middle of the ROI, lies
+    outside the voxels of the volume; GeometryError: a closed curve is not flat or surrounds
+    nothing, or a ROI has no volume; NodeError: a curve has no line yet, a ROI is of another type
+    than Box, or a non-linear parent transform cannot be inverted there; VolumeError: the volume has
+    no voxels.
 
     Examples
     --------
     >>> shape_from_markup(slicer.vtkMRMLMarkupsFiducialNode(), slicer.vtkMRMLScalarVolumeNode())
     """
     if isinstance(node, slicer.vtkMRMLMarkupsClosedCurveNode):  # is a curve, too
-        return lasso_from_curve(node, volume_node)
+        line = scribble_from_curve(node, volume_node)
+        return Lasso(line.line_ras, line.positive)
     if isinstance(node, slicer.vtkMRMLMarkupsCurveNode):
         return scribble_from_curve(node, volume_node)
     if isinstance(node, slicer.vtkMRMLMarkupsROINode):

@@ -17,10 +17,8 @@ from CTSAM3DLib.mrml.labelmaps import (
     SLAB,
     box_between,
     box_of,
-    boxed,
     lattice_of,
     layer_of,
-    nothing,
     resampled,
     same_lattice,
     stored_box,
@@ -113,13 +111,13 @@ def read_segment(
     to_segmentation = linear_matrix_between(volume_node, segmentation_node)
     lattice, mask = stored_mask(segmentation_node, segment_id)
     if lattice is None:
-        return nothing()
+        return MaskUpdate.nothing()
     wanted = to_segmentation @ geometry.ijk_to_ras
     # Mostly both share their voxels; resampling a large segment takes seconds.
     same = same_lattice(lattice, wanted, mask.bbox)
     moved = mask if same else resampled(mask, lattice, wanted)[0]
     inside = moved.bbox.intersection(BoundingBox.from_shape(geometry.shape_kji))
-    return tight(MaskUpdate(boxed(moved, inside), inside))
+    return tight(MaskUpdate(moved.content(inside), inside))
 
 
 def read_segment_in(
@@ -141,7 +139,7 @@ def read_segment_in(
     if not same_lattice(lattice, wanted, bbox):
         stored = box_between(bbox, wanted, lattice).padded(1).intersection(box_of(layer))
     mask = MaskUpdate(stored_part(segmentation_node, segment_id, stored), stored)
-    return boxed(mask if stored == bbox else resampled(mask, lattice, wanted)[0], bbox)
+    return (mask if stored == bbox else resampled(mask, lattice, wanted)[0]).content(bbox)
 
 
 def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> str:

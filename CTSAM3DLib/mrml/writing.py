@@ -17,7 +17,6 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
 from CTSAM3DLib.mrml.labelmaps import (
     Lattice,
     box_of,
-    boxed,
     empty_image,
     lattice_of,
     layer_of,
@@ -217,14 +216,14 @@ class Plan:
         target = self._target
         for one in (target.segment_id, *masking.overwritten_segments(target)):
             self._remember(one, self._lattice, bbox)
-        image = oriented_image(self._lattice, MaskUpdate(boxed(self._new, bbox), bbox))
+        image = oriented_image(self._lattice, MaskUpdate(self._new.content(bbox), bbox))
         self.modify(target.segment_id, image, "Set", False)
 
     def _write_difference(self, bbox: BoundingBox) -> None:
         """Remove and add voxels on the grid of each segment, with masks and overwriting of ours."""
         target = self._target
         before = stored_part(target.segmentation_node, target.segment_id, bbox)
-        after = boxed(self._new, bbox)
+        after = self._new.content(bbox)
         if self._covered is not None:  # the box of a mask that was resampled is not all known
             after = np.where(self._covered, after, before)
         if masking.has_masks(self._editor_node):

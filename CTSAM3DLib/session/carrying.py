@@ -194,11 +194,7 @@ class Drift:
         i, j, k = way.tolist()
         moved = earlier.bbox.shifted((i, j, k))
         box = moved.union(later.bbox)
-        both = []
-        for mask, its in ((earlier.mask_kji, moved), (later.mask_kji, later.bbox)):
-            dense = np.zeros(box.shape_kji, bool)
-            dense[its.relative_to(box).slices_kji] = mask
-            both.append(dense)
+        both = [MaskUpdate(earlier.mask_kji, moved).content(box), later.content(box)]
         distance = float(np.linalg.norm(middles[1] - middles[0]))
         return cls(distance, float(dice(*both)), sizes[1] / sizes[0])
 

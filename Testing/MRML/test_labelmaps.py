@@ -11,7 +11,6 @@ from CTSAM3DLib.geometry.grid import BoundingBox  # noqa: E402
 from CTSAM3DLib.geometry.volume import MaskUpdate  # noqa: E402
 from CTSAM3DLib.mrml.labelmaps import (  # noqa: E402
     box_of,
-    boxed,
     lattice_of,
     oriented_image,
     resampled,
@@ -80,12 +79,12 @@ def test_images_keep_content_place_and_negative_extents(matrix):
 
 def test_boxes_are_cut_and_filled():
     mask = random_mask()
-    bigger = boxed(mask, SOMEWHERE.padded(2))
+    bigger = mask.content(SOMEWHERE.padded(2))
     np.testing.assert_array_equal(bigger[2:-2, 2:-2, 2:-2], mask.mask_kji)
     assert bigger.sum() == mask.mask_kji.sum()
-    assert not boxed(mask, SOMEWHERE.shifted((100, 0, 0))).any()
+    assert not mask.content(SOMEWHERE.shifted((100, 0, 0))).any()
     again = tight(MaskUpdate(bigger, SOMEWHERE.padded(2)))
-    np.testing.assert_array_equal(boxed(again, SOMEWHERE), mask.mask_kji)
+    np.testing.assert_array_equal(again.content(SOMEWHERE), mask.mask_kji)
 
 
 def test_lattices_differ_when_any_voxel_of_the_box_moves():

@@ -11,10 +11,7 @@ import vtk  # noqa: E402
 from CTSAM3DLib.errors import ClickOutsideVolumeError, NodeError  # noqa: E402
 from CTSAM3DLib.mrml import (  # noqa: E402
     MARKUPS_CLASSES,
-    box_from_roi,
     get_prompts,
-    lasso_from_curve,
-    scribble_from_curve,
     set_markup_points,
     set_prompts,
     shape_from_markup,
@@ -53,7 +50,7 @@ def test_a_curve_becomes_a_line_in_the_frame_of_the_volume(mrml, volume, above) 
     corners_ras = moved(OBLIQUE_LEFT_HANDED, CORNERS_IJK)
     node = curve(mrml, moved(MOVED, corners_ras), above=above)
 
-    scribble = scribble_from_curve(node, volume)
+    scribble = shape_from_markup(node, volume)
 
     line = np.array(scribble.line_ras)
     np.testing.assert_allclose(line[[0, -1]], corners_ras[[0, -1]], atol=1e-4)
@@ -69,15 +66,15 @@ def test_a_curve_becomes_a_line_in_the_frame_of_the_volume(mrml, volume, above) 
 @pytest.mark.parametrize(("name", "positive"), [("liver", True), ("liver negative", False)])
 def test_the_name_says_the_sign(mrml, volume, name, positive) -> None:
     world = moved(MOVED, moved(OBLIQUE_LEFT_HANDED, CORNERS_IJK))
-    assert scribble_from_curve(curve(mrml, world, name), volume).positive is positive
+    assert shape_from_markup(curve(mrml, world, name), volume).positive is positive
 
 
 def test_curves_that_cannot_be_used(mrml, volume) -> None:
     world = moved(MOVED, moved(OBLIQUE_LEFT_HANDED, CORNERS_IJK))
     with pytest.raises(NodeError, match="expected a line in"):
-        scribble_from_curve(curve(mrml, []), volume)
+        shape_from_markup(curve(mrml, []), volume)
     with pytest.raises(ClickOutsideVolumeError, match="expected a position inside"):
-        scribble_from_curve(curve(mrml, [*world, world[0] + 1000]), volume)
+        shape_from_markup(curve(mrml, [*world, world[0] + 1000]), volume)
 
 
 def test_a_tag_keeps_scribbles_and_clicks_in_their_order(mrml, volume) -> None:
@@ -85,7 +82,7 @@ def test_a_tag_keeps_scribbles_and_clicks_in_their_order(mrml, volume) -> None:
     segmentation = mrml.segmentation()
     segment_id = segmentation.GetSegmentation().AddEmptySegment("organ")
     inside = moved(OBLIQUE_LEFT_HANDED, CORNERS_IJK[:1])[0]
-    prompts = Prompts([Click(inside), scribble_from_curve(curve(mrml, world), volume)])
+    prompts = Prompts([Click(inside), shape_from_markup(curve(mrml, world), volume)])
     set_prompts(segmentation, segment_id, prompts.added(Click(inside, False)), volume)
     assert get_prompts(segmentation, segment_id) == prompts.added(Click(inside, False))
 
@@ -107,7 +104,7 @@ def test_a_roi_becomes_the_box_that_slicer_shows(mrml, volume, above, name, posi
         mrml.linear(above, roi)
     roi.SetCenterWorld(middle)
 
-    box = box_from_roi(roi, volume)
+    box = shape_from_markup(roi, volume)
 
     assert box.positive is positive
     size = np.zeros(3)
@@ -132,7 +129,7 @@ def test_a_closed_curve_becomes_a_lasso(mrml, volume) -> None:
     for corner in moved(MOVED, corners):
         node.AddControlPointWorld(corner)
 
-    lasso = lasso_from_curve(node, volume)
+    lasso = shape_from_markup(node, volume)
 
     assert not lasso.positive
     line = np.array(lasso.line_ras)

@@ -26,11 +26,11 @@ from CTSAM3DLib.mrml import (
     write_segment,
 )
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
-from CTSAM3DLib.mrml.labelmaps import boxed, layer_of
+from CTSAM3DLib.mrml.labelmaps import layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
 from CTSAM3DLib.prompts import Prompt, Prompts, volume_id_from_json
-from CTSAM3DLib.session.points import obeyed_voxels
+from CTSAM3DLib.session.points import box_of, obeyed_voxels
 from CTSAM3DModuleLib.widgets import DEFAULT_MODEL
 
 _SEGMENT_EVENTS = (
@@ -113,7 +113,7 @@ class EditTarget:
     def change_to(self, mask: MaskUpdate) -> MaskUpdate:
         """Return a whole mask as a change of the present one."""
         box = self.mask().bbox.union(mask.bbox)
-        return MaskUpdate(boxed(mask, box), box)
+        return MaskUpdate(mask.content(box), box)
 
     @property
     def own_model(self) -> str:
@@ -140,10 +140,9 @@ class EditTarget:
             voxels = obeyed_voxels(prompt, geometry)
         else:
             voxels = geometry.voxels_from_ras([prompt.anchor_ras])
-        first = voxels.min(axis=0)
-        box = BoundingBox(tuple(first.tolist()), tuple((voxels.max(axis=0) + 1).tolist()))
+        box = box_of(voxels)
         inside = voxels_inside_roi(self.roi_node, self.volume_node, box)
-        if not inside[tuple((voxels - first).T[::-1])].all():
+        if not inside[tuple((voxels - np.array(box.start_ijk)).T[::-1])].all():
             raise ClickOutsideVolumeError(
                 f"expected a point inside the box {self.roi_node.GetName()!r}, got one outside"
             )

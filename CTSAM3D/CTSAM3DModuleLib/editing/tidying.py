@@ -34,8 +34,7 @@ def refinement(
         if step == "smooth":
             margin += int(np.ceil(SIGMAS_OF_MARGIN * smoothing_mm / min(geometry.spacing_mm)))
         box = mask.bbox.padded(margin).clipped(geometry.shape_kji)
-        dense = np.zeros(box.shape_kji, dtype=bool)
-        dense[mask.bbox.relative_to(box).slices_kji] = mask.mask_kji
+        dense = mask.content(box)
         inside, outside = (_voxels(prompts, sign, geometry, box) for sign in (True, False))
         if step == "keep":
             new = keep_components(dense, inside)
