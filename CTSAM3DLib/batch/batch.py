@@ -77,7 +77,6 @@ class BatchRun:
         self.records.finish()
 
     def _model(self) -> LoadedModel:
-        """Return the model, loaded once."""
         if self._loaded is None:
             self._loaded = self._load_model()
         return self._loaded

@@ -137,10 +137,7 @@ def run_case(
 
 
 def _written(
-    case: Case,
-    volume: Volume,
-    result: SegmentationResult,
-    warn: Callable[[str], None] | None,
+    case: Case, volume: Volume, result: SegmentationResult, warn: Callable[[str], None] | None
 ) -> list[str]:
     """Write segmentation, picture, label map and DICOM SEG; return what must be told."""
     found = []

@@ -102,7 +102,6 @@ def _heading(key: str, text: str) -> str:
 
 
 def _row(entry: Mapping[str, Any], folder: Path, with_picture: bool) -> str:
-    """Return the row of one case."""
     structures = _structures(entry)
     total_cm3 = sum(one["volume_cm3"] for one in structures)
     worst = _uncertainty(entry)
@@ -121,7 +120,6 @@ def _row(entry: Mapping[str, Any], folder: Path, with_picture: bool) -> str:
 
 
 def _volumes(structures: Sequence[Mapping[str, Any]]) -> str:
-    """Return the structures of a case as a small table."""
     rows = [
         f'<tr><td>{html.escape(one["name"])}</td><td class="n">{one["volume_cm3"]:.1f} cm³</td>'
         + (f'<td class="n">{one["uncertainty"]:.2f}</td></tr>' if "uncertainty" in one else "</tr>")
@@ -131,7 +129,6 @@ def _volumes(structures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _warnings(entry: Mapping[str, Any]) -> str:
-    """Return error, changed files and warnings of a case."""
     found = [("failed", entry["error"])] if "error" in entry else []
     found += [("kept", f"changed since: {name}") for name in entry.get("changed", ())]
     found += [("warning", text) for text in entry.get("report", {}).get("warnings", ())]
@@ -139,7 +136,6 @@ def _warnings(entry: Mapping[str, Any]) -> str:
 
 
 def _picture(entry: Mapping[str, Any], folder: Path, inside: bool) -> str:
-    """Return the picture of a case, or a link to it, or nothing."""
     path = entry.get("report", {}).get("files", {}).get("picture")
     if path is None:
         return ""

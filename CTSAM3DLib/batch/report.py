@@ -115,7 +115,6 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _structures(result: SegmentationResult) -> list[dict[str, Any]]:
-    """Return one entry for each structure."""
     volumes_cm3 = result.volumes_cm3
     found = []
     for segment in result.segments:

@@ -79,7 +79,6 @@ def _prompts(
 def _corrected(
     segmentation: Segmentation, path: Path, geometry: Geometry | None
 ) -> dict[str, Base]:
-    """Return the structures of a segmentation that a person corrected."""
     check_names([one.name for one in segmentation.segments if one.corrected])
     return {
         one.name: Base(_placed(one.mask, segmentation.geometry, path, geometry), one.clicks)

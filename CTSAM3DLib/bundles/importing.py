@@ -219,7 +219,6 @@ def read_import_config(path: Path) -> ImportConfig:
 
 
 def _window(value: Any, path: Path) -> tuple[float, float]:
-    """Return an HU window."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]  # a list of windows; the network has one input channel
     numbers = _numbers(value)
@@ -234,7 +233,6 @@ def _window(value: Any, path: Path) -> tuple[float, float]:
 
 
 def _spacing(value: Any, path: Path) -> float:
-    """Return a voxel size in mm."""
     numbers = _numbers(value if isinstance(value, list) else [value])
     if len(numbers) in (1, 3) and len(set(numbers)) == 1:
         low, high = SPACING_RANGE_MM

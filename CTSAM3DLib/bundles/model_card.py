@@ -56,6 +56,5 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _check_text(value: Any, what: str) -> None:
-    """Raise BundleError unless a value is text."""
     if not isinstance(value, str) or not value.strip():
         raise BundleError(f"{what}: expected text, got {value!r:.80}")

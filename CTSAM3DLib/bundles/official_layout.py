@@ -51,7 +51,6 @@ def layout(config: OfficialConfig) -> Layout:
 
 
 def _faults(shapes: Mapping[str, Shape], wanted: Layout) -> dict[str, list[str]]:
-    """Return what is missing, too much or of another shape."""
     return {
         "missing": [key for key in wanted if key not in shapes],
         "unexpected": [key for key in shapes if key not in wanted],
@@ -64,7 +63,6 @@ def _faults(shapes: Mapping[str, Shape], wanted: Layout) -> dict[str, list[str]]
 
 
 def _told(faults: Mapping[str, list[str]]) -> str:
-    """Return the faults as text."""
     told = [f"{len(found)} {kind}: {first_names(found)}" for kind, found in faults.items() if found]
     if any(key.startswith(CROSS_PATCH_PREFIX) for key in faults["missing"]):
         told.append(

@@ -35,7 +35,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _list() -> int:
-    """Print the models; 1 when a file is missing or damaged."""
     store = ModelStore.standard()
     entries = store.entries()
     if not entries:

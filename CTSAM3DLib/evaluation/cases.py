@@ -122,7 +122,8 @@ def find_cases(
     cases = [
         _case(folder, labelled)
         for folder, labelled in pairs
-        if _is_complete(folder, labelled) and re.search(pattern or "", folder.name)
+        if all(((labelled if "labels" in name else folder) / name).is_file() for name in _FILES)
+        and re.search(pattern or "", folder.name)
     ]
     chosen = [case for case in cases if split in {"all", case.split} and case.anatomies]
     if not chosen:
@@ -170,10 +171,6 @@ def structures_of(
         for value, anatomy in sorted(case.anatomies.items())
         if value < len(counts) and counts[value] >= min_voxels
     ]
-
-
-def _is_complete(folder: Path, labelled: Path) -> bool:
-    return all(((labelled if "labels" in f else folder) / f).is_file() for f in _FILES)
 
 
 def _case(folder: Path, labelled: Path) -> LabelledCase:

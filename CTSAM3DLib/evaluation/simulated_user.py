@@ -61,7 +61,13 @@ def next_click(
     >>> next_click(truth, truth, (1, 1, 1), np.random.default_rng(0)) is None
     True
     """
-    truth, prediction, spacing_kji = _checked(truth_kji, prediction_kji, spacing_mm)
+    truth = np.asarray(truth_kji) != 0
+    prediction = np.zeros_like(truth) if prediction_kji is None else np.asarray(prediction_kji) != 0
+    if truth.ndim != 3 or prediction.shape != truth.shape:
+        raise GeometryError(
+            f"expected two 3D masks of one shape, got {truth.shape} and {prediction.shape}"
+        )
+    spacing_kji = checked_spacing_kji(spacing_mm)
     if strategy not in STRATEGIES:
         raise ValueError(f"expected a strategy of {', '.join(STRATEGIES)}, got {strategy!r}")
     boxes = ndimage.find_objects((truth | prediction).astype(np.uint8))
@@ -81,18 +87,6 @@ def next_click(
     place = _place(region, spacing_kji, rng, strategy)
     k, j, i = (int(p) + axis.start for p, axis in zip(place, box, strict=True))
     return (i, j, k), positive
-
-
-def _checked(
-    truth_kji: NDArray[Any], prediction_kji: NDArray[Any] | None, spacing_mm: Sequence[float]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
-    truth = np.asarray(truth_kji) != 0
-    prediction = np.zeros_like(truth) if prediction_kji is None else np.asarray(prediction_kji) != 0
-    if truth.ndim != 3 or prediction.shape != truth.shape:
-        raise GeometryError(
-            f"expected two 3D masks of one shape, got {truth.shape} and {prediction.shape}"
-        )
-    return truth, prediction, checked_spacing_kji(spacing_mm)
 
 
 def _largest_component(

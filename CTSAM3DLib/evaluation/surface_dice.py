@@ -39,10 +39,7 @@ class SurfaceDistances:
 
 
 def nsd(
-    a_kji: NDArray[Any],
-    b_kji: NDArray[Any],
-    spacing_mm: Sequence[float],
-    tolerance_mm: float = 2.0,
+    a_kji: NDArray[Any], b_kji: NDArray[Any], spacing_mm: Sequence[float], tolerance_mm: float = 2.0
 ) -> float:
     """Normalised surface Dice: share of both surfaces within a tolerance of the other, 0 to 1.
 

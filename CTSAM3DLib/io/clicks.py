@@ -184,7 +184,6 @@ def _read_file(path: Path) -> dict[str, Prompts]:
 
 
 def _from_segmentation(path: Path) -> dict[str, Prompts]:
-    """Return the prompts in the tags of a segmentation."""
     try:
         found = read_prompts(path)
     except (ClicksFileError, SegmentationFileError) as error:

@@ -91,7 +91,6 @@ def is_replaceable(path: str | Path) -> bool:
 
 
 def _place(content: bytes) -> tuple[int, int] | None:
-    """Return where the mark stands."""
     match = _FIELD.search(content[:_SEARCHED])
     return None if match is None else match.span(1)
 

@@ -167,7 +167,6 @@ def _study_in(folder: Path, series: str) -> tuple[_Study, list[str]]:
 
 
 def _below_note(folders: list[Path]) -> list[str]:
-    """Return which subfolders hold DICOM files that are not read."""
     found = [one for one in folders if any(is_dicom(file) for file in _files(one))]
     if not found:
         return []

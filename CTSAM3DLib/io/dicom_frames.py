@@ -167,8 +167,6 @@ def frame_count(dataset: Any) -> int:
 
 
 def _frame(file: Path, dataset: Any, number: int) -> Frame:
-    """Return one frame of a file."""
-
     def group(name: str) -> Any:
         """Return the functional group of this frame, else of all frames, else the file."""
         for sequence, index in (

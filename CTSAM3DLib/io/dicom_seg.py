@@ -108,7 +108,6 @@ def write_dicom_seg(
 
 
 def _sources(ct: Path, series: str, step_mm: float) -> list[Any]:
-    """Return the headers of the CT's slices."""
     import pydicom
 
     found = [pydicom.dcmread(file, stop_before_pixels=True) for file in dicom_files(ct, series)]

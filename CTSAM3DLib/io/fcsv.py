@@ -32,7 +32,8 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     [{'position': [-1.0, -2.0, 3.0], 'label': 'liver-1', 'description': ''}]
     """
     lines = text.splitlines()
-    header = _header(lines)
+    pairs = (line[1:].partition("=") for line in lines if line.startswith("#"))
+    header = {name.strip().lower(): value.strip() for name, _, value in pairs}
     named = [name.strip() for name in header.get("columns", "").split(",") if name.strip()]
     if _VERSION in header:
         columns, system = [*_COLUMNS, *_MORE_COLUMNS], header.get("coordinatesystem", "LPS")
@@ -58,12 +59,6 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     return {"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": defined}]}
 
 
-def _header(lines: list[str]) -> dict[str, str]:
-    """Return the ``# name = value`` lines, names in lower case."""
-    pairs = (line[1:].partition("=") for line in lines if line.startswith("#"))
-    return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-
 def _point(values: list[str], columns: list[str], what: str) -> dict[str, Any] | None:
     """Return one control point; None when it was not placed."""
     if len(values) > len(columns) + _NAMELESS:
@@ -78,8 +73,4 @@ def _point(values: list[str], columns: list[str], what: str) -> dict[str, Any] |
         position = [float(row[axis]) for axis in ("x", "y", "z")]
     except (KeyError, ValueError):
         raise ClicksFileError(f"{what}: expected a position of 3 numbers, got {values}") from None
-    return {
-        "position": position,
-        "label": row.get("label", ""),
-        "description": row.get("desc", ""),
-    }
+    return {"position": position, "label": row.get("label", ""), "description": row.get("desc", "")}

@@ -141,7 +141,6 @@ def size_warning(volume: Volume) -> str | None:
 
 
 def _read(place: Path, series: str) -> tuple[NDArray[Any], Geometry, str, list[str]]:
-    """Return voxels, geometry, name and notes of a file or folder."""
     if place.is_dir():
         return read_dicom_folder(place, series)
     name = printable(place.name)
@@ -155,7 +154,6 @@ def _read(place: Path, series: str) -> tuple[NDArray[Any], Geometry, str, list[s
 
 
 def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
-    """Return voxels, geometry and notes of a file that ITK reads."""
     geometry: Geometry | None = None
     notes: list[str] = []
     most = math.inf

@@ -156,7 +156,6 @@ def _shape(
 
 
 def _system(markups: dict[str, Any], what: str) -> str:
-    """Return RAS or LPS."""
     given = str(markups.get("coordinateSystem", "LPS"))
     if given not in _SYSTEMS:
         raise ClicksFileError(f"{what}: expected coordinates in LPS or RAS, got {given!r}")
@@ -177,5 +176,4 @@ def click_at(position: Any, positive: bool, system: str, what: str) -> Click:
 
 
 def _text(value: Any) -> str:
-    """Return text, empty for anything else."""
     return value.strip() if isinstance(value, str) else ""

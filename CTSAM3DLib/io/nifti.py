@@ -196,7 +196,6 @@ def _is_compressed(file: Path) -> bool:
 
 
 def _opened(file: Path) -> IO[bytes]:
-    """Return a stream of the content of a file."""
     return cast("IO[bytes]", gzip.open(file)) if _is_compressed(file) else file.open("rb")
 
 

@@ -74,10 +74,16 @@ class NiftiHeader:
         for name, (kind, place) in _FIELDS[length].items():
             values = struct.unpack_from(order + kind, content, place)
             found[name] = values if len(values) > 1 else values[0]
+        offset, least = found.pop("offset"), length + 4 if is_one_file else 0
+        if not least <= offset < 2**31:
+            raise VolumeError(
+                f"expected voxels that begin at byte {least} or later, got {offset:g}; save it "
+                "again"
+            )
         return cls(
             order=order,
             size=_size(found.pop("dim")),
-            offset=_offset(found.pop("offset"), length + 4 if is_one_file else 0),
+            offset=int(offset),
             sform=np.array(found.pop("sform"), np.float64).reshape(3, 4),
             mm=_MM.get(found.pop("units") & 7, 1.0),
             **found,
@@ -121,12 +127,3 @@ def _size(dim: tuple[int, ...]) -> tuple[int, ...]:
             f"expected a 3D image, got a series of frames of size {size}; export one of them"
         )
     return size[:3]
-
-
-def _offset(value: float, least: int) -> int:
-    """Return the first byte of the voxels."""
-    if not least <= value < 2**31:
-        raise VolumeError(
-            f"expected voxels that begin at byte {least} or later, got {value:g}; save it again"
-        )
-    return int(value)

@@ -154,7 +154,8 @@ def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
     if not mark:
         raise SegmentationFileError(f"expected 'name: value' in the header, got {text!r:.80}")
     if value.startswith("="):
-        keys[name] = _unescaped(value[1:])
+        parts = value[1:].split("\\\\")  # as `_escaped` has left them
+        keys[name] = "\\".join(part.replace("\\n", "\n") for part in parts)
         return
     name = name.strip().lower()
     name = _NAMES.get(name, name)
@@ -164,7 +165,6 @@ def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
 
 
 def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
-    """Return the voxels that follow the header."""
     name = header.fields.get("type", "").lower()
     encoding = header.fields.get("encoding", "").lower()
     if name not in _DTYPES or "data file" in header.fields:
@@ -192,9 +192,3 @@ def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
 def _escaped(value: str) -> str:
     """Return a value as it stands in the file; the format escapes backslash and line end."""
     return value.replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")
-
-
-def _unescaped(value: str) -> str:
-    """Return what `_escaped` was given."""
-    parts = value.split("\\\\")
-    return "\\".join(part.replace("\\n", "\n") for part in parts)

@@ -124,7 +124,6 @@ def _other_notes(header: NrrdHeader) -> list[str]:
 
 
 def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
-    """Return the place from directions and origin."""
     given, vectors = header.fields["space directions"], header.vectors("space directions")
     if len(vectors) != len(sizes):
         raise VolumeError(f"expected a direction for every axis, got {given!r}")
@@ -177,7 +176,6 @@ def _spacing_notes(header: NrrdHeader, sizes: list[int]) -> list[str]:
 
 
 def _bytes_each(header: NrrdHeader) -> int:
-    """Return the bytes of one voxel."""
     kind = header.fields.get("type", "").lower()
     return next((count for word, count in _BYTES.items() if word in kind), 1)
 

@@ -150,7 +150,6 @@ def _cannot_write(final: Path, error: OSError) -> OutputFileError:
 
 
 def _umask() -> int:
-    """Return the file creation mask of the process."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

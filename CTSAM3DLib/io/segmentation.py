@@ -30,23 +30,14 @@ from CTSAM3DLib.io.segment import (
 from CTSAM3DLib.io.segmentation_reader import read_segmentation
 from CTSAM3DLib.prompts import CLICKS_TAG
 
-__all__ = [
-    "RegionMask",
-    "Segment",
-    "Segmentation",
-    "read_segmentation",
-    "write_segmentation",
-]
+__all__ = ["RegionMask", "Segment", "Segmentation", "read_segmentation", "write_segmentation"]
 
 SUFFIX = ".seg.nrrd"
 _Labels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def write_segmentation(
-    path: str | Path,
-    segments: Sequence[Segment],
-    geometry: Geometry,
-    volume_id: str | None = None,
+    path: str | Path, segments: Sequence[Segment], geometry: Geometry, volume_id: str | None = None
 ) -> None:
     """Write a segmentation (``.seg.nrrd``) that Slicer opens; one that exists is replaced whole.
 

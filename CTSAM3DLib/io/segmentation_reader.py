@@ -92,7 +92,6 @@ def read_prompts(path: str | Path) -> dict[str, Prompts]:
 
 
 def _tags(keys: Mapping[str, str], number: int) -> dict[str, str]:
-    """Return the tags of a segment by name."""
     text = keys.get(f"Segment{number}_Tags", "")
     return dict(part.partition(":")[::2] for part in text.split("|") if part)
 

@@ -159,7 +159,6 @@ def _joined(code: Code | None) -> str:
 
 
 def _code(values: Any) -> Code | None:
-    """Return a code triple from its JSON list."""
     if values is None:
         return None
     scheme, value, meaning = values
@@ -167,7 +166,6 @@ def _code(values: Any) -> Code | None:
 
 
 def _anatomy(row: Mapping[str, Any], context: str) -> Anatomy:
-    """Return one row of the data file as a value."""
     category, kind = _code(row["category"]), _code(row["type"])
     if category is None or kind is None:
         raise ValueError(f"{row['name']} lacks a category or a type")
@@ -203,5 +201,4 @@ def _words(name: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _by_words() -> Mapping[frozenset[str], Anatomy]:
-    """Return the anatomies by the words of their names."""
     return {_words(name): anatomy for name, anatomy in anatomies().items()}

@@ -50,10 +50,7 @@ _NO_GLYPH = "Glyph|Matplotlib currently does not support"  # of a font that lack
 
 
 def write_picture(
-    path: str | Path,
-    volume: Volume,
-    segments: Sequence[Segment],
-    title: str = "",
+    path: str | Path, volume: Volume, segments: Sequence[Segment], title: str = ""
 ) -> None:
     """Write a PNG with three planes, a view from the front, and a tile for each structure.
 
@@ -72,11 +69,7 @@ def write_picture(
         fill_mark(temporary)
 
 
-def draw_picture(
-    volume: Volume,
-    segments: Sequence[Segment],
-    title: str = "",
-) -> Figure:
+def draw_picture(volume: Volume, segments: Sequence[Segment], title: str = "") -> Figure:
     """Return the picture that `write_picture` writes; see there."""
     for segment in segments:
         segment.mask.check_inside(volume.geometry.shape_kji)
@@ -84,8 +77,6 @@ def draw_picture(
 
 
 class _Picture:
-    """The parts of one picture."""
-
     def __init__(self, volume: Volume, segments: Sequence[Segment]) -> None:
         self._volume = volume
         self._segments = segments
@@ -159,7 +150,6 @@ class _Picture:
         return [float(np.clip(overview, 4.5, 11.0)), rows * (0.3 + width / columns), names]
 
     def _draw_overview(self, figure: Figure, place: Any) -> None:
-        """Draw the three planes and the view from the front."""
         wide, deep, high = self._size_mm
         if self._is_tall():
             grid = place.subgridspec(1, 4, width_ratios=[wide, wide, deep, 0.8 * high], wspace=0.03)
@@ -247,7 +237,6 @@ class _Picture:
             axes.contour(across, upward, inside, [0.5], colors=[colour], linewidths=line_width)
 
     def _draw_surfaces(self, axes: Axes) -> None:
-        """Draw the view from the front."""
         from matplotlib.colors import to_rgb
 
         view = render_surfaces(

@@ -14,12 +14,7 @@ from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedCase, PackedData, Stored, Target
 from CTSAM3DLib.training.intensity import upload, vary_intensity
 from CTSAM3DLib.training.resampling import linear_at, nearest_at, positions
-from CTSAM3DLib.training.sampling import (
-    PatchPlacement,
-    block_steps,
-    random_bends,
-    random_placement,
-)
+from CTSAM3DLib.training.sampling import PatchPlacement, block_steps, random_bends, random_placement
 from CTSAM3DLib.training.simulated_clicks import first_clicks, partial_masks
 from CTSAM3DLib.training.synthesis import synthesise, synthesise_typical
 
@@ -137,7 +132,6 @@ def voxels_shown(target: Target, placement: PatchPlacement) -> float:
 def _draw(
     data: PackedData, plans: list[Plan], rng: np.random.Generator, generator: torch.Generator
 ) -> Samples:
-    """Draw samples together."""
     device = data.device
     bends = None
     if any(p.bend > 0.0 for p in plans):
@@ -169,7 +163,6 @@ def _draw(
 def _clicked(
     plans: list[Plan], target: Tensor, prior: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """First clicks and their labels."""
     device = target.device
     at = upload(np.array([np.rint(p.inside) for p in plans], np.int64), device)
     flat = (at[:, 0] * target.shape[2] + at[:, 1]) * target.shape[3] + at[:, 2]

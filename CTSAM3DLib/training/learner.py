@@ -222,7 +222,10 @@ class Learner:
         episode.target[count:] = (answers > 0).float()
         loss = segmentation_loss(logits[:count], known[:count])
         for now, answer, learnt in zip(logits[count:], answers, known[count:], strict=True):
-            if _is_lesson(answer, learnt):
+            # A lesson where the teacher found something, and nothing of what is to be learnt.
+            mask = answer > 0
+            size, shared = int(mask.sum()), int((mask & (learnt > 0)).sum())
+            if size >= SMALLEST_IN_PATCH and shared <= MOST_OVERLAP * size:
                 apart = disagreement(now[None], answer[None])
                 loss = loss + self.config.replay / len(answers) * apart
         return loss, logits
@@ -239,10 +242,3 @@ def disagreement(logits: Tensor, answer: Tensor) -> Tensor:
     entropy = F.binary_cross_entropy_with_logits(logits, target) - own
     apart = (torch.sigmoid(logits) - target).abs().flatten(1).sum(1)
     return entropy + (apart / (target.flatten(1).sum(1) + 1.0)).mean()
-
-
-def _is_lesson(answer: Tensor, known: Tensor) -> bool:
-    """Tell whether the teacher found something, and nothing of what is to be learnt."""
-    mask = answer > 0
-    size = int(mask.sum())
-    return size >= SMALLEST_IN_PATCH and int((mask & (known > 0)).sum()) <= MOST_OVERLAP * size

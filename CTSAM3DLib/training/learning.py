@@ -134,8 +134,6 @@ def learn(
 
 
 class _Run:
-    """One run from cases to outcome."""
-
     def __init__(
         self,
         request: LearningRequest,
@@ -192,19 +190,20 @@ class _Run:
             raise LearningStopped
 
     def tell(self, stage: str, share: float, seconds_left: float | None = None) -> None:
-        progress = LearningProgress(stage, share, seconds_left)
-        self._tell(progress)
+        self._tell(LearningProgress(stage, share, seconds_left))
 
     def _check_name(self) -> None:
         name = self.request.model_id
         standard = ModelStore.standard().entries()
         theirs = standard.get(name)
         if theirs is not None and theirs.path.parent != self.request.manifest.parent:
-            message = f"there is a model {name!r} already: {theirs.path}; choose another id"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"there is a model {name!r} already: {theirs.path}; choose another id"
+            )
         if self.parent.model_id == name:
-            message = f"expected another id than that of the model to begin with, got {name!r}"
-            raise ModelExistsError(message)
+            raise ModelExistsError(
+                f"expected another id than that of the model to begin with, got {name!r}"
+            )
 
     def _read(self) -> tuple[Division, list[LearningCase]]:
         """Return the division, and what else is labelled in the cases that are held out."""
@@ -243,12 +242,7 @@ class _Run:
         return found
 
     def _score(
-        self,
-        stage: str,
-        predictor: TorchPredictor,
-        questions: Sequence[Question],
-        name: str,
-        clicks: int = max(CLICKS),
+        self, stage: str, predictor: TorchPredictor, questions: Sequence[Question], name: str
     ) -> list[Result]:
         done = iter(range(len(questions)))
 
@@ -257,14 +251,16 @@ class _Run:
             self.tell(stage, next(done) / len(questions))
 
         # Other clicks than those of the lessons: a seed of their own.
-        return score(predictor, questions, name, clicks, self.request.seed + 1, on_each)
+        return score(predictor, questions, name, max(CLICKS), self.request.seed + 1, on_each)
 
     def _predictor(self, path: Path) -> TorchPredictor:
         return TorchPredictor(path, str(self.device))
 
     def _learner(self, division: Division) -> Learner:
         request, settings = self.request, self.parent.settings
-        size = request.patch_size or self._patch_size()
+        size = request.patch_size or settings.patch_size
+        if not (request.patch_size or settings.official or self.device.type != "cpu"):
+            size = min(size, 48)  # more lessons in the time
         config = LearnerConfig(
             seconds=60.0 * request.minutes, patch_size=size, rate=request.rate, seed=request.seed
         )
@@ -275,24 +271,10 @@ class _Run:
         if request.restart:
             (request.folder / "learner.pt").unlink(missing_ok=True)
         scans = [LearningScan.of(case, settings) for case in division.learnt]
-        student = self._network()
+        models = (student := self._network(), deepcopy(student))
         config = replace(config, mark=self._mark(division, config))
-        return Learner(
-            student,
-            deepcopy(student),
-            settings,
-            scans,
-            others,
-            config,
-            request.folder,
-            clock=self.clock,
-        )
-
-    def _patch_size(self) -> int:
-        """Smaller patches on a processor: more lessons in the time."""
-        whole = self.parent.settings.patch_size
-        fixed = self.parent.settings.official or self.device.type != "cpu" or whole < 64
-        return whole if fixed else 48
+        folder = request.folder
+        return Learner(*models, settings, scans, others, config, folder, clock=self.clock)
 
     def _network(self) -> Any:
         module = torch.jit.load(str(self.parent.path), map_location="cpu")

@@ -169,7 +169,6 @@ def _with(cases: Sequence[LearningCase], names: Sequence[str]) -> tuple[Learning
 
 
 def _names(paths: CasePaths) -> dict[int, str]:
-    """Read the names of a label map."""
     if paths.names is None or not paths.names.is_file():
         missing = paths.names or f"{_stem(paths.segmentation)}.json"
         raise LearningError(
@@ -213,7 +212,6 @@ def _only(folder: Path, suffix: str) -> Path | None:
 
 
 def _side_by_side(folder: Path) -> list[CasePaths]:
-    """Find pairs of files in one folder."""
     found = []
     for path in sorted(folder.glob(f"*{SEGMENTATION_SUFFIX}")):
         name = path.name[: -len(SEGMENTATION_SUFFIX)]
@@ -227,7 +225,6 @@ def _side_by_side(folder: Path) -> list[CasePaths]:
 
 
 def _in_table(table: Path) -> list[CasePaths]:
-    """Read a table of cases."""
     try:
         text = decoded(read_bounded(table))
         rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))

@@ -53,10 +53,7 @@ class Lessons:
     """Draws lessons: `scans` are learnt, on `others` too the old answers are kept."""
 
     def __init__(
-        self,
-        scans: Sequence[LearningScan],
-        others: Sequence[LearningScan],
-        config: LearnerConfig,
+        self, scans: Sequence[LearningScan], others: Sequence[LearningScan], config: LearnerConfig
     ) -> None:
         self.scans, self._others, self._config = list(scans), list(others), config
         self.names = sorted({name for scan in self.scans for name in scan.names})

@@ -37,11 +37,8 @@ def mixed_precision(patches: Tensor) -> torch.autocast:
     """
     device = patches.device.type
     deep_enough = min(patches.shape[2:]) >> HALVINGS >= SMALLEST_CPU_SIDE
-    useful = device != "cpu" or (deep_enough and _cpu_has_bfloat16())
+    # PyTorch before 2.9 does not tell.
+    can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    multiplies = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    useful = device != "cpu" or (deep_enough and multiplies)
     return torch.autocast(device, torch.bfloat16, enabled=useful)
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Say whether the CPU multiplies in bfloat16; PyTorch before 2.9 does not tell."""
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -82,8 +82,6 @@ def pack(
 
 
 class _Writer:
-    """Collects flat arrays and their header."""
-
     def __init__(self) -> None:
         self.cases: list[dict[str, Any]] = []
         kinds = ("hu", "labels", "pseudo", "points")

@@ -99,12 +99,7 @@ def block_means(volume: Tensor, steps: NDArray[np.int64]) -> Tensor:
 
 
 def cut(
-    volume: Tensor,
-    placement: PatchPlacement,
-    *,
-    nearest: bool,
-    fill: float,
-    smooth: bool = True,
+    volume: Tensor, placement: PatchPlacement, *, nearest: bool, fill: float, smooth: bool = True
 ) -> Tensor:
     """Resample a (K, J, I) volume into a patch: (D, H, W) float32.
 

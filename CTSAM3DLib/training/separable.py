@@ -25,7 +25,8 @@ def box_mean(values: Tensor, width: int) -> Tensor:
 def boxes(shape: torch.Size, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices for `along_axes` that average cubes of 2 `half` + 1 voxels; `half` has B values."""
     half = half.view(-1, 1, 1)
-    d, h, w = ((_apart(n, half.device).abs() <= half) / (2.0 * half + 1.0) for n in shape)
+    steps = [torch.arange(length, device=half.device) for length in shape]
+    d, h, w = (((n - n[:, None]).abs() <= half) / (2.0 * half + 1.0) for n in steps)
     return d, h, w
 
 
@@ -67,12 +68,6 @@ def smooth_fields(
     size = (len(counts), most, most, most)
     knots = torch.randn(size, generator=generator, device=counts.device)
     return between_knots(knots, shape, counts) * 1.5
-
-
-def _apart(length: int, device: torch.device) -> Tensor:
-    """How far voxels of an axis are apart: (length, length)."""
-    steps = torch.arange(length, device=device)
-    return steps - steps[:, None]
 
 
 def _with_taps(taps: Tensor, length: int) -> Tensor:

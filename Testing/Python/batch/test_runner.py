@@ -17,7 +17,7 @@ from slow_values import slow
 
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.case import Case
-from CTSAM3DLib.batch.finished import changed_files, is_finished, marks_of
+from CTSAM3DLib.batch.runner import changed_files, is_finished, marks_of
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.io.content_mark import BLANK, mark_of
 
