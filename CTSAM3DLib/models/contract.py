@@ -46,8 +46,9 @@ class ModelSettings:
     official: bool = False
     cross_patch_trained: bool = False  # The answers of `Predictor.cross_patch` mean something
     cross_patch_aligned: bool = False  # `Predictor.cross_patch` wants its patch on the neighbour's
-    # Of anatomies that are seen best with voxels of another size; see `voxel_sizes.voxel_size_mm`
+    # Of anatomies that are seen best with voxels of another size; see `tuning.voxel_size_mm`
     voxel_sizes_mm: Mapping[str, float] = field(default_factory=dict)
+    intensity_weight: float = 0.0  # See `session.intensities.sharpened`
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -65,6 +66,10 @@ class ModelSettings:
         wrong = {name: mm for name, mm in self.voxel_sizes_mm.items() if not low <= mm <= high}
         if wrong:
             raise BundleError(f"expected voxel sizes from {low} to {high} mm, got {wrong}")
+        if not 0.0 <= self.intensity_weight < math.inf:
+            raise BundleError(
+                f"expected an intensity_weight of 0 or more, got {self.intensity_weight}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary of JSON types, one entry for each field."""
@@ -93,6 +98,7 @@ class ModelSettings:
                     str(name): float(mm)
                     for name, mm in dict(values.get("voxel_sizes_mm", {})).items()
                 },
+                intensity_weight=float(values.get("intensity_weight", 0.0)),
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error

@@ -14,7 +14,7 @@ from CTSAM3DLib.errors import NotEnoughMemoryError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import ModelSettings, Predictor
-from CTSAM3DLib.models.voxel_sizes import own_voxel_sizes_mm
+from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.session.encoder import OTHER_SHARE
 from CTSAM3DLib.session.growing_rules import GrowingRules, GrowMode
 from CTSAM3DLib.session.patches import choose_spacing_mm, coarse_spacings_mm
@@ -97,7 +97,7 @@ def session_memory(
     patch = settings.patch_size**3
     reached = _reached(geometry, settings.patch_size * spacing)
     click = _click_bytes(geometry, reached, spacing)
-    sizes = set(own_voxel_sizes_mm(settings).values()) if spacing_mm is None else ()
+    sizes = set(tuned(settings).voxel_sizes_mm.values()) if spacing_mm is None else ()
     kept = max_patches + len(sizes) * max(1, max_patches // OTHER_SHARE)
     if patches_per_click > 1:  # a coarse answer may come first
         far = max(spacing, settings.spacing_range_mm[1])

@@ -9,7 +9,7 @@ from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.models.contract import ModelSettings
-from CTSAM3DLib.models.voxel_sizes import voxel_size_mm
+from CTSAM3DLib.models.tuning import voxel_size_mm
 
 MARGIN_FRACTION = 8
 """A patch is used again for clicks at least 1/8 of its edge away from its faces."""

@@ -14,7 +14,9 @@ from CTSAM3DLib.errors import ModelAnswerError
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
 from CTSAM3DLib.prompts import Prompt
+from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.session.encoder import PatchEncoder
+from CTSAM3DLib.session.intensities import sharpened
 from CTSAM3DLib.session.patches import MARGIN_FRACTION, plan_patch
 from CTSAM3DLib.session.points import (
     anchor_voxel,
@@ -103,6 +105,7 @@ def asked(
 ) -> PatchAnswer:
     """Return the answer of the model for a patch, whose image is encoded once.
 
+    Its border follows the intensities as far as the model wants it (`intensities.sharpened`).
     `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points. Raises
     ModelAnswerError: the answer has another size than the patch, or holds NaN or infinity.
     """
@@ -121,6 +124,12 @@ def asked(
             f"which {np.count_nonzero(~np.isfinite(logits))} are not finite; choose the device "
             "'cpu', or another model"
         )
+    weight = tuned(encoder.predictor.settings).intensity_weight
+    if weight:
+        # Beyond the grid there is air that is none.
+        seen = view.patch.clipped(encoder.grid.shape_kji).relative_to(view.patch).slices_kji
+        logits = logits.copy()
+        logits[seen] = sharpened(logits[seen], encoder.image(view.patch)[seen], weight)
     times = {"encode_ms": encoded - started, "decode_ms": perf_counter() - encoded}
     return PatchAnswer(logits, {name: 1000.0 * seconds for name, seconds in times.items()})
 

@@ -20,7 +20,7 @@ from CTSAM3DLib.evaluation.summary import Result
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
 from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder
-from CTSAM3DLib.models.voxel_sizes import settings_of_child
+from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.training.learner import Learner
 from CTSAM3DLib.training.learning_cases import (
@@ -174,7 +174,7 @@ class _Run:
         installed = None
         if share and (report.verdict.is_better or request.install_anyway):
             model = learner.student.cpu()
-            model.settings = settings_of_child(self.parent.settings, request.model_id)
+            model.settings = replace(tuned(self.parent.settings), model_id=request.model_id)
             installed = export_model(model, request.manifest, report.card())
         report.write(request.model_id, installed)
         for name in (learner.state_file, request.folder / CANDIDATE):

@@ -48,6 +48,7 @@ class BallPredictor:
     spacing_range_mm: tuple[float, float] = (1.0, 8.0)
     device: str = "cpu"
     voxel_sizes_mm: dict[str, float] = field(default_factory=dict)
+    intensity_weight: float = 0.0
     encoded: list[NDArray[np.float32]] = field(default_factory=list)
     decoded: list[DecodeCall] = field(default_factory=list)
     fail_next: Exception | None = None
@@ -61,6 +62,7 @@ class BallPredictor:
             default_spacing_mm=self.spacing_mm,
             windows_hu=((-125.0, 225.0),),
             voxel_sizes_mm=self.voxel_sizes_mm,
+            intensity_weight=self.intensity_weight,
         )
 
     @property

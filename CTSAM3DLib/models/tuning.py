@@ -1,0 +1,73 @@
+"""What was measured for a model after its training: sizes of voxels, and what intensities count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from CTSAM3DLib.errors import BundleError
+from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.resources import resource_path
+
+TUNING_FILE = "Models/tuning.json"
+
+
+def tuned(settings: ModelSettings) -> ModelSettings:
+    """Return the settings of a model with what the resource file says for its id and version.
+
+    What the settings say themselves goes first. The numbers are in ``voxel-sizes.md`` and
+    ``intensities.md`` of ``Testing/Benchmarks/results``. Raises BundleError if the file is damaged.
+
+    Examples
+    --------
+    >>> settings = ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))
+    >>> tuned(settings) == settings
+    True
+    """
+    row = _rows().get((settings.model_id, settings.version))
+    if row is None:
+        return settings
+    return replace(
+        settings,
+        voxel_sizes_mm=settings.voxel_sizes_mm or row["voxel_sizes_mm"],
+        intensity_weight=settings.intensity_weight or row["intensity_weight"],
+    )
+
+
+def voxel_size_mm(settings: ModelSettings, name: str = "") -> float:
+    """Return the voxel size for a structure by its name, as in `find`; else that of all others.
+
+    Examples
+    --------
+    >>> settings = ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))
+    >>> voxel_size_mm(settings), voxel_size_mm(settings, "lesion")
+    (2.0, 2.0)
+    """
+    own = tuned(settings).voxel_sizes_mm
+    anatomy = find(name) if own and name else None
+    known = "" if anatomy is None else anatomy.name
+    return own.get(known, settings.default_spacing_mm)
+
+
+@lru_cache(maxsize=1)
+def _rows() -> Mapping[tuple[str, int], Mapping[str, Any]]:
+    """Return what the resource file says, by id and version of a model."""
+    path = resource_path(TUNING_FILE)
+    try:
+        return {
+            (str(row["model"]), int(row["version"])): {
+                "voxel_sizes_mm": {
+                    str(name): float(size)
+                    for size, names in row["voxel_sizes_mm"].items()
+                    for name in names
+                },
+                "intensity_weight": float(row["intensity_weight"]),
+            }
+            for row in json.loads(path.read_text(encoding="utf-8"))["models"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is no table of tuning: {error!r}") from error
