@@ -13,8 +13,8 @@ from scipy import ndimage
 from CTSAM3DLib.errors import ModelAnswerError
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.resampling import volume_bbox_of_grid_bbox
-from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.models.tuning import tuned
+from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.intensities import sharpened
 from CTSAM3DLib.session.patches import MARGIN_FRACTION, plan_patch
