@@ -14,10 +14,10 @@ from CTSAM3DLib.network.prompt_maps import render_clicks
 from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
+from CTSAM3DLib.training.episodes import Episode, click_through
 from CTSAM3DLib.training.intensity import vary_intensity, window
-from CTSAM3DLib.training.losses import mixed_precision
 from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
-from CTSAM3DLib.training.simulated_clicks import correcting_click, first_click, interior_scores
+from CTSAM3DLib.training.simulated_clicks import first_clicks, interior_scores, render_each
 
 SMALLEST_IN_PATCH = 20
 """Fewer voxels of a structure in a patch than this count as none."""
@@ -114,22 +114,13 @@ def _known_mask(
     """Return what a patch says of its structure, (D, H, W) in {0, 1}."""
     if segmenter is None or rng.random() >= PREDICTED_SHARE:
         return disturbed(truth, rng).float()
-    d, h, w = truth.shape
-    clicks = [(first_click(truth, generator), 1)]
-    with torch.no_grad(), mixed_precision(image):
-        embedding = segmenter.encode(image[None])
-        probability = torch.zeros((1, 1, d, h, w), device=image.device)
-        for last in range(int(rng.integers(1, 4))):
-            points = torch.stack([point for point, _ in clicks])
-            labels = torch.tensor([label for _, label in clicks])
-            maps = render_clicks(points, labels, d, h, w, False).to(image.device)
-            logits = segmenter.decode(embedding, torch.cat([probability, maps[None]], 1)).float()
-            probability = torch.sigmoid(logits)
-            point, label = correcting_click(truth, logits[0, 0] > 0, generator)
-            if label < 0 or last == 2:
-                break
-            clicks.append((point, label))
-    return (probability[0, 0] > 0.5).float()
+    target = truth[None]
+    positive = torch.ones(1, dtype=torch.int64, device=image.device)
+    clicks = render_each(first_clicks(target, generator), positive, truth.shape)
+    prior = torch.zeros(target.shape, device=image.device)
+    episode = Episode(image[None], target[:, None].float(), prior, clicks)
+    answers = click_through(segmenter, episode, generator, int(rng.integers(1, 4)))
+    return (answers[-1][0, 0] > 0).float()
 
 
 def disturbed(mask: Tensor, rng: np.random.Generator) -> Tensor:

@@ -45,6 +45,23 @@ class Episode:
         self.clicks = torch.maximum(self.clicks, drawn)
 
 
+def click_through(
+    net: Segmenter, episode: Episode, generator: torch.Generator, clicks: int
+) -> list[Tensor]:
+    """Return the logits after each of some clicks, all but the first corrections; no gradient."""
+    found = []
+    with torch.no_grad(), mixed_precision(episode.image):
+        embedding = net.encode(episode.image)
+        probability = episode.prior
+        for _ in range(clicks):
+            logits = net.decode(embedding, episode.prompt(probability)).float()
+            found.append(logits)
+            probability = torch.sigmoid(logits[:, 0])
+            jitter = torch.rand(probability.shape, generator=generator, device=logits.device)
+            episode.correct(logits, jitter)
+    return found
+
+
 def run_episode(net: Segmenter, episode: Episode, jitter: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Decode, correct, decode again; gradient on the first and the last decode.
 

@@ -15,7 +15,7 @@ from CTSAM3DLib.training.batches import SMALLEST_IN_PATCH
 from CTSAM3DLib.training.intensity import vary_intensity
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
-from CTSAM3DLib.training.simulated_clicks import first_click
+from CTSAM3DLib.training.simulated_clicks import first_clicks
 
 SPACING_FACTORS = (0.88, 1.14)
 """Patches are learnt at the voxel size at which a session looks, times a factor in this range."""
@@ -73,7 +73,8 @@ class Lessons:
                     # Deep inside, or now and then where the patch was placed.
                     k, j, i = (int(v) for v in _rounded(inside))
                     there = rng.random() < 0.3 and bool(target[k, j, i])
-                    points.append(_rounded(inside) if there else first_click(target, generator))
+                    deep = None if there else first_clicks(target[None], generator)[0]
+                    points.append(_rounded(inside) if deep is None else deep)
                 image = self._image(scan, placement, rng, generator)
                 return Lesson(image, target, torch.stack(points))
         raise LearningError(

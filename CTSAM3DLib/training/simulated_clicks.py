@@ -20,11 +20,6 @@ def interior_scores(masks: Tensor) -> Tensor:
     return (box_mean(values, 5) + box_mean(values, 13)) * values
 
 
-def first_click(target: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a voxel of one (D, H, W) bool target, see `first_clicks`; (3,) in main memory."""
-    return first_clicks(target[None], generator)[0].cpu()
-
-
 def first_clicks(targets: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a voxel of each (B, D, H, W) bool target, interior voxels more often.
 
@@ -38,19 +33,6 @@ def first_clicks(targets: Tensor, generator: torch.Generator) -> Tensor:
     within = rows.gather(1, row.view(-1, 1, 1).expand(-1, 1, rows.shape[-1]))[:, 0]
     column, _ = _drawn(within, rest)
     return _unravel(row * targets.shape[-1] + column, targets.shape[1:])
-
-
-def correcting_click(
-    target: Tensor, mask: Tensor, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    """Correct the largest error of one sample, see `next_clicks`.
-
-    `target` and `mask` are (D, H, W) bool. Returns a (3,) float32 voxel, KJI, in main memory, and 1
-    positive, 0 negative, -1 when there is no error.
-    """
-    jitter = torch.rand(target.shape, generator=generator, device=target.device)
-    points, labels = next_clicks(target[None], mask[None], jitter[None])
-    return points[0].cpu(), int(labels[0])
 
 
 def next_clicks(target: Tensor, mask: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,9 +20,9 @@ from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.episodes import Episode
+from CTSAM3DLib.training.episodes import Episode, click_through
 from CTSAM3DLib.training.iteration import Iteration
-from CTSAM3DLib.training.losses import dice_of, mixed_precision
+from CTSAM3DLib.training.losses import dice_of
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources, write_log
 
 VALIDATION_SEED = 12345
@@ -198,9 +198,11 @@ class Trainer:
             there = torch.Generator(self.device).manual_seed(seed)
             samples = draw_samples(data, config, rng, generator).to(self.device)
             episode = Episode.of(samples, config)
-            for clicks, score in _click_curve(net, episode, there).items():
-                totals.setdefault(clicks, []).append(score)
-        return {clicks: float(np.mean(scores)) for clicks, scores in totals.items()}
+            answers = click_through(net, episode, there, max(VALIDATION_CLICKS))
+            for clicks in VALIDATION_CLICKS:
+                score = float(dice_of(answers[clicks - 1], episode.target).mean())
+                totals.setdefault(f"dice_{clicks}", []).append(score)
+        return {name: float(np.mean(scores)) for name, scores in totals.items()}
 
     def averaged(self) -> Segmenter:
         """Return a copy of the network with the averaged weights, in evaluation mode."""
@@ -259,18 +261,3 @@ def corrections(config: TrainConfig, rng: np.random.Generator) -> int:
     if rng.random() >= config.extra_round_probability:
         return 0
     return 1 + int(rng.integers(0, config.most_silent_rounds + 1))
-
-
-def _click_curve(net: Segmenter, episode: Episode, generator: torch.Generator) -> dict[str, float]:
-    out: dict[str, float] = {}
-    with torch.no_grad(), mixed_precision(episode.image):
-        embedding = net.encode(episode.image)
-        probability: Tensor = episode.prior
-        for click in range(1, max(VALIDATION_CLICKS) + 1):
-            logits = net.decode(embedding, episode.prompt(probability)).float()
-            if click in VALIDATION_CLICKS:
-                out[f"dice_{click}"] = float(dice_of(logits, episode.target).mean())
-            probability = torch.sigmoid(logits[:, 0])
-            jitter = torch.rand(probability.shape, generator=generator, device=logits.device)
-            episode.correct(logits, jitter)
-    return out

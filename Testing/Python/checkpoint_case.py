@@ -11,7 +11,6 @@ import torch
 from random_weights import with_random_weights
 from torch import Tensor
 
-from CTSAM3DLib.bundles import official_layout
 from CTSAM3DLib.bundles import official_weights as official_checkpoint
 from CTSAM3DLib.network.official.segmenter import OfficialSegmenter
 from CTSAM3DLib.network.official.sizes import OfficialConfig
@@ -36,7 +35,7 @@ def micro_state() -> dict[str, Tensor]:
 
 def thin_state(config: OfficialConfig) -> dict[str, Tensor]:
     """Return weights of any size that need no memory: each is one number, repeated."""
-    layout = official_layout.layout(config)
+    layout = official_checkpoint.layout(config)
     return {
         key: torch.full((1,), 0.5 if dtype.is_floating_point else 1, dtype=dtype)
         .reshape([1] * len(shape))
@@ -53,8 +52,7 @@ def save(path: Path, content: Any, *, legacy: bool = False) -> Path:
 
 def know_micro(patch: pytest.MonkeyPatch) -> None:
     """Let the import know the small network, and no others."""
-    for module in (official_layout, official_checkpoint):
-        patch.setattr(module, "OFFICIAL_VARIANTS", {"micro": MICRO})
+    patch.setattr(official_checkpoint, "OFFICIAL_VARIANTS", {"micro": MICRO})
 
 
 def use_data_folder(folder: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -187,7 +187,7 @@ class AddModelTest(ModelsCase):
     def test_a_real_file_and_a_damaged_one(self):
         import torch
 
-        from CTSAM3DLib.bundles.official_layout import layout
+        from CTSAM3DLib.bundles.official_weights import layout
         from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS
 
         state = {

@@ -10,8 +10,7 @@ from checkpoint_case import know_micro, micro_state, save, thin_state, use_data_
 
 from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
 from CTSAM3DLib.bundles.importing import ImportRequest, import_official
-from CTSAM3DLib.bundles.official_layout import layout, recognise
-from CTSAM3DLib.bundles.official_weights import official_weights
+from CTSAM3DLib.bundles.official_weights import layout, official_weights, recognise
 from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.official.sizes import OFFICIAL_VARIANTS
 

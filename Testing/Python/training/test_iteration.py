@@ -18,9 +18,8 @@ from CTSAM3DLib.training import batches, episodes, trainer
 from CTSAM3DLib.training.batches import Samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.iteration import Iteration
+from CTSAM3DLib.training.iteration import Iteration, Recorded
 from CTSAM3DLib.training.optimiser import Muon
-from CTSAM3DLib.training.recorded import Recorded
 from CTSAM3DLib.training.stream import SampleBatches
 from CTSAM3DLib.training.trainer import Trainer, segmenter_of
 

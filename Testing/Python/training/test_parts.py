@@ -17,8 +17,6 @@ from CTSAM3DLib.training.losses import dice_of, segmentation_loss
 from CTSAM3DLib.training.optimiser import Muon, orthogonalise, split_parameters
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 from CTSAM3DLib.training.simulated_clicks import (
-    correcting_click,
-    first_click,
     first_clicks,
     interior_scores,
     next_clicks,
@@ -88,23 +86,20 @@ def test_interior_score_is_highest_at_the_deepest_voxel() -> None:
 
 def test_first_clicks_lie_inside_and_differ() -> None:
     ball, generator = _ball(), torch.Generator().manual_seed(0)
-    points = [first_click(ball, generator) for _ in range(20)]
+    points = [first_clicks(ball[None], generator)[0] for _ in range(20)]
     assert all(bool(ball[tuple(p.long())]) for p in points)
     assert len({tuple(p.tolist()) for p in points}) > 10
 
 
 def test_next_click_corrects_the_larger_error() -> None:
-    ball, generator = _ball(), torch.Generator().manual_seed(0)
-    half = ball.clone()
+    ball = _ball()
+    half, grown = ball.clone(), torch.ones_like(ball)
     half[:12] = False
-    point, label = correcting_click(ball, half, generator)
-    assert label == 1
-    assert bool((ball & ~half)[tuple(point.long())])
-    grown = torch.ones_like(ball)
-    point, label = correcting_click(ball, grown, generator)
-    assert label == 0
-    assert not bool(ball[tuple(point.long())])
-    assert correcting_click(ball, ball, generator)[1] == -1
+    jitter = torch.rand((3, *ball.shape), generator=torch.Generator().manual_seed(0))
+    points, labels = next_clicks(ball.expand_as(jitter), torch.stack([half, grown, ball]), jitter)
+    assert labels.tolist() == [1, 0, -1]
+    assert bool((ball & ~half)[tuple(points[0].long())])
+    assert not bool(ball[tuple(points[1].long())])
 
 
 def test_batches_of_clicks_are_those_of_each_sample() -> None:
