@@ -118,8 +118,14 @@ def run_case(
         warnings.append(memory)
     seconds = {"read": perf_counter() - start}
     begun = perf_counter()
-    options: dict[str, Any] = {"grow": grow, "click_progress": click_progress}
-    result = segment(volume, clicks, model.predictor, spacing_mm=spacing_mm, **options)
+    result = segment(
+        volume,
+        clicks,
+        model.predictor,
+        spacing_mm=spacing_mm,
+        grow=grow,
+        click_progress=click_progress,
+    )
     warnings += result.notices
     _tell(warn, result.notices)
     seconds["segment"] = perf_counter() - begun

@@ -152,9 +152,10 @@ def _run(
     start = time.perf_counter()
     model = next((method for method in methods if isinstance(method, ModelMethod)), None)
     known = model.predictor.settings if model else None
-    choices = (args.spacing_mm, args.shared_clicks, args.min_voxels)
     for user in protocols:
-        stream = evaluate(cases, methods, user, known, *choices)
+        stream = evaluate(
+            cases, methods, user, known, args.spacing_mm, args.shared_clicks, args.min_voxels
+        )
         for done, (case, found, is_last) in enumerate(stream, 1):
             name = "" if len(protocols) == 1 else f", {user.strategy}"
             results += [replace(result, method=f"{result.method}{name}") for result in found]

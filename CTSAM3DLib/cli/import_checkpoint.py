@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--id",
+        dest="model_id",
         metavar="NAME",
         help="name of the model (default: ct-sam3d-tiny, -small, -base or -large)",
     )
@@ -47,9 +48,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     from CTSAM3DLib.bundles.importing import ImportRequest, import_official  # PyTorch
 
-    values = vars(options)
-    values["model_id"] = values.pop("id")
-    request = ImportRequest(**values)
+    request = ImportRequest(**vars(options))
     try:
         imported = import_official(request, lambda text: print(f"{text} ...", flush=True))
     except ModelExistsError as error:

@@ -271,10 +271,10 @@ class _Run:
         if request.restart:
             (request.folder / "learner.pt").unlink(missing_ok=True)
         scans = [LearningScan.of(case, settings) for case in division.learnt]
-        models = (student := self._network(), deepcopy(student))
+        student, folder = self._network(), request.folder
+        teacher = deepcopy(student)
         config = replace(config, mark=self._mark(division, config))
-        folder = request.folder
-        return Learner(*models, settings, scans, others, config, folder, clock=self.clock)
+        return Learner(student, teacher, settings, scans, others, config, folder, clock=self.clock)
 
     def _network(self) -> Any:
         module = torch.jit.load(str(self.parent.path), map_location="cpu")
