@@ -104,14 +104,6 @@ def moved_prompts(prompts: Prompts, way_mm: Sequence[float], geometry: Geometry)
     """Return prompts moved along with their structure, by mm along R, A, S.
 
     One that would leave the volume stays where it is.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.prompts import Click
-    >>> geometry = Geometry(np.eye(4), (9, 9, 9))
-    >>> moved = moved_prompts(Prompts([Click((1, 1, 1)), Click((7, 1, 1))]), (2, 0, 0), geometry)
-    >>> [click.position_ras[0] for click in moved]
-    [3.0, 7.0]
     """
     return Prompts(_moved(prompt, np.asarray(way_mm, float), geometry) for prompt in prompts)
 

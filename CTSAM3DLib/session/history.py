@@ -10,17 +10,7 @@ from CTSAM3DLib.session.state import SessionState
 
 
 class StepHistory:
-    """A line of states of one structure, of which one is the present one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from CTSAM3DLib.geometry.grid import Geometry
-    >>> geometry = Geometry(np.eye(4), (4, 5, 6))
-    >>> steps = StepHistory(SessionState.empty(geometry, geometry))
-    >>> steps.can_undo, steps.longest_known(steps.state.prompts) is steps.state
-    (False, True)
-    """
+    """A line of states of one structure, of which one is the present one."""
 
     def __init__(self, start: SessionState) -> None:
         """Start with one state."""

@@ -83,15 +83,6 @@ def session_memory(
     `patches.choose_spacing_mm`. `patches_per_click` is above 1 where structures are followed beyond
     the patch; `max_patches` embeddings are kept of the usual grid, and `clicks` steps can be
     undone.
-
-    Examples
-    --------
-    >>> settings = ModelSettings("demo", 64, (1.0, 4.0), 2.0, ((-100.0, 200.0),))
-    >>> import numpy as np
-    >>> whole_body = Geometry(np.diag([0.7, 0.7, 1.0, 1.0]), (1500, 512, 512))
-    >>> estimate = session_memory(whole_body, 2, settings)
-    >>> round(estimate.volume / 1e6), estimate.beyond_volume < 1e9
-    (786, True)
     """
     spacing = choose_spacing_mm(geometry, settings, spacing_mm)
     patch = settings.patch_size**3
@@ -208,14 +199,7 @@ def _gigabytes(count: int) -> str:
 
 
 def free_memory() -> FreeMemory | None:
-    """Return how much main memory is free; None where the system does not tell.
-
-    Examples
-    --------
-    >>> free = free_memory()
-    >>> free is None or 0 < free.available <= free.with_swap
-    True
-    """
+    """Return how much main memory is free; None where the system does not tell."""
     readers = {"linux": _linux, "win32": _windows, "darwin": _macos}
     reader = readers.get(sys.platform)
     if reader is None:

@@ -69,13 +69,6 @@ def coarse_spacings_mm(
 
     Twice the usual size, then the largest of the range; none that is outside the range or less than
     `COARSE_RATIO` times the usual size.
-
-    Examples
-    --------
-    >>> coarse_spacings_mm(1.5, (1.5, 4.0)), coarse_spacings_mm(2.5, (1.5, 4.0))
-    ((3.0, 4.0), (4.0,))
-    >>> coarse_spacings_mm(1.5, (1.5, 1.5))
-    ()
     """
     largest = spacing_range_mm[1]
     wishes = sorted({2.0 * spacing_mm, largest})
@@ -121,13 +114,6 @@ def centred_patch(voxel_ijk: Sequence[int], grid_shape_kji: IJK, patch_size: int
     ``patch_size // 2`` along each axis, or at most 1/16 of the edge from it. Along an axis with at
     least `patch_size` voxels the patch is shifted to lie inside, also off the lattice; along a
     shorter one the grid lies in the middle of the patch.
-
-    Examples
-    --------
-    >>> centred_patch((99, 50, 3), (8, 100, 100), 64)
-    BoundingBox(start_ijk=(36, 16, -28), stop_ijk=(100, 80, 36))
-    >>> centred_patch((53, 44, 3), (8, 100, 100), 64).start_ijk
-    (24, 16, -28)
     """
     i, j, k = (
         _start(at - patch_size // 2, patch_size, grid_shape_kji, axis)
@@ -142,14 +128,6 @@ def patch_beyond(patch: BoundingBox, axis: int, side: int, grid_shape_kji: IJK) 
     The axis is 0 i, 1 j or 2 k; the side -1 at its start, 1 at its stop. Shifted by about 5/8 of
     the edge along the axis, onto the lattice of `centred_patch`, and kept inside the grid, which
     has voxels beyond that face.
-
-    Examples
-    --------
-    >>> first = BoundingBox((16, 16, 16), (80, 80, 80))
-    >>> patch_beyond(first, 0, 1, (200, 200, 200)).start_ijk
-    (56, 16, 16)
-    >>> patch_beyond(first, 2, -1, (200, 200, 200)).start_ijk
-    (16, 16, 0)
     """
     size = patch.size_ijk[axis]
     start = list(patch.start_ijk)

@@ -59,15 +59,7 @@ class Tip:
 
 
 def deep_voxels(mask: NDArray[np.bool_], patch: BoundingBox) -> NDArray[np.intp]:
-    """Return the voxels of the grid, k, j, i, that are deep inside the mask of a patch, (N, 3).
-
-    Examples
-    --------
-    >>> mask = np.zeros((5, 5, 9), bool)
-    >>> mask[1:4, 1:4, 1:8] = True
-    >>> deep_voxels(mask, BoundingBox((10, 0, 0), (19, 5, 5)))[:, 2].tolist()[-5:]
-    [13, 14, 15, 16, 17]
-    """
+    """Return the voxels of the grid, k, j, i, that are deep inside the mask of a patch, (N, 3)."""
     if not mask.any():
         return np.zeros((0, 3), np.intp)
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
@@ -77,13 +69,7 @@ def deep_voxels(mask: NDArray[np.bool_], patch: BoundingBox) -> NDArray[np.intp]
 
 
 def farthest(voxels: NDArray[np.intp], asked: Sequence[Sequence[int]], least: float) -> IJK | None:
-    """Return the voxel that is farthest from all points asked before; None if it is too near.
-
-    Examples
-    --------
-    >>> farthest(np.array([[0, 0, 1], [0, 0, 9], [0, 5, 5]]), [(0, 0, 0), (0, 0, 9)], 3.0)
-    (0, 5, 5)
-    """
+    """Return the voxel that is farthest from all points asked before; None if it is too near."""
     if not len(voxels):
         return None
     distances = [np.linalg.norm(voxels - np.array(point), axis=1) for point in asked]
