@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -137,8 +136,8 @@ class BlockArray:
             changed = changed.union(found.shifted(self._block_box(index).start_ijk))
         return changed
 
-    def occupied_box(self, bbox: BoundingBox) -> BoundingBox:
-        """Return the tight box of what differs from the fill value inside a box.
+    def occupied_box(self, bbox: BoundingBox | None = None) -> BoundingBox:
+        """Return the tight box of what differs from the fill value, inside a box if one is given.
 
         Only blocks that were written are read, one after the other.
 
@@ -151,7 +150,7 @@ class BlockArray:
         BoundingBox(start_ijk=(2, 2, 3), stop_ijk=(4, 5, 6))
         """
         occupied = BoundingBox.empty()
-        for index, part in self._parts(bbox):
+        for index, part in self._parts(self._whole_box() if bbox is None else bbox):
             if index in self._blocks:
                 inside = part.relative_to(self._block_box(index)).slices_kji
                 found = BoundingBox.from_mask(_differs(self._block(index)[inside], self.fill))
@@ -182,16 +181,9 @@ class BlockArray:
 
     def _parts(self, bbox: BoundingBox) -> Iterator[tuple[BlockIndex, BoundingBox]]:
         """Yield each block (index in I, J, K order) that a box touches, and the part in it."""
-        inside = bbox.intersection(self._whole_box())
-        if inside.is_empty:
-            return
-        size = self.block_size
-        ranges = [
-            range(start // size, (stop - 1) // size + 1)
-            for start, stop in zip(inside.start_ijk, inside.stop_ijk, strict=True)
-        ]
-        for i, j, k in product(*ranges):
-            yield (i, j, k), inside.intersection(self._block_box((i, j, k)))
+        for part in bbox.intersection(self._whole_box()).parts(self.block_size):
+            i, j, k = (at // self.block_size for at in part.start_ijk)
+            yield (i, j, k), part
 
     def _block(self, index: BlockIndex) -> NDArray[Any]:
         """Return the content of a block; not to be written to."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, GeometryError
-from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import MaskUpdate
@@ -60,8 +59,8 @@ def carried_state(
         state = joined(view, allowed(view, answer, prompt))
     if not prompts:
         return state
-    inside = np.argwhere(shown.logits.read(shown.logits.occupied_box(_whole(grid))) > 0)
-    inside = inside[:, ::-1] + np.array(shown.logits.occupied_box(_whole(grid)).start_ijk)
+    box = shown.logits.occupied_box()
+    inside = np.argwhere(shown.logits.read(box) > 0)[:, ::-1] + np.array(box.start_ijk)
     size = encoder.predictor.settings.patch_size
     while len(state.patches) < _MOST_PATCHES and not cancelled():
         left = inside[~contained(state.patches, inside)]
@@ -79,10 +78,6 @@ def _with_earlier(view: PatchView, shown: SessionState) -> PatchView:
     """Return a view in which the earlier frame stands where nothing is known of this one."""
     earlier = shown.logits.read(view.patch)
     return replace(view, known=np.where(np.isnan(view.known), earlier, view.known))
-
-
-def _whole(grid: Geometry) -> BoundingBox:
-    return BoundingBox.from_shape(grid.shape_kji)
 
 
 def middle_ras(mask: MaskUpdate, geometry: Geometry) -> NDArray[np.float64]:

@@ -37,8 +37,8 @@ def followed(
     encoder: PatchEncoder,
     state: SessionState,
     rules: TipRules | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    on_patch: Callable[[SessionState], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_patch: Callable[[SessionState], object] = lambda _: None,
 ) -> SessionState:
     """Return a state with what two answers of the model add at the tips of its mask.
 
@@ -65,10 +65,8 @@ def followed(
     grown = state
     for tip in tips:
         grown = _with_tip(grown, tip)
-    if on_patch is not None:
-        on_patch(grown)
-    whole = BoundingBox.from_shape(state.mask.shape_kji)
-    if state.given.mask.occupied_box(whole).is_empty:
+    on_patch(grown)
+    if state.given.mask.occupied_box().is_empty:
         search = _Search(encoder, state, grown, tips, rules, cancelled, on_patch)
         if positive and not done:
             done = search.ask_at_tips()
@@ -87,8 +85,8 @@ class _Search:
     grown: SessionState
     tips: list[Tip]  # What was added
     rules: TipRules
-    cancelled: Callable[[], bool] | None
-    on_patch: Callable[[SessionState], None] | None
+    cancelled: Callable[[], bool]
+    on_patch: Callable[[SessionState], object]
 
     def ask_at_tips(self) -> bool:
         """Ask at one tip after the other, until several add nothing; False if it was stopped."""
@@ -99,7 +97,7 @@ class _Search:
         places = [deep_voxels(self.grown.logits.read(box) > 0, box) for box in boxes]
         refusals = 0
         for _ in range(rules.most_tips):
-            if self.stopped:
+            if self.cancelled():
                 return False
             if refusals == rules.refusals:
                 break
@@ -119,22 +117,16 @@ class _Search:
 
     def ask_again(self, wrong: Tip) -> None:
         """Ask at a tip in whose addition a negative prompt lies; no more than that comes back."""
-        tip = None if self.stopped else self.answer_at(wrong.voxel_kji)
+        tip = None if self.cancelled() else self.answer_at(wrong.voxel_kji)
         if tip is not None:
             left = np.where(np.isnan(wrong.logits), np.nan, tip.logits).astype(np.float16)
             self.add(replace(tip, logits=left))
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the user wants no more."""
-        return self.cancelled is not None and self.cancelled()
 
     def add(self, tip: Tip) -> None:
         """Add what was found at a tip, and show it."""
         self.tips.append(tip)
         self.grown = _with_tip(self.grown, tip)
-        if self.on_patch is not None:
-            self.on_patch(self.grown)
+        self.on_patch(self.grown)
 
     def answer_at(self, voxel_kji: IJK) -> Tip | None:
         """Return what two answers add at a tip; None if that is nothing, or they do not agree."""
@@ -145,8 +137,8 @@ class _Search:
         hint = np.array([voxel_kji]) - np.array(patch.start_ijk)[::-1]
         told = self.asked(view, hint)
         inside = view.known > 0
-        whole = BoundingBox.from_shape(state.grid.shape_kji)
-        voxels = int((self.grown.logits.read(self.grown.logits.occupied_box(whole)) > 0).sum())
+        logits = self.grown.logits
+        voxels = int((logits.read(logits.occupied_box()) > 0).sum())
         if beyond_border(inside, told, rules).sum() < rules.least_share * voxels:
             return None
         against = ~view.labels
@@ -156,12 +148,12 @@ class _Search:
             labels=view.labels[against],
             known=np.full_like(view.known, np.nan),
         )
-        logits = both_say(view.known, told, self.asked(alone, hint), voxels, rules)
-        if logits is None:
+        both = both_say(view.known, told, self.asked(alone, hint), voxels, rules)
+        if both is None:
             return None
-        logits = np.where(_within_reach(state, patch), logits, view.known)
+        both = np.where(_within_reach(state, patch), both, view.known)
         points_kji, labels = obeyed_in(state.prompts, state.grid, patch)
-        answer = np.nan_to_num(logits, nan=-LOGIT_LIMIT).astype(np.float32)
+        answer = np.nan_to_num(both, nan=-LOGIT_LIMIT).astype(np.float32)
         change = allowed_change(state.logits.read(patch), answer, points_kji, labels, True)
         weights = taper_weights(patch, state.grid.shape_kji)
         after = blended(view.known, change, weights)

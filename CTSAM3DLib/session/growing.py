@@ -47,8 +47,8 @@ class _Growth:
     prompt: Prompt
     mode: GrowMode
     rules: GrowingRules
-    cancelled: Callable[[], bool] | None
-    on_patch: Callable[[SessionState], None] | None
+    cancelled: Callable[[], bool]
+    on_patch: Callable[[SessionState], object]
 
     @property
     def spacings_mm(self) -> tuple[float, ...]:
@@ -59,16 +59,6 @@ class _Growth:
         spacing_mm = self.encoder.grid.spacing_mm[0]
         possible = coarse_spacings_mm(spacing_mm, settings.spacing_range_mm)
         return possible[: self.rules.max_patches - 1]
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the user wants no more."""
-        return self.cancelled is not None and self.cancelled()
-
-    def report(self, state: SessionState) -> None:
-        """Show a state that more patches may follow."""
-        if self.on_patch is not None:
-            self.on_patch(state)
 
     def coarse_answer(self, state: SessionState) -> CoarseAnswer:
         """Ask for the structure with larger voxels."""
@@ -91,8 +81,8 @@ def grown_state(
     state: SessionState,
     prompt: Prompt,
     rules: GrowingRules | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    on_patch: Callable[[SessionState], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_patch: Callable[[SessionState], object] = lambda _: None,
     mode: GrowMode = GrowMode.FRONTIER,
 ) -> SessionState:
     """Return the state after one more prompt, followed beyond its patch as `mode` says.
@@ -129,7 +119,7 @@ def grown_state(
         return _corrected(growth, view)
     answer = answered_by(encoder, view, prompt)
     grown = joined(view, answer)
-    growth.report(grown)
+    growth.on_patch(grown)
     faces = [*faces_of(patch, answer, view.known)]
     if not mode or not any(growth.is_open(face, grown.patches, None) for face in faces):
         return grown
@@ -142,7 +132,7 @@ def _followed_coarsely(
     growth: _Growth, view: PatchView, grown: SessionState, faces: Sequence[Face]
 ) -> SessionState:
     """Return a state with a coarse answer, and what follows from it."""
-    if growth.stopped:
+    if growth.cancelled():
         return grown
     coarse = growth.coarse_answer(grown)
     answer = faces[0].answer
@@ -150,7 +140,7 @@ def _followed_coarsely(
         return grown
     seen = with_coarse_answer(view.state, coarse, before=growth.before)
     grown = joined(PatchView.of(seen, view.patch), answer)
-    growth.report(grown)
+    growth.on_patch(grown)
     return _followed(growth, grown, faces, seen.logits, 1 + coarse.count)
 
 
@@ -161,7 +151,7 @@ def _corrected(growth: _Growth, view: PatchView) -> SessionState:
     only_coarse = any(box.contains(at) for box in state.coarse) and not any(
         patch.contains(at) for patch in state.patches
     )
-    if only_coarse and growth.spacings_mm and not growth.stopped:
+    if only_coarse and growth.spacings_mm and not growth.cancelled():
         state = with_coarse_answer(state, growth.coarse_answer(state), shrink=True)
         view = PatchView.of(state, view.patch)
     return joined(view, answered_by(growth.encoder, view, growth.prompt))
@@ -181,7 +171,7 @@ def _followed(
         beyond = patch_beyond(face.patch, face.axis, face.side, grown.grid.shape_kji)
         if beyond in tried or not growth.is_open(face, grown.patches, goal):
             continue
-        if growth.stopped:
+        if growth.cancelled():
             break
         tried.add(beyond)
         count += 1
@@ -197,7 +187,7 @@ def _followed(
             logits = allowed_change(known, cut, points_kji, labels, True)
             found = replace(found, logits=logits)
             grown = joined(view, found)
-            growth.report(grown)
+            growth.on_patch(grown)
             waiting.extend(faces_of(beyond, found, known))
     return grown
 

@@ -403,7 +403,7 @@ class InteractiveSession:
 
     def _next(self, state: SessionState, prompt: Prompt) -> SessionState:
         """Return the state after one more prompt."""
-        hooks = (self.cancelled, self.on_patch)
+        hooks = (self.cancelled or (lambda: False), self.on_patch or (lambda _: None))
         if self._grow in (GrowMode.FRONTIER, GrowMode.COARSE):
             return grown_state(self._encoder, state, prompt, None, *hooks, self._grow)
         alone = answered_alone(self._encoder, state, prompt)

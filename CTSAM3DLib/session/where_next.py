@@ -58,8 +58,7 @@ def where_next(state: SessionState) -> Suggestion | None:
     >>> found.reason, found.position_ras[0] > 15
     ('unclosed face', True)
     """
-    whole = BoundingBox.from_shape(state.grid.shape_kji)
-    everything = state.logits.occupied_box(whole)
+    everything = state.logits.occupied_box()
     if everything.is_empty:
         return None
     boxes = [*state.patches, *state.coarse] or [everything]
