@@ -141,24 +141,14 @@ class SegmentationResult:
         return {one.name: one.mask.voxel_count * voxel_mm3 / 1000 for one in self.segments}
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        """Return the mask of a structure on the whole volume, (K, J, I) bool.
-
-        Raises
-        ------
-        KeyError
-            There is no such structure.
-        """
+        """Return the mask of a structure on the whole volume, (K, J, I) bool; KeyError for none."""
         return self[name].mask.full(self.geometry.shape_kji)
 
     def save(self, path: str | Path) -> None:
         """Write a ``.seg.nrrd`` file that 3D Slicer opens.
 
-        Raises
-        ------
-        SegmentationFileError
-            The name does not end with ``.seg.nrrd``.
-        OSError
-            The file cannot be written.
+        Raises SegmentationFileError: the name does not end with ``.seg.nrrd``; OSError: the file
+        cannot be written.
         """
         write_segmentation(path, self.segments, self.geometry, self.volume_name or None)
 

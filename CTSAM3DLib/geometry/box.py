@@ -33,17 +33,7 @@ class BoundingBox:
 
     A box may reach outside its grid (negative start) and may be empty. Operations whose
     result is empty return the one empty box ``BoundingBox.empty()``, so that empty results
-    compare equal.
-
-    Parameters
-    ----------
-    start_ijk, stop_ijk : tuple of int
-        First voxel and one past the last voxel along i, j, k (x fastest).
-
-    Raises
-    ------
-    GeometryError
-        Not three integers, or a stop before its start.
+    compare equal. Raises GeometryError: not three integers, or a stop before its start.
 
     Examples
     --------
@@ -54,8 +44,8 @@ class BoundingBox:
     (1, 2, 3)
     """
 
-    start_ijk: IJK
-    stop_ijk: IJK
+    start_ijk: IJK  # First voxel along i, j, k (x fastest)
+    stop_ijk: IJK  # One past the last voxel
 
     def __post_init__(self) -> None:
         start = three_ints(self.start_ijk, "the start of a box")
@@ -82,10 +72,7 @@ class BoundingBox:
     def from_mask(cls, mask_kji: NDArray[Any]) -> BoundingBox:
         """Return the smallest box round the non-zero voxels; the empty box if there are none.
 
-        Raises
-        ------
-        GeometryError
-            The array is not 3D.
+        Raises GeometryError: the array is not 3D.
 
         Examples
         --------

@@ -72,19 +72,8 @@ def _points(points: ArrayLike) -> NDArray[np.float64]:
 class Geometry:
     """Where the voxels of a 3D array lie: matrix and array shape. Immutable and hashable.
 
-    May be oblique, permuted, flipped or left-handed, and one voxel thick along any axis.
-
-    Parameters
-    ----------
-    ijk_to_ras : (4, 4) array_like
-        Maps voxel indices (i, j, k, 1) to RAS mm; integer indices are voxel centres.
-    shape_kji : tuple of int
-        Shape of the voxel array.
-
-    Raises
-    ------
-    GeometryError
-        See `affine.validated_affine`; or not three sizes >= 1.
+    May be oblique, permuted, flipped or left-handed, and one voxel thick along any axis. Raises
+    GeometryError: see `affine.validated_affine`; or not three sizes >= 1.
 
     Examples
     --------
@@ -97,8 +86,9 @@ class Geometry:
     (1, 2, 3)
     """
 
+    # (4, 4): voxel indices (i, j, k, 1) to RAS mm; integer indices are voxel centres
     ijk_to_ras: NDArray[np.float64]
-    shape_kji: IJK
+    shape_kji: IJK  # Of the voxel array
 
     def __post_init__(self) -> None:
         shape = three_ints(self.shape_kji, "the shape of a volume")
@@ -119,21 +109,10 @@ class Geometry:
     ) -> Geometry:
         """Build from origin, spacing and direction as SimpleITK gives them.
 
-        Parameters
-        ----------
-        origin_lps : three floats
-            Centre of voxel (0, 0, 0), LPS mm.
-        spacing_mm : three floats
-            Along i, j, k.
-        direction_lps : nine floats (row-major) or (3, 3)
-            Columns are the directions of i, j, k in LPS.
-        shape_kji : three ints
-            Shape of the voxel array; `image.GetSize()` reversed.
-
-        Raises
-        ------
-        GeometryError
-            Wrong lengths, spacing not > 0, or a matrix that `Geometry` refuses.
+        `origin_lps` is the centre of voxel (0, 0, 0), LPS mm; `spacing_mm` along i, j, k. The
+        columns of `direction_lps`, nine numbers (row-major) or (3, 3), are the directions of i, j,
+        k in LPS. The shape is that of the voxel array, `image.GetSize()` reversed. Raises
+        GeometryError: wrong lengths, spacing not > 0, or a matrix that `Geometry` refuses.
         """
         spacing = finite_array(spacing_mm, (3,), "a spacing")
         if not (spacing > 0).all():
@@ -215,10 +194,8 @@ class Geometry:
     def voxel_from_ras(self, position_ras: ArrayLike) -> IJK:
         """Return the voxel (i, j, k) that holds a RAS mm position.
 
-        Raises
-        ------
-        ClickOutsideVolumeError
-            The position lies outside [-0.5, size - 0.5) along an axis, or is not finite.
+        Raises ClickOutsideVolumeError: the position lies outside [-0.5, size - 0.5) along an axis,
+        or is not finite.
         """
         i, j, k = self.voxels_from_ras(_points(position_ras).reshape(1, 3))[0].tolist()
         return i, j, k
@@ -226,10 +203,7 @@ class Geometry:
     def voxels_from_ras(self, positions_ras: ArrayLike) -> NDArray[np.intp]:
         """Return the voxels (N, 3), IJK, that hold RAS mm positions (N, 3).
 
-        Raises
-        ------
-        ClickOutsideVolumeError
-            See `voxel_from_ras`; the message names the first such position.
+        Errors are those of `voxel_from_ras`; the message names the first such position.
         """
         positions = _points(positions_ras)
         if not np.isfinite(positions).all():

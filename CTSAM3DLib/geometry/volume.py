@@ -19,21 +19,9 @@ from CTSAM3DLib.geometry.grid import Geometry
 class Volume:
     """A CT volume: voxels in HU and where they lie. Compared by identity.
 
-    Parameters
-    ----------
-    array_kji : (K, J, I) array
-        Integer or real floating dtype, HU. Neither copied nor converted: the volume holds a
-        read-only view, so the caller must not change the voxels while it is in use.
-    geometry : Geometry
-        Place of the voxels; its shape is that of the array.
-    name : str
-        For messages and file names.
-
-    Raises
-    ------
-    VolumeError
-        Not an array of numbers, not 3D, empty, complex, a mask, with NaN or infinite voxels, or
-        of another shape than `geometry`.
+    The array is neither copied nor converted: the volume holds a read-only view, so the caller must
+    not change the voxels while it is in use. Raises VolumeError: not an array of numbers, not 3D,
+    empty, complex, a mask, with NaN or infinite voxels, or of another shape than `geometry`.
 
     Examples
     --------
@@ -46,9 +34,9 @@ class Volume:
     CTSAM3DLib.errors.VolumeError: expected a 3D scalar volume, got shape (4, 5, 6, 3)
     """
 
-    array_kji: NDArray[Any]
-    geometry: Geometry
-    name: str = ""
+    array_kji: NDArray[Any]  # (K, J, I), integer or real floating dtype, HU
+    geometry: Geometry  # Place of the voxels; its shape is that of the array
+    name: str = ""  # For messages and file names
 
     def __post_init__(self) -> None:
         array = _checked_voxels(self.array_kji)
@@ -69,14 +57,8 @@ class Volume:
         """Build a volume whose i, j, k run along R, A, S.
 
         `spacing_mm` is along i, j, k: in the order of points, not of the array; `origin_ras` the
-        centre of voxel (0, 0, 0), mm.
-
-        Raises
-        ------
-        VolumeError
-            See `Volume`.
-        GeometryError
-            Spacing or origin are not three finite numbers, or a spacing is not > 0.
+        centre of voxel (0, 0, 0), mm. Raises VolumeError: see `Volume`; GeometryError: spacing or
+        origin are not three finite numbers, or a spacing is not > 0.
         """
         voxels = _checked_voxels(array_kji)
         spacing = finite_array(spacing_mm, (3,), "a spacing")
@@ -128,17 +110,7 @@ def _check_finite(array: NDArray[Any]) -> None:
 class MaskUpdate:
     """The part of a segment's mask that a step changed, with its new content.
 
-    Parameters
-    ----------
-    mask_kji : (K, J, I) bool array
-        New content of the whole box; shape `bbox.shape_kji`. Held as a read-only view.
-    bbox : BoundingBox
-        Place in the volume; empty when nothing changed.
-
-    Raises
-    ------
-    VolumeError
-        Not bool, or not the shape of the box.
+    Raises VolumeError: not bool, or not the shape of the box.
 
     Examples
     --------
@@ -149,8 +121,8 @@ class MaskUpdate:
     6
     """
 
-    mask_kji: NDArray[np.bool_]
-    bbox: BoundingBox
+    mask_kji: NDArray[np.bool_]  # New content of the whole box, (K, J, I); a read-only view
+    bbox: BoundingBox  # Place in the volume; empty when nothing changed
 
     def __post_init__(self) -> None:
         kind = getattr(self.mask_kji, "dtype", type(self.mask_kji).__name__)

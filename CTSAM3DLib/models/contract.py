@@ -125,17 +125,9 @@ class Predictor(Protocol):
         ...
 
     def encode(self, patch_hu: NDArray[np.float32]) -> Embedding:
-        """Compute what every later click in this patch shares.
+        """Compute what every later click in this patch shares: safe to keep in a cache.
 
-        Parameters
-        ----------
-        patch_hu : ndarray, float32, (D, H, W)
-            Hounsfield units, KJI; windowing happens inside the model.
-
-        Returns
-        -------
-        Embedding
-            Opaque and immutable; safe to keep in a cache.
+        The patch is in HU, float32 (D, H, W), KJI; windowing happens inside the model.
         """
         ...
 

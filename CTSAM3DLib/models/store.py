@@ -152,13 +152,8 @@ def trust_model(path: str | Path) -> ModelEntry:
     """Trust a model file of somebody else: from now on its path can be chosen as a model.
 
     The file needs its entry beside it, and must fit it. Its checksum is remembered for this user.
-
-    Raises
-    ------
-    BundleError
-        If the file is missing, nothing describes it, or it is not what is described.
-    OutputFileError
-        If it cannot be remembered.
+    Raises BundleError: the file is missing, nothing describes it, or it is not what is described;
+    OutputFileError: it cannot be remembered.
 
     Examples
     --------

@@ -23,21 +23,8 @@ class Box:
 
     A positive box says that the structure is in it: what is found for it is cut off at its faces,
     and none of its voxels is forced. A negative box says that nothing in it belongs to the
-    structure. Neither changes anything outside.
-
-    Parameters
-    ----------
-    middle_ras : position
-        3 numbers: mm in the RAS frame of the volume itself.
-    edges_ras : sequence of 3 positions
-        The three edges as vectors in mm, each from one face to the opposite one.
-    positive : bool
-        See above.
-
-    Raises
-    ------
-    GeometryError
-        Not three edges that span a volume, or something else than finite numbers.
+    structure. Neither changes anything outside. Raises GeometryError: not three edges that span a
+    volume, or something else than finite numbers.
 
     Examples
     --------
@@ -50,8 +37,8 @@ class Box:
 
     kind: ClassVar[str] = "box"
 
-    middle_ras: Position
-    edges_ras: tuple[Position, ...]
+    middle_ras: Position  # Mm in the RAS frame of the volume itself
+    edges_ras: tuple[Position, ...]  # Three vectors in mm, each from a face to the opposite one
     positive: bool = True
 
     def __post_init__(self) -> None:

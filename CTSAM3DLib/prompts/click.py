@@ -70,17 +70,7 @@ class OfLine(OfPoints):
 class Click(OfPoints):
     """One click of the user.
 
-    Parameters
-    ----------
-    position_ras : sequence of 3 numbers
-        Position in mm in the RAS frame of the volume itself, before any parent transform.
-    positive : bool
-        True: inside the wanted structure; False: outside it.
-
-    Raises
-    ------
-    GeometryError
-        The position does not consist of three finite numbers.
+    Raises GeometryError: the position does not consist of three finite numbers.
 
     Examples
     --------
@@ -92,8 +82,8 @@ class Click(OfPoints):
 
     kind: ClassVar[str] = "click"
 
-    position_ras: Position
-    positive: bool = True
+    position_ras: Position  # Mm in the RAS frame of the volume itself, before any parent transform
+    positive: bool = True  # Inside the wanted structure; False: outside it
 
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types."""

@@ -29,19 +29,11 @@ _LEAST_AREA_MM2 = 1e-6
 class Lasso(OfLine):
     """One closed curve of the user: straight lines from position to position and back.
 
-    Parameters
-    ----------
-    line_ras : sequence of positions
-        At least three in one plane, each 3 numbers: mm in the RAS frame of the volume itself. A
-        curve that crosses itself has inside what an odd number of its turns surround.
-    positive : bool
-        True: all of its inside belongs to the wanted structure; False: none of it.
-
-    Raises
-    ------
-    GeometryError
-        Fewer positions, no area, not in one plane, or a position that does not consist of three
-        finite numbers.
+    `line_ras` has at least three positions in one plane, mm in the RAS frame of the volume itself.
+    A curve that crosses itself has inside what an odd number of its turns surround. `positive`
+    says whether all of its inside belongs to the wanted structure, or none of it. Raises
+    GeometryError: fewer positions, no area, not in one plane, or a position that does not consist
+    of three finite numbers.
 
     Examples
     --------

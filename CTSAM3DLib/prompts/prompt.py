@@ -90,10 +90,7 @@ KINDS: dict[str, type[Prompt]] = {one.kind: one for one in (Click, Scribble, Las
 class Prompts(Sequence[Prompt]):
     """The ordered prompts on one structure, oldest first; every change gives a new list.
 
-    Raises
-    ------
-    TypeError
-        Something else than a prompt.
+    Raises TypeError: something else than a prompt.
 
     Examples
     --------
@@ -142,10 +139,7 @@ class Prompts(Sequence[Prompt]):
     def removed(self, index: int) -> Prompts:
         """Return the list without the prompt at ``index`` (negative: from the end).
 
-        Raises
-        ------
-        IndexError
-            There is no such prompt.
+        Raises IndexError: there is no such prompt.
         """
         count = len(self.items)
         if not -count <= index < count:
@@ -211,10 +205,7 @@ class Prompts(Sequence[Prompt]):
     def from_json(cls, text: str) -> Prompts:
         """Read what ``to_json`` wrote, and version 1: ``"clicks":[[r,a,s,1|0],...]``.
 
-        Raises
-        ------
-        ClicksFileError
-            The text is not JSON of this form and version.
+        Raises ClicksFileError: the text is not JSON of this form and version.
         """
         content = _parsed_tag(text)
         key = "clicks" if content["version"] == 1 else "prompts"

@@ -19,17 +19,9 @@ _SHOWN_STEPS = 12  # A model is shown one point on so many steps of a stroke
 class Scribble(OfLine):
     """One stroke of the user: straight lines from point to point.
 
-    Parameters
-    ----------
-    line_ras : sequence of positions
-        At least one, each 3 numbers: mm in the RAS frame of the volume itself.
-    positive : bool
-        True: all of it inside the wanted structure; False: all of it outside.
-
-    Raises
-    ------
-    GeometryError
-        No position, or one that does not consist of three finite numbers.
+    `line_ras` has at least one position, mm in the RAS frame of the volume itself; `positive` says
+    whether all of it lies inside the wanted structure, or outside. Raises GeometryError: no
+    position, or one that does not consist of three finite numbers.
 
     Examples
     --------

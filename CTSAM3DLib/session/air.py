@@ -21,14 +21,7 @@ def air_notices(volume: Volume, prompts: Iterable[Prompt]) -> tuple[str, ...]:
     """Return a sentence for each positive click, stroke or lasso in the air round the body.
 
     Lungs, airways and gas in the bowel do not count: from there the edge of an axial slice is not
-    reached through air in four of 16 directions.
-
-    Parameters
-    ----------
-    volume : Volume
-        HU.
-    prompts : iterable of Prompt
-        In the volume; of strokes and lassos the anchor is looked at.
+    reached through air in four of 16 directions. Of strokes and lassos the anchor is looked at.
 
     Examples
     --------

@@ -44,10 +44,7 @@ class GrowMode(str, Enum):
     def of(cls, wish: bool | str) -> GrowMode:
         """Return the mode of a wish: True is `BEST`, False is ``off``; or a name.
 
-        Raises
-        ------
-        CTSAM3DError
-            If there is no such mode.
+        Raises CTSAM3DError if there is no such mode.
 
         Examples
         --------

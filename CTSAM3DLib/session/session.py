@@ -115,24 +115,9 @@ class InteractiveSession:
     ) -> InteractiveSession:
         """Open a session with a model that is loaded already, which keeps `max_patches` embeddings.
 
-        Parameters
-        ----------
-        volume : Volume
-            The CT.
-        predictor : Predictor
-            The model.
-        spacing_mm : float, optional
-            Voxel size of the model grid, for all structures; default: see
-            `patches.choose_spacing_mm`.
-        max_patches : int
-            Number of image embeddings to keep.
-        base, grow
-            See the class, also for errors.
-
-        Raises
-        ------
-        GeometryError
-            If the spacing is not a positive number.
+        `spacing_mm` is the voxel size of the model grid for all structures; for its default see
+        `patches.choose_spacing_mm`. For `base`, `grow` and further errors see the class. Raises
+        GeometryError if the spacing is not a positive number.
         """
         spacing = choose_spacing_mm(volume.geometry, predictor.settings, spacing_mm)
         grid = model_grid(volume.geometry, spacing)
@@ -144,16 +129,10 @@ class InteractiveSession:
     ) -> InteractiveSession:
         """Open a session for another structure in the same volume, sharing the embeddings.
 
-        It is independent of this one but for that, and grows as this one does.
-
-        Parameters
-        ----------
-        clicks : sequence of Prompt
-            Prompts to start with; the model may run for each. See `set_prompts` for errors.
-        base : MaskUpdate, optional
-            A mask to start with; see the class.
-        anatomy : str
-            Name of the structure; the model sees some with voxels of their own size.
+        It is independent of this one but for that, and grows as this one does. `clicks` are prompts
+        to start with; the model may run for each, see `set_prompts` for errors. `base` is a mask to
+        start with, see the class; `anatomy` the name of the structure: the model sees some with
+        voxels of their own size.
         """
         other = InteractiveSession(self._encoder.for_anatomy(anatomy), base, self._grow)
         other.set_prompts(clicks)
@@ -237,34 +216,17 @@ class InteractiveSession:
     def add_click(self, position_ras: Sequence[float], positive: bool = True) -> MaskUpdate:
         """Add a click and segment again; see `add` for what is returned and for errors.
 
-        Parameters
-        ----------
-        position_ras : sequence of 3 floats
-            Position in mm in the RAS frame of the volume itself (no parent transform).
-        positive : bool
-            True inside the structure, False outside.
+        The position is in mm in the RAS frame of the volume itself (no parent transform);
+        `positive` is True inside the structure, False outside.
         """
         return self.add(_click(position_ras, positive))
 
     def add(self, prompt: Prompt) -> MaskUpdate:
-        """Add a prompt and segment again.
+        """Add a prompt, in the RAS frame of the volume, and segment again.
 
-        Parameters
-        ----------
-        prompt : Prompt
-            In the RAS frame of the volume.
-
-        Returns
-        -------
-        MaskUpdate
-            The changed box of the mask with its new content; an empty box if nothing changed,
-            as for a negative click far from the structure.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If a point of it is not inside the volume. The session stays as it was, as after any
-            error.
+        Returns the changed box of the mask with its new content; an empty box if nothing changed,
+        as for a negative click far from the structure. Raises ClickOutsideVolumeError if a point of
+        it is not inside the volume. The session stays as it was, as after any error.
         """
         return self._history.add(self._next(self.state, prompt))
 
@@ -272,17 +234,9 @@ class InteractiveSession:
         """Go to another list of prompts, computing only what no earlier step has computed.
 
         The longest known list that the new one starts with is taken over, the rest is answered one
-        by one. The step itself can be undone.
-
-        Returns
-        -------
-        MaskUpdate
-            The difference to the present mask.
-
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If a point of a prompt is not inside the volume. The session stays as it was.
+        by one. Returns the difference to the present mask; the step itself can be undone. Raises
+        ClickOutsideVolumeError if a point of a prompt is not inside the volume. The session stays
+        as it was.
         """
         wanted = Prompts(prompts)
         state = self._history.longest_known(wanted)
@@ -298,26 +252,12 @@ class InteractiveSession:
         """Go to a list of prompts with a given mask, as after an edit by hand.
 
         Later prompts go on from that mask, and `set_prompts` with a list that starts with these
-        prompts does so too. A shorter list gives the mask that it had before the edit.
-
-        Parameters
-        ----------
-        prompts : sequence of Prompt
-            The prompts that the mask answers; the model is not asked again.
-        mask : MaskUpdate
-            The whole mask on the volume's own grid; False outside its box.
-
-        Returns
-        -------
-        MaskUpdate
-            The difference to the present mask. The step itself can be undone; it is none if
-            prompts and mask are the present ones.
-
-        Raises
-        ------
-        ClickOutsideVolumeError, VolumeError
-            If a point of a prompt, or the mask, is not inside the volume. The session stays as it
-            was.
+        prompts does so too. A shorter list gives the mask that it had before the edit. The model is
+        not asked again for the prompts. `mask` is the whole mask on the volume's own grid, False
+        outside its box. Returns the difference to the present mask; the step itself can be undone,
+        and is none if prompts and mask are the present ones. Raises ClickOutsideVolumeError,
+        VolumeError if a point of a prompt, or the mask, is not inside the volume. The session stays
+        as it was.
         """
         wanted = Prompts(prompts)
         for prompt in wanted:
@@ -330,10 +270,7 @@ class InteractiveSession:
     def remove_click(self, index: int) -> MaskUpdate:
         """Take back the prompt at an index of `prompts`; the mask is then that of the others.
 
-        Raises
-        ------
-        IndexError
-            If there is no such prompt.
+        Raises IndexError if there is no such prompt.
         """
         return self.set_prompts(self.prompts.removed(index))
 
@@ -344,22 +281,9 @@ class InteractiveSession:
     def carry(self, prompts: Sequence[Prompt], earlier: MaskUpdate) -> MaskUpdate:
         """Answer prompts with the mask of the frame before as a guide, as in a series in time.
 
-        Parameters
-        ----------
-        prompts : sequence of Prompt
-            The new list; see `carrying.followed_prompts`.
-        earlier : MaskUpdate
-            The whole mask of the frame before, on the same voxels.
-
-        Returns
-        -------
-        MaskUpdate
-            The difference to the present mask. The step itself can be undone.
-
-        Raises
-        ------
-        ClickOutsideVolumeError, VolumeError
-            See `carrying.carried_state`. The session stays as it was.
+        `prompts` is the new list, see `carrying.followed_prompts`; `earlier` the whole mask of the
+        frame before, on the same voxels. Returns the difference to the present mask; the step
+        itself can be undone. Errors as of `carrying.carried_state`; the session stays as it was.
         """
         cancelled = self.cancelled or (lambda: False)
         state = carried_state(self._encoder, Prompts(prompts), earlier, cancelled)
@@ -368,10 +292,7 @@ class InteractiveSession:
     def warm_up(self, position_ras: Sequence[float]) -> None:
         """Encode in advance the patch that a click at a position, RAS mm of the volume, would use.
 
-        Raises
-        ------
-        ClickOutsideVolumeError
-            If the position is not inside the volume.
+        Raises ClickOutsideVolumeError if the position is not inside the volume.
         """
         click = _click(position_ras, True)
         self._encoder.embedding(planned_patch(self._encoder, self.state, click))
