@@ -37,15 +37,7 @@ def lattice_of(image: slicer.vtkOrientedImageData) -> Lattice:
 
 
 def box_of(image: slicer.vtkOrientedImageData) -> BoundingBox:
-    """Return the extent of an image as a half-open box; empty if it has no voxel.
-
-    Examples
-    --------
-    >>> image = slicer.vtkOrientedImageData()
-    >>> image.SetExtent(-1, 1, 0, 0, 0, 4)
-    >>> box_of(image)
-    BoundingBox(start_ijk=(-1, 0, 0), stop_ijk=(2, 1, 5))
-    """
+    """Return the extent of an image as a half-open box; empty if it has no voxel."""
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     if i1 < i0 or j1 < j0 or k1 < k0:
         return BoundingBox.empty()
@@ -187,13 +179,7 @@ def resampled(
 
 
 def box_between(bbox: BoundingBox, source: Lattice, target: Lattice) -> BoundingBox:
-    """Return the box on a `target` lattice that holds all of one on a `source` lattice.
-
-    Examples
-    --------
-    >>> box_between(BoundingBox((2, 2, 2), (3, 4, 5)), np.diag([2.0, 2, 2, 1]), np.eye(4))
-    BoundingBox(start_ijk=(3, 3, 3), stop_ijk=(6, 8, 10))
-    """
+    """Return the box on a `target` lattice that holds all of one on a `source` lattice."""
     to_target = np.linalg.solve(target, source)
     corners = _corners(bbox) @ to_target[:3, :3].T + to_target[:3, 3]
     start = np.floor(corners.min(axis=0)).astype(int)

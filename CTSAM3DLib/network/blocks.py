@@ -94,12 +94,6 @@ def norm_weights(hidden: Tensor, hidden_bias: Tensor, both: Tensor, bias: Tensor
 
     `hidden` is (h, 3, 3, 3, 3) with bias (h,); `both` is (2C, h, 3, 3, 3) with bias (2C,), scale in
     the first C channels, shift in the last C.
-
-    Examples
-    --------
-    >>> hidden, both = torch.zeros(2, 3, 3, 3, 3), torch.zeros(8, 2, 3, 3, 3)
-    >>> norm_weights(hidden, torch.zeros(2), both, torch.zeros(8)).gamma_bias
-    tensor([1., 1., 1., 1.])
     """
     width = both.size(0) // 2
     return NormWeights(

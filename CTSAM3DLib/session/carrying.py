@@ -81,15 +81,7 @@ def _with_earlier(view: PatchView, shown: SessionState) -> PatchView:
 
 
 def middle_ras(mask: MaskUpdate, geometry: Geometry) -> NDArray[np.float64]:
-    """Return the centre of gravity of a mask that is not empty, mm RAS.
-
-    Examples
-    --------
-    >>> geometry = Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (9, 9, 9))
-    >>> mask = MaskUpdate(np.ones((1, 1, 3), bool), BoundingBox((2, 1, 0), (5, 2, 1)))
-    >>> middle_ras(mask, geometry).tolist()
-    [6.0, 2.0, 0.0]
-    """
+    """Return the centre of gravity of a mask that is not empty, mm RAS."""
     kji = np.array(ndimage.center_of_mass(mask.mask_kji))
     middle: NDArray[np.float64] = geometry.ras_from_ijk(kji[::-1] + np.array(mask.bbox.start_ijk))
     return middle

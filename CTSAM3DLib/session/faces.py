@@ -48,15 +48,6 @@ def faces_of(
 
     `answer` is the model's answer itself, since blending fades it out where background was known;
     `before` are the logits before the click, (D, H, W), NaN where nothing was known.
-
-    Examples
-    --------
-    >>> logits = np.full((4, 4, 4), -1.0, np.float32)
-    >>> logits[:, 1, 1] = 1.0
-    >>> box = BoundingBox((0, 0, 0), (4, 4, 4))
-    >>> faces = faces_of(box, PatchAnswer(logits), np.full((4, 4, 4), np.nan))
-    >>> [int(face.reached.sum()) for face in faces]
-    [0, 0, 0, 0, 1, 1]
     """
     for axis in range(3):
         for side in (-1, 1):
@@ -72,12 +63,6 @@ def leads_out(face: Face, covered: Iterable[BoundingBox], grid_shape_kji: IJK) -
     """Return which voxels of a face, as in `Face.reached`, lead to one that no box covers.
 
     Nothing lies beyond the border of the grid.
-
-    Examples
-    --------
-    >>> face = Face(BoundingBox((0, 0, 0), (2, 2, 2)), None, 0, 1, None)
-    >>> leads_out(face, [BoundingBox((2, 0, 0), (4, 1, 2))], (2, 2, 9)).tolist()
-    [[[False], [True]], [[False], [True]]]
     """
     outside = face.beyond()
     result = np.zeros(outside.shape_kji, bool)

@@ -100,15 +100,6 @@ def obeyed_in(prompts: Iterable[Prompt], grid: Geometry, bbox: BoundingBox) -> L
     """Return the points of prompts in a box of a grid that must be obeyed, oldest prompt first.
 
     Of each prompt, every voxel once. See `Labelled` for shapes.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.prompts import Click
-    >>> grid = Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (9, 9, 9))
-    >>> box = BoundingBox((1, 0, 0), (3, 3, 3))
-    >>> points_kji, labels = obeyed_in([Click((4.0, 0.0, 2.0)), Click((0.0, 0.0, 0.0))], grid, box)
-    >>> points_kji.tolist(), labels.tolist()
-    ([[1, 0, 1]], [True])
     """
     step_mm = STEP_VOXELS * grid.spacing_mm[0]
     found = [(prompt.points_ras(step_mm), prompt.positive) for prompt in prompts]
@@ -154,16 +145,6 @@ def cut_off(
 
     `answer` and `known` are logits, (D, H, W); outside the box of the prompt the result is what was
     known, or background where that is NaN.
-
-    Examples
-    --------
-    >>> from CTSAM3DLib.prompts import Box
-    >>> grid = Geometry(np.eye(4), (1, 1, 4))
-    >>> known = np.array([[[np.nan, np.nan, np.nan, 3.0]]])
-    >>> box = Box.of_corners((-1, -1, -1), (1, 1, 1))
-    >>> whole = BoundingBox((0, 0, 0), (4, 1, 1))
-    >>> cut_off(box, grid, whole, np.full((1, 1, 4), 5.0), known).tolist()
-    [[[5.0, 5.0, -1.0, 3.0]]]
     """
     if prompt.bounds is None:
         return answer
@@ -174,26 +155,13 @@ def cut_off(
 
 
 def centres_ras(grid: Geometry, bbox: BoundingBox) -> NDArray[np.float64]:
-    """Return the centres of the voxels of a box of a grid, (D, H, W, 3), mm RAS.
-
-    Examples
-    --------
-    >>> grid = Geometry(np.diag([2.0, 2.0, 2.0, 1.0]), (9, 9, 9))
-    >>> centres_ras(grid, BoundingBox((1, 0, 0), (3, 1, 1))).tolist()
-    [[[[2.0, 0.0, 0.0], [4.0, 0.0, 0.0]]]]
-    """
+    """Return the centres of the voxels of a box of a grid, (D, H, W, 3), mm RAS."""
     kji = np.moveaxis(np.indices(bbox.shape_kji), 0, -1)
     return grid.ras_from_ijk(kji[..., ::-1] + bbox.start_ijk)
 
 
 def contained(boxes: Sequence[BoundingBox], voxels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return which of some voxels, (N, 3) IJK, lie in one of the boxes.
-
-    Examples
-    --------
-    >>> contained([BoundingBox((0, 0, 0), (1, 1, 1))], np.array([[0, 0, 0], [0, 1, 0]])).tolist()
-    [True, False]
-    """
+    """Return which of some voxels, (N, 3) IJK, lie in one of the boxes."""
     inside = np.zeros(len(voxels), bool)
     for box in boxes:
         inside |= ((voxels >= box.start_ijk) & (voxels < box.stop_ijk)).all(axis=1)
@@ -201,13 +169,7 @@ def contained(boxes: Sequence[BoundingBox], voxels: NDArray[np.intp]) -> NDArray
 
 
 def box_of(voxels: NDArray[np.intp]) -> BoundingBox:
-    """Return the smallest box that holds voxels, (N, 3) IJK.
-
-    Examples
-    --------
-    >>> box_of(np.array([[1, 2, 3], [1, 4, 3]]))
-    BoundingBox(start_ijk=(1, 2, 3), stop_ijk=(2, 5, 4))
-    """
+    """Return the smallest box that holds voxels, (N, 3) IJK."""
     if len(voxels) == 0:
         return BoundingBox.empty()
     (i, j, k), (i1, j1, k1) = voxels.min(axis=0).tolist(), (voxels.max(axis=0) + 1).tolist()

@@ -21,11 +21,6 @@ def upscale_matrix(weight: Tensor) -> Tensor:
     """Weights (C_in, C_out, 2, 2, 2) of a transposed convolution as a matrix (8 C_out, C_in).
 
     Rows go over the fine voxel within the coarse one (D, H, W), then over C_out.
-
-    Examples
-    --------
-    >>> upscale_matrix(torch.rand(3, 4, 2, 2, 2)).shape
-    torch.Size([32, 3])
     """
     return weight.permute(2, 3, 4, 1, 0).reshape(8 * weight.size(1), weight.size(0))
 
@@ -35,12 +30,6 @@ def fold_matrix(kernel: Tensor) -> Tensor:
 
     It maps the 8 fine voxels of a coarse voxel, channels innermost, to what they add to the 4³ fine
     voxels from one before to one after them.
-
-    Examples
-    --------
-    >>> matrix = fold_matrix(torch.ones(1, 3, 3, 3))
-    >>> matrix.shape, float(matrix.sum())
-    (torch.Size([64, 8]), 216.0)
     """
     flipped = kernel.flip([1, 2, 3]).permute(1, 2, 3, 0)
     matrix = torch.zeros(
@@ -57,15 +46,6 @@ def fold(parts: Tensor) -> Tensor:
     """Add up what coarse voxels give to the fine grid.
 
     From (D, H, W, 64) of `fold_matrix` to (2D, 2H, 2W); what falls outside is dropped.
-
-    Examples
-    --------
-    >>> kernel, x = torch.rand(1, 1, 3, 3, 3), torch.rand(1, 1, 4, 6, 8)
-    >>> blocks = x.view(2, 2, 3, 2, 4, 2).permute(0, 2, 4, 1, 3, 5).reshape(24, 8)
-    >>> parts = blocks @ fold_matrix(kernel[0]).T
-    >>> expected = torch.conv3d(x, kernel, padding=1)[0, 0]
-    >>> torch.allclose(fold(parts.view(2, 3, 4, 64)), expected, atol=1e-5)
-    True
     """
     d, h, w = parts.size(0), parts.size(1), parts.size(2)
     parts = _fold_axis(parts.view(d, h, w, 4, 16), 0, 3)  # d, h, w, 2, 16

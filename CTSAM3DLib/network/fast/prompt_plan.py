@@ -85,13 +85,6 @@ def prompt_box(prompt: Tensor) -> tuple[Tensor, list[int]]:
 
     Returns the snapped prompt (D + 2, H + 2, W + 2, 3) with a border of zeros, and the box as in
     `PromptPlan`, all zeros for an empty prompt.
-
-    Examples
-    --------
-    >>> prompt = torch.zeros(1, 3, 8, 8, 8)
-    >>> prompt[0, 0, 3, 0, 7] = 1.0
-    >>> prompt_box(prompt)[1]
-    [2, 5, 0, 2, 6, 8]
     """
     prompt = _snapped(prompt)
     marked = (prompt[0, 0] > 0.0) | (prompt[0, 1] > 0.0) | (prompt[0, 2] > 0.0)

@@ -25,24 +25,12 @@ KEY_STRIDES = (8, 4, 2, 1)
 
 
 def tokens_from_grid(grid: Tensor) -> Tensor:
-    """Turn feature maps (B, C, D, H, W) into token rows (B, D*H*W, C), width fastest.
-
-    Examples
-    --------
-    >>> tokens_from_grid(torch.zeros(2, 5, 4, 4, 4)).shape
-    torch.Size([2, 64, 5])
-    """
+    """Turn feature maps (B, C, D, H, W) into token rows (B, D*H*W, C), width fastest."""
     return grid.flatten(2).transpose(1, 2).contiguous()
 
 
 def grid_from_tokens(tokens: Tensor, size: list[int]) -> Tensor:
-    """Turn token rows (B, D*H*W, C) back into feature maps (B, C, D, H, W) of that size.
-
-    Examples
-    --------
-    >>> grid_from_tokens(torch.zeros(2, 64, 5), [4, 4, 4]).shape
-    torch.Size([2, 5, 4, 4, 4])
-    """
+    """Turn token rows (B, D*H*W, C) back into feature maps (B, C, D, H, W) of that size."""
     shape = [tokens.size(0), tokens.size(2), size[0], size[1], size[2]]
     return tokens.transpose(1, 2).reshape(shape).contiguous()
 
@@ -178,13 +166,6 @@ class ResTV2Encoder(nn.Module):
 
     `widths`, `depths` and `heads` are those of the four stages. The coarsest output map has
     `decoder_width` channels, the three finer ones half of them.
-
-    Examples
-    --------
-    >>> encoder = ResTV2Encoder((8, 16, 16, 32), (1, 1, 1, 1), (1, 2, 2, 4), decoder_width=16)
-    >>> maps = encoder.eval()(torch.zeros(1, 1, 64, 64, 64))
-    >>> [tuple(m.shape[1:]) for m in maps]
-    [(8, 16, 16, 16), (8, 8, 8, 8), (8, 4, 4, 4), (16, 2, 2, 2)]
     """
 
     def __init__(
