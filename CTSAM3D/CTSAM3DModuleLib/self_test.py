@@ -59,15 +59,6 @@ class SimilarVoxels:
             found[tuple(slice(max(v - 2, 0), v + 3) for v in voxel)] = False
         return np.where(found, np.float32(4), np.float32(-4))
 
-    def cross_patch(
-        self,
-        patch_hu: NDArray[np.float32],
-        mask: NDArray[np.bool_],
-        neighbour_hu: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Return nothing to click on."""
-        return np.zeros_like(patch_hu)
-
     @staticmethod
     def _alike(patch_hu: NDArray[np.float32], voxel: tuple[int, ...]) -> NDArray[np.bool_]:
         """Return what is about as bright as a voxel and connected to it."""

@@ -71,9 +71,7 @@ class SegmentationEngine:
         closed.
         """
         worker = self._worker
-        future = worker.submit(self._sessions.answer, request, worker.cancelled, worker.post)
-        self._queued(request.choice)
-        return future
+        return self._submitted(self._sessions.answer, request, worker.cancelled, worker.post)
 
     def where_next(self, request: ClickRequest) -> Future[Suggestion | None]:
         """Queue the question where a further prompt helps most after `prompts_before`.

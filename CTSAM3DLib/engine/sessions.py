@@ -149,18 +149,13 @@ class Sessions:
         predictor = self.predictor(choice)
         key = (request.volume_key, choice.spacing_mm)
         if key not in self._encoders:
-            self._check_memory(request, predictor)
+            grow = bool(GrowMode.of(choice.grow))
+            warning = memory_warning(request.volume, predictor, choice.spacing_mm, grow)
+            if warning is not None:
+                self._notices.append(warning)
             usual = InteractiveSession.for_volume(request.volume, predictor, choice.spacing_mm)
             self._encoders[key] = usual.encoder
         return self._encoders[key].for_anatomy(choice.anatomy)
-
-    def _check_memory(self, request: ClickRequest, predictor: Predictor) -> None:
-        """Have the next answer say that the memory may not suffice; raise if it cannot."""
-        choice = request.choice
-        grow = bool(GrowMode.of(choice.grow))
-        warning = memory_warning(request.volume, predictor, choice.spacing_mm, grow)
-        if warning is not None:
-            self._notices.append(warning)
 
 
 @contextmanager

@@ -63,16 +63,10 @@ class Box:
         return cls(tuple(((first + second) / 2.0).tolist()), tuple(edges), positive)
 
     @classmethod
-    def of_rectangle(
-        cls,
-        corners_ras: Sequence[Sequence[float]],
-        depth_mm: float | None = None,
-        positive: bool = True,
-    ) -> Box:
+    def of_rectangle(cls, corners_ras: Sequence[Sequence[float]], positive: bool = True) -> Box:
         """Return the box of a rectangle, 3 or 4 corners in order, mm, that was dragged in a slice.
 
-        Half of `depth_mm` lies on either side of the slice, by default as much as the longer side
-        of the rectangle. Errors are those of `Box`.
+        It is as deep as the longer side of the rectangle. Errors are those of `Box`.
 
         Examples
         --------
@@ -88,7 +82,7 @@ class Box:
         area = float(np.linalg.norm(normal))
         if area == 0:
             raise GeometryError("a box needs a rectangle with an area, got a line")
-        depth = float(np.linalg.norm(sides, axis=1).max()) if depth_mm is None else depth_mm
+        depth = float(np.linalg.norm(sides, axis=1).max())
         edges = (*sides.tolist(), (normal * (depth / area)).tolist())
         return cls(tuple(((corners[0] + corners[2]) / 2.0).tolist()), edges, positive)
 

@@ -105,6 +105,7 @@ def followed_prompts(
 
     Examples
     --------
+    >>> from CTSAM3DLib.geometry.box import BoundingBox
     >>> from CTSAM3DLib.prompts import Click
     >>> geometry = Geometry(np.eye(4), (9, 9, 9))
     >>> one, two = (
@@ -158,6 +159,7 @@ class Drift:
 
         Examples
         --------
+        >>> from CTSAM3DLib.geometry.box import BoundingBox
         >>> geometry = Geometry(np.eye(4), (9, 9, 9))
         >>> one = MaskUpdate(np.ones((2, 2, 2), bool), BoundingBox((0, 0, 0), (2, 2, 2)))
         >>> two = MaskUpdate(np.ones((2, 2, 4), bool), BoundingBox((3, 0, 0), (7, 2, 2)))

@@ -144,7 +144,7 @@ class ClickEditor:
         rectangle, which becomes a box as deep as its longer side. The corners (N, 3) are in order,
         world RAS, mm.
         """
-        shape = {"scribble": Scribble, "lasso": Lasso, "box": _box}[kind]
+        shape = {"scribble": Scribble, "lasso": Lasso, "box": Box.of_rectangle}[kind]
 
         def action(target: EditTarget) -> None:
             drawn = shape([tuple(corner) for corner in corners_world_ras], positive)
@@ -204,31 +204,38 @@ class ClickEditor:
         if target is not None and target.exists(controller.scene) and not controller.busy:
             controller.questions.warm_up(target, position_world_ras, self.choice)
 
-    def where_next(self) -> bool:
-        """Take the slice views to the place where a further prompt helps most, and say why."""
+    def where_next(self, text: str = "") -> bool:
+        """Take the slice views to the place where a further prompt helps most, and say why.
+
+        `text` is said before; with it the first prompt is shown where there is no such place.
+        """
 
         def action(target: EditTarget) -> None:
             if self.controller.busy:
                 self._say(Status(_("Wait for the result first."), "busy"))
                 return
             self.controller.questions.where_next(
-                target, self.choice, lambda future: self._on_place(target, future)
+                target, self.choice, lambda future: self._on_place(target, text, future)
             )
 
         return self._try(action)
 
-    def _on_place(self, target: EditTarget, future: Future[Suggestion | None]) -> None:
+    def _on_place(self, target: EditTarget, text: str, future: Future[Suggestion | None]) -> None:
         if future.cancelled() or target != self._target or self.controller.busy:
             return
         if future.exception() is not None:
             self._refused(future.exception())
             return
         found = future.result()
-        if found is None:
+        if found is None and not text:
             self._say(Status(_("Nothing is segmented yet: click inside the structure.")))
             return
-        self.go_to(found.position_ras)
-        self._say(Status(reason_text(found.reason), "done"))
+        if found is None:
+            self.go_to(target.stored_prompts()[0].anchor_ras)
+        else:
+            self.go_to(found.position_ras)
+            text = f"{text} {reason_text(found.reason)}".strip()
+        self._say(Status(text, "done"))
 
     def go_to(self, position_ras: Sequence[float]) -> None:
         """Show a point of the volume (RAS, mm) in the middle of all slice views."""
@@ -327,7 +334,3 @@ def reason_text(reason: str) -> str:
         UNCLOSED_FACE: _("Unclosed face: the structure may go on here. Click inside if it does."),
         LOOSE_PART: _("Loose part: click outside if it does not belong to the structure."),
     }[reason]
-
-
-def _box(corners: Sequence[Sequence[float]], positive: bool) -> Box:
-    return Box.of_rectangle(corners, positive=positive)

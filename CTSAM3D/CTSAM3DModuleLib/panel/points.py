@@ -13,7 +13,7 @@ from CTSAM3DModuleLib.panel.add_buttons import AddButtons
 from CTSAM3DModuleLib.panel.import_points import import_points
 from CTSAM3DModuleLib.panel.next_frame import next_frame
 from CTSAM3DModuleLib.panel.workplace import Workplace
-from CTSAM3DModuleLib.widgets import Connections, where_next_texts
+from CTSAM3DModuleLib.widgets import Connections, Guarded, where_next_texts
 
 
 class ClickSection:
@@ -23,7 +23,7 @@ class ClickSection:
         self._ui, self._workplace = ui, workplace
         self._key: Any = None
         self.place = AddButtons(ui, connections, lambda: workplace.editor)
-        self._hints = {button: button.toolTip for button in (ui.insideButton, ui.outsideButton)}
+        self._signs = [Guarded(ui.insideButton), Guarded(ui.outsideButton)]
         ui.nextButton.text, ui.nextButton.toolTip = where_next_texts()
         button = connections.button
         self._remove = button(ui.removeLastButton, partial(workplace.act, ClickEditor.remove_last))
@@ -47,9 +47,8 @@ class ClickSection:
         if key != self._key or work.reason:
             self.place.stop()
         self._key = key
-        for button, hint in self._hints.items():
-            button.enabled = not work.reason
-            button.toolTip = work.reason or hint
+        for guarded in self._signs:
+            guarded.allow(work.reason)
         nothing = "" if work.nodes.count(work.nodes.segment_id) else _("There are no points yet.")
         for guarded in (self._remove, self._clear):
             guarded.allow(work.reason or nothing)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.prompts import Prompts
-from CTSAM3DLib.session import Suggestion
-from CTSAM3DModuleLib.editing.editor import Status, reason_text
+from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import Connections
@@ -73,35 +70,13 @@ class WorstFirst:
         worst = left[0]
         self._visited.append(worst)
         work.select(worst)
-        target = work.nodes.target(worst)
         text = _("{name}: uncertainty {value:.2f} ({number} of {total}).").format(
             name=work.nodes.segment_name(worst),
             value=self._known[worst][1] or 0.0,
             number=order.index(worst) + 1,
             total=len(order),
         )
-        try:
-            work.logic.controller.questions.where_next(
-                target, work.editor.choice, lambda future: self._show_place(target, text, future)
-            )
-        except CTSAM3DError as error:
-            work.tell(Status(str(error), "error"))
-
-    def _show_place(self, target: Any, text: str, future: Future[Suggestion | None]) -> None:
-        """Take the views to the place where a prompt helps most, else to the first prompt."""
-        editor = self._work.editor
-        if editor is None or editor.target != target or future.cancelled():
-            return
-        if future.exception() is not None:
-            self._work.tell(Status(str(future.exception()), "error"))
-            return
-        found = future.result()
-        if found is None:
-            editor.go_to(target.stored_prompts()[0].anchor_ras)
-        else:
-            editor.go_to(found.position_ras)
-            text = f"{text} {reason_text(found.reason)}"
-        self._work.tell(Status(text, "done"))
+        work.editor.where_next(text)
 
 
 class Asking(QuestionProgress):
