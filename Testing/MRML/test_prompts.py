@@ -149,7 +149,7 @@ def test_a_prompt_shown_in_markups_reads_back_as_itself(mrml, volume, kind) -> N
     prompt = {
         "scribble": lambda: Scribble(corners, False),
         "lasso": lambda: Lasso(corners, False),
-        "box": lambda: Box.of_rectangle(corners, 3.0, False),
+        "box": lambda: Box.of_rectangle(corners, False),
     }[kind]()
     node = mrml.scene.AddNewNodeByClass(MARKUPS_CLASSES[kind], "organ negative")
     if kind != "box":

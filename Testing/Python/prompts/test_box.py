@@ -58,7 +58,6 @@ def test_corners_and_rectangles_give_boxes() -> None:
     assert box == Box((5, 10, 6.5), [(10, 0, 0), (0, 20, 0), (0, 0, 3)], False)
     flat = [(0, 0, 2), (6, 8, 2), (2, 11, 2), (-4, 3, 2)]
     assert Box.of_rectangle(flat) == Box((1, 5.5, 2), [(6, 8, 0), (-4, 3, 0), (0, 0, 10)])
-    assert Box.of_rectangle(flat[:3], 4).edges_ras[2] == (0, 0, 4)
 
 
 @pytest.mark.parametrize(
