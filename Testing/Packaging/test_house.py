@@ -8,6 +8,7 @@ import house
 import pytest
 
 
+@pytest.mark.slow  # each file of the project is parsed
 def test_at_most_26_rooms_on_12_floors_without_a_circle(repository: Path) -> None:
     rooms = house.files_of(repository)
     assert {"geometry", "session", "CTSAM3D", "Testing", "tools"} <= set(rooms)

@@ -66,6 +66,7 @@ def test_a_process_that_dies_names_its_test(run) -> None:
     assert "1 failed" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_warnings_are_errors_and_skips_have_reasons(run) -> None:
     done = run(OTHERS)
     assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ SHAPE_KJI = (40, 44, 48)
 SPACING = (2.0, 2.0, 3.0)
 
 
-def ball_volume(ijk_to_ras: np.ndarray | None = None) -> Any:
-    """Add a volume that is -1000 outside and 50 inside a ball, shown in the slice views."""
+@lru_cache(maxsize=1)
+def _ball() -> np.ndarray:
     kji = np.indices(SHAPE_KJI)
     centre = np.array(SHAPE_KJI).reshape(3, 1, 1, 1) / 2
-    array = np.where(np.linalg.norm(kji - centre, axis=0) < 15, 50, -1000).astype(np.int16)
+    return np.where(np.linalg.norm(kji - centre, axis=0) < 15, 50, -1000).astype(np.int16)
+
+
+def ball_volume(ijk_to_ras: np.ndarray | None = None) -> Any:
+    """Add a volume that is -1000 outside and 50 inside a ball, shown in the slice views."""
     matrix = np.diag([*SPACING, 1.0]) if ijk_to_ras is None else ijk_to_ras
-    volume = slicer.util.addVolumeFromArray(array, matrix, "CT")
+    volume = slicer.util.addVolumeFromArray(_ball(), matrix, "CT")
     volume.CreateDefaultDisplayNodes()
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     return volume

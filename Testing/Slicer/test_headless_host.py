@@ -103,3 +103,5 @@ class HostTest(unittest.TestCase):
         )
         self.assertEqual((done.returncode, done.stdout), (0, "fine\n"), done.stderr)
         self.assertNotIn("Error", done.stderr)
+
+    test_without_views_then_with_them_and_the_end_comes_in_order_and_once.slow = True

@@ -213,6 +213,8 @@ class PanelFaults:
 
 
 KINDS = [name for name in vars(PanelFaults) if not name.startswith("_") and name != "fault"]
+# Of each outcome one: the other kinds are in the many, and most under the effect in each run.
+FEW = ("thread_is_ended", "painted_elsewhere", "another_structure", "panel_left", "volume_deleted")
 
 
 def _without(block: tuple[slice, ...], mask: np.ndarray) -> np.ndarray:
@@ -229,8 +231,8 @@ def _equal(one: tuple, other: tuple) -> bool:
     return np.array_equal(one[0], other[0]) and places[0] == places[1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_of_each_kind(kind: str) -> None:
+@pytest.mark.parametrize("kind", FEW)
+def test_a_fault_of_a_few_kinds(kind: str) -> None:
     assert PanelFaults(KINDS.index(kind)).fault(kind) in ("before", "after")
 
 

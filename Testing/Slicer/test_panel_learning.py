@@ -221,6 +221,8 @@ class LearningTest(FolderCase):
         self.assertIn("Nothing was learnt", self.text)
         self.assertIn("found no case", self.text)
 
+    test_folder_that_has_no_cases_is_told_by_the_real_command.slow = True
+
     def test_what_cannot_begin_is_told(self):
         self.run_script(END)
         self.section.show()

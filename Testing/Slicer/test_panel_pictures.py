@@ -128,6 +128,8 @@ class PictureTest(unittest.TestCase):
         slicer.app.processEvents()
         self.assertLessEqual(panel.minimumSizeHint.width(), PANEL_WIDTH)  # with a scroll bar
 
+    test_panel_and_go_to_the_next_and_learning.slow = True
+
     def test_panel_at_start(self):
         self.picture("panel-start.png")
 

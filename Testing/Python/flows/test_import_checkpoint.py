@@ -80,7 +80,6 @@ def test_weights_that_half_cannot_hold(models: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=rf"up to 65504 for --half.* in {KEY}; .*without"):
         import_official(ImportRequest(path, half=True))
     assert not models.exists()
-    assert import_official(ImportRequest(path)).keys == len(state)
 
 
 def test_command_imports_lists_and_removes(

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from fake_predictor import BallPredictor
 from phantoms import ORIENTATIONS
+from slow_values import slow
 from waiting import HANG_S
 
 import CTSAM3DLib
@@ -34,7 +35,10 @@ def predictor() -> BallPredictor:
     return BallPredictor(spacing_range_mm=(1.0, 4.0), voxel_sizes_mm=OWN, radius=RADIUS_VOXELS)
 
 
-@pytest.fixture(params=sorted(ORIENTATIONS))
+QUICK = ("axial", "oblique left-handed coronal")
+
+
+@pytest.fixture(params=[*QUICK, *slow(*sorted(set(ORIENTATIONS) - set(QUICK)))])
 def image(request) -> sitk.Image:
     """Voxels of three sizes, axes along and between those of the patient, also left-handed."""
     image = sitk.GetImageFromArray(np.zeros(SHAPE_KJI, np.int16))

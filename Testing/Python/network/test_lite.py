@@ -31,10 +31,9 @@ def test_bundled_size_has_seven_million_parameters() -> None:
     assert sum(p.numel() for p in net.parameters()) == 7_137_553
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 32), (32, 48, 64)])
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("batch", "shape"), [(1, (32, 32, 32)), (2, (32, 48, 64))])
 def test_scripted_equals_eager(
-    network: LiteSegmenter, shape: tuple[int, int, int], batch: int
+    network: LiteSegmenter, batch: int, shape: tuple[int, int, int]
 ) -> None:
     scripted = torch.jit.script(network)
     image, prompt = torch.rand(batch, 2, *shape), torch.rand(batch, 3, *shape)

@@ -433,7 +433,7 @@ def test_warming_up_moves_the_encoding_before_the_click() -> None:
         session.warm_up((500.0, 0.0, 0.0))
 
 
-@pytest.mark.parametrize("patch_size", [32, 64])
+@pytest.mark.parametrize("patch_size", [32, pytest.param(64, marks=pytest.mark.slow)])
 def test_a_hover_nearby_makes_the_first_click_free_of_encoding(patch_size) -> None:
     volume = empty_volume(cube(400))
     cell_mm = 2.0 * (patch_size // 8)

@@ -94,6 +94,7 @@ def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, m
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_batches_drawn_by_processes_are_the_same(packed: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, bend_probability=0.5)
     data = PackedData(packed, CPU)

@@ -124,8 +124,11 @@ def expected_norm(norm, x, prompt):
 
 @pytest.mark.parametrize("dtype", [*slow(torch.float32), torch.float64])
 @pytest.mark.parametrize("size", [*slow((16, 16, 16)), (18, 23, 17)], ids=str)
-@pytest.mark.parametrize("box_cost", [0.0, 1e9], ids=["box", "voxel by voxel"])
-@pytest.mark.parametrize("in_place", [False, True], ids=["new memory", "in place"])
+@pytest.mark.parametrize(
+    ("box_cost", "in_place"),
+    [(0.0, False), (1e9, True), pytest.param(0.0, True, marks=pytest.mark.slow)],
+    ids=["box, new memory", "voxel by voxel, in place", "box, in place"],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_norm_under_a_prompt_equals_the_plain_formula(norm, name, in_place, size, dtype, box_cost):
     x = np.random.default_rng(5).normal(2.0, 3.0, (1, 6, *size))
