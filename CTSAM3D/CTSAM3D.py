@@ -99,8 +99,7 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
         """Return the settings of the Segment Editor, whose masks and overwrite mode hold here."""
         node = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
         if node is None:
-            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-            node.UnRegister(None)
+            node = slicer.vtkMRMLSegmentEditorNode()
             node.SetSingletonTag("SegmentEditor")
             node = slicer.mrmlScene.AddNode(node)
         return node

@@ -100,7 +100,7 @@ def open_session(
         from CTSAM3DLib.bundles.predictor import load_predictor
 
         model = load_predictor(model, device)
-    if not _is_predictor(model):
+    if not isinstance(model, Predictor):
         raise BundleError(f"expected a model id, a path or a Predictor, got {type(model).__name__}")
     warning = memory_warning(volume, model, spacing_mm, bool(mode))
     if warning is not None:
@@ -151,11 +151,6 @@ class SegmentationResult:
         cannot be written.
         """
         write_segmentation(path, self.segments, self.geometry, self.volume_name or None)
-
-
-def _is_predictor(model: object) -> bool:
-    """Tell whether an object has all that `Predictor` asks for."""
-    return isinstance(model, Predictor)
 
 
 def segment(

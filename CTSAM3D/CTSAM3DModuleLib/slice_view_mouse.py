@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import qt
+import slicer
 import vtk
 
 from CTSAM3DModuleLib.drawn_shape import DrawnShape, world_of
@@ -209,6 +210,12 @@ class SliceViewMouse:
 
     def _on_rest(self) -> None:
         self._effect.onRest(self._rest)
+
+
+def is_viewing() -> bool:
+    """Tell whether the mouse is in the mode of views: not placing, not adjusting windows."""
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    return bool(interaction.GetCurrentInteractionMode() == interaction.ViewTransform)
 
 
 def _left_is_held() -> bool:

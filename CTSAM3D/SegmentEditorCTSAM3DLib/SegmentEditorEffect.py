@@ -7,7 +7,7 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from CTSAM3DModuleLib.slice_view_mouse import SliceViewMouse
+from CTSAM3DModuleLib.slice_view_mouse import SliceViewMouse, is_viewing
 from CTSAM3DModuleLib.widgets import Observed
 from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
@@ -127,7 +127,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def processInteractionEvents(self, callerInteractor, eventId, viewWidget):
         if self.editor is None or viewWidget.className() != "qMRMLSliceWidget":
             return False
-        if not self._isViewing():
+        if not is_viewing():
             return False  # the hand adjusts window and level, places points, ...
         return self.mouse.process(callerInteractor, eventId, viewWidget)
 
@@ -259,8 +259,3 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         """Go on with the new engine if the module was reloaded meanwhile."""
         if self.editor.controller.engine.is_closed:
             self.activate()
-
-    @staticmethod
-    def _isViewing():
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        return interaction.GetCurrentInteractionMode() == interaction.ViewTransform

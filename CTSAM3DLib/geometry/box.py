@@ -119,6 +119,12 @@ class BoundingBox:
         (i0, j0, k0), (i1, j1, k1) = self.start_ijk, self.stop_ijk
         return slice(k0, k1), slice(j0, j1), slice(i0, i1)
 
+    @property
+    def corners_ijk(self) -> NDArray[np.float64]:
+        """The eight outer corners of its voxels, (8, 3), continuous indices."""
+        edges = zip(np.array(self.start_ijk) - 0.5, np.array(self.stop_ijk) - 0.5, strict=True)
+        return np.stack(np.meshgrid(*edges), axis=-1).reshape(-1, 3)
+
     def contains(self, ijk: Sequence[int]) -> bool:
         """Whether voxel `ijk` lies in the box."""
         voxel = three_ints(ijk, "a voxel")

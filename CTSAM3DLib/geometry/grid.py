@@ -178,9 +178,7 @@ class Geometry:
     @property
     def extent_ras(self) -> NDArray[np.float64]:
         """Smallest and largest R, A, S of the outer voxel edges, mm: (2, 3) float64."""
-        upper = np.asarray(self.size_ijk) - 0.5
-        corners = np.stack(np.meshgrid(*zip((-0.5,) * 3, upper, strict=True)), axis=-1)
-        points = self.ras_from_ijk(corners.reshape(-1, 3))
+        points = self.ras_from_ijk(BoundingBox.from_shape(self.shape_kji).corners_ijk)
         return np.stack([points.min(axis=0), points.max(axis=0)])
 
     def ras_from_ijk(self, points_ijk: ArrayLike) -> NDArray[np.float64]:
@@ -232,12 +230,11 @@ class Geometry:
         return Geometry(matrix, bbox.shape_kji)
 
     def allclose(self, other: Geometry, tolerance_mm: float = 1e-4) -> bool:
-        """Whether shapes agree and every voxel centre agrees within `tolerance_mm`."""
+        """Whether shapes agree and every point of a voxel agrees within `tolerance_mm`."""
         if self.shape_kji != other.shape_kji:
             return False
         # The difference of two affine maps is largest at a corner.
-        last = np.asarray(self.size_ijk) - 1.0
-        corners = np.stack(np.meshgrid(*zip((0.0,) * 3, last, strict=True)), axis=-1)
+        corners = BoundingBox.from_shape(self.shape_kji).corners_ijk
         difference = self.ras_from_ijk(corners) - other.ras_from_ijk(corners)
         return bool(np.linalg.norm(difference, axis=-1).max() <= tolerance_mm)
 

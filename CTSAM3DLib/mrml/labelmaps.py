@@ -141,7 +141,7 @@ def tight(mask: MaskUpdate) -> MaskUpdate:
 def same_lattice(first: Lattice, second: Lattice, bbox: BoundingBox) -> bool:
     """Whether voxels of equal index lie at the same place, all over a box."""
     shift = np.linalg.solve(first, second) - np.eye(4)
-    corners = _corners(bbox) @ shift[:3, :3].T + shift[:3, 3]
+    corners = bbox.corners_ijk @ shift[:3, :3].T + shift[:3, 3]
     return bool(np.abs(corners).max() <= SAME_VOXELS_TOLERANCE)
 
 
@@ -181,13 +181,7 @@ def resampled(
 def box_between(bbox: BoundingBox, source: Lattice, target: Lattice) -> BoundingBox:
     """Return the box on a `target` lattice that holds all of one on a `source` lattice."""
     to_target = np.linalg.solve(target, source)
-    corners = _corners(bbox) @ to_target[:3, :3].T + to_target[:3, 3]
+    corners = bbox.corners_ijk @ to_target[:3, :3].T + to_target[:3, 3]
     start = np.floor(corners.min(axis=0)).astype(int)
     stop = np.ceil(corners.max(axis=0)).astype(int) + 1
     return BoundingBox(tuple(start.tolist()), tuple(stop.tolist()))
-
-
-def _corners(bbox: BoundingBox) -> NDArray[np.float64]:
-    """Return the eight outer voxel corners of a box, (8, 3), continuous indices."""
-    edges = zip(np.array(bbox.start_ijk) - 0.5, np.array(bbox.stop_ijk) - 0.5, strict=True)
-    return np.stack(np.meshgrid(*edges), axis=-1).reshape(-1, 3)

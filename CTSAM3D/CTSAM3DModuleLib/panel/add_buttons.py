@@ -12,7 +12,7 @@ import vtk
 
 from CTSAM3DModuleLib.editing.editor import ClickEditor
 from CTSAM3DModuleLib.panel.place_mode import PlaceMode
-from CTSAM3DModuleLib.slice_view_mouse import DELETE_KEYS, POINT, SliceViewMouse
+from CTSAM3DModuleLib.slice_view_mouse import DELETE_KEYS, POINT, SliceViewMouse, is_viewing
 from CTSAM3DModuleLib.widgets import Connections, tool_texts
 
 BEFORE_SLICER = 1.0  # priority of an observer
@@ -195,11 +195,6 @@ class AddButtons:
         if key == "Escape":
             self.stop()
             return True
-        if key is None and (self.tool() == POINT or not self._is_viewing()):
+        if key is None and (self.tool() == POINT or not is_viewing()):
             return False  # Slicer places the point, adjusts window and level, ...
         return self._mouse.process(interactor, event, view)
-
-    @staticmethod
-    def _is_viewing() -> bool:
-        interaction = slicer.app.applicationLogic().GetInteractionNode()
-        return bool(interaction.GetCurrentInteractionMode() == interaction.ViewTransform)

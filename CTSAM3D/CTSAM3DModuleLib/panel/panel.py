@@ -44,7 +44,11 @@ class Panel:
         self.table = TableSection(ui.segmentsTable, self._connections, self.workplace.select)
         self.clicks = ClickSection(*both, self.workplace)
         self.prompts = PromptsSection(*both, self.workplace)
-        self.typed = TypedPoint(self._connections, lambda: self.workplace.editor, self._tell_error)
+        self.typed = TypedPoint(
+            self._connections,
+            lambda: self.workplace.editor,
+            lambda text: self.workplace.tell(Status(text, "error")),
+        )
         ui.typedPoint.layout().addLayout(self.typed.rows)
         self.run = RunSection(*both, self.workplace)
         self.worst = WorstFirst(*both, self.workplace)
@@ -109,9 +113,6 @@ class Panel:
         self._open_editor.allow(nothing)
 
     # ---- inside
-
-    def _tell_error(self, text: str) -> None:
-        self.workplace.tell(Status(text, "error"))
 
     def _on_status(self, status: Status) -> None:
         self.run.show_status(status)

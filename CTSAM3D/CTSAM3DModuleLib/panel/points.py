@@ -32,7 +32,9 @@ class ClickSection:
         self._frame = button(ui.nextFrameButton, partial(next_frame, workplace))
         self._undo = button(ui.undoButton, workplace.undo)
         self._redo = button(ui.redoButton, workplace.redo)
-        self._import = button(ui.importButton, self._on_import)
+        self._import = button(
+            ui.importButton, lambda: import_points(workplace, workplace.nodes.import_node)
+        )
         # Not by Slicer's parameter wrapper, which takes no abstract class such as that of Markups.
         changed = "currentNodeChanged(vtkMRMLNode*)"
         connections.connect(ui.importSelector, changed, self._on_import_node)
@@ -71,9 +73,6 @@ class ClickSection:
         self._import.allow(work.nodes.volume_reason or work.torch_reason or no_list)
 
     # ---- inside
-
-    def _on_import(self) -> None:
-        import_points(self._workplace, self._workplace.nodes.import_node)
 
     def _on_import_node(self, node: Any) -> None:
         if self._workplace.nodes.parameters is not None:

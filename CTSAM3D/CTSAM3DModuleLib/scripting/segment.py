@@ -261,8 +261,7 @@ def answers(
 @contextmanager
 def _editor(scene: Any, segmentation_node: Any, volume_node: Any) -> Iterator[Any]:
     """Lend an editor without masks that overwrites no other segment."""
-    node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-    node.UnRegister(None)
+    node = slicer.vtkMRMLSegmentEditorNode()
     node.SetHideFromEditors(True)
     node.SetSaveWithScene(False)
     node.SetOverwriteMode(node.OverwriteNone)

@@ -12,7 +12,7 @@ import vtk
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
 from CTSAM3DLib.mrml.frames import name_of
-from CTSAM3DModuleLib.scripting.carrying import carry_on, tracks_of
+from CTSAM3DModuleLib.scripting.carrying import Track, carry_on, tracks_of
 from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume
 from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_prompts
 
@@ -31,52 +31,31 @@ def segment_sequence(
     of those before stay.
     """
     found: list[slicer.vtkMRMLSegmentationNode] = []
+    tracks: list[Track] = []
+    chosen = choice or ModelChoice()
     with _frames(logic, volumes) as frames:
-        if carry:
-            return _carried(logic, frames, clicks, choice or ModelChoice(), progress)
         of_frames = [
-            prompts_on_volume(_clicks_of_frame(clicks, number, len(frames)), show())
-            for number, (_, show) in enumerate(frames)
+            prompts_on_volume(
+                clicks if carry else _clicks_of_frame(clicks, number, len(frames)), show()
+            )
+            for number, (_, show) in enumerate(frames[:1] if carry else frames)
         ]
-        total = sum(map(len, of_frames))
-        done = 0
+        if carry:
+            of_frames *= len(frames)
+        total, done = sum(map(len, of_frames)), 0
         for (label, show), structures in zip(frames, of_frames, strict=True):
             step = _step(progress, label, done, total)
-            name = f"{label} segmentation"
-            chosen = choice or ModelChoice()
-            node = segment_prompts(logic, show(), structures, None, chosen, step, name)
+            name, volume_node = f"{label} segmentation", show()
+            if tracks:
+                node = carry_on(logic, volume_node, tracks, chosen, step, name)
+            else:
+                node = segment_prompts(logic, volume_node, structures, None, chosen, step, name)
             if node is None:
                 break
+            if carry and not tracks:
+                tracks = tracks_of(node, volume_node, list(structures))
             found.append(node)
             done += len(structures)
-    return found
-
-
-def _carried(
-    logic: Any,
-    frames: list[tuple[str, Callable[[], Any]]],
-    clicks: Any,
-    choice: ModelChoice,
-    progress: Progress | None,
-) -> list[slicer.vtkMRMLSegmentationNode]:
-    """Segment the first frame from clicks, and each further one from the one before."""
-    found: list[slicer.vtkMRMLSegmentationNode] = []
-    if not frames:
-        return found
-    first = prompts_on_volume(clicks, frames[0][1]())
-    total = len(first) * len(frames)
-    for label, show in frames:
-        step = _step(progress, label, len(first) * len(found), total)
-        name, volume_node = f"{label} segmentation", show()
-        if not found:
-            start = segment_prompts(logic, volume_node, first, None, choice, step, name)
-            tracks = [] if start is None else tracks_of(start, volume_node, list(first))
-            node = start
-        else:
-            node = carry_on(logic, volume_node, tracks, choice, step, name)
-        if node is None:
-            break
-        found.append(node)
     return found
 
 
