@@ -43,8 +43,8 @@ def read_table(
 ) -> list[BatchCase]:
     """Read a table of cases.
 
-    Raises ClicksFileError: the table cannot be read, lacks a column or a value, an output lies
-    outside the folder, or two rows write the same file. The text names the line.
+    Raises ClicksFileError: the table cannot be read, lacks a column or a value, or an output lies
+    outside the folder. The text names the line. Whether rows write one file is for `check_outputs`.
 
     Parameters
     ----------
@@ -104,7 +104,6 @@ def read_table(
             dicom_seg=output.with_name(f"{stem}.dcm") if dicom_segs else None,
         )
         found.append(BatchCase(name, case))
-    _check_distinct(found, table)
     return found
 
 
@@ -195,15 +194,3 @@ def _output(value: str, folder: Path, what: str) -> tuple[Path, str]:
         text = f"{what}: expected an output inside the folder {folder}, got {value!r}"
         raise ClicksFileError(text) from error
     return output, inside.as_posix()[: -len(SUFFIX)]
-
-
-def _check_distinct(cases: Sequence[BatchCase], table: Path) -> None:
-    """Raise when two rows write the same file, also where the disk ignores upper and lower case."""
-    files = [path for case in cases for path in case.case.files.values()]
-    counts = Counter(str(path.resolve()).casefold() for path in files)
-    for path in files:
-        count = counts[str(path.resolve()).casefold()]
-        if count > 1:
-            raise ClicksFileError(
-                f"{table}: {count} rows write {path}. Give each row an output of its own"
-            )

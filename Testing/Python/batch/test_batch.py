@@ -14,7 +14,8 @@ from slow_values import slow
 from CTSAM3DLib.batch import runner
 from CTSAM3DLib.batch.batch import BatchRun
 from CTSAM3DLib.batch.table import BatchCase, read_table
-from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.errors import BundleError, ClicksFileError, OutputFileError
+from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import read_segmentation
 from CTSAM3DLib.session.growing_rules import GrowMode
 
@@ -309,22 +310,6 @@ def test_relative_tables_name_cases_by_their_folders(
         ("ct,clicks\na.nrrd,c.json,d\n", r"line 2: expected a value for each of ct, clicks"),
         ("ct,clicks\na.nrrd\n", r"line 2: expected a value for each of ct, clicks"),
         ("ct,clicks,output\na,b,c.nii\n", r"line 2: expected an output ending with \.seg\.nrrd"),
-        (
-            "ct,clicks,output\na,b,c.seg.nrrd\nd,b,c.seg.nrrd\n",
-            "2 rows write",
-        ),
-        (
-            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,X.seg.nrrd\n",
-            "2 rows write",
-        ),
-        (
-            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,x.SEG.NRRD\n",
-            "2 rows write",
-        ),
-        (
-            "ct,clicks,output\na,b,x.seg.nrrd\nd,b,k/../x.seg.nrrd\n",
-            "2 rows write",
-        ),
         ("ct,clicks,output\na,b,../c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
         ("ct,clicks,output\na,b,/c.seg.nrrd\n", r"line 2: expected an output inside the folder"),
         (b"\xff\xfe\x00", 'expected a readable CSV table, got zero bytes.*"CSV UTF-8"'),
@@ -338,3 +323,14 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str | bytes, message: str)
     table.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ClicksFileError, match=f"t.csv.*{message}"):
         read_table(table, tmp_path)
+
+
+@pytest.mark.parametrize("second", ["x.seg.nrrd", "X.seg.nrrd", "x.SEG.NRRD", "k/../x.seg.nrrd"])
+def test_rows_that_write_one_file_are_refused_by_the_check_of_outputs(
+    tmp_path: Path, second: str
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"ct,clicks,output\na,b,x.seg.nrrd\nd,b,{second}\n")
+    cases = read_table(table, tmp_path / "out")
+    with pytest.raises(OutputFileError, match="are one file"):
+        check_outputs([item.case.files for item in cases], [table])
