@@ -70,13 +70,6 @@ def read_table(
     -------
     list of BatchCase
         In the order of the table.
-
-    Examples
-    --------
-    >>> read_table("no-such-table.csv", "out")
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.ClicksFileError: no-such-table.csv: expected a readable CSV table, got ...
     """
     table = Path(path)
     rows = _rows(table, warn)

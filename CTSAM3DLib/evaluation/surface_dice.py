@@ -47,15 +47,6 @@ def nsd(
     surface elements of this module; 1.0 when both masks are empty, 0.0 when exactly one is. The
     masks are 3D and of one shape; `spacing_mm` is along i, j, k; the tolerance is inclusive. Raises
     GeometryError when shapes differ, are not 3D, or a spacing or the tolerance is not valid.
-
-    Examples
-    --------
-    >>> a = np.zeros((12, 12, 12), bool)
-    >>> a[2:8, 2:8, 2:8] = True
-    >>> nsd(a, np.roll(a, 2, axis=0), (1.0, 1.0, 1.0), tolerance_mm=2.0)
-    1.0
-    >>> nsd(a, np.zeros_like(a), (1.0, 1.0, 1.0))
-    0.0
     """
     if not (np.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise GeometryError(f"expected a finite tolerance >= 0 mm, got {tolerance_mm!r}")

@@ -32,13 +32,6 @@ def read_dicom_seg(
     Raises SegmentationFileError: ``highdicom`` is not installed, the file is no SEG that can be
     read, two segments have one label, or a frame has no place; GeometryError: the frame of
     reference is another, or a frame does not lie on the voxels of the CT.
-
-    Examples
-    --------
-    >>> read_dicom_seg("no-such-file.dcm", Geometry(np.eye(4), (4, 4, 4)))
-    Traceback (most recent call last):
-    ...
-    CTSAM3DLib.errors.SegmentationFileError: no-such-file.dcm: expected a DICOM SEG ...
     """
     dataset = _opened(path)
     _check_frame_of_reference(path, dataset, ct)

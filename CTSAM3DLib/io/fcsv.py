@@ -21,15 +21,6 @@ def markups_from_fcsv(text: str) -> dict[str, Any]:
     system they read LPS. Files of Slicer 3 have no version and are in RAS. Raises ClicksFileError:
     no header, columns in another order than Slicer reads them, or a position that is not three
     numbers; the text names the line.
-
-    Examples
-    --------
-    >>> found = markups_from_fcsv(
-    ...     "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n"
-    ...     "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
-    ...     "1,-1,-2,3,0,0,0,1,1,1,0,liver-1,,\n")
-    >>> found["markups"][0]["controlPoints"]
-    [{'position': [-1.0, -2.0, 3.0], 'label': 'liver-1', 'description': ''}]
     """
     lines = text.splitlines()
     pairs = (line[1:].partition("=") for line in lines if line.startswith("#"))
