@@ -105,7 +105,6 @@ def asked(
 ) -> PatchAnswer:
     """Return the answer of the model for a patch, whose image is encoded once.
 
-    Its border follows the intensities as far as the model wants it (`intensities.sharpened`).
     `hints_kji`, (N, 3), are voxels of the patch that are shown as further positive points. Raises
     ModelAnswerError: the answer has another size than the patch, or holds NaN or infinity.
     """
@@ -124,18 +123,24 @@ def asked(
             f"which {np.count_nonzero(~np.isfinite(logits))} are not finite; choose the device "
             "'cpu', or another model"
         )
-    weight = tuned(encoder.predictor.settings).intensity_weight
-    if weight:
-        # Beyond the grid there is air that is none.
-        seen = view.patch.clipped(encoder.grid.shape_kji).relative_to(view.patch).slices_kji
-        logits = logits.copy()
-        logits[seen] = sharpened(logits[seen], encoder.image(view.patch)[seen], weight)
     times = {"encode_ms": encoded - started, "decode_ms": perf_counter() - encoded}
     return PatchAnswer(logits, {name: 1000.0 * seconds for name, seconds in times.items()})
 
 
+def edged(encoder: PatchEncoder, view: PatchView, answer: PatchAnswer) -> PatchAnswer:
+    """Return an answer whose border follows the intensities, as far as the model wants it."""
+    weight = tuned(encoder.predictor.settings).intensity_weight
+    if not weight:
+        return answer
+    # Beyond the grid there is air that is none.
+    seen = view.patch.clipped(encoder.grid.shape_kji).relative_to(view.patch).slices_kji
+    logits = answer.logits.copy()
+    logits[seen] = sharpened(logits[seen], encoder.image(view.patch)[seen], weight)
+    return replace(answer, logits=logits)
+
+
 def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> PatchAnswer:
-    """Return what the newest prompt changes in its patch.
+    """Return what the newest prompt changes in its patch: of an answer with edges (`edged`).
 
     For a positive box the model is asked with its middle, then with the seeds towards its faces,
     then with those towards its corners, until an answer fills the box well. The one that fills it
@@ -143,7 +148,7 @@ def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> Patch
     """
     box = prompt.bounds
     if box is None or not prompt.positive:
-        return allowed(view, asked(encoder, view), prompt)
+        return allowed(view, edged(encoder, view, asked(encoder, view)), prompt)
     grid, patch = view.state.grid, view.patch
     voxels = nearest_voxels(box.seeds_ras(), grid)
     centres = centres_ras(grid, patch)
@@ -161,6 +166,7 @@ def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> Patch
         share, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
         if share >= good_share:
             break
+    answer = edged(encoder, view, answer)
     return replace(allowed(view, answer, prompt, seed_kji), timings_ms=times)
 
 

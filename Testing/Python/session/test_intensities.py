@@ -15,7 +15,7 @@ from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.intensities import sharpened
 from CTSAM3DLib.session.session import InteractiveSession
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import PatchView, asked
+from CTSAM3DLib.session.step import PatchAnswer, PatchView, edged
 
 SHAPE = (32, 32, 32)
 
@@ -135,8 +135,9 @@ def test_air_beyond_the_volume_is_no_surroundings() -> None:
     click = Click(tuple(slab.geometry.ras_from_ijk(np.array([20.0, 19.0, 7.0]))))
     state = SessionState.empty(slab.geometry, slab.geometry).with_prompt(click)
     view = PatchView.of(state, patch)
-    answer = asked(encoder, view).logits
-    plain = predictor.logits(predictor.decoded[-1]).astype(np.float32)
+    plain = 8.5 - np.sqrt(((np.argwhere(np.ones((32,) * 3)) - (15, 16, 16)) ** 2).sum(1))
+    plain = plain.reshape(32, 32, 32).astype(np.float32)
+    answer = edged(encoder, view, PatchAnswer(plain)).logits
     inside = (slice(8, 24), slice(None), slice(None))
     image = slab.array_kji[:, 3:35, 4:36].astype(np.float32)
     np.testing.assert_allclose(answer[inside], sharpened(plain[inside], image, 1.5), atol=1e-4)
