@@ -69,10 +69,7 @@ class LiteSegmenter(nn.Module):
 
     @torch.jit.export
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Embed (B, image_channels, D, H, W) patches, windowed to [0, 1]; of multiples of 16.
-
-        Returns the coarsest features, then the lateral maps from coarse to fine.
-        """
+        """Embed (B, image_channels, D, H, W) patches, windowed to [0, 1]; of multiples of 16."""
         if rows_apply(image, self.training):
             return self._encode_rows(image)
         x = F.leaky_relu(self.stem_norm(self.stem(image)), 0.1)
@@ -80,13 +77,7 @@ class LiteSegmenter(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        embedding = [x]
-        level = self.levels - 1
-        for lateral in self.laterals:
-            embedding.append(lateral(features[level]))
-            level -= 1
-        embedding.append(self.fine_lateral(features[0]))
-        return embedding
+        return self._embedding(features)
 
     @torch.jit.export
     def decode(self, embedding: list[Tensor], prompt: Tensor) -> Tensor:
@@ -121,6 +112,10 @@ class LiteSegmenter(nn.Module):
         for stage in self.stages:
             rows = stage.forward_rows(rows)  # type: ignore[operator]
             features.append(to_maps(rows))
+        return self._embedding(features)
+
+    def _embedding(self, features: list[Tensor]) -> list[Tensor]:
+        """Return the coarsest features, then the lateral maps from coarse to fine."""
         embedding = [features[self.levels]]
         level = self.levels - 1
         for lateral in self.laterals:

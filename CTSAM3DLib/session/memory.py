@@ -49,9 +49,8 @@ class FreeMemory:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Most bytes that a session takes, by what they are for."""
+    """Most bytes that a session takes, by what they are for; the CT is in memory before."""
 
-    volume: int  # Voxels of the CT, which are neither copied nor converted
     embeddings: int  # In the caches, also those of larger voxels where structures are followed
     network: int  # Intermediate results while a patch is encoded or decoded; not the weights
     click: int  # Voxels of the volume that one patch reaches: read, resampled, handed over
@@ -60,17 +59,11 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """All of it."""
-        return self.volume + self.beyond_volume
-
-    @property
-    def beyond_volume(self) -> int:
-        """All but the voxels of the CT, which are in memory before."""
         return self.embeddings + self.network + self.click + self.undo
 
 
 def session_memory(
     geometry: Geometry,
-    itemsize: int,
     settings: ModelSettings,
     spacing_mm: float | None = None,
     patches_per_click: int = 1,
@@ -79,10 +72,9 @@ def session_memory(
 ) -> MemoryEstimate:
     """Return the most memory that a session needs on the processor.
 
-    A voxel of the volume has `itemsize` bytes, 2 for int16. The default of `spacing_mm` is that of
-    `patches.choose_spacing_mm`. `patches_per_click` is above 1 where structures are followed beyond
-    the patch; `max_patches` embeddings are kept of the usual grid, and `clicks` steps can be
-    undone.
+    The default of `spacing_mm` is that of `patches.choose_spacing_mm`. `patches_per_click` is above
+    1 where structures are followed beyond the patch; `max_patches` embeddings are kept of the usual
+    grid, and `clicks` steps can be undone.
     """
     spacing = choose_spacing_mm(geometry, settings, spacing_mm)
     patch = settings.patch_size**3
@@ -99,7 +91,6 @@ def session_memory(
         kept += looks * max(1, max_patches // OTHER_SHARE)
     logits = _LOGITS_BLOCK_BYTES * _LOGITS_BLOCKS_PER_EDGE**3 * max(1, patch // 64**3)
     return MemoryEstimate(
-        volume=itemsize * math.prod(geometry.shape_kji),
         embeddings=kept * EMBEDDING_BYTES_PER_VOXEL * patch,
         network=NETWORK_BYTES_PER_VOXEL * patch,
         click=click,
@@ -152,14 +143,12 @@ def memory_warning(
     if free is None:
         return None
     patches = GrowingRules().max_patches if GrowMode.of(grow) else 1
-    most = session_memory(
-        volume.geometry, volume.array_kji.itemsize, predictor.settings, spacing_mm, patches
-    )
+    most = session_memory(volume.geometry, predictor.settings, spacing_mm, patches)
     least = most.click
     needed = most.click + most.undo
     if predictor.device == "cpu":
         least += most.network
-        needed = most.beyond_volume
+        needed = most.total
     if least > free.with_swap:
         raise NotEnoughMemoryError(
             f"not enough memory: expected {_gigabytes(least)} for a click in this CT, got "

@@ -36,8 +36,6 @@ class Status:
 
     text: str = ""  # In plain words
     kind: str = "idle"  # ``"idle"``, ``"busy"``, ``"done"`` or ``"error"``
-    seconds: float | None = None  # Time of the last answer on the inference thread
-    device: str = ""  # Where it was computed
 
 
 class ClickEditor:
@@ -306,7 +304,7 @@ class ClickEditor:
         if outcome.prompts and not outcome.prompts.has_positive and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
         kind = "warning" if self._notices else "done"
-        return Status(self._with_notices(text), kind, answer.seconds, answer.device)
+        return Status(self._with_notices(text), kind)
 
     def _with_notices(self, text: str) -> str:
         """Return a line with what the engine wants the user to know, once, before it."""

@@ -72,7 +72,7 @@ class Progress:
             total=self.total, seconds=self._seconds, device=self._device
         )
         kind = "warning" if self._notices else "done"
-        return Status(" ".join([*self._notices, text]), kind, self._seconds, self._device)
+        return Status(" ".join([*self._notices, text]), kind)
 
 
 class QuestionProgress(Progress):

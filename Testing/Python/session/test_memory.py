@@ -82,7 +82,7 @@ def test_a_whole_body_ct_is_neither_copied_nor_converted(whole_body: Volume, pea
         sessions.append(InteractiveSession.for_volume(whole_body, predictor))
 
     middle, aside = (182.0, 182.0, 750.0), (212.0, 182.0, 750.0)
-    estimate = session_memory(whole_body.geometry, 2, SETTINGS)
+    estimate = session_memory(whole_body.geometry, SETTINGS)
     assert peak(opened) < 1
     steps = [
         peak(lambda: sessions[0].add_click(middle)),
@@ -103,7 +103,7 @@ def test_growing_in_a_whole_body_ct_stays_below_its_estimate(
     session = InteractiveSession.for_volume(whole_body, predictor, grow=mode)
     growing = peak(lambda: session.add_click((182.0, 182.0, 750.0)))
     assert len(session.state.patches) + len(session.state.tips) > 2
-    grown = session_memory(whole_body.geometry, 2, SETTINGS, patches_per_click=32)
+    grown = session_memory(whole_body.geometry, SETTINGS, patches_per_click=32)
     assert growing < (grown.click + grown.undo / 30) / 1e6
     assert session.state.mask.nbytes < 30e6
 
@@ -112,7 +112,7 @@ def test_a_step_that_can_be_undone_costs_what_it_changed(whole_body: Volume, pea
     predictor = Forgetful(patch_size=64, level_hu=100.0)
     session = InteractiveSession.for_volume(whole_body, predictor)
     session.add_click((182.0, 182.0, 750.0))
-    estimate = session_memory(whole_body.geometry, 2, SETTINGS, clicks=1)
+    estimate = session_memory(whole_body.geometry, SETTINGS, clicks=1)
 
     def clicked() -> None:
         for n in range(4):
@@ -136,20 +136,18 @@ def test_segmenting_several_structures_makes_no_mask_of_the_whole_volume(
 # ---- the estimate
 
 
-def test_only_the_voxels_of_the_ct_grow_with_its_size() -> None:
+def test_the_estimate_does_not_grow_with_the_size_of_the_ct() -> None:
     short, long = (
-        session_memory(Geometry(MATRIX, (size, 512, 512)), 2, SETTINGS) for size in (400, 1500)
+        session_memory(Geometry(MATRIX, (size, 512, 512)), SETTINGS) for size in (400, 1500)
     )
-    assert short.beyond_volume == long.beyond_volume
-    assert long.volume == 2 * 512 * 512 * 1500
-    assert long.total == long.volume + long.beyond_volume < 2 * GB
+    assert short.total == long.total < GB
 
 
 def test_more_patches_and_finer_voxels_need_more() -> None:
     geometry = Geometry(MATRIX, (400, 512, 512))
-    usual = session_memory(geometry, 2, SETTINGS)
-    grown = session_memory(geometry, 2, SETTINGS, patches_per_click=32)
-    fine = session_memory(Geometry(np.diag([0.3, 0.3, 0.3, 1.0]), (900, 512, 512)), 2, SETTINGS)
+    usual = session_memory(geometry, SETTINGS)
+    grown = session_memory(geometry, SETTINGS, patches_per_click=32)
+    fine = session_memory(Geometry(np.diag([0.3, 0.3, 0.3, 1.0]), (900, 512, 512)), SETTINGS)
     assert grown.undo == 32 * usual.undo
     assert fine.click > 3 * usual.click
 
@@ -161,7 +159,7 @@ def test_a_click_takes_no_more_than_estimated(spacing: float, grid: float, peak)
     volume = Volume(np.zeros(shape, np.int16), geometry)
     predictor = BallPredictor(patch_size=64, radius=31, spacing_mm=grid)
     session = InteractiveSession.for_volume(volume, predictor, grid)
-    estimate = session_memory(geometry, 2, SETTINGS, grid)
+    estimate = session_memory(geometry, SETTINGS, grid)
     taken = 1e6 * peak(lambda: session.add_click([150 * spacing] * 3))
     assert taken < estimate.click + estimate.network / 8 + estimate.undo / 30
 
@@ -187,7 +185,7 @@ def test_embeddings_of_larger_voxels_count() -> None:
     one = memory_estimate.EMBEDDING_BYTES_PER_VOXEL * 64**3
     settings = replace(SETTINGS, spacing_range_mm=(1.5, 4.0), default_spacing_mm=1.5)
     alone, followed = (
-        session_memory(ct.geometry, 2, settings, patches_per_click=count).embeddings / one
+        session_memory(ct.geometry, settings, patches_per_click=count).embeddings / one
         for count in (1, 32)
     )
     assert (alone, followed) == (len(usual), sum(len(encoder) for encoder in encoders))
