@@ -51,7 +51,8 @@ else:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that say `slow = True`: they also run in Slicer, where there is no pytest."""
     for item in items:
-        if getattr(getattr(item, "obj", None), "slow", False):
+        places = getattr(item, "obj", None), getattr(item, "cls", None)
+        if any(getattr(place, "slow", False) for place in places):
             item.add_marker("slow")
 
 

@@ -162,6 +162,8 @@ class ReachTest(DeleteCase):
         self.case.settle()
         self.compare(self.twin("lasso"), lambda far: (30 + far, 0), (0, 5, -12))
 
+    test_a_lasso.slow = True
+
     def test_a_line_across_the_slice_is_met_where_it_is_drawn(self):
         from CTSAM3DLib.mrml import prompt_from_world_ras
         from CTSAM3DLib.prompts import Scribble

@@ -19,6 +19,8 @@ OBLIQUE_LEFT_HANDED = np.array(
 
 
 class EffectTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.case = SegmentationCase()

@@ -16,6 +16,8 @@ MIDDLE = (48.0, 44.0, 60.0)
 
 
 class FilesTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         folder = tempfile.TemporaryDirectory()
@@ -99,6 +101,8 @@ class FilesTest(unittest.TestCase):
 
 
 class ViewTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         if not hasattr(slicer, "headless"):

@@ -18,6 +18,8 @@ def add(node_class, name=""):
 
 
 class NodeComboBoxTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.box = slicer.qMRMLNodeComboBox()
@@ -100,6 +102,8 @@ class NodeComboBoxTest(unittest.TestCase):
 
 
 class PlaceWidgetTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.volume = ball_volume()
@@ -155,6 +159,8 @@ class PlaceWidgetTest(unittest.TestCase):
 
 
 class SegmentWidgetsTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.case = SegmentationCase()
@@ -236,6 +242,8 @@ class SegmentWidgetsTest(unittest.TestCase):
 
 
 class CtkWidgetsTest(unittest.TestCase):
+    slow = True  # of the stand-in, which all tests of this folder use
+
     def test_slider_widget(self):
         import ctk
 

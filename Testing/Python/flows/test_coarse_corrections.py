@@ -17,6 +17,7 @@ from growing_case import (
 )
 from phantoms import ORIENTATIONS, centred_geometry
 from scipy import ndimage
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
@@ -136,6 +137,7 @@ def test_a_click_that_the_model_ignores_in_larger_voxels_is_obeyed_with_its_surr
     assert (state.logits.read(voxel.padded(12)) > 0).any()
 
 
+@pytest.mark.slow
 def test_a_look_takes_nothing_away_from_a_given_mask() -> None:
     truth = great_ball(np.eye(3))
     given = np.zeros(truth.mask_kji.shape, bool)
@@ -161,6 +163,7 @@ def test_a_look_takes_nothing_away_from_a_given_mask() -> None:
 # Undo, replay, cancel --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_result_is_a_function_of_the_clicks() -> None:
     volume = long_tube().volume
     oblique = ORIENTATIONS["oblique"]
@@ -212,7 +215,7 @@ def test_undo_restores_the_earlier_state_bit_for_bit() -> None:
     np.testing.assert_array_equal(shown, mask)
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("after", [2, *slow(1, 4)])
 def test_cancelling_ends_with_what_is_there(after) -> None:
     told: list[SessionState] = []
     truth = long_tube()
@@ -237,6 +240,7 @@ def test_the_number_of_decodes_is_limited(limit) -> None:
     assert predictor.decode_calls == limit
 
 
+@pytest.mark.slow
 def test_what_is_told_adds_up_to_the_mask() -> None:
     told: list[SessionState] = []
     state = state_of(great_ball(), ComponentPredictor(), "coarse", on_patch=told.append)

@@ -13,6 +13,7 @@ from growing_case import (
     state_of,
 )
 from phantoms import ORIENTATIONS, centred_geometry, phantom, tube
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.errors import CTSAM3DError
@@ -23,7 +24,7 @@ from CTSAM3DLib.session.state import SessionState
 # Found whole -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["axial", "oblique", "oblique left-handed coronal"])
+@pytest.mark.parametrize("name", ["oblique left-handed coronal", *slow("axial", "oblique")])
 def test_an_object_larger_than_a_patch_is_found_whole_from_one_click(name) -> None:
     truth = great_ball(ORIENTATIONS[name])
     session = open_session(truth.volume, ComponentPredictor(), grow="coarse")

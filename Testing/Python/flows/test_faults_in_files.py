@@ -31,7 +31,7 @@ from CTSAM3DLib.models.folder import listing_with, remove_model, written_with
 from CTSAM3DLib.models.store import ModelStore, verify
 from CTSAM3DLib.prompts import Click, ClickHistory
 
-FEW = 3  # of each kind in `make test`
+FEW = 2  # of each kind in `make test`
 ERRORS = {
     "disk full": OSError(errno.ENOSPC, "No space left on device"),
     "no permission": PermissionError(errno.EACCES, "Permission denied"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import cycle, permutations
 
 import nibabel as nib
 import numpy as np
@@ -107,8 +107,9 @@ def test_the_grid_does_not_depend_on_how_the_volume_is_stored(
         assert model_grid(two, spacing_mm).allclose(model_grid(one, spacing_mm), 1e-8)
 
 
-@pytest.mark.parametrize("change", SIGNED_PERMUTATIONS)
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("axis", "change"), list(zip(cycle([0, 1, 2]), SIGNED_PERMUTATIONS, strict=False))
+)
 def test_at_45_degrees_the_grid_is_still_a_grid(change: NDArray[np.float64], axis: int) -> None:
     half = np.sqrt(0.5)
     turn = np.eye(3)

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from fake_predictor import BallPredictor
 from phantoms import centred_geometry, empty_volume
+from slow_values import slow
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, GeometryError
 from CTSAM3DLib.geometry import Geometry, Volume
@@ -103,7 +104,7 @@ def test_a_file_may_have_boxes_of_two_forms_in_lps(tmp_path: Path) -> None:
         read_clicks(path)
 
 
-@pytest.mark.parametrize("grow", ["off", "auto", "frontier", "coarse"])
+@pytest.mark.parametrize("grow", ["auto", *slow("off", "frontier", "coarse")])
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_box_keeps_what_is_found_in_it(name: str, grow: str) -> None:
     class Everything(BallPredictor):
@@ -180,7 +181,7 @@ def test_a_box_asks_no_more_than_it_must(share: str, asked: int) -> None:
     assert len(model.decoded) == asked
 
 
-@pytest.mark.parametrize("grow", ["off", "auto", "coarse"])
+@pytest.mark.parametrize("grow", ["auto", *slow("off", "coarse")])
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_negative_box_takes_away_its_inside_and_nothing_else(name: str, grow: str) -> None:
     session = opened(name, grow)

@@ -131,7 +131,7 @@ def test_a_model_is_shown_points_far_apart_and_away_from_the_curve(
     assert (gaps >= 2.0).all()
 
 
-@pytest.mark.parametrize("grow", ["off", "auto", "coarse"])
+@pytest.mark.parametrize("grow", ["auto", *slow("off", "coarse")])
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_voxel_in_a_lasso_has_its_sign(name: str, grow: str) -> None:
     geometry = GRIDS[name]

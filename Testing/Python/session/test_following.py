@@ -10,6 +10,7 @@ from fake_predictor import BallPredictor, ComponentPredictor, DecodeCall
 from growing_case import MIDDLE, encoder_of, long_tube, overlap, start_of
 from phantoms import OBLIQUE, ORIENTATIONS, Phantom
 from scipy import ndimage
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.box import BoundingBox
@@ -63,7 +64,7 @@ def test_a_slip_into_the_air_round_the_body_is_not_followed_and_the_next_point_i
 # What is added --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["axial", "oblique left-handed coronal"])
+@pytest.mark.parametrize("name", ["oblique left-handed coronal", *slow("axial")])
 def test_an_object_is_followed_from_tip_to_tip(name) -> None:
     truth = long_tube(ORIENTATIONS[name])
     told: list[SessionState] = []
@@ -215,7 +216,7 @@ def test_tips_are_asked_after_the_first_positive_prompt_alone() -> None:
 # Stopping -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("after", [2, *slow(1, 4)])
 def test_cancelling_ends_with_what_is_there(after) -> None:
     told: list[SessionState] = []
     truth = long_tube()

@@ -7,6 +7,7 @@ import pytest
 from fake_predictor import BallPredictor, ComponentPredictor, DecodeCall
 from growing_case import MIDDLE, encoder_of, grow, long_tube, overlap, start_of
 from phantoms import OBLIQUE, ORIENTATIONS, centred_geometry, empty_volume, phantom, tube
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.geometry.grid import model_grid
@@ -21,7 +22,7 @@ from CTSAM3DLib.session.step import answered
 # Found whole, and no further -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["axial", "oblique", "oblique left-handed coronal"])
+@pytest.mark.parametrize("name", ["oblique left-handed coronal", *slow("axial", "oblique")])
 @pytest.mark.parametrize("at", [0.0, 0.9])
 def test_an_object_longer_than_three_patches_is_found_from_one_click(name, at) -> None:
     truth = long_tube(ORIENTATIONS[name])
@@ -195,7 +196,7 @@ def test_every_patch_is_told_as_it_comes() -> None:
     np.testing.assert_array_equal(shown, state.mask.dense())
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
+@pytest.mark.parametrize("after", [2, *slow(1, 4)])
 def test_cancelling_ends_with_what_is_there(after) -> None:
     told: list[SessionState] = []
     truth = long_tube()

@@ -152,7 +152,14 @@ def test_more_patches_and_finer_voxels_need_more() -> None:
     assert fine.click > 3 * usual.click
 
 
-@pytest.mark.parametrize(("spacing", "grid"), [(0.4, 4.0), (0.7, 2.0), (3.0, 2.0)])
+@pytest.mark.parametrize(
+    ("spacing", "grid"),
+    [
+        (0.7, 2.0),
+        pytest.param(0.4, 4.0, marks=pytest.mark.slow),
+        pytest.param(3.0, 2.0, marks=pytest.mark.slow),
+    ],
+)
 def test_a_click_takes_no_more_than_estimated(spacing: float, grid: float, peak) -> None:
     shape = (300, 300, 300)
     geometry = Geometry(np.diag([spacing] * 3 + [1.0]), shape)

@@ -22,6 +22,7 @@ from phantoms import (
     shell,
     tube,
 )
+from slow_values import slow
 
 from CTSAM3DLib.api import open_session
 from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, GeometryError, VolumeError
@@ -275,7 +276,7 @@ class Stubborn(BallPredictor):
 
 
 @pytest.mark.parametrize("answer", [-99.0, 99.0])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (1.0, 1.0, 12.0)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 12.0), *slow((1.0, 1.0, 1.0), (2.0, 2.0, 2.0))])
 def test_every_click_is_obeyed_by_its_own_voxel_whatever_the_model_says(answer, spacing) -> None:
     predictor = Stubborn()
     predictor.answer = answer
@@ -339,7 +340,7 @@ def test_a_new_patch_fades_into_the_old_one_at_its_faces() -> None:
     np.testing.assert_allclose(row, expected, atol=0.01)
 
 
-@pytest.mark.parametrize("grow", ["off", "auto", "frontier", "coarse"])
+@pytest.mark.parametrize("grow", ["auto", *slow("off", "frontier", "coarse")])
 def test_a_click_inside_takes_nothing_away_and_one_outside_adds_nothing(grow) -> None:
     class Fickle(BallPredictor):
         """Says something else at each click, in blocks, so that all directions occur."""

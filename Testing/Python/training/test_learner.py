@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from CTSAM3DLib.training.learning_scan import LearningScan, ras_array
 from CTSAM3DLib.training.lessons import LearnerConfig
 from CTSAM3DLib.training.stream import random_sources
 
-CONFIG = LearnerConfig(seconds=1000.0, patch_size=32, warmup=1)
+CONFIG = LearnerConfig(seconds=1000.0, patch_size=32, warmup=1, lessons=1)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def _settings():
 
 
 def test_steps_bring_the_answers_nearer_to_a_lesson(bundle, tmp_path):
-    config = LearnerConfig(patch_size=32, rate=1e-2, warmup=1, replay=0.0)
+    config = LearnerConfig(patch_size=32, rate=1e-2, warmup=1, lessons=1, replay=0.0)
     learner = _learner(bundle, tmp_path, config)
     losses = []
     for _ in range(5):
@@ -131,7 +132,7 @@ def test_each_click_has_its_lesson_and_the_teacher_is_asked_for_its_own(bundle, 
 def test_what_the_old_model_answers_is_replayed(bundle, tmp_path):
     steps = []
     for replay in (0.0, 9.0):
-        config = LearnerConfig(patch_size=32, warmup=1, rounds=0.0, replay=replay)
+        config = replace(CONFIG, rounds=0.0, replay=replay)
         learner = _learner(bundle, tmp_path / str(replay), config)
         learner.step()
         learner.iteration = 2  # other lessons, now that the two models differ
@@ -168,7 +169,7 @@ def test_a_stopped_run_goes_on_exactly(bundle, tmp_path):
 
 def test_the_clock_ends_it_and_a_stop_keeps_the_state(bundle, tmp_path):
     told: list[tuple[float, float]] = []
-    config = LearnerConfig(seconds=3.0, patch_size=32)
+    config = replace(CONFIG, seconds=3.0)
     learner = _learner(bundle, tmp_path, config, clock=ticking())
     assert not learner.run(lambda: learner.iteration == 1)
     learner = _learner(bundle, tmp_path, config, clock=ticking())
