@@ -101,7 +101,7 @@ def test_bytes_before_the_voxels_are_passed_over(tmp_path: Path, line: str) -> N
         (["space: RAS", SIZE, WAYS, AT, "space origin: (7,8,9)"], "got 'space origin' twice"),
         (["space: RAS", SIZE, WAYS, AT, "spacings: 1 1 5"], "has a direction vector"),
         (["space: RAS", SIZE, "spacings: 1 1 2", AT], "ScalarWithSpace"),
-        (["space: LAS", SIZE, "space origin: (1,2)"], "expected a 3D image"),
+        (["space: LAS", SIZE, "space origin: (1,2)"], "three numbers in the space origin"),
         (["space: LAS", SIZE, "space origin: (1,2,nan)"], "space origin within 20000 mm"),
         (["dimension: 2", "space dimension: 2", "sizes: 30 4", "space directions: (1,0) (0,1)"],
          "expected a 3D image"),
