@@ -73,7 +73,8 @@ def _log_ratio(
         shares.append(ndimage.gaussian_filter1d(counts / values.size, _SMOOTH_BINS) + _FLOOR)
     ratio = np.clip(np.log(shares[0] / shares[1]), -_MOST_LOG_RATIO, _MOST_LOG_RATIO)
     # Between the middles of two bins: so a tiny change of the image changes little.
-    return np.interp(hu, (edges[1:] + edges[:-1]) / 2.0, ratio).astype(np.float32)
+    found: NDArray[np.float64] = np.interp(hu, (edges[1:] + edges[:-1]) / 2.0, ratio)
+    return found.astype(np.float32)
 
 
 def _shape(array: NDArray[np.float32]) -> tuple[int, int, int]:
