@@ -99,7 +99,9 @@ class CTSAM3DLogic(ScriptedLoadableModuleLogic, VTKObservationMixin, ConsoleMeth
         """Return the settings of the Segment Editor, whose masks and overwrite mode hold here."""
         node = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
         if node is None:
-            node = slicer.vtkMRMLSegmentEditorNode()
+            # By the scene: a user may have given it other defaults.
+            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
             node.SetSingletonTag("SegmentEditor")
             node = slicer.mrmlScene.AddNode(node)
         return node

@@ -280,6 +280,16 @@ class ClickTest(PanelTestCase):
         np.testing.assert_array_equal(self.case.mask(liver), before)
         self.assertEqual(node.GetOverwriteMode(), node.OverwriteAllSegments)
 
+    def test_the_users_defaults_of_the_segment_editor_count(self):
+        scene, class_name = slicer.mrmlScene, "vtkMRMLSegmentEditorNode"
+        scene.RemoveNode(self.case.logic.editorNode())
+        defaults = slicer.vtkMRMLSegmentEditorNode()
+        before = scene.GetDefaultNodeByClass(class_name) or slicer.vtkMRMLSegmentEditorNode()
+        self.addCleanup(scene.AddDefaultNode, before)
+        defaults.SetOverwriteMode(defaults.OverwriteNone)
+        scene.AddDefaultNode(defaults)
+        self.assertEqual(self.case.logic.editorNode().GetOverwriteMode(), defaults.OverwriteNone)
+
     def test_place_mode_of_the_toolbar_stays_as_it_was(self):
         interaction = slicer.app.applicationLogic().GetInteractionNode()
         self.case.add("liver")
