@@ -61,7 +61,8 @@ class NrrdHeader:
 
     def vectors(self, name: str) -> list[tuple[float, ...] | None]:
         """Return the vectors of a field such as ``none (1,0,0) (0,1,0) (0,0,1)``, None for none."""
-        words = re.findall(r"none|\([^)]*\)", self.fields.get(name, "").lower())
+        # Any other letter is a word of its own, and no vector.
+        words = re.findall(r"none|\([^()]*\)|\S", self.fields.get(name, "").lower())
         try:
             return [
                 None if word == "none" else tuple(map(float, word[1:-1].split(",")))
@@ -69,7 +70,7 @@ class NrrdHeader:
             ]
         except ValueError:
             raise SegmentationFileError(
-                f"expected vectors in the field {name!r}, got {self.fields.get(name)!r}"
+                f"expected vectors in the field {name!r}, got {self.fields.get(name)!r:.80}"
             ) from None
 
 

@@ -204,6 +204,8 @@ def damaged(path: Path, old: bytes, new: bytes) -> Path:
         (b"sizes: 3 3 3", b"sizes: a b", "expected integers in the field 'sizes', got 'a b'"),
         (b"left-posterior-superior", b"scanner-xyz", "expected the space left-posterior-superior"),
         (b"space origin: (", b"space origin: (x", "expected vectors in the field 'space origin'"),
+        (b"space origin: (", b"space origin: x (", "expected vectors in the field 'space origin'"),
+        (b"space directions: ", b"space directions: 2 ", "vectors in the field 'space directions'"),
         (b"space directions", b"space direction", "expected three space directions"),
         (b"Segment0_ID", b"Segment0_IX", "expected fields such as Segment0_ID"),
         (b"Segment0_Layer:=0", b"Segment0_Layer:=1", "expected a stored layer, got 1"),
@@ -219,6 +221,14 @@ def test_damaged_files_are_refused(
     write_segmentation(path, [segment("liver", LIVER, clicks=CLICKS)], oblique)
     with pytest.raises(SegmentationFileError, match=f"damaged.seg.nrrd: .*{message}"):
         read_segmentation(damaged(path, old, new))
+
+
+def test_a_long_row_of_brackets_is_refused_in_one_pass(tmp_path: Path, oblique: Geometry) -> None:
+    path = tmp_path / "out.seg.nrrd"
+    write_segmentation(path, [segment("liver", LIVER)], oblique)
+    damaged(path, b"space origin: ", b"space origin: " + b"(" * 2**18)  # squared, it takes minutes
+    with pytest.raises(SegmentationFileError, match=r"expected vectors .*, got '\({79}$"):
+        read_segmentation(tmp_path / "damaged.seg.nrrd")
 
 
 @pytest.mark.parametrize("length", [0, 30, 700, -5])
