@@ -119,7 +119,7 @@ def _notes(fields: dict[str, str], has_spacing: bool) -> list[str]:
 
 
 def _is_true(fields: dict[str, str], name: str, default: str) -> bool:
-    return fields.get(name, default)[:1].upper() == "T"
+    return fields.get(name, default)[:1].upper() in ("T", "1")  # as the library of MetaImage
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:

@@ -106,11 +106,13 @@ def test_an_nrrd_in_pieces_has_nothing_behind_its_voxels(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["packed mha", "packed mhd"])
-@pytest.mark.parametrize("fault", ["cut off", "bit"])
+@pytest.mark.parametrize(("fault", "truth"), [("cut off", b"True"), ("bit", b"1")])
 def test_a_packed_metaimage_that_is_damaged_is_refused(
-    tmp_path: Path, kind: str, fault: str
+    tmp_path: Path, kind: str, fault: str, truth: bytes
 ) -> None:
     path = _with_more(tmp_path, kind, b"")
+    path.write_bytes(path.read_bytes().replace(b"True", truth))
+    assert read_scan(path).volume.array_kji.ravel().tolist() == list(range(-60, 60))
     packed = tmp_path / "ct.raw" if "mhd" in kind else path
     content = bytearray(packed.read_bytes())
     if fault == "cut off":
