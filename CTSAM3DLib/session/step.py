@@ -148,7 +148,7 @@ def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> Patch
     """
     box = prompt.bounds
     if box is None or not prompt.positive:
-        return allowed(view, edged(encoder, view, asked(encoder, view)), prompt)
+        return allowed_with_edges(encoder, view, asked(encoder, view), prompt)
     grid, patch = view.state.grid, view.patch
     voxels = nearest_voxels(box.seeds_ras(), grid)
     centres = centres_ras(grid, patch)
@@ -166,8 +166,8 @@ def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> Patch
         share, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
         if share >= good_share:
             break
-    answer = edged(encoder, view, answer)
-    return replace(allowed(view, answer, prompt, seed_kji), timings_ms=times)
+    change = allowed_with_edges(encoder, view, answer, prompt, seed_kji)
+    return replace(change, timings_ms=times)
 
 
 def _touching(mask: NDArray[np.bool_], seed_kji: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -197,6 +197,29 @@ def allowed(
     # Once more: obeying a point moves its surroundings, too.
     logits = cut_off(prompt, state.grid, patch, logits, view.known)
     return replace(answer, logits=logits)
+
+
+def allowed_with_edges(
+    encoder: PatchEncoder,
+    view: PatchView,
+    answer: PatchAnswer,
+    prompt: Prompt,
+    own_kji: NDArray[np.intp] | None = None,
+) -> PatchAnswer:
+    """Return as much of an answer with edges as the newest prompt may change.
+
+    The first prompt in a patch counts more than the intensities: where these take its own voxels
+    from the answer, and so cut it off from most of the rest, the answer stays without edges.
+    """
+    sharp = edged(encoder, view, answer)
+    change = allowed(view, sharp, prompt, own_kji)
+    own = obeyed_in([prompt], view.state.grid, view.patch)[0] if own_kji is None else own_kji
+    lost = (answer.logits > 0)[tuple(own.T)] & (sharp.logits <= 0)[tuple(own.T)]
+    if not (prompt.positive and lost.any() and np.isnan(view.known).all()):
+        return change
+    plain = allowed(view, answer, prompt, own_kji)
+    cut_away = 2 * np.count_nonzero(change.logits > 0) < np.count_nonzero(plain.logits > 0)
+    return plain if cut_away else change
 
 
 def joined(view: PatchView, answer: PatchAnswer) -> SessionState:

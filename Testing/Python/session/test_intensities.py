@@ -9,7 +9,7 @@ from scipy import ndimage, stats
 
 from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.overlap import dice
-from CTSAM3DLib.geometry.volume import Volume
+from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.intensities import sharpened
@@ -123,6 +123,45 @@ def test_a_click_is_obeyed_where_the_intensities_say_no() -> None:
     assert not truth[19, 29, 20]
     assert session.mask[19, 29, 20]
     assert (session.mask & before == before).all()
+
+
+class _Plate(BallPredictor):
+    """Always finds the plate."""
+
+    def decode(self, *_arguments):
+        return _plate_logits()
+
+
+def _plate_logits() -> np.ndarray:
+    plate = np.zeros((32, 32, 32), bool)
+    plate[14:18, 3:29, 3:29] = True
+    depth = [ndimage.distance_transform_edt(one) - 0.5 for one in (plate, ~plate)]
+    return np.where(plate, 1.5 * depth[0], -1.5 * depth[1]).astype(np.float32)
+
+
+def test_a_first_click_on_an_intensity_of_the_surroundings_keeps_its_structure() -> None:
+    plate = _plate_logits() > 0
+    hole = plate & (_distance((16, 16, 16)) < 4)
+    noise = np.random.default_rng(3).normal(0.0, 10.0, SHAPE)
+    hu = (np.where(plate & ~hole, 120.0, 0.0) + noise).astype(np.float32)
+    session = InteractiveSession.for_volume(
+        Volume.from_array(hu, (2.0, 2.0, 2.0)), _Plate(intensity_weight=1.5), spacing_mm=2.0
+    )
+    session.add_click((32.0, 32.0, 32.0))
+    assert dice(plate, session.mask) > 0.95
+
+
+def test_the_same_frame_again_has_the_same_border() -> None:
+    volume, truth = _bright_box()
+    session = InteractiveSession.for_volume(
+        volume, BallPredictor(radius=8.5, intensity_weight=1.5), spacing_mm=2.0
+    )
+    session.add_click(tuple(volume.geometry.ras_from_ijk(np.array([20.0, 19.0, 19.0]))))
+    first, prompts = session.mask.copy(), session.prompts
+    box = BoundingBox.from_mask(first)
+    session.carry(prompts, MaskUpdate(first[box.slices_kji], box))
+    assert dice(truth, first) > 0.93
+    assert dice(first, session.mask) > 0.99
 
 
 def test_air_beyond_the_volume_is_no_surroundings() -> None:
