@@ -51,9 +51,10 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
                 f"{path} lies in the DICOM folder {folder}. Write the {kind} elsewhere"
             )
         if identity in seen:
-            raise OutputFileError(
-                f"{seen[identity]} and {path} are one file. Give each output its own name"
-            )
+            text = f"{seen[identity]} and {path} are one file"
+            if seen[identity] == path:
+                text = f"{path} would be written twice"
+            raise OutputFileError(f"{text}. Give each output its own name")
         seen[identity] = path
     checked: set[Path] = set()
     for path in seen.values():

@@ -73,7 +73,7 @@ def test_a_batch_that_would_destroy_something_is_refused_before_any_work(
     assert "clicks.json is an input. Write the report" in capsys.readouterr().err
     table.write_text("ct,clicks,output\nct.nrrd,clicks.json,batch_report.seg.nrrd\n")
     assert run("batch", table, "--output-dir", case / "out") == 2
-    assert "are one file. Give each output its own name" in capsys.readouterr().err
+    assert "would be written twice. Give each output its own name" in capsys.readouterr().err
     assert not (case / "out").exists()
 
 
