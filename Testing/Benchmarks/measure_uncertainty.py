@@ -54,7 +54,7 @@ def collect(data: Path, output: Path, pattern: str, limit: int) -> None:
         volume, labels = load_case(case)
         shared = InteractiveSession.for_volume(volume, predictor)
         for structure in structures_of(case, volume, labels):
-            session = shared.for_another_structure()
+            session = shared.for_another_structure(anatomy=structure.anatomy)
             rng = generator_for(structure, 0)
             mask = None
             for number in range(1, max(CLICKS) + 1):
