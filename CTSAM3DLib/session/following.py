@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.patches import centred_patch
@@ -67,8 +68,9 @@ def followed(
         grown = _with_tip(grown, tip)
     on_patch(grown)
     if state.given.mask.occupied_box().is_empty:
-        search = _Search(encoder, state, grown, tips, rules, cancelled, on_patch)
+        search = _Search(encoder, state, grown, grown, tips, rules, cancelled, on_patch)
         if positive and not done:
+            search.look_without_edges()
             done = search.ask_at_tips()
         for tip in wrong:
             search.ask_again(tip)
@@ -82,11 +84,22 @@ class _Search:
 
     encoder: PatchEncoder
     state: SessionState  # Without any tip
-    grown: SessionState
+    seen: SessionState  # With tips: what the model is shown
+    grown: SessionState  # With tips: the result
     tips: list[Tip]  # What was added
     rules: TipRules
     cancelled: Callable[[], bool]
     on_patch: Callable[[SessionState], object]
+
+    def look_without_edges(self) -> None:
+        """Show the model its own answers: by those the rules were chosen, not by edges."""
+        parent, prompt = self.state.parent, self.state.prompts[-1]
+        if parent is None or not tuned(self.encoder.predictor.settings).intensity_weight:
+            return
+        before = parent if parent.answered is None else parent.answered
+        self.state = self.seen = answered(self.encoder, before, prompt, with_edges=False)
+        for tip in self.tips:
+            self.seen = _with_tip(self.seen, tip)
 
     def ask_at_tips(self) -> bool:
         """Ask at one tip after the other, until several add nothing; False if it was stopped."""
@@ -94,7 +107,7 @@ class _Search:
         done = [anchor_voxel(prompt, grid)[::-1] for prompt in state.prompts]
         done += [tip.voxel_kji for tip in self.tips]
         boxes = [*state.patches, *(tip.box for tip in self.tips)]
-        places = [deep_voxels(self.grown.logits.read(box) > 0, box) for box in boxes]
+        places = [deep_voxels(self.seen.logits.read(box) > 0, box) for box in boxes]
         refusals = 0
         for _ in range(rules.most_tips):
             if self.cancelled():
@@ -125,7 +138,7 @@ class _Search:
     def add(self, tip: Tip) -> None:
         """Add what was found at a tip, and show it."""
         self.tips.append(tip)
-        self.grown = _with_tip(self.grown, tip)
+        self.seen, self.grown = _with_tip(self.seen, tip), _with_tip(self.grown, tip)
         self.on_patch(self.grown)
 
     def answer_at(self, voxel_kji: IJK) -> Tip | None:
@@ -133,11 +146,11 @@ class _Search:
         state, rules = self.state, self.rules
         size = self.encoder.predictor.settings.patch_size
         patch = centred_patch(voxel_kji[::-1], state.grid.shape_kji, size)
-        view = PatchView.of(self.grown, patch)
+        view = PatchView.of(self.seen, patch)
         hint = np.array([voxel_kji]) - np.array(patch.start_ijk)[::-1]
         told = self.asked(view, hint)
         inside = view.known > 0
-        logits = self.grown.logits
+        logits = self.seen.logits
         voxels = int((logits.read(logits.occupied_box()) > 0).sum())
         if beyond_border(inside, told, rules).sum() < rules.least_share * voxels:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -38,20 +39,23 @@ _GOOD_SHARES = (0.45, 0.15, 0.0)
 structure fills twice as much), after the seeds towards the faces, and in the end."""
 
 
-def answered(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> SessionState:
+def answered(
+    encoder: PatchEncoder, state: SessionState, prompt: Prompt, with_edges: bool = True
+) -> SessionState:
     """Return the state after one more prompt.
 
     The prompt goes to a patch of the model grid. The model sees all prompts of the structure in
     that patch and the earlier logits there. What the prompt may change of them by its answer is
     blended into the field of logits, brought to the volume's own voxels and cut at 0. `state` is
-    the parent of the result and stays as it is, also when this fails. Raises
-    ClickOutsideVolumeError if a point of the prompt is not inside the volume.
+    the parent of the result and stays as it is, also when this fails. Without edges the intensities
+    do not count (`edged`). Raises ClickOutsideVolumeError if a point of the prompt is not inside
+    the volume.
     """
     patch = planned_patch(encoder, state, prompt)
     view = PatchView.of(state.with_prompt(prompt), patch)
     if view.has_nothing_to_correct:
         return view.state
-    return joined(view, answered_by(encoder, view, prompt))
+    return joined(view, answered_by(encoder, view, prompt, with_edges))
 
 
 def planned_patch(encoder: PatchEncoder, state: SessionState, prompt: Prompt) -> BoundingBox:
@@ -139,16 +143,19 @@ def edged(encoder: PatchEncoder, view: PatchView, answer: PatchAnswer) -> PatchA
     return replace(answer, logits=logits)
 
 
-def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> PatchAnswer:
-    """Return what the newest prompt changes in its patch: of an answer with edges (`edged`).
+def answered_by(
+    encoder: PatchEncoder, view: PatchView, prompt: Prompt, with_edges: bool = True
+) -> PatchAnswer:
+    """Return what the newest prompt changes in its patch, by an answer with edges (`edged`).
 
     For a positive box the model is asked with its middle, then with the seeds towards its faces,
     then with those towards its corners, until an answer fills the box well. The one that fills it
     best counts if it does so twice as well as the one for the middle.
     """
+    change_by = partial(allowed_with_edges, encoder) if with_edges else allowed
     box = prompt.bounds
     if box is None or not prompt.positive:
-        return allowed_with_edges(encoder, view, asked(encoder, view), prompt)
+        return change_by(view, asked(encoder, view), prompt)
     grid, patch = view.state.grid, view.patch
     voxels = nearest_voxels(box.seeds_ras(), grid)
     centres = centres_ras(grid, patch)
@@ -166,8 +173,7 @@ def answered_by(encoder: PatchEncoder, view: PatchView, prompt: Prompt) -> Patch
         share, answer, seed_kji = best if best[0] >= _MUCH_BETTER * first[0] else first
         if share >= good_share:
             break
-    change = allowed_with_edges(encoder, view, answer, prompt, seed_kji)
-    return replace(change, timings_ms=times)
+    return replace(change_by(view, answer, prompt, seed_kji), timings_ms=times)
 
 
 def _touching(mask: NDArray[np.bool_], seed_kji: NDArray[np.intp]) -> NDArray[np.bool_]:
