@@ -49,7 +49,7 @@ def sharpened(
     >>> [int(np.argmin(one[5, 5, 3:] > 0)) + 3 for one in (logits, better)]
     [12, 10]
     """
-    box = BoundingBox.from_mask(logits > 0).padded(_RING_VOXELS).clipped(_shape(logits))
+    box = BoundingBox.from_mask(logits > 0).padded(_RING_VOXELS).clipped(logits.shape)
     if weight == 0 or box.is_empty:
         return logits
     part, image = logits[box.slices_kji], image_hu[box.slices_kji]
@@ -103,8 +103,3 @@ def _log_ratio_nearby(
         logs.append(-0.5 * ((hu - mean) ** 2 / variance + np.log(variance)))
     ratio: NDArray[np.float32] = np.where(there, logs[0] - logs[1], 0.0).astype(np.float32)
     return ratio
-
-
-def _shape(array: NDArray[np.float32]) -> tuple[int, int, int]:
-    """Return the shape of a patch."""
-    return (array.shape[0], array.shape[1], array.shape[2])
