@@ -22,11 +22,11 @@ from CTSAM3DLib.training.episodes import Episode
 from CTSAM3DLib.training.intensity import window
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
-from CTSAM3DLib.training.losses import segmentation_loss
+from CTSAM3DLib.training.losses import mixed_precision, segmentation_loss
 from CTSAM3DLib.training.simulated_clicks import render_each
 from CTSAM3DLib.training.stream import random_sources
 
-MOST_OVERLAP = 0.1
+MOST_OVERLAP = 0.5
 """No lesson is an answer of the teacher that is, to more than this share, a learnt structure."""
 
 
@@ -190,7 +190,7 @@ class Learner:
         points = torch.cat([lesson.points for lesson in own + other]).to(self.device)
         labels = torch.ones(len(points), dtype=torch.int64, device=self.device)
         image = window(hu, self.settings.windows_hu)
-        with torch.no_grad():
+        with torch.no_grad(), mixed_precision(image):
             embedding = [maps[index] for maps in self.teacher.segmenter.encode(image)]
         empty = torch.zeros_like(known[:, 0])
         clicks = render_each(points, labels, hu.shape[1:])
@@ -215,18 +215,20 @@ class Learner:
     ) -> tuple[Tensor, Tensor]:
         """Return loss and logits; after `count` samples the teacher's answers become the target."""
         prompt = episode.prompt(probability)
-        logits = self.student.segmenter.decode(embedding, prompt).float()
-        with torch.no_grad():
+        with mixed_precision(prompt):
+            logits = self.student.segmenter.decode(embedding, prompt).float()
+        with torch.no_grad(), mixed_precision(prompt):
             rest = [maps[count:] for maps in embedding]
             answers = self.teacher.segmenter.decode(rest, prompt[count:]).float()
         episode.target[count:] = (answers > 0).float()
         loss = segmentation_loss(logits[:count], known[:count])
         for now, answer, learnt in zip(logits[count:], answers, known[count:], strict=True):
-            # A lesson where the teacher found something, and nothing of what is to be learnt.
-            mask = answer > 0
-            size, shared = int(mask.sum()), int((mask & (learnt > 0)).sum())
-            if size >= SMALLEST_IN_PATCH and shared <= MOST_OVERLAP * size:
-                apart = disagreement(now[None], answer[None])
+            # A lesson where the teacher found something else than what is to be learnt; what it
+            # says there is not kept.
+            mask, beside = answer > 0, learnt == 0
+            size, kept = int(mask.sum()), int((mask & beside).sum())
+            if kept >= SMALLEST_IN_PATCH and size - kept <= MOST_OVERLAP * size:
+                apart = disagreement(now[beside][None], answer[beside][None])
                 loss = loss + self.config.replay / len(answers) * apart
         return loss, logits
 
@@ -234,7 +236,7 @@ class Learner:
 def disagreement(logits: Tensor, answer: Tensor) -> Tensor:
     """Return how far logits are from another model's: 0 where they are equal.
 
-    Both are (B, 1, D, H, W). It is the divergence of the voxels' probabilities, mean, and their
+    Both are (B, ...). It is the divergence of the voxels' probabilities, mean, and their
     difference as a share of the answer.
     """
     target = torch.sigmoid(answer)

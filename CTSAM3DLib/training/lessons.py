@@ -28,11 +28,11 @@ class LearnerConfig:
 
     seconds: float = 600.0  # Time of learning; the rate falls to 0 at its end
     patch_size: int = 48  # Edge of a patch in voxels, a multiple of 16
-    rate: float = 5e-4  # Peak rate of Adam
+    rate: float = 1e-3  # Peak rate of Adam
     warmup: int = 10  # Iterations until the peak
     lessons: int = 2  # Patches of the user in a step, and as many of the old model
     clicks: int = 2  # First clicks in each of the user's
-    replay: float = 2.0  # Weight of the old model's answers
+    replay: float = 6.0  # Weight of the old model's answers
     torso_share: float = 0.3  # Share of them on CT that is not the user's
     rounds: float = 0.3  # Probability of a second decode after a correction
     save_every_s: float = 60.0
@@ -64,15 +64,15 @@ class Lessons:
             name = self.names[int(rng.integers(len(self.names)))]
             having = [scan for scan in self.scans if name in scan.names]
             scan = having[int(rng.integers(len(having)))]
-            number = scan.names.index(name)
-            placement, inside = self._place(scan, scan.points[number], scan.looks_mm[number], rng)
-            target = cut(scan.masks[number], placement, nearest=True, fill=0.0) > 0
+            own = scan.names.index(name)
+            placement, inside = self._place(scan, scan.points[own], scan.looks_mm[own], rng)
+            target = cut(scan.masks[own], placement, nearest=True, fill=0.0) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
                 points = []
-                for _ in range(self._config.clicks):
-                    # Deep inside, or now and then where the patch was placed.
+                for number in range(self._config.clicks):
+                    # Where the patch was placed, then deep inside.
                     k, j, i = (int(v) for v in _rounded(inside))
-                    there = rng.random() < 0.3 and bool(target[k, j, i])
+                    there = number == 0 and bool(target[k, j, i])
                     deep = None if there else first_clicks(target[None], generator)[0]
                     points.append(_rounded(inside) if deep is None else deep)
                 image = self._image(scan, placement, rng, generator)
@@ -88,10 +88,15 @@ class Lessons:
         if self._others and rng.random() < self._config.torso_share:
             scans = self._others
         scan = scans[int(rng.integers(len(scans)))]
-        places, look_mm = scan.elsewhere, scan.look_mm
         if scans is self._others and scan.points:
             number = int(rng.integers(len(scan.points)))
             places, look_mm = scan.points[number], scan.looks_mm[number]
+        else:
+            # What looks like the learnt structures is most at risk; at any size a session uses.
+            places = scan.alike if len(scan.alike) and rng.random() < 0.5 else scan.elsewhere
+            look_mm = scan.look_mm
+            if scan.sizes_mm and rng.random() < 0.5:
+                look_mm = scan.sizes_mm[int(rng.integers(len(scan.sizes_mm)))]
         placement, inside = self._place(scan, places, look_mm, rng)
         known = torch.zeros([self._config.patch_size] * 3, dtype=torch.bool)
         if scans is self.scans:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,3 +61,17 @@ def test_it_runs(name: str, tmp_path: Path) -> None:
     assert all(path.stat().st_size < 100_000 for path in tmp_path.iterdir())
     after = {path: path.stat().st_mtime_ns for path in (FOLDER / "results").iterdir()}
     assert after == before, "a quick run must not replace results"
+
+
+def test_no_patient_is_both_learnt_and_scored(monkeypatch):
+    pytest.importorskip("SimpleITK")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    module = importlib.import_module("measure_learning")
+    parts = [f"acrin_flt_breast__{part}" for part in ("001_a", "001_b", "013_a", "013_b")]
+    cases = [SimpleNamespace(name=name) for name in (*parts, "sts__003", "sts__012")]
+    for seed in range(8):
+        learnt, held_out = module.divided(cases, 3, seed)
+        assert len(learnt) == 3
+        patients = {module.patient_of(case.name) for case in learnt}
+        assert len(patients) >= 2
+        assert not patients & {module.patient_of(case.name) for case in held_out}
