@@ -49,6 +49,7 @@ class ModelSettings:
     # Of anatomies that are seen best with voxels of another size; see `tuning.voxel_size_mm`
     voxel_sizes_mm: Mapping[str, float] = field(default_factory=dict)
     intensity_weight: float = 0.0  # See `session.intensities.sharpened`
+    opposite_weight: float = 0.0  # See `session.opposite.less_the_opposite`
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -66,10 +67,9 @@ class ModelSettings:
         wrong = {name: mm for name, mm in self.voxel_sizes_mm.items() if not low <= mm <= high}
         if wrong:
             raise BundleError(f"expected voxel sizes from {low} to {high} mm, got {wrong}")
-        if not 0.0 <= self.intensity_weight < math.inf:
-            raise BundleError(
-                f"expected an intensity_weight of 0 or more, got {self.intensity_weight}"
-            )
+        for name in ("intensity_weight", "opposite_weight"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise BundleError(f"expected {name} to be 0 or more, got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dictionary of JSON types, one entry for each field."""
@@ -99,6 +99,7 @@ class ModelSettings:
                     for name, mm in dict(values.get("voxel_sizes_mm", {})).items()
                 },
                 intensity_weight=float(values.get("intensity_weight", 0.0)),
+                opposite_weight=float(values.get("opposite_weight", 0.0)),
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error

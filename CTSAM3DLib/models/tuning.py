@@ -1,4 +1,4 @@
-"""What was measured for a model after its training: sizes of voxels, and what intensities count."""
+"""What was measured for a model after its training: sizes of voxels, and weights of rules."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ TUNING_FILE = "Models/tuning.json"
 def tuned(settings: ModelSettings) -> ModelSettings:
     """Return the settings of a model with what the resource file says for its id and version.
 
-    What the settings say themselves goes first. The numbers are in ``voxel-sizes.md`` and
-    ``intensities.md`` of ``Testing/Benchmarks/results``. Raises BundleError if the file is damaged.
+    What the settings say themselves goes first. The numbers are in ``voxel-sizes.md``,
+    ``intensities.md`` and ``opposite.md`` of ``Testing/Benchmarks/results``. Raises BundleError if
+    the file is damaged.
 
     Examples
     --------
@@ -35,6 +36,7 @@ def tuned(settings: ModelSettings) -> ModelSettings:
         settings,
         voxel_sizes_mm=settings.voxel_sizes_mm or row["voxel_sizes_mm"],
         intensity_weight=settings.intensity_weight or row["intensity_weight"],
+        opposite_weight=settings.opposite_weight or row["opposite_weight"],
     )
 
 
@@ -66,6 +68,7 @@ def _rows() -> Mapping[tuple[str, int], Mapping[str, Any]]:
                     for name in names
                 },
                 "intensity_weight": float(row["intensity_weight"]),
+                "opposite_weight": float(row["opposite_weight"]),
             }
             for row in json.loads(path.read_text(encoding="utf-8"))["models"]
         }

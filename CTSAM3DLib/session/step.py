@@ -18,6 +18,7 @@ from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.intensities import sharpened
+from CTSAM3DLib.session.opposite import less_the_opposite, share_of_part
 from CTSAM3DLib.session.patches import MARGIN_FRACTION, plan_patch
 from CTSAM3DLib.session.points import (
     anchor_voxel,
@@ -143,6 +144,26 @@ def edged(encoder: PatchEncoder, view: PatchView, answer: PatchAnswer) -> PatchA
     return replace(answer, logits=logits)
 
 
+def opposed(
+    encoder: PatchEncoder, view: PatchView, prompt: Prompt, answer: PatchAnswer
+) -> PatchAnswer:
+    """Return an answer less what a negative prompt lies in, as far as the model wants it.
+
+    A prompt with a box says by itself how much is wrong. See `opposite`.
+    """
+    weight = tuned(encoder.predictor.settings).opposite_weight
+    if not weight or prompt.positive or prompt.bounds is not None:
+        return answer
+    own_kji, _ = obeyed_in([prompt], view.state.grid, view.patch)
+    weight *= share_of_part(view.known > 0, own_kji)
+    if not weight:
+        return answer
+    unknown = np.full_like(view.known, np.nan)
+    told = asked(encoder, replace(view, labels=~view.labels, known=unknown))
+    logits = less_the_opposite(answer.logits, told.logits, view.points_kji, view.labels, weight)
+    return PatchAnswer(logits, added_times(answer.timings_ms, told.timings_ms))
+
+
 def answered_by(
     encoder: PatchEncoder, view: PatchView, prompt: Prompt, with_edges: bool = True
 ) -> PatchAnswer:
@@ -155,7 +176,7 @@ def answered_by(
     change_by = partial(allowed_with_edges, encoder) if with_edges else allowed
     box = prompt.bounds
     if box is None or not prompt.positive:
-        return change_by(view, asked(encoder, view), prompt)
+        return change_by(view, opposed(encoder, view, prompt, asked(encoder, view)), prompt)
     grid, patch = view.state.grid, view.patch
     voxels = nearest_voxels(box.seeds_ras(), grid)
     centres = centres_ras(grid, patch)

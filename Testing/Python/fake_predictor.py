@@ -49,6 +49,7 @@ class BallPredictor:
     device: str = "cpu"
     voxel_sizes_mm: dict[str, float] = field(default_factory=dict)
     intensity_weight: float = 0.0
+    opposite_weight: float = 0.0
     encoded: list[NDArray[np.float32]] = field(default_factory=list)
     decoded: list[DecodeCall] = field(default_factory=list)
     fail_next: Exception | None = None
@@ -63,6 +64,7 @@ class BallPredictor:
             windows_hu=((-125.0, 225.0),),
             voxel_sizes_mm=self.voxel_sizes_mm,
             intensity_weight=self.intensity_weight,
+            opposite_weight=self.opposite_weight,
         )
 
     @property

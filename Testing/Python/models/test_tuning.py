@@ -30,6 +30,7 @@ def test_the_table_names_anatomies_once_and_what_the_model_was_trained_for(bundl
         assert set(names) <= set(anatomies())
     assert tuned(bundled).voxel_sizes_mm
     assert tuned(bundled).intensity_weight > 0
+    assert tuned(bundled).opposite_weight > 0
 
 
 def test_a_name_is_found_as_people_write_it(bundled) -> None:
@@ -50,10 +51,11 @@ def test_the_table_is_for_one_model_alone(bundled) -> None:
 
 
 def test_what_a_model_says_itself_goes_before_the_table(bundled) -> None:
-    own = tuned(replace(bundled, voxel_sizes_mm={"spleen": 3.5}, intensity_weight=0.25))
+    weights = {"intensity_weight": 0.25, "opposite_weight": 0.5}
+    own = tuned(replace(bundled, voxel_sizes_mm={"spleen": 3.5}, **weights))
     assert voxel_size_mm(own, "Spleen") == 3.5
     assert voxel_size_mm(own, "hip_left") == bundled.default_spacing_mm
-    assert own.intensity_weight == 0.25
+    assert (own.intensity_weight, own.opposite_weight) == (0.25, 0.5)
 
 
 def test_a_model_that_comes_from_another_sees_as_that_does(bundled) -> None:
@@ -63,17 +65,20 @@ def test_a_model_that_comes_from_another_sees_as_that_does(bundled) -> None:
 
 
 def test_tuning_is_kept_in_json() -> None:
-    own = replace(MINE, voxel_sizes_mm={"spleen": 3.5}, intensity_weight=1.5)
+    weights = {"intensity_weight": 1.5, "opposite_weight": 1.0}
+    own = replace(MINE, voxel_sizes_mm={"spleen": 3.5}, **weights)
     stored = json.loads(json.dumps(own.to_dict()))
     assert ModelSettings.from_dict(stored) == own
-    del stored["voxel_sizes_mm"], stored["intensity_weight"]  # a bundle of before
+    for name in ("voxel_sizes_mm", *weights):  # a bundle of before
+        del stored[name]
     assert ModelSettings.from_dict(stored) == MINE
 
 
+@pytest.mark.parametrize("name", ["intensity_weight", "opposite_weight"])
 @pytest.mark.parametrize("weight", [-0.5, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_refused(weight) -> None:
-    with pytest.raises(BundleError, match="intensity_weight of 0 or more"):
-        replace(MINE, intensity_weight=weight)
+def test_a_weight_that_is_none_is_refused(name, weight) -> None:
+    with pytest.raises(BundleError, match=f"expected {name} to be 0 or more"):
+        replace(MINE, **{name: weight})
 
 
 @pytest.mark.parametrize("size", [1.0, 4.5, float("nan"), -2.0])
