@@ -47,7 +47,8 @@ def less_the_opposite(
 
     A claim is a positive logit. It counts `weight` times half way between the positive and the
     negative prompts, up to twice that near these, and not at all near those. All are (D, H, W);
-    `points_kji` (N, 3) are the voxels of all prompts, `labels` (N,) tell whether they are positive.
+    `points_kji` (N, 3) are the voxels of all prompts, `labels` (N,) tell whether they are positive;
+    there are some of both kinds.
 
     Examples
     --------
@@ -64,9 +65,7 @@ def less_the_opposite(
 
 
 def _distance(shape: tuple[int, ...], points_kji: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return how far each voxel is from the nearest point, far without any."""
-    if not len(points_kji):
-        return np.full(shape, 1e3)
+    """Return how far each voxel is from the nearest of some points."""
     elsewhere = np.ones(shape, bool)
     elsewhere[tuple(points_kji.T)] = False
     distance: NDArray[np.float64] = ndimage.distance_transform_edt(elsewhere)

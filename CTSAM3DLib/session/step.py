@@ -149,10 +149,12 @@ def opposed(
 ) -> PatchAnswer:
     """Return an answer less what a negative prompt lies in, as far as the model wants it.
 
-    A prompt with a box says by itself how much is wrong. See `opposite`.
+    A prompt with a box says by itself how much is wrong. In a patch without a positive prompt
+    nothing says what must stay, so there nothing more goes than without. See `opposite`.
     """
     weight = tuned(encoder.predictor.settings).opposite_weight
-    if not weight or prompt.positive or prompt.bounds is not None:
+    says_how_much = prompt.positive or prompt.bounds is not None
+    if not weight or says_how_much or not view.labels.any():
         return answer
     own_kji, _ = obeyed_in([prompt], view.state.grid, view.patch)
     weight *= share_of_part(view.known > 0, own_kji)
