@@ -1,7 +1,8 @@
 """Choose the stored clicks of the demo: a simulated user with the bundled model on the torso.
 
 Each structure gets up to eight clicks, each at the largest error of the result before; a click that
-makes the result worse is left out, and so is every one after a Dice of 0.93.
+makes the result worse is left out, and so is every one after a Dice of 0.93. Where that is not
+reached, other such users try, and the best of them is taken.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ STRUCTURES = (
 )
 MOST_CLICKS = 8
 GOOD_ENOUGH = 0.93
+USERS = 10
 
 
 def main() -> int:
@@ -56,9 +58,19 @@ def main() -> int:
 
 
 def chosen(shared, volume, truth) -> tuple[ClickHistory, float]:
+    """Return the clicks of the first user who is content, or of the best one, and the Dice."""
+    tries = []
+    for seed in range(USERS):
+        tries.append(clicked(shared, volume, truth, seed))
+        if tries[-1][1] > GOOD_ENOUGH:
+            return tries[-1]
+    return max(tries, key=lambda one: one[1])
+
+
+def clicked(shared, volume, truth, seed: int) -> tuple[ClickHistory, float]:
     """Click until nothing gets better."""
     session = shared.for_another_structure()
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     best = 0.0
     for _ in range(2 * MOST_CLICKS):
         found = next_click(truth, session.mask, volume.geometry.spacing_mm, rng)
