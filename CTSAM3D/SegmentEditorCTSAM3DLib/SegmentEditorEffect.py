@@ -48,7 +48,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def helpText(self):
         return _(
             "<html><b>Click</b> inside a structure in a slice view and get it in three dimensions. "
-            "<b>Ctrl-click</b> (Mac: Cmd-click) where the result reaches too far. "
+            "<b>Ctrl-click</b> (Mac: Cmd-click) in the middle of what does not belong to it. "
             "Key <b>O</b> changes between inside and outside. With the button held down the mouse "
             "draws strokes after key <b>S</b>, lassos after key <b>L</b> and boxes after key "
             "<b>X</b>; the same key brings points back. "
