@@ -72,5 +72,5 @@ def _rows() -> Mapping[tuple[str, int], Mapping[str, Any]]:
             }
             for row in json.loads(path.read_text(encoding="utf-8"))["models"]
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BundleError(f"{path} is no table of tuning: {error!r}") from error

@@ -18,7 +18,14 @@ from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.patches import centred_patch
 from CTSAM3DLib.session.points import contained, obeyed_voxels
 from CTSAM3DLib.session.state import SessionState
-from CTSAM3DLib.session.step import PatchView, allowed_with_edges, asked, joined, planned_patch
+from CTSAM3DLib.session.step import (
+    PatchView,
+    allowed_with_edges,
+    asked,
+    joined,
+    opposed,
+    planned_patch,
+)
 
 LEAST_DICE = 0.6
 """Masks of neighbouring frames that agree less, once their middles are on each other, are told."""
@@ -55,7 +62,7 @@ def carried_state(
         if view.has_nothing_to_correct:
             state = view.state
             continue
-        answer = asked(encoder, _with_earlier(view, shown))
+        answer = opposed(encoder, view, prompt, asked(encoder, _with_earlier(view, shown)))
         state = joined(view, allowed_with_edges(encoder, view, answer, prompt))
     if not prompts:
         return state

@@ -20,7 +20,8 @@ _MOST_NEARNESS = 2.0
 def share_of_part(mask: NDArray[np.bool_], own_kji: NDArray[np.intp]) -> float:
     """Return how far a negative prompt is about a part of a mask, not about its border: 0 to 1.
 
-    `mask` (D, H, W) is the mask before the prompt, whose voxels are `own_kji` (N, 3).
+    `mask` (D, H, W) is the mask before the prompt, whose voxels are `own_kji` (N, 3). 0 for a mask
+    without a border in sight.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def share_of_part(mask: NDArray[np.bool_], own_kji: NDArray[np.intp]) -> float:
     >>> [share_of_part(mask, np.array([[2, 2, i]])) for i in (0, 1, 5)]
     [0.0, 0.0, 1.0]
     """
-    if not mask[tuple(own_kji.T)].any():
+    if not mask[tuple(own_kji.T)].any() or mask.all():
         return 0.0
     depth = ndimage.distance_transform_edt(mask)
     relative = depth[tuple(own_kji.T)].max() / depth.max()

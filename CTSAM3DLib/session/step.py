@@ -149,12 +149,12 @@ def opposed(
 ) -> PatchAnswer:
     """Return an answer less what a negative prompt lies in, as far as the model wants it.
 
-    A prompt with a box says by itself how much is wrong. In a patch without a positive prompt
-    nothing says what must stay, so there nothing more goes than without. See `opposite`.
+    A prompt with a box says by itself how much is wrong. Where no point of a positive prompt is
+    shown in the patch, nothing says what must stay, so no more goes than without. See `opposite`.
     """
     weight = tuned(encoder.predictor.settings).opposite_weight
     says_how_much = prompt.positive or prompt.bounds is not None
-    if not weight or says_how_much or not view.labels.any():
+    if not weight or says_how_much or not 0 < view.labels.sum() < len(view.labels):
         return answer
     own_kji, _ = obeyed_in([prompt], view.state.grid, view.patch)
     weight *= share_of_part(view.known > 0, own_kji)

@@ -10,8 +10,11 @@ from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Box, Click, Scribble
+from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.opposite import less_the_opposite, share_of_part
 from CTSAM3DLib.session.session import InteractiveSession
+from CTSAM3DLib.session.state import SessionState
+from CTSAM3DLib.session.step import PatchAnswer, PatchView, opposed
 
 SHAPE = (32, 32, 32)
 
@@ -70,6 +73,33 @@ def test_a_stroke_in_the_leak_does_the_same() -> None:
     session.add_click(_ras(8))
     session.add(Scribble([_ras(19), _ras(23)], positive=False))
     assert dice(LEFT > 0, session.mask) > 0.97
+
+
+@pytest.mark.parametrize("shown", [[True, True], [False, False]])
+def test_without_points_of_both_kinds_in_the_patch_nothing_is_asked(shown) -> None:
+    volume = Volume.from_array(np.zeros(SHAPE, np.float32), (2.0, 2.0, 2.0))
+    predictor = _TwoBalls(patch_size=32, opposite_weight=1.0)
+    encoder = PatchEncoder(volume, volume.geometry, predictor)
+    state = SessionState.empty(volume.geometry, volume.geometry)
+    known = np.maximum(np.maximum(LEFT, RIGHT), BRIDGE).astype(np.float16)
+    points, patch = np.array([[16, 16, 8], [16, 16, 21]]), BoundingBox.from_shape(SHAPE)
+    answer = PatchAnswer(known.astype(np.float32))
+    click = Click(_ras(21), False)
+    view = PatchView(state, patch, points, np.array(shown), known)
+    assert opposed(encoder, view, click, answer) is answer
+    both = PatchView(state, patch, points, np.array([True, False]), known)
+    assert opposed(encoder, both, click, answer).logits[16, 16, 21] < 0
+
+
+def test_a_leak_stays_away_in_the_next_frame() -> None:
+    session = _session(1.0)
+    session.add_click(_ras(8))
+    session.add_click(_ras(21), positive=False)
+    mask, prompts = session.mask.copy(), session.prompts
+    box = BoundingBox.from_mask(mask)
+    session.carry(prompts, MaskUpdate(mask[box.slices_kji], box))
+    assert dice(LEFT > 0, session.mask) > 0.97
+    assert not session.mask[16, 16, 23]
 
 
 def test_near_the_border_a_click_corrects_the_border() -> None:
@@ -132,6 +162,8 @@ def test_how_deep_is_relative_to_the_mask() -> None:
         assert share_of_part(mask, np.array([shallow, deep])) == 1.0
     assert share_of_part(mask, np.zeros((0, 3), np.intp)) == 0.0
     assert share_of_part(np.zeros(SHAPE, bool), np.array([deep])) == 0.0
+    for corner in ((2, 2, 2), (29, 29, 29)):  # no border in sight, in no direction
+        assert share_of_part(np.ones(SHAPE, bool), np.array([corner])) == 0.0
 
 
 def test_it_counts_by_the_distance_to_both_kinds_of_prompts() -> None:
