@@ -32,12 +32,15 @@ def tuned(settings: ModelSettings) -> ModelSettings:
     row = _rows().get((settings.model_id, settings.version))
     if row is None:
         return settings
-    return replace(
-        settings,
-        voxel_sizes_mm=settings.voxel_sizes_mm or row["voxel_sizes_mm"],
-        intensity_weight=settings.intensity_weight or row["intensity_weight"],
-        opposite_weight=settings.opposite_weight or row["opposite_weight"],
-    )
+    try:
+        return replace(
+            settings,
+            voxel_sizes_mm=settings.voxel_sizes_mm or row["voxel_sizes_mm"],
+            intensity_weight=settings.intensity_weight or row["intensity_weight"],
+            opposite_weight=settings.opposite_weight or row["opposite_weight"],
+        )
+    except BundleError as error:
+        raise BundleError(f"{resource_path(TUNING_FILE)}: {error}") from error
 
 
 def voxel_size_mm(settings: ModelSettings, name: str = "") -> float:

@@ -29,6 +29,8 @@ from CTSAM3DLib.training.stream import random_sources
 MOST_OVERLAP = 0.5
 """No lesson is an answer of the teacher that is, to more than this share, a learnt structure."""
 
+_NO_STATE = (OSError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError)
+
 
 class Learner:
     """Trains a copy of a model; goes on from ``learner.pt`` of its folder.
@@ -160,7 +162,7 @@ class Learner:
         try:
             state = torch.load(self.state_file, map_location=self.device, weights_only=True)
             mark = state["mark"]
-        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        except _NO_STATE as error:
             raise LearningError(
                 f"{self.state_file} is no state of learning. Remove it, or choose another folder"
             ) from error

@@ -30,6 +30,7 @@ from CTSAM3DLib.training.learning_cases import (
     find_learning_cases,
     one_patient_where_equal,
     read_learning_case,
+    structures_of,
 )
 from CTSAM3DLib.training.learning_report import REPORT, LearningReport
 from CTSAM3DLib.training.learning_scan import LearningScan
@@ -217,24 +218,25 @@ class _Run:
         wanted = self.request.structures
         if not wanted:
             return divide(cases, self.request.seed), []
-        names = sorted({name for case in cases for name in case.masks})
+        names = structures_of(cases)
         missing = [name for name in wanted if name not in names]
         if missing:
             message = f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
             raise LearningError(message)
         chosen = [case.only(wanted) for case in cases]
         division = divide([case for case in chosen if case.masks], self.request.seed)
-        scored = {case.name for case in division.held_out}
+        scored = {case.patient for case in division.held_out}
         rest = [n for n in names if n not in wanted]
-        others = [case.only(rest) for case in cases if case.name in scored]
+        others = [case.only(rest) for case in cases if case.patient in scored]
         return division, others
 
     def _questions(self, division: Division, others: Sequence[LearningCase]) -> list[Question]:
         by_structure = division.kind == "structures"
-        asked = division.learnt if by_structure else division.held_out
+        known = structures_of(division.learnt)
+        asked = division.learnt if by_structure else [c.only(known) for c in division.held_out]
         found = asked_again(questions_of(asked, LEARNT, MOST_LEARNT), MOST_LEARNT)
-        rest = [*division.held_out, *others] if by_structure else others
-        found += questions_of(rest, OTHER, MOST_OTHER)
+        rest = [c.only([n for n in c.masks if n not in known]) for c in division.held_out]
+        found += questions_of([*rest, *others], OTHER, MOST_OTHER)
         if self.request.torso:
             volume, truth = torso_phantom(TORSO_MM)
             large = sorted(truth, key=lambda name: -int(truth[name].sum()))[:MOST_TORSO]

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,8 @@ DICOM_SUFFIX = ".dcm"
 SMALLEST_VOXELS = 60
 """A structure of fewer voxels is left out."""
 HELD_OUT_SHARE = 0.25
+DRAWS = 8
+"""So often patients are drawn until a structure is both learnt and held out."""
 
 
 @dataclass(frozen=True)
@@ -136,26 +138,31 @@ class Division:
 def divide(cases: Sequence[LearningCase], seed: int = 0) -> Division:
     """Hold out a quarter of the patients; of one patient, a quarter of the structures.
 
-    With one structure of one patient nothing is held out: the case itself is scored, with clicks
-    that it was not learnt with. Raises LearningError: there is no case.
+    With one structure of one patient, or no structure that two patients have, nothing is held out:
+    the cases themselves are scored, with clicks that they were not learnt with. Raises
+    LearningError: there is no case.
     """
     if not cases:
         raise LearningError("expected at least one case with a structure to learn, got none")
     rng = np.random.default_rng(seed)
     patients = sorted({case.patient for case in cases})
-    if len(patients) > 1:
+    for _ in range(DRAWS if len(patients) > 1 else 0):
         held = set(_some(patients, rng))
-        return Division(
-            tuple(c for c in cases if c.patient not in held),
-            tuple(c for c in cases if c.patient in held),
-            "patients",
-        )
-    names = sorted({name for case in cases for name in case.masks})
-    if len(names) > 1:
+        learnt = tuple(c for c in cases if c.patient not in held)
+        scored = tuple(c for c in cases if c.patient in held)
+        if set(structures_of(learnt)) & set(structures_of(scored)):
+            return Division(learnt, scored, "patients")
+    names = structures_of(cases)
+    if len(names) > 1 and len(patients) == 1:
         held_names = _some(names, rng)
         kept = [name for name in names if name not in held_names]
         return Division(_with(cases, kept), _with(cases, held_names), "structures")
     return Division(tuple(cases), tuple(cases), "nothing")
+
+
+def structures_of(cases: Iterable[LearningCase]) -> list[str]:
+    """Return the names of all structures of cases, sorted."""
+    return sorted({name for case in cases for name in case.masks})
 
 
 def _some(items: Sequence[str], rng: np.random.Generator) -> list[str]:
@@ -203,7 +210,7 @@ def _in_folder(folder: Path) -> CasePaths | None:
 
 def _only(folder: Path, suffix: str) -> Path | None:
     """Return the one file of a folder with this suffix, None when there is none."""
-    paths = sorted(folder.glob(f"*{suffix}"))
+    paths = sorted(folder.glob(f"[!.]*{suffix}"))  # macOS puts a file ._NAME beside each
     if len(paths) > 1:
         raise LearningError(
             f"{folder}: expected one {suffix}, got {', '.join(path.name for path in paths)}"
@@ -213,7 +220,7 @@ def _only(folder: Path, suffix: str) -> Path | None:
 
 def _side_by_side(folder: Path) -> list[CasePaths]:
     found = []
-    for path in sorted(folder.glob(f"*{SEGMENTATION_SUFFIX}")):
+    for path in sorted(folder.glob(f"[!.]*{SEGMENTATION_SUFFIX}")):
         name = path.name[: -len(SEGMENTATION_SUFFIX)]
         ct = _image(folder, name)
         if ct is None:
@@ -227,7 +234,9 @@ def _side_by_side(folder: Path) -> list[CasePaths]:
 def _in_table(table: Path) -> list[CasePaths]:
     try:
         text = decoded(read_bounded(table))
-        rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        stream = io.StringIO(text, newline="")
+        rows = list(csv.DictReader(stream, delimiter=delimiter, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
     found = []

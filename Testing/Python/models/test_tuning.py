@@ -58,6 +58,11 @@ def test_what_a_model_says_itself_goes_before_the_table(bundled) -> None:
     assert (own.intensity_weight, own.opposite_weight) == (0.25, 0.5)
 
 
+def test_a_table_that_does_not_fit_the_model_is_named(bundled) -> None:
+    with pytest.raises(BundleError, match=r"tuning\.json: expected voxel sizes from 2\.0"):
+        tuned(replace(bundled, spacing_range_mm=(2.0, 4.0)))
+
+
 def test_a_model_that_comes_from_another_sees_as_that_does(bundled) -> None:
     child = replace(tuned(bundled), model_id="mine")
     stored = json.loads(json.dumps(child.to_dict()))

@@ -186,6 +186,10 @@ def test_a_state_of_other_cases_or_a_damaged_one_is_refused(bundle, tmp_path):
     (tmp_path / "learner.pt").write_bytes(b"no state")
     with pytest.raises(LearningError, match="is no state of learning"):
         _learner(bundle, tmp_path)
+    for other in ([1], torch.zeros(()), {}):
+        torch.save(other, tmp_path / "learner.pt")
+        with pytest.raises(LearningError, match="is no state of learning"):
+            _learner(bundle, tmp_path)
 
 
 def test_a_full_disk_leaves_the_last_state(bundle, tmp_path, monkeypatch):

@@ -11,7 +11,9 @@ from learning_case import geometry, scan, write_case, write_image
 
 from CTSAM3DLib.errors import GeometryError, LearningError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import Geometry
+from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.training.learning_cases import (
+    LearningCase,
     divide,
     find_learning_cases,
     one_patient_where_equal,
@@ -55,12 +57,14 @@ def test_one_case_folder_and_files_side_by_side(tmp_path):
         find_learning_cases(tmp_path / "flat")
 
 
-def test_a_table_names_patients(tmp_path):
+@pytest.mark.parametrize("separator", [",", ";", "\t"])  # as spreadsheets write it
+def test_a_table_names_patients(tmp_path, separator):
     for number in range(3):
         write_case(tmp_path / f"c{number}", number)
     table = tmp_path / "cases.csv"
     rows = [f"c{n}/ct.nrrd,c{n}/organs.seg.nrrd,{p}" for n, p in enumerate(("x", "x", "y"))]
-    table.write_text("\n".join(["ct,segmentation,patient", *rows]) + "\n")
+    text = "\n".join(["ct,segmentation,patient", *rows]) + "\n"
+    table.write_text(text.replace(",", separator), encoding="utf-8-sig")
     cases = [read_learning_case(paths) for paths in find_learning_cases(table)]
     division = divide(cases)
     learnt, held = ({c.patient for c in side} for side in (division.learnt, division.held_out))
@@ -135,6 +139,34 @@ def test_the_same_ct_twice_is_one_patient(tmp_path):
     cases = [read_learning_case(paths) for paths in find_learning_cases(tmp_path)]
     assert {case.patient for case in cases} == {"a", "b"}
     assert {case.patient for case in one_patient_where_equal(cases)} == {"a"}
+
+
+def test_files_that_macos_puts_beside_others_are_no_cases(tmp_path):
+    write_case(tmp_path / "a", 0)
+    (tmp_path / "a" / "._organs.seg.nrrd").write_bytes(b"\0")
+    (tmp_path / "._b.seg.nrrd").write_bytes(b"\0")
+    assert [case.segmentation.name for case in find_learning_cases(tmp_path)] == ["organs.seg.nrrd"]
+
+
+def _case(patient: str, *names: str) -> LearningCase:
+    hu, masks = scan(0)
+    return LearningCase(
+        patient, patient, Volume(hu, geometry()), dict.fromkeys(names, masks["cyst"])
+    )
+
+
+def test_what_is_held_out_is_learnt_from_others():
+    for seed in range(8):
+        cases = [_case("a", "liver"), _case("b", "liver", "spleen"), _case("c", "cyst")]
+        division = divide(cases, seed)
+        assert division.kind == "patients"
+        assert division.held_out[0].patient != "c"
+
+
+def test_nothing_is_held_out_where_no_two_patients_have_a_structure():
+    division = divide([_case("a", "liver"), _case("b", "spleen", "cyst")])
+    assert division.kind == "nothing"
+    assert len(division.learnt) == len(division.held_out) == 2
 
 
 def test_of_one_case_structures_are_held_out_or_nothing(tmp_path):
