@@ -8,7 +8,7 @@ from typing import Any
 
 from CTSAM3DLib.batch.case import LoadedModel
 from CTSAM3DLib.batch.records import PAGE_NAME, REPORT_NAME, TABLE_NAME, BatchRecords
-from CTSAM3DLib.batch.runner import CaseRunner, ModelSource
+from CTSAM3DLib.batch.runner import CaseRunner, ModelSource, finished_of
 from CTSAM3DLib.batch.table import BatchCase
 
 __all__ = ["PAGE_NAME", "REPORT_NAME", "TABLE_NAME", "BatchRun"]
@@ -62,7 +62,13 @@ class BatchRun:
         return self.note(self.runner.entry(item, earlier, self._model, self.tell))
 
     def note(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Keep the entry of a case, wherever it ran; OSError as in `run`."""
+        """Keep the entry of a case, wherever it ran; OSError as in `run`.
+
+        A failure does not forget that an earlier run finished the case.
+        """
+        finished = finished_of(self.records.earlier(entry["case"]))
+        if entry["status"] == "failed" and finished:
+            entry = {**entry, "finished": finished}
         self.entries[entry["case"]] = entry
         self.records.note(entry)
         return entry

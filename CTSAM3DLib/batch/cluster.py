@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -65,11 +66,17 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
             yield client
         return
     local = {"memory_limit": memory_limit, "dashboard_address": "127.0.0.1:0"}
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+    log = logging.getLogger("distributed.nanny")
+    level = log.level
+    try:
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+            log.setLevel(logging.ERROR)  # all is done: a worker that ends slowly is killed
+    finally:
+        log.setLevel(level)
 
 
 def run_on_cluster(

@@ -57,6 +57,7 @@ class CaseRunner:
         def tell(text: str) -> None:
             warn(f"{item.name}: {text}")
 
+        earlier = finished_of(earlier)
         try:
             entry = self._without_running(item, earlier, tell)
         except OSError as error:
@@ -113,6 +114,12 @@ def failed(item: BatchCase, error: Exception) -> Entry:
     """Return the entry of a failed case."""
     text = str(error).strip() or "no further details"
     return {**_base(item), "status": "failed", "error": f"{type(error).__name__}: {text}"}
+
+
+def finished_of(earlier: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the last run that did not fail told of a case: a failure keeps that."""
+    finished: Mapping[str, Any] = earlier.get("finished", {})
+    return finished if earlier.get("status") == "failed" else earlier
 
 
 def fingerprint(case: Case, settings: Mapping[str, Any]) -> str:

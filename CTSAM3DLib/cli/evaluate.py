@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,20 +36,14 @@ _DEFAULT_METHODS = f"{MODEL},confidence_connected,grow_from_seeds"
 def main(argv: list[str] | None = None) -> int:
     """Compare methods on labelled CTs; returns the exit code."""
     args = _parser().parse_args(argv)
-    try:
-        cases = find_cases(
-            args.data, args.split, args.case_filter, args.limit_cases, args.annotations
-        )
-        users = STRATEGIES if args.strategy == ALL else (args.strategy,)
-        protocols = [
-            ClickProtocol(strategy=user, seed=args.seed, max_clicks=args.clicks) for user in users
-        ]
-        use_threads(args.threads)
-        methods, setting = _methods(args)
-        return _run(args, cases, methods, protocols, setting)
-    except CTSAM3DError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 1
+    cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases, args.annotations)
+    users = STRATEGIES if args.strategy == ALL else (args.strategy,)
+    protocols = [
+        ClickProtocol(strategy=user, seed=args.seed, max_clicks=args.clicks) for user in users
+    ]
+    use_threads(args.threads)
+    methods, setting = _methods(args)
+    return _run(args, cases, methods, protocols, setting)
 
 
 def _parser() -> argparse.ArgumentParser:

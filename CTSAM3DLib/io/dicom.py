@@ -136,7 +136,8 @@ def dicom_files(path: str | Path, series: str = "") -> list[Path]:
     else:
         frames = read_frames(place) if place.is_file() and is_dicom(place) else []
     if not frames:
-        raise VolumeError(f"expected a DICOM folder or file, got {printable(place)}")
+        found = "got" if place.exists() else "found nothing at"
+        raise VolumeError(f"expected a DICOM folder or file, {found} {printable(place)}")
     return sorted({frame.file for frame in slices_of(frames)})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import logging.handlers
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,6 +113,28 @@ def client() -> Iterator[Any]:
             yield client
     finally:
         os.environ["PYTHONPATH"] = before
+
+
+def test_a_worker_that_ends_slowly_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, told = logging.getLogger("distributed.nanny"), logging.handlers.QueueHandler(SimpleQueue())
+
+    class Slow:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> Slow:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            log.warning("still alive, killing")
+
+    for name in ("LocalCluster", "Client"):
+        monkeypatch.setattr(distributed, name, Slow)
+    log.addHandler(told)
+    with connected(workers=1):
+        log.warning("memory")
+    log.warning("again")
+    log.removeHandler(told)
+    assert [told.queue.get().message for _ in range(told.queue.qsize())] == ["memory", "again"]
 
 
 @pytest.mark.slow

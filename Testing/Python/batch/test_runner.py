@@ -81,6 +81,18 @@ def test_a_change_that_is_taken_back_is_none(item: BatchCase) -> None:
     assert "changed" not in again
 
 
+def test_a_failure_does_not_forget_what_an_earlier_run_finished(item: BatchCase) -> None:
+    run(item)
+    away = item.case.ct.rename(item.case.ct.with_suffix(".away"))
+    for _ in range(2):
+        assert run(item)["status"] == "failed"
+    away.rename(item.case.ct)
+    assert run(item)["status"] == "skipped"
+    assert [row["structure"] for row in rows(item.case.output.parent)] == ["liver"]
+    item.case.ct.unlink()
+    assert [run(item)["status"], rows(item.case.output.parent)[0]["volume_cm3"]] == ["failed", ""]
+
+
 def test_a_file_from_elsewhere_is_kept_and_its_case_counts_as_kept(item: BatchCase) -> None:
     item.case.output.parent.mkdir()
     item.case.output.write_bytes(b"by hand")

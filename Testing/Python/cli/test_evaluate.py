@@ -9,6 +9,7 @@ from evaluation_case import write_cases
 from fake_predictor import BallPredictor
 
 from CTSAM3DLib.cli import evaluate as command
+from CTSAM3DLib.cli.main import FAILURE, main
 from CTSAM3DLib.evaluation.methods import ModelMethod
 
 
@@ -73,5 +74,5 @@ def test_all_simulated_users_stand_in_one_table(data_folder, tmp_path):
     ],
 )
 def test_command_names_what_is_wrong(data_folder, capsys, monkeypatch, extra, message):
-    assert command.main(["--data", str(data_folder), *extra]) == 1
-    assert message in capsys.readouterr().err
+    assert main(["evaluate", "--data", str(data_folder), *extra]) == FAILURE
+    assert f"error: {message}" in capsys.readouterr().err

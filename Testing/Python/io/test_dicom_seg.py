@@ -85,5 +85,7 @@ def test_the_same_content_has_the_same_uids(ct: Path, tmp_path: Path) -> None:
 
 def test_a_ct_that_is_no_dicom_is_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "ct.nii").write_bytes(b"x" * 400)
-    with pytest.raises(SegmentationFileError, match="needs the CT as DICOM"):
+    with pytest.raises(SegmentationFileError, match=r"needs the CT as DICOM.*, got "):
         check_dicom_seg(tmp_path / "ct.nii")
+    with pytest.raises(SegmentationFileError, match=r"found nothing at .*none"):
+        check_dicom_seg(tmp_path / "none")
