@@ -13,6 +13,7 @@ from CTSAM3DLib.errors import NodeError
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.segment import RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
+from CTSAM3DLib.io.segmentation_reader import check_names
 from CTSAM3DLib.io.simpleitk import silent_simpleitk
 from CTSAM3DLib.mrml import read_segment, volume_from_node
 
@@ -22,7 +23,8 @@ def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = N
 
     Each goes with the CT that is its source volume, else with `volume_node`. Empty segments and
     segmentations without any other are left out. Raises NodeError: a segmentation has no CT, or
-    cannot be brought onto its voxels; OSError: a file cannot be written.
+    cannot be brought onto its voxels; SegmentationFileError: two segments have one name; OSError: a
+    file cannot be written.
     """
     count = 0
     for number, node in enumerate(segmentations, start=1):
@@ -43,14 +45,15 @@ def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = N
 
 
 def _segments(node: Any, ct_node: Any) -> list[Segment]:
-    found: dict[str, Segment] = {}
+    found = []
     segmentation = node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
         mask = read_segment(node, segment_id, ct_node)
         name = segmentation.GetSegment(segment_id).GetName().strip() or segment_id
-        if not mask.bbox.is_empty and name not in found:
-            found[name] = Segment(name, RegionMask(mask.mask_kji, mask.bbox))
-    return list(found.values())
+        if not mask.bbox.is_empty:
+            found.append(Segment(name, RegionMask(mask.mask_kji, mask.bbox)))
+    check_names([segment.name for segment in found])
+    return found
 
 
 def _source_volume(node: Any) -> Any:
@@ -65,4 +68,7 @@ def _write_volume(path: Path, volume: Volume) -> None:
         image.SetOrigin(origin)
         image.SetSpacing(spacing)
         image.SetDirection(direction)
-        sitk.WriteImage(image, str(path), True)
+        try:
+            sitk.WriteImage(image, str(path), True)
+        except RuntimeError as error:
+            raise OSError(_("cannot write {path}: is the disk full?").format(path=path)) from error

@@ -70,8 +70,3 @@ class LearningProcess:
     def ask_to_stop(self) -> None:
         """Let it save what it has learnt and end."""
         (self._folder / STOP).write_text("", encoding="utf-8")
-
-    def kill(self) -> None:
-        """End it now; what was saved last stays."""
-        self._process.kill()
-        self._process.wait()

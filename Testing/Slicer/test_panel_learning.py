@@ -45,7 +45,7 @@ class LearningTest(FolderCase):
 
     def again(self):
         if self.section._process is not None:
-            self.section._process.kill()
+            self.section._process.ask_to_stop()
             until(lambda: not self.section.busy, "the end")
         self.case.widget.panel.choice.list_models()
         self.section._say("")
@@ -114,6 +114,34 @@ class LearningTest(FolderCase):
         self.assertIn("goes on from there", self.text)
         self.assertTrue(self.section.learn_button.enabled)
         self.assertFalse(self.section.use_button.enabled)
+
+    def test_a_closed_panel_leaves_a_process_that_saves_and_ends_and_no_ct(self):
+        self.run_script(WAIT, code=130)
+        self.check()
+        self.section.learn_button.click()
+        until(lambda: "min left" in self.text, "the progress")
+        process = self.section._process
+        self.section.release()
+        self.assertFalse(self.section.busy)
+        self.assertFalse((self.work / "cases").exists())
+        until(lambda: process.poll() is not None, "the end of the process")
+        self.assertEqual(process.poll(), 130)  # it was not killed
+
+    def test_cases_that_cannot_be_written_are_told_and_not_left(self):
+        self.run_script(END)
+        self.check()
+        with mock.patch("SimpleITK.WriteImage", side_effect=RuntimeError("no space")):
+            self.section.learn_button.click()
+        self.assertIn("is the disk full?", self.text)
+        self.assertFalse((self.work / "cases").exists())
+        first = self.case.segmentation.GetSegmentation().GetSegment(self.case.segment_id)
+        twin = slicer.vtkSegment()
+        twin.DeepCopy(first)
+        self.case.segmentation.GetSegmentation().AddSegment(twin)
+        self.section.learn_button.click()
+        self.assertIn("expected every name once, got 'Liver'", self.text)
+        self.assertFalse((self.work / "cases").exists())
+        self.assertEqual(self.asked, [])
 
     def test_new_model_is_listed_with_its_report(self):
         self.learnt()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,16 @@ class LearningSection:
         use.allow(self.segment_reason if has_model else _("There is no new model yet."))
 
     def release(self) -> None:
-        """End the process, which keeps what it saved last."""
+        """Have the process save what it has learnt and end; nobody waits for it.
+
+        It is not killed: `PythonSlicer` may be a launcher, whose child would go on.
+        """
         self._timer.stop()
         if self._process is not None:
-            self._process.kill()
+            with suppress(OSError):
+                self._process.ask_to_stop()
             self._process = None
+            self._drop_cases()
 
     # ---- inside
 
@@ -145,11 +151,12 @@ class LearningSection:
     def _start_with(self, segmentations: list[Any]) -> None:
         """Write segmentations of the scene as cases and start."""
         folder = self._work / SCENE_CASES
+        self._drop_cases()
         try:
-            shutil.rmtree(folder, ignore_errors=True)
             with slicer.util.WaitCursor():
                 count = write_cases(folder, segmentations, self.volume)
         except (CTSAM3DError, OSError, ImportError) as error:
+            self._drop_cases()
             self._say(str(error), True)
             return
         if count:
@@ -157,12 +164,17 @@ class LearningSection:
         else:
             self._say(_("The checked segmentations are empty."), True)
 
+    def _drop_cases(self) -> None:
+        """Leave no CT behind."""
+        shutil.rmtree(self._work / SCENE_CASES, ignore_errors=True)
+
     def _start(self, cases: Path) -> None:
-        self._report.unlink(missing_ok=True)
         words = self.command(cases, self._model, self.minutes_box.value, self._work)
         try:
+            self._report.unlink(missing_ok=True)
             self._process = LearningProcess(words, self._work)
         except OSError as error:
+            self._drop_cases()
             self._say(_("It cannot be started: {problem}").format(problem=error), True)
             return
         self._stopping = False
@@ -186,7 +198,7 @@ class LearningSection:
         self._timer.stop()
         self._process = None
         self.bar.visible = False
-        shutil.rmtree(self._work / SCENE_CASES, ignore_errors=True)
+        self._drop_cases()
         self._finish(code, str(last.get("text", "")), process.words)
         self.show()
 
