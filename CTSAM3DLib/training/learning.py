@@ -287,7 +287,7 @@ class _Run:
 
     def _mark(self, division: Division, config: LearnerConfig) -> str:
         digest = hashlib.sha256(self.parent.sha256.encode())
-        digest.update(json.dumps(asdict(config)).encode())
+        digest.update(json.dumps([asdict(config), self.request.torso]).encode())
         for case in (*division.learnt, *division.held_out):
             digest.update(case.volume.array_kji.tobytes())
             for name, mask in sorted(case.masks.items()):

@@ -14,7 +14,13 @@ from CTSAM3DLib.errors import LearningError
 from CTSAM3DLib.training.batches import SMALLEST_IN_PATCH
 from CTSAM3DLib.training.intensity import vary_intensity
 from CTSAM3DLib.training.learning_scan import LearningScan
-from CTSAM3DLib.training.sampling import AIR_HU, PatchPlacement, cut, random_placement
+from CTSAM3DLib.training.sampling import (
+    AIR_HU,
+    PatchPlacement,
+    cut,
+    random_bends,
+    random_placement,
+)
 from CTSAM3DLib.training.simulated_clicks import first_clicks
 
 SPACING_FACTORS = (0.88, 1.14)
@@ -32,8 +38,11 @@ class LearnerConfig:
     warmup: int = 10  # Iterations until the peak
     lessons: int = 2  # Patches of the user in a step, and as many of the old model
     clicks: int = 2  # First clicks in each of the user's
-    replay: float = 6.0  # Weight of the old model's answers
+    replay: float = 4.0  # Weight of the old model's answers
     torso_share: float = 0.3  # Share of them on CT that is not the user's
+    bent: float = 0.5  # Share of patches that are bent, so that few patients become many
+    most_bend_voxels: float = 3.0  # The strength of a bend (`random_bends`) is drawn up to this
+    slabs: float = 0.2  # Share of the old model's lessons on a slab of a CT, with air beyond it
     rounds: float = 0.3  # Probability of a second decode after a correction
     save_every_s: float = 60.0
     seed: int = 0
@@ -66,7 +75,8 @@ class Lessons:
             scan = having[int(rng.integers(len(having)))]
             own = scan.names.index(name)
             placement, inside = self._place(scan, scan.points[own], scan.looks_mm[own], rng)
-            target = cut(scan.masks[own], placement, nearest=True, fill=0.0) > 0
+            bends = self._bends(rng, generator)
+            target = cut(scan.masks[own], placement, nearest=True, fill=0.0, bends=bends) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
                 points = []
                 for number in range(self._config.clicks):
@@ -75,7 +85,7 @@ class Lessons:
                     there = number == 0 and bool(target[k, j, i])
                     deep = None if there else first_clicks(target[None], generator)[0]
                     points.append(_rounded(inside) if deep is None else deep)
-                image = self._image(scan, placement, rng, generator)
+                image = self._image(scan, placement, bends, rng, generator)
                 return Lesson(image, target, torch.stack(points))
         raise LearningError(
             f"no structure of {', '.join(self.names)} has {SMALLEST_IN_PATCH} voxels in a patch: "
@@ -98,11 +108,16 @@ class Lessons:
             if scan.sizes_mm and rng.random() < 0.5:
                 look_mm = scan.sizes_mm[int(rng.integers(len(scan.sizes_mm)))]
         placement, inside = self._place(scan, places, look_mm, rng)
+        bends = self._bends(rng, generator)
         known = torch.zeros([self._config.patch_size] * 3, dtype=torch.bool)
         if scans is self.scans:
             for mask in scan.masks:
-                known |= cut(mask, placement, nearest=True, fill=0.0) > 0
-        return Lesson(self._image(scan, placement, rng, generator), known, _rounded(inside)[None])
+                known |= cut(mask, placement, nearest=True, fill=0.0, bends=bends) > 0
+        image = self._image(scan, placement, bends, rng, generator)
+        point = _rounded(inside)
+        if rng.random() < self._config.slabs:
+            image = _slab(image, point, rng)
+        return Lesson(image, known, point[None])
 
     def _place(
         self, scan: LearningScan, points: Tensor, look_mm: float, rng: np.random.Generator
@@ -115,15 +130,35 @@ class Lessons:
             rng, voxel, scan.spacing_kji_mm, self._config.patch_size, (low, high)
         )
 
+    def _bends(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor | None:
+        if rng.random() >= self._config.bent:
+            return None
+        return random_bends(
+            torch.tensor([rng.uniform(0.0, self._config.most_bend_voxels)]), generator
+        )
+
     def _image(
         self,
         scan: LearningScan,
         placement: PatchPlacement,
+        bends: Tensor | None,
         rng: np.random.Generator,
         generator: torch.Generator,
     ) -> Tensor:
-        hu = cut(scan.hu, placement, nearest=False, fill=AIR_HU)
+        hu = cut(scan.hu, placement, nearest=False, fill=AIR_HU, bends=bends)
         return vary_intensity(hu[None], rng, generator)[0] if rng.random() < 0.5 else hu
+
+
+def _slab(hu: Tensor, point: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return a patch of a CT that is a slab along a random axis: what is beyond it is air."""
+    axis = int(rng.integers(3))
+    below, above = (int(n) for n in rng.integers(2, len(hu) // 4, 2))
+    at = int(point[axis])
+    result = torch.full_like(hu, AIR_HU)
+    there = [slice(None)] * 3
+    there[axis] = slice(max(0, at - below), at + above + 1)
+    result[tuple(there)] = hu[tuple(there)]
+    return result
 
 
 def _rounded(inside: NDArray[np.float64]) -> Tensor:

@@ -99,21 +99,30 @@ def block_means(volume: Tensor, steps: NDArray[np.int64]) -> Tensor:
 
 
 def cut(
-    volume: Tensor, placement: PatchPlacement, *, nearest: bool, fill: float, smooth: bool = True
+    volume: Tensor,
+    placement: PatchPlacement,
+    *,
+    nearest: bool,
+    fill: float,
+    smooth: bool = True,
+    bends: Tensor | None = None,
 ) -> Tensor:
     """Resample a (K, J, I) volume into a patch: (D, H, W) float32.
 
     `nearest` takes the nearest voxel (labels), else linear (HU). `fill` is the value outside. With
     `smooth`, linear sampling averages whole blocks first where the patch is at least twice as
-    coarse.
+    coarse. `bends` (1, 3, N, N, N) are those of `random_bends`.
     """
     size, matrix = placement.size, placement.matrix
     corners = np.stack(np.meshgrid(*[[-size / 2, size / 2 - 1]] * 3, indexing="ij"), -1)
     reach = corners.reshape(-1, 3) @ matrix.T + placement.centre
     steps = block_steps(matrix) if smooth and not nearest else np.ones(3, np.int64)
     # A whole block more on each side: a block cut short has its mean elsewhere than its middle.
-    start = np.maximum(np.floor(reach.min(0)).astype(int) - 1 - steps, 0)
-    stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 2 + steps, volume.shape)
+    margin = steps.copy()
+    if bends is not None:
+        margin += np.ceil(np.abs(matrix).sum(1) * float(bends.abs().max())).astype(int)
+    start = np.maximum(np.floor(reach.min(0)).astype(int) - 1 - margin, 0)
+    stop = np.minimum(np.ceil(reach.max(0)).astype(int) + 2 + margin, volume.shape)
     if np.any(start >= stop):
         return torch.full((size, size, size), fill, device=volume.device)
     crop = volume[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].float()
@@ -125,6 +134,7 @@ def cut(
         torch.tensor(matrix / steps[:, None], dtype=torch.float32, device=volume.device)[None],
         torch.tensor(centre, dtype=torch.float32, device=volume.device)[None],
         size,
+        bends,
     )
     padded = F.pad(crop, [1] * 6, value=fill)
     starts = torch.zeros(1, dtype=torch.int64, device=volume.device)

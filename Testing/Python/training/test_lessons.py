@@ -17,7 +17,10 @@ from CTSAM3DLib.training.learner import Learner
 from CTSAM3DLib.training.learning_cases import LearningCase
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
+from CTSAM3DLib.training.sampling import cut
 from CTSAM3DLib.training.stream import random_sources
+
+CPU = torch.device("cpu")
 
 SETTINGS = ModelSettings(
     "tiny", 32, (1.5, 4.0), 2.5, ((-125.0, 225.0),), voxel_sizes_mm={"trachea": 1.75, "heart": 4.0}
@@ -96,6 +99,42 @@ def test_the_first_click_of_a_lesson_is_where_its_patch_was_placed(monkeypatch):
         assert len(lesson.points) == CONFIG.clicks
         assert torch.equal(lesson.points[0], at) or not inside
         assert all(lesson.target[tuple(point.long().tolist())] for point in lesson.points)
+
+
+def test_structure_and_ct_of_a_lesson_bend_together():
+    def flat(hu, masks) -> None:
+        hu[:] = np.where(masks["spleen"], 150.0, -50.0)
+
+    made = _scan(change=flat)
+    lessons = {share: Lessons([made], [], replace(CONFIG, bent=share)) for share in (0.0, 1.0)}
+    for lesson_of in lessons.values():
+        lesson_of._image = lambda scan, placement, bends, *_: cut(
+            scan.hu, placement, nearest=False, fill=-50.0, bends=bends
+        )
+    for seed in range(5):
+        straight, bent = (lessons[s].own(*random_sources(CPU, seed)) for s in (0.0, 1.0))
+        assert not torch.equal(straight.target, bent.target)
+        shown = bent.hu > 50
+        overlap = 2 * int((shown & bent.target).sum()) / int(shown.sum() + bent.target.sum())
+        assert overlap > 0.9
+
+
+def test_the_old_self_is_also_asked_on_slabs_with_air_beyond():
+    def bright(hu, masks) -> None:
+        hu[:] = 100
+
+    lessons = Lessons([_scan(change=bright)], [], replace(CONFIG, slabs=1.0))
+    lessons._image = lambda scan, placement, bends, *_: cut(
+        scan.hu, placement, nearest=False, fill=100.0, bends=bends
+    )
+    for seed in range(10):
+        lesson = lessons.other(*random_sources(CPU, seed))
+        shown = lesson.hu > -500
+        extent = [int(axis.max() - axis.min()) + 1 for axis in torch.where(shown)]
+        assert sorted(extent)[1:] == [32, 32]
+        assert 3 <= min(extent) <= 15
+        assert int(shown.sum()) == np.prod(extent)
+        assert shown[tuple(lesson.points[0].long().tolist())]
 
 
 class _Answering(torch.nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,18 @@ def test_linear_patch_equals_scipy_inside_the_volume(seed: int) -> None:
     inside = np.isfinite(expected)
     assert inside.mean() > 0.5
     np.testing.assert_allclose(patch[inside], expected[inside], atol=0.05)
+
+
+@pytest.mark.parametrize("nearest", [True, False])
+def test_an_even_bend_is_a_shift_of_the_patch(nearest: bool) -> None:
+    volume, placement = torch.tensor(_volume()), _placement(1)
+    shift = np.array([3.0, -6.0, 5.0])
+    bends = torch.tensor(shift, dtype=torch.float32).view(1, 3, 1, 1, 1).expand(1, 3, 6, 6, 6)
+    moved = replace(placement, centre=placement.centre + placement.matrix @ shift)
+    bent = cut(volume, placement, nearest=nearest, fill=-1024.0, bends=bends)
+    expected = cut(volume, moved, nearest=nearest, fill=-1024.0)
+    assert torch.isclose(bent, expected, atol=0.1).float().mean() > 0.999
+    assert not torch.allclose(bent, cut(volume, placement, nearest=nearest, fill=-1024.0), atol=1.0)
 
 
 def test_outside_the_volume_is_air() -> None:
