@@ -72,14 +72,15 @@ class Calibration:
 
 
 def calibration_of(settings: ModelSettings) -> Calibration:
-    """Return the calibration of a model by its id and version.
+    """Return the calibration of a model, or of that which it has learnt from, by id and version.
 
     Examples
     --------
     >>> calibration_of(ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))).is_measured
     False
     """
-    return _rows().get((settings.model_id, settings.version), Calibration())
+    name = settings.calibrated_as or settings.model_id
+    return _rows().get((name, settings.version), Calibration())
 
 
 @lru_cache(maxsize=1)

@@ -50,6 +50,7 @@ class ModelSettings:
     voxel_sizes_mm: Mapping[str, float] = field(default_factory=dict)
     intensity_weight: float = 0.0  # See `session.intensities.sharpened`
     opposite_weight: float = 0.0  # See `session.opposite.less_the_opposite`
+    calibrated_as: str = ""  # Model whose calibration holds for this one as well
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -100,6 +101,7 @@ class ModelSettings:
                 },
                 intensity_weight=float(values.get("intensity_weight", 0.0)),
                 opposite_weight=float(values.get("opposite_weight", 0.0)),
+                calibrated_as=str(values.get("calibrated_as", "")),
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error

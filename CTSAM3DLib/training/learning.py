@@ -18,6 +18,7 @@ from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
 from CTSAM3DLib.errors import LearningError, ModelExistsError
 from CTSAM3DLib.evaluation.summary import Result
 from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
 from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder
 from CTSAM3DLib.models.tuning import tuned
@@ -175,7 +176,7 @@ class _Run:
         installed = None
         if share and (report.verdict.is_better or request.install_anyway):
             model = learner.student.cpu()
-            model.settings = replace(tuned(self.parent.settings), model_id=request.model_id)
+            model.settings = self._settings()
             installed = export_model(model, request.manifest, report.card())
         report.write(request.model_id, installed)
         for name in (learner.state_file, request.folder / CANDIDATE):
@@ -284,6 +285,12 @@ class _Run:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         return module
+
+    def _settings(self) -> ModelSettings:
+        """Return those of the new model: what was measured for the parent holds for it as well."""
+        own = tuned(self.parent.settings)
+        as_parent = own.calibrated_as or own.model_id
+        return replace(own, model_id=self.request.model_id, calibrated_as=as_parent)
 
     def _mark(self, division: Division, config: LearnerConfig) -> str:
         digest = hashlib.sha256(self.parent.sha256.encode())

@@ -77,7 +77,7 @@ def test_a_model_with_card_and_report(request_, tmp_path):
     assert outcome.report.with_name("report.png").stat().st_size > 1000
     patch = np.zeros((32, 32, 32), np.float32)
     new, old = (TorchPredictor(path, "cpu") for path in (outcome.installed, parent))
-    assert new.settings == replace(old.settings, model_id="mine")
+    assert new.settings == replace(old.settings, model_id="mine", calibrated_as="tiny")
     click = np.full((1, 3), 16, np.float32), np.ones(1, np.int64)
     answers = [model.decode(model.encode(patch), *click, None) for model in (new, old)]
     assert not np.allclose(*answers, atol=1e-4)
@@ -201,7 +201,8 @@ def test_the_command(request_, tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "learning: 100 %" in told
     assert "use it with --model mine" in told
-    assert (tmp_path / "models" / "mine.pt").is_file()
+    _, (entry,) = read_manifest(tmp_path / "models" / "models.json")
+    assert (entry.path.name, entry.settings.calibrated_as) == ("mine.pt", "tiny")
     assert main(["learn", str(tmp_path / "none"), "--id", "x", "--no-torso"]) == 2
     assert "found nothing there" in capsys.readouterr().err
 

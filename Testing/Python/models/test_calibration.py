@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 
 from CTSAM3DLib.models.calibration import Calibration, calibration_of
+from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.store import resolve_model
 
 
@@ -15,6 +17,9 @@ def test_what_was_measured_is_found_by_id_and_version() -> None:
     assert calibration_of(settings).is_measured
     other = calibration_of(replace(settings, version=1000))
     assert other == Calibration()
+    learnt = replace(settings, model_id="mine", calibrated_as="ctsam3d-lite")
+    stored = json.loads(json.dumps(learnt.to_dict()))
+    assert calibration_of(ModelSettings.from_dict(stored)) == calibration_of(settings)
 
 
 def test_without_a_curve_probabilities_are_those_of_the_sigmoid_without_overflow() -> None:
