@@ -77,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, help="default: all processors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--install-anyway", action="store_true", help="also if it is not better")
-    parser.add_argument("--restart", action="store_true", help="forget an earlier run of this id")
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="forget an earlier run of this id, and replace its model",
+    )
     parser.add_argument("--work-dir", type=Path, help="folder of state and report")
     parser.add_argument("--models-dir", type=Path, help="folder of models; default: the user's")
     parser.add_argument(

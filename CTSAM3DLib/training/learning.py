@@ -75,7 +75,7 @@ class LearningRequest:
     minutes: float = 10.0  # Of learning; scoring comes on top
     device: str = "auto"
     install_anyway: bool = False  # Also a model that is not better
-    restart: bool = False  # Forget what an earlier run has learnt
+    restart: bool = False  # Forget what an earlier run has learnt, also if it made a model
     work_dir: Path | None = None  # Folder of state and report; default: in the user's data
     models_dir: Path | None = None  # Folder of models; default: the user's
     patch_size: int = 0  # Edge of a learnt patch; 0: chosen by the device
@@ -195,13 +195,17 @@ class _Run:
         self._tell(LearningProgress(stage, share, seconds_left))
 
     def _check_name(self) -> None:
-        name = self.request.model_id
-        standard = ModelStore.standard().entries()
-        theirs = standard.get(name)
-        if theirs is not None and theirs.path.parent != self.request.manifest.parent:
-            raise ModelExistsError(
-                f"there is a model {name!r} already: {theirs.path}; choose another id"
-            )
+        name, folder = self.request.model_id, self.request.manifest.parent
+        stores = (ModelStore.standard(), ModelStore([folder]))
+        known = [entry for store in stores for entry in store.entries().values()]
+        for other in (entry for entry in known if entry.model_id.casefold() == name.casefold()):
+            replaceable = other.model_id == name and other.path.parent == folder
+            if not (replaceable and self.request.restart):
+                way = ", remove that one, or replace it (--restart)" if replaceable else ""
+                raise ModelExistsError(
+                    f"there is a model {other.model_id!r} already: {other.path}; choose another "
+                    f"id{way}"
+                )
         if self.parent.model_id == name:
             raise ModelExistsError(
                 f"expected another id than that of the model to begin with, got {name!r}"

@@ -185,6 +185,15 @@ def test_ids_that_are_taken(request_, tmp_path):
         learn(replace(request_, model_id="tiny"))
     with pytest.raises(BundleError, match="expected an id of letters"):
         learn(replace(request_, model_id="a/b"))
+    shutil.copytree(tmp_path / "parent", tmp_path / "models")
+    manifest = tmp_path / "models" / "models.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"mine"'))
+    with pytest.raises(ModelExistsError, match=r"remove that one, or replace it \(--restart\)"):
+        learn(request_)
+    with pytest.raises(ModelExistsError, match="'mine' already"):  # one file on some disks
+        learn(replace(request_, model_id="Mine", restart=True))
+    with pytest.raises(LearningStopped):  # it may
+        learn(replace(request_, restart=True), should_stop=lambda: True)
 
 
 def test_the_command(request_, tmp_path, capsys, monkeypatch):
