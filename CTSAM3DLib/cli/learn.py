@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import sys
@@ -25,8 +26,8 @@ STOP_FILE = "stop"
 def main(argv: Sequence[str]) -> int:
     """Run the command; 1 where the model is not better and was not installed, 130 stopped."""
     options = _parser().parse_args(argv)
-    if options.minutes <= 0:
-        _parser().error(f"--minutes: expected more than 0, got {options.minutes:g}")
+    if not 0.0 < options.minutes < math.inf:
+        _parser().error(f"--minutes: expected a time above 0, got {options.minutes:g}")
     use_threads(options.threads or os.cpu_count() or 1)
     keep_freed_memory()
     from CTSAM3DLib.training.learning import LearningRequest, LearningStopped, learn

@@ -19,6 +19,7 @@ from CTSAM3DLib.errors import LearningError, ModelExistsError
 from CTSAM3DLib.evaluation.summary import Result
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
 from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder
 from CTSAM3DLib.models.tuning import tuned
@@ -130,9 +131,11 @@ def learn(
     LearningStopped: `should_stop` said so. A further call with the same request goes on;
     LearningError: no cases, no structure of these names, or the folder holds another run;
     BundleError: the model to begin with cannot be used, or the id cannot be taken; OutputFileError:
-    a file cannot be written.
+    a file cannot be written, or another run is at work in the folder.
     """
-    return _Run(request, tell, should_stop, clock).go()
+    run = _Run(request, tell, should_stop, clock)
+    with locked_folder(request.folder, wait_s=0.0):
+        return run.go()
 
 
 class _Run:

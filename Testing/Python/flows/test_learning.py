@@ -15,6 +15,7 @@ from learning_case import ticking, write_case, write_model
 from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.errors import BundleError, LearningError, ModelExistsError, OutputFileError
+from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import read_manifest
 from CTSAM3DLib.models.store import FOLDER_VARIABLE, ModelStore, file_sha256, verify
 from CTSAM3DLib.training import learning
@@ -178,6 +179,18 @@ def test_a_folder_that_cannot_be_written(request_, tmp_path):
     (tmp_path / "models").write_text("a file")
     with pytest.raises(OutputFileError, match="is a file, not a folder"):
         learn(request_)
+
+
+def test_two_runs_in_one_folder(request_):
+    with locked_folder(request_.folder), pytest.raises(OutputFileError, match="another run"):
+        learn(request_)
+
+
+@pytest.mark.parametrize("minutes", ["0", "nan", "inf"])
+def test_minutes_that_are_none(tmp_path, capsys, minutes):
+    with pytest.raises(SystemExit):
+        main(["learn", str(tmp_path), "--id", "mine", "--minutes", minutes])
+    assert f"expected a time above 0, got {minutes}" in capsys.readouterr().err
 
 
 def test_ids_that_are_taken(request_, tmp_path):
