@@ -166,6 +166,24 @@ class HandOverTest(StateTestCase):
         self.case.settle()
         np.testing.assert_array_equal(self.case.mask(), mask)
 
+    def test_a_scene_that_was_saved_while_points_are_placed(self):
+        self.segment()
+        self.case.settle()
+        self.assertTrue(self.ui.insideButton.checked)
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "scene.mrb")
+            self.assertTrue(slicer.util.saveScene(path))
+            self.assertTrue(self.ui.insideButton.checked)
+            slicer.mrmlScene.Clear()
+            slicer.util.loadScene(path)
+        self.case.settle()
+        slicer.util.setSliceViewerLayers(background=self.case.parameters.volume, fit=True)
+        lists = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode")
+        click("Red", BESIDE)
+        self.case.settle()
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode"), lists)
+        self.assertEqual(self.case.rows()[0][1], "1 / 0")
+
     def test_segment_editor_gets_what_is_edited(self):
         self.segment()
         self.case.settle()

@@ -104,6 +104,7 @@ class AddButtons:
 
     def open(self) -> None:
         """Hear the slice views from now on."""
+        self._place.end_loaded()
         self._observe()
 
     def close(self) -> None:

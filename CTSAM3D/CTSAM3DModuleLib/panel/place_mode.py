@@ -41,6 +41,14 @@ class PlaceMode(VTKObservationMixin):
         """Whether a click in a view places a point of ours now."""
         return self._node is not None
 
+    def end_loaded(self) -> None:
+        """End the place mode of a scene that was saved in it: a click would make a stray list."""
+        selection, interaction = self._nodes()
+        placing = interaction.GetCurrentInteractionMode() == interaction.Place
+        if placing and slicer.mrmlScene.GetNodeByID(selection.GetActivePlaceNodeID() or "") is None:
+            interaction.SetPlaceModePersistence(0)
+            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
     def start(self, positive: bool) -> None:
         """Place points of a sign until `stop`, Escape, or the choice of another mouse mode."""
         selection, interaction = self._nodes()
