@@ -148,7 +148,8 @@ class _Run:
     ) -> None:
         self.request, self._tell, self._should_stop, self.clock = request, tell, should_stop, clock
         check_target(request.manifest, request.model_id)
-        check_writable(request.manifest)
+        for path in (request.manifest, request.folder / REPORT):
+            check_writable(path)
         self.parent = resolve_model(request.parent)
         self._check_name()
         self.device = resolve_device(request.device)

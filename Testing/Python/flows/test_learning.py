@@ -176,9 +176,11 @@ def test_a_full_disk_leaves_no_half_model_and_what_was_learnt(request_, tmp_path
 
 
 def test_a_folder_that_cannot_be_written(request_, tmp_path):
-    (tmp_path / "models").write_text("a file")
-    with pytest.raises(OutputFileError, match="is a file, not a folder"):
-        learn(request_)
+    for name in ("models", "work"):
+        (tmp_path / name).write_text("a file")
+        with pytest.raises(OutputFileError, match="is a file, not a folder"):
+            learn(request_)
+        (tmp_path / name).unlink()
 
 
 def test_two_runs_in_one_folder(request_):
