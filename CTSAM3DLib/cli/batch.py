@@ -58,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 1 when a case failed."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.workers < 0:
+        parser.error(f"--workers: expected 0 (this process alone) or more, got {options.workers}")
     from tqdm import tqdm
 
     cases = read_table(

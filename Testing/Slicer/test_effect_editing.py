@@ -228,8 +228,13 @@ class EditingTest(unittest.TestCase):
         self.case.settle()
         (made,) = self.case.clicks()
         np.testing.assert_allclose(made.position_ras, ASIDE, atol=1.5)
+        label, told = self.case.effect.options.statusLabel, "Prompts on another volume (1)"
+        self.assertTrue(label.text.startswith(told), label.text)
         # What was there goes in as the earlier mask, by way of the model's own voxels.
         self.assertGreater(self.case.mask()[before].mean(), 0.97)
+        click("Red", MIDDLE)
+        self.case.settle()
+        self.assertNotIn(told, label.text)
 
     def test_the_choice_of_options_is_kept_in_the_scene(self):
         self.assertTrue(self.case.effect.options.growBox.checked)

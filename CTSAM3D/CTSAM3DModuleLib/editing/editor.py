@@ -180,8 +180,12 @@ class ClickEditor:
 
     def _put(self, target: EditTarget, prompts: Prompts) -> None:
         before = set(self.controller.prompts(target))
+        elsewhere = len(target.prompts_elsewhere()) if prompts and not before else 0
         self.controller.put(target, prompts, self.choice)
-        _, volume = self.controller.volumes.get(target.volume_node)
+        if elsewhere:
+            text = _("Prompts on another volume ({count}) are replaced; Undo brings them back.")
+            self._notices.append(text.format(count=elsewhere))
+        volume = self.controller.volumes.get(target.volume_node)[1]
         self._in_air = air_notices(volume, [one for one in prompts if one not in before])
 
     def _say_busy(self) -> None:

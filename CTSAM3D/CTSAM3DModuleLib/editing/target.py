@@ -82,13 +82,19 @@ class EditTarget:
 
     def stored_prompts(self) -> Prompts:
         """Return the prompts in the tag of the segment; none if they belong to another volume."""
+        return self._prompts_in_tag(here=True)
+
+    def prompts_elsewhere(self) -> Prompts:
+        """Return the prompts in the tag if they belong to another volume; else none."""
+        return self._prompts_in_tag(here=False)
+
+    def _prompts_in_tag(self, here: bool) -> Prompts:
         text = prompts_text(self.segmentation_node, self.segment_id)
         if not text:
             return Prompts()
         owner = volume_id_from_json(text)
-        if owner is not None and not same_volume(owner, volume_identity(self.volume_node).key):
-            return Prompts()
-        return Prompts.from_json(text)
+        is_here = owner is None or same_volume(owner, volume_identity(self.volume_node).key)
+        return Prompts.from_json(text) if is_here == here else Prompts()
 
     def stamp(self) -> tuple[str, int, int]:
         """Return what changes whenever the stored labelmap may have changed; cheap."""
