@@ -168,8 +168,9 @@ class Learner:
             ) from error
         if mark != self.config.mark:
             raise LearningError(
-                f"{self.run_dir} holds a run on other cases, with another model or for another "
-                "time. Choose another folder or id, or start anew (--restart)"
+                f"{self.run_dir} holds a run on other cases, with another model, for another "
+                "time, or of another version of CT-SAM3D. Choose another folder or name, or start "
+                "anew (--restart)"
             )
         self.put(state["weights"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -122,6 +122,17 @@ def test_errors_are_one_plain_line_and_exit_code_2(
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+def test_fewer_workers_than_none_are_refused(
+    case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (case / "t.csv").write_text("ct,clicks\nct.nrrd,clicks.json\n")
+    with pytest.raises(SystemExit) as ended:
+        run("batch", case / "t.csv", "--output-dir", case / "out", "--workers", "-1")
+    assert ended.value.code == 2
+    assert "--workers: expected 0 (this process alone) or more, got -1" in capsys.readouterr().err
+    assert not (case / "out").exists()
+
+
 def test_a_bug_is_told_as_such_in_one_line(
     case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
