@@ -18,11 +18,14 @@ LOG, STOP = "learn.log", "stop"
 SHOWN_LETTERS = 300
 
 
-def learn_command(cases: Path, model_id: str, minutes: float, folder: Path) -> list[str]:
+def learn_command(
+    cases: Path, model_id: str, minutes: float, folder: Path, anew: bool = False
+) -> list[str]:
     """Return the words of the command; one processor is left to Slicer."""
     python = shutil.which("PythonSlicer") or sys.executable
     threads = max(1, (os.cpu_count() or 2) - 1)
     words = [python, "-m", "CTSAM3DLib", "learn", str(cases), "--id", model_id, "--json"]
+    words += ["--restart"] * anew
     options = {"--minutes": f"{minutes:g}", "--threads": str(threads), "--work-dir": str(folder)}
     return [*words, *(word for option in options.items() for word in option)]
 

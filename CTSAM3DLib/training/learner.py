@@ -170,7 +170,7 @@ class Learner:
             raise LearningError(
                 f"{self.run_dir} holds a run on other cases, with another model, for another "
                 "time, or of another version of CT-SAM3D. Choose another folder or name, or start "
-                "anew (--restart)"
+                "anew (--restart; in Slicer Begin anew)"
             )
         self.put(state["weights"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -205,7 +205,11 @@ class _Run:
         for other in (entry for entry in known if entry.model_id.casefold() == name.casefold()):
             replaceable = other.model_id == name and other.path.parent == folder
             if not (replaceable and self.request.restart):
-                way = ", remove that one, or replace it (--restart)" if replaceable else ""
+                way = (
+                    ", remove that one, or replace it (--restart; in Slicer Begin anew)"
+                    if replaceable
+                    else ""
+                )
                 raise ModelExistsError(
                     f"there is a model {other.model_id!r} already: {other.path}; choose another "
                     f"id{way}"

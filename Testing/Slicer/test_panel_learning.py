@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 import qt
 import slicer
+from CTSAM3DModuleLib.learning_process import learn_command
 from CTSAM3DModuleLib.panel.panel import Panel
 from event_loop import until
 from models_case import BUNDLED, FolderCase
@@ -55,8 +56,8 @@ class LearningTest(FolderCase):
         text = script.replace("{code}", str(values.get("code", 0)))
         text = text.replace("{word}", str(values.get("word", "")))
 
-        def command(cases, name, minutes, folder):
-            self.asked.append((cases, name, minutes))
+        def command(cases, name, minutes, folder, anew):
+            self.asked.append((cases, name, minutes, anew))
             return [sys.executable, "-c", text, str(folder)]
 
         self.section.command = command
@@ -82,8 +83,8 @@ class LearningTest(FolderCase):
         self.run_script(WAIT, code=130)
         self.check()
         self.section.learn_button.click()
-        (cases, name, minutes) = self.asked[0]
-        self.assertEqual((name, minutes), ("my-model", 10))
+        (cases, *words) = self.asked[0]
+        self.assertEqual(words, ["my-model", 10, False])
         (paths,) = find_learning_cases(cases)
         case = read_learning_case(paths)
         self.assertEqual(list(case.masks), ["Liver"])
@@ -241,6 +242,18 @@ class LearningTest(FolderCase):
         self.assertIn("It was not added", self.text)
         self.assertFalse(self.section.use_button.enabled)
         self.assertTrue(self.section.report_button.enabled)
+
+    def test_an_earlier_model_is_replaced_where_that_is_checked(self):
+        self.run_script(END)
+        self.check()
+        self.ui.learningAnewBox.click()
+        self.section.learn_button.click()
+        self.assertTrue(self.asked[0][-1])
+        self.assertFalse(self.ui.learningAnewBox.checked)
+        self.wait()
+        folder = Path("cases")
+        self.assertIn("--restart", learn_command(folder, "mine", 1.0, folder, anew=True))
+        self.assertNotIn("--restart", learn_command(folder, "mine", 1.0, folder))
 
     def test_folder_that_has_no_cases_is_told_by_the_real_command(self):
         self.section.choose_folder = lambda: str(self.folder)

@@ -50,6 +50,7 @@ class LearningSection:
         self._installed = False
         self.list, self.bar, self.label = ui.learningList, ui.learningBar, ui.learningLabel
         self.name_edit, self.minutes_box = ui.learningNameEdit, ui.learningMinutesBox
+        self.anew_box = ui.learningAnewBox
         self.learn_button, self.folder_button = ui.learnButton, ui.learnFolderButton
         self.use_button, self.report_button = ui.useModelButton, ui.learningReportButton
         self.bar.visible = False
@@ -169,7 +170,8 @@ class LearningSection:
         shutil.rmtree(self._work / SCENE_CASES, ignore_errors=True)
 
     def _start(self, cases: Path) -> None:
-        words = self.command(cases, self._model, self.minutes_box.value, self._work)
+        minutes, anew = self.minutes_box.value, self.anew_box.checked
+        words = self.command(cases, self._model, minutes, self._work, anew)
         try:
             self._report.unlink(missing_ok=True)
             self._process = LearningProcess(words, self._work)
@@ -177,7 +179,7 @@ class LearningSection:
             self._drop_cases()
             self._say(_("It cannot be started: {problem}").format(problem=error), True)
             return
-        self._stopping = False
+        self._stopping = self.anew_box.checked = False  # a stopped run goes on when asked again
         self.bar.value = 0
         self.bar.visible = True
         self._say(_("Starting ..."))
