@@ -41,13 +41,11 @@ from CTSAM3DLib.training.learning_score import (
     BEFORE,
     CLICKS,
     LEARNT,
-    LEAST_GAIN,
-    MOST_WORSE,
     OTHER,
     Question,
     Verdict,
     asked_again,
-    mean_dice,
+    chosen_share,
     question,
     questions_of,
     score,
@@ -316,19 +314,15 @@ class _Run:
     def _choose(
         self, learner: Learner, questions: Sequence[Question], before: Sequence[Result]
     ) -> float:
-        """Return how far to go: the best first click that keeps other anatomy; 0 for nowhere."""
-        learnt = learner.learnt()
-        best, best_gain = 0.0, LEAST_GAIN
-        was = {family: mean_dice(before, family, 1) for family in (LEARNT, OTHER)}
+        """Return how far to go, see `chosen_share`; 0 for nowhere."""
+        learnt, scored = learner.learnt(), {}
         for number, share in enumerate(SHARES):
             learner.put(learnt)
             predictor = self._predictor(self._candidate(learner, share))
             self.tell("choosing", number / len(SHARES))
-            now = score(predictor, questions, "", 1, self.request.seed + 1, self.check_stop)
-            gain = mean_dice(now, LEARNT, 1) - was[LEARNT]
-            lost = was[OTHER] - mean_dice(now, OTHER, 1)
-            if gain >= best_gain and not lost > 0.5 * MOST_WORSE:
-                best, best_gain = share, gain
+            stop, seed = self.check_stop, self.request.seed + 1
+            scored[share] = score(predictor, questions, "", 1, seed, stop)
+        best = chosen_share(before, scored)
         learner.put(learnt)
         if not best and self.request.install_anyway:
             return SHARES[-1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,6 +90,53 @@ def mean_dice(results: Sequence[Result], family: str, clicks: int) -> float:
     """Return the mean Dice of a family after so many clicks; NaN without structures."""
     values = [r.trace.dice_after(clicks) for r in results if r.family == family]
     return float(np.mean(values)) if values else float("nan")
+
+
+def chosen_share(before: Sequence[Result], scored: Mapping[float, Sequence[Result]]) -> float:
+    """Return how far a model should go towards what it has learnt, 0 for nowhere.
+
+    `scored` are results after the first click by share of the way, `before` those of the model as
+    it was, of the same structures. Of the shares that gain and that keep other anatomy it is the
+    furthest that is as good as the best, see `furthest_as_good`.
+    """
+    gains = {}
+    for share, results in scored.items():
+        gain = _first_dice(results) - _first_dice(before)
+        lost = mean_dice(before, OTHER, 1) - mean_dice(results, OTHER, 1)
+        if gain.mean() >= LEAST_GAIN and not lost > 0.5 * MOST_WORSE:
+            gains[share] = gain
+    return furthest_as_good(gains)
+
+
+def _first_dice(results: Sequence[Result]) -> NDArray[np.float64]:
+    """Return the Dice of each learnt structure after the first click, (N,)."""
+    return np.array([r.trace.dice_after(1) for r in results if r.family == LEARNT])
+
+
+def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
+    """Return the furthest share whose gains are as good as the best ones, 0 where there is none.
+
+    `gains` are those of the same structures, (N,) float64, by share. They are as good where their
+    mean is less by no more than the standard error of the difference: few scores tell little, and
+    what is learnt holds for more than them.
+
+    Examples
+    --------
+    >>> few = {1.0: np.array([0.0, 0.4]), 0.5: np.array([0.3, 0.2])}
+    >>> many = {share: np.tile(gain, 50) for share, gain in few.items()}
+    >>> furthest_as_good(few), furthest_as_good(many), furthest_as_good({})
+    (1.0, 0.5, 0.0)
+    """
+    if not gains:
+        return 0.0
+    best = max(gains.values(), key=lambda gain: float(gain.mean()))
+
+    def as_good(gain: NDArray[np.float64]) -> bool:
+        less = best - gain
+        error = np.std(less, ddof=1) / math.sqrt(len(less)) if len(less) > 1 else math.inf
+        return bool(less.mean() <= error)
+
+    return max(share for share, gain in gains.items() if as_good(gain))
 
 
 @dataclass(frozen=True)

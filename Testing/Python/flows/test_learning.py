@@ -203,7 +203,7 @@ def test_ids_that_are_taken(request_, tmp_path):
     shutil.copytree(tmp_path / "parent", tmp_path / "models")
     manifest = tmp_path / "models" / "models.json"
     manifest.write_text(manifest.read_text().replace('"tiny"', '"mine"'))
-    with pytest.raises(ModelExistsError, match=r"remove that one, or replace it \(--restart\)"):
+    with pytest.raises(ModelExistsError, match=r"remove that one, or replace it \(--restart;"):
         learn(request_)
     with pytest.raises(ModelExistsError, match="'mine' already"):  # one file on some disks
         learn(replace(request_, model_id="Mine", restart=True))

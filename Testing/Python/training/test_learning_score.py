@@ -16,6 +16,7 @@ from CTSAM3DLib.training.learning_score import (
     LEARNT,
     OTHER,
     asked_again,
+    chosen_share,
     mean_dice,
     questions_of,
     score,
@@ -49,6 +50,25 @@ def test_better_is_a_gain_without_a_loss(learnt, other, better):
     found = verdict(BEFORE, _results((LEARNT, "cyst", learnt), (OTHER, "liver", other)))
     assert found.is_better is better
     assert ("not better" in found.text) is not better
+
+
+def _first(dice: tuple[float, ...], other: float) -> list[Result]:
+    learnt = [(LEARNT, "cyst", (one,)) for one in dice]
+    return _results(*learnt, (OTHER, "liver", (other,)))
+
+
+@pytest.mark.parametrize(
+    ("whole", "half", "share"),
+    [
+        (_first((0.5, 0.8), 0.8), _first((0.75, 0.65), 0.8), 1.0),  # scores too few to tell
+        (_first((0.6, 0.61), 0.8), _first((0.7, 0.7), 0.8), 0.5),  # each is clearly better
+        (_first((0.7, 0.7), 0.78), _first((0.6, 0.6), 0.799), 0.5),  # other anatomy is lost
+        (_first((0.5, 0.5), 0.8), _first((0.502, 0.5), 0.8), 0.0),  # chance
+    ],
+)
+def test_how_far_a_model_goes(whole, half, share):
+    before = _first((0.5, 0.5), 0.8)
+    assert chosen_share(before, {1.0: whole, 0.5: half}) == share
 
 
 def test_without_other_anatomy_nothing_is_lost():
