@@ -176,6 +176,9 @@ def _leaves_nothing_behind() -> Iterator[None]:
     threads, torch_globals = _threads(), _torch_globals()
     numpy_errors, folder = np.geterr(), Path.cwd()
     yield
+    for thread in _threads() - threads:
+        if thread.name == "QueueFeederThread":  # PyTorch closes its queues without waiting for it
+            thread.join(60.0)
     left = [thread.name for thread in _threads() - threads if thread.is_alive()]
     assert not left, f"threads left behind: {left}"
     assert not torch_globals or _torch_globals() == torch_globals, "torch globals changed"
