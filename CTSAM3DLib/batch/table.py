@@ -14,12 +14,11 @@ from pathlib import Path
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.segmentation import SUFFIX
-from CTSAM3DLib.io.text import decoded, read_bounded
+from CTSAM3DLib.io.text import decoded, delimiter_of, read_bounded
 
 _LOG = logging.getLogger(__name__)
 _REQUIRED = ("ct", "clicks")
 _COLUMNS = (*_REQUIRED, "output")
-_DELIMITERS = ",;\t"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .xls
 _REMEDY = 'Save the table as "CSV UTF-8"'
 
@@ -104,10 +103,8 @@ def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str,
     """Return line number and values, by column, of each row that is not empty."""
     try:
         text = _text(table, warn)
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        delimiter = max(_DELIMITERS, key=first.count)
         stream = io.StringIO(text, newline="")
-        reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
+        reader = csv.reader(stream, delimiter=delimiter_of(text), skipinitialspace=True)
         stripped = ((reader.line_num, [value.strip() for value in row]) for row in reader)
         lines = [(number, row) for number, row in stripped if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

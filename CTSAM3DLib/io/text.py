@@ -45,6 +45,20 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-16" if wide else "utf-8-sig")
 
 
+def delimiter_of(table: str) -> str:
+    """Return what separates the columns of a CSV text: comma, semicolon or tab.
+
+    It is that which the first line with words has most often.
+
+    Examples
+    --------
+    >>> delimiter_of("ct;clicks"), delimiter_of("ct")
+    (';', ',')
+    """
+    first = next((line for line in table.splitlines() if line.strip()), "")
+    return max(",;\t", key=first.count)
+
+
 def json_content(text: str) -> Any:
     """Return what a JSON text holds.
 

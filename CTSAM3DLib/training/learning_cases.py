@@ -20,7 +20,7 @@ from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import IMAGE_SUFFIXES, read_volume
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
-from CTSAM3DLib.io.text import decoded, read_bounded, read_json
+from CTSAM3DLib.io.text import decoded, delimiter_of, read_bounded, read_json
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
@@ -234,9 +234,8 @@ def _side_by_side(folder: Path) -> list[CasePaths]:
 def _in_table(table: Path) -> list[CasePaths]:
     try:
         text = decoded(read_bounded(table))
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
         stream = io.StringIO(text, newline="")
-        rows = list(csv.DictReader(stream, delimiter=delimiter, skipinitialspace=True))
+        rows = list(csv.DictReader(stream, delimiter=delimiter_of(text), skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
     found = []
