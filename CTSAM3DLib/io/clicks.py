@@ -13,10 +13,11 @@ from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import click_at, prompts_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
-from CTSAM3DLib.io.text import decoded, json_content, read_bounded
+from CTSAM3DLib.io.text import begins_as_text, decoded, json_content, read_bounded
 from CTSAM3DLib.prompts import Click, Prompt, Prompts, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
+_FORMATS = "a clicks file (.json, .mrk.json, .fcsv, or a .seg.nrrd with prompts in its tags)"
 _SIGNS = {"positive": True, "negative": False}
 _LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts": None}
 """Key of a structure to the kind of the prompts under it; None where each names its own."""
@@ -162,13 +163,18 @@ def _read_file(path: Path) -> dict[str, Prompts]:
     if is_segmentation(path):
         return _from_segmentation(path)
     try:
+        if not begins_as_text(path):
+            raise ClicksFileError(
+                f"{path}: expected {_FORMATS}, got a file that is no text, such as an image. "
+                "Give the file with the clicks"
+            )
         text = decoded(read_bounded(path))
     except OSError as error:
         raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
     except UnicodeDecodeError as error:
         raise ClicksFileError(
-            f"{path}: expected text in UTF-8 (JSON, or a point list of Slicer), got {error}; if it "
-            "is text, save it as UTF-8"
+            f"{path}: expected {_FORMATS}, got a file that is not in UTF-8 ({error}). If it holds "
+            "the clicks, save it as UTF-8, else give the file that does"
         ) from error
     try:
         content = _content(text)
@@ -203,6 +209,11 @@ def _content(text: str) -> Any:
     try:
         return json_content(text)
     except json.JSONDecodeError as error:
+        if not text.lstrip().startswith(("{", "[")):
+            got = "text of another kind" if text.strip() else "an empty one"
+            raise ClicksFileError(
+                f"expected {_FORMATS}, got {got} ({error}). Give the file with the clicks"
+            ) from error
         raise ClicksFileError(
             f"expected JSON or a point list of Slicer, got text that is none ({error}); look there "
             "for a comma or bracket too many or too few"

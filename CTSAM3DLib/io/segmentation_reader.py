@@ -148,7 +148,10 @@ def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
     found = (re.fullmatch("Segment(0|[1-9][0-9]{0,8})_ID", key) for key in keys)
     numbers = sorted(int(match[1]) for match in found if match)
     if not numbers:
-        raise SegmentationFileError("expected fields such as Segment0_ID, got none")
+        raise SegmentationFileError(
+            "expected fields such as Segment0_ID, got an image without segments. Give the file "
+            "that Slicer saved for a segmentation (.seg.nrrd)"
+        )
     return numbers
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 1 << 26  # of a table or a clicks file; a million clicks need less
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NO_TEXT = frozenset(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")
 
 
 def read_bounded(path: Path) -> bytes:
@@ -31,6 +33,24 @@ def read_bounded(path: Path) -> bytes:
     return content
 
 
+def begins_as_text(path: Path) -> bool:
+    """Tell whether a file may be text: its first kilobyte has no control characters of others.
+
+    Raises OSError: the file cannot be read.
+
+    Examples
+    --------
+    >>> import gzip, tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "ct.nii.gz"
+    >>> _ = path.write_bytes(gzip.compress(b"voxels"))
+    >>> begins_as_text(path), begins_as_text(Path(__file__))
+    (False, True)
+    """
+    with path.open("rb") as stream:
+        first = stream.read(1024)
+    return first.startswith(_WIDE) or not set(first) & _NO_TEXT
+
+
 def decoded(content: bytes) -> str:
     """Return text in UTF-8, or in UTF-16 when a byte order mark says so.
 
@@ -41,8 +61,7 @@ def decoded(content: bytes) -> str:
     >>> decoded("Müller".encode("utf-16")), decoded("Müller".encode("utf-8-sig"))
     ('Müller', 'Müller')
     """
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return content.decode("utf-16" if wide else "utf-8-sig")
+    return content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
 
 
 def delimiter_of(table: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK as sitk
 
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.clicks import prompts_from_points, read_clicks, write_clicks
@@ -69,10 +70,11 @@ POSITIVE = {"positive": [[1, 2, 3]]}
     ("content", "message"),
     [
         (
-            "not json",
-            "expected JSON or a point list of Slicer, got text that is none .Expecting value",
+            "ct,clicks",
+            r"expected a clicks file \(.json, .*got text of another kind .*Give the file",
         ),
-        ("", "expected JSON"),
+        ("", "expected a clicks file .*got an empty one"),
+        ('{"a": 1,}', "expected JSON or a point list of Slicer, got text that is none .Expecting"),
         ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
         ("{}", r"got \[\]"),
         ({"structures": {}}, 'expected "coordinate_system": "RAS" or "LPS" next to .*got none'),
@@ -125,10 +127,17 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ClicksFileError, match=r"none\.json: expected a readable clicks file"):
         read_clicks(tmp_path / "none.json")
     (tmp_path / "x.json").write_bytes(b"\xfc\x81")
-    with pytest.raises(ClicksFileError, match=r"x\.json: expected text in UTF-8"):
+    with pytest.raises(ClicksFileError, match=r"x\.json: .* not in UTF-8 .*save it as UTF-8"):
         read_clicks(tmp_path / "x.json")
     with pytest.raises(ClicksFileError, match="at least one clicks file"):
         read_clicks([])
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.nii", "ct.mha"])
+def test_an_image_is_told_to_be_no_clicks_file(tmp_path: Path, name: str) -> None:
+    sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkInt16), str(tmp_path / name))
+    with pytest.raises(ClicksFileError, match=r"expected a clicks file .* got a file that is no t"):
+        read_clicks(tmp_path / name)
 
 
 def test_a_written_file_has_the_documented_form_and_keeps_the_order(tmp_path: Path) -> None:

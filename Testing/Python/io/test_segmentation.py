@@ -207,7 +207,11 @@ def damaged(path: Path, old: bytes, new: bytes) -> Path:
         (b"space origin: (", b"space origin: x (", "expected vectors in the field 'space origin'"),
         (b"space directions: ", b"space directions: 2 ", "vectors in the field 'space directions'"),
         (b"space directions", b"space direction", "expected three space directions"),
-        (b"Segment0_ID", b"Segment0_IX", "expected fields such as Segment0_ID"),
+        (
+            b"Segment0_ID",
+            b"Segment0_IX",
+            "expected fields such as Segment0_ID, got an image without segments",
+        ),
         (b"Segment0_Layer:=0", b"Segment0_Layer:=1", "expected a stored layer, got 1"),
         (b'{"version":2', b'{"version":7', 'expected a JSON object with "version": 1'),
         (b"ExtentOffset:=3", b"ExtentOffset:=8", "inside a volume"),

@@ -16,6 +16,7 @@ from CTSAM3DLib.io.text import MOST_BYTES
 def test_a_huge_file_is_refused_before_it_fills_the_memory(tmp_path: Path, read: object) -> None:
     path = tmp_path / "huge"
     with path.open("wb") as file:
+        file.write(b" " * 1024)
         file.truncate(MOST_BYTES + 1)
     with pytest.raises(ClicksFileError, match="more than 64 MiB of text"):
         read(path)  # type: ignore[operator]
