@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         options.cases,
         options.id,
         options.parent,
-        tuple(name.strip() for name in options.structures.split(",") if name.strip()),
+        (*filter(None, map(str.strip, options.structures.split(","))), *options.structure),
         options.minutes,
         options.device,
         options.install_anyway,
@@ -72,7 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("cases", type=Path, help="folder of cases, or CSV: ct,segmentation,...")
     parser.add_argument("--id", required=True, help="name of the new model")
     parser.add_argument("--from", dest="parent", metavar="MODEL", help="default: the bundled model")
-    parser.add_argument("--structures", default="", help="names with commas; default: all")
+    parser.add_argument("--structures", default="", help="names, separated by commas; default: all")
+    parser.add_argument(
+        "--structure",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one name, which may hold commas; may be given several times",
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="of learning; default: 10")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, default=0, help="default: all processors")

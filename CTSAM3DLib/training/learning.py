@@ -232,8 +232,8 @@ class _Run:
         names = structures_of(cases)
         missing = [name for name in wanted if name not in names]
         if missing:
-            message = f"no case has {', '.join(missing)}; the cases have {', '.join(names)}"
-            raise LearningError(message)
+            lacking, there = (", ".join(map(repr, some)) for some in (missing, names))
+            raise LearningError(f"no case has {lacking}; the cases have {there}")
         chosen = [case.only(wanted) for case in cases]
         division = divide([case for case in chosen if case.masks], self.request.seed)
         scored = {case.patient for case in division.held_out}

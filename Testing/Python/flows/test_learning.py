@@ -124,7 +124,7 @@ def test_structures_that_are_not_wanted_are_other_anatomy(request_, no_candidate
         (LEARNT, "cyst"),
         (OTHER, "spleen"),
     }
-    with pytest.raises(LearningError, match="no case has lung; the cases have cyst, spleen"):
+    with pytest.raises(LearningError, match="no case has 'lung'; the cases have 'cyst', 'spleen'"):
         learn(replace(request_, structures=("lung",)))
 
 
@@ -229,6 +229,15 @@ def test_the_command(request_, tmp_path, capsys, monkeypatch):
     assert (entry.path.name, entry.settings.calibrated_as) == ("mine.pt", "tiny")
     assert main(["learn", str(tmp_path / "none"), "--id", "x", "--no-torso"]) == 2
     assert "found nothing there" in capsys.readouterr().err
+
+
+def test_a_structure_whose_name_has_a_comma(request_, capsys):
+    words = ["learn", str(request_.cases), "--id", "mine", "--from", str(request_.parent)]
+    words += ["--work-dir", str(request_.work_dir), "--models-dir", str(request_.models_dir)]
+    words += ["--device", "cpu", "--structures", "cyst, lung,", "--structure", "tumour, left"]
+    assert main([*words, "--structure", "heart"]) == 2
+    message = "no case has 'lung', 'tumour, left', 'heart'; the cases have 'cyst', 'spleen'"
+    assert message in capsys.readouterr().err
 
 
 def test_a_stop_file_stops_the_command(request_, tmp_path, capsys, monkeypatch):
