@@ -70,7 +70,6 @@ class LearningReport:
             "training_data": [*parent.training_data, data],
             "quality": {"clicks": list(CLICKS), **means, "learning": self._facts()},
             "parent": {"id": parent.model_id, "sha256": parent.sha256},
-            "report": str(self.folder / REPORT),
             **({"variant": parent.variant} if parent.variant else {}),
         }
 

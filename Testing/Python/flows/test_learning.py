@@ -227,6 +227,8 @@ def test_the_command(request_, tmp_path, capsys, monkeypatch):
     assert "use it with --model mine" in told
     _, (entry,) = read_manifest(tmp_path / "models" / "models.json")
     assert (entry.path.name, entry.settings.calibrated_as) == ("mine.pt", "tiny")
+    card = (tmp_path / "models" / "models.json").read_text()
+    assert json.dumps(str(tmp_path))[1:-1] not in card  # it may be given to others
     assert main(["learn", str(tmp_path / "none"), "--id", "x", "--no-torso"]) == 2
     assert "found nothing there" in capsys.readouterr().err
 
