@@ -39,6 +39,26 @@ class GuardTest(StateTestCase):
         self.assertTrue(self.ui.insideButton.enabled)
         self.assertIn("Escape", self.ui.insideButton.toolTip)
 
+    def test_the_hint_fits_the_buttons_that_are_down(self):
+        self.start()
+        self.segment()
+        self.case.settle()
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertEqual(self.case.status, "Click inside Liver in a slice view.")
+        self.case.press("lassoButton")
+        self.assertEqual(self.case.status, "Draw inside Liver in a slice view.")
+        self.case.press("boxButton")
+        self.assertEqual(self.case.status, "Draw a box around Liver in a slice view.")
+        self.case.press("outsideButton")
+        self.assertEqual(self.case.status, "Draw outside Liver in a slice view.")
+        self.case.press("pointButton")
+        self.assertEqual(self.case.status, "Click outside Liver in a slice view.")
+        self.case.press("outsideButton")
+        self.assertEqual(
+            self.case.status, 'Press "Add inside", then click inside Liver in a slice view.'
+        )
+
     def test_not_a_ct(self):
         volume = ball_volume()
         slicer.util.arrayFromVolume(volume)[:] += 2000

@@ -21,6 +21,8 @@ class RunSection:
         self._all = button(ui.segmentAllButton, lambda: workplace.recompute(nodes.with_clicks()))
         self._cancel = button(ui.cancelButton, workplace.cancel)
         self._remove = button(ui.removeButton, workplace.remove_structure)
+        for changed in (ui.insideButton, ui.outsideButton, ui.pointButton, ui.boxButton):
+            connections.connect(changed, "toggled(bool)", self._on_adding)
 
     def show(self) -> None:
         """Show what holds now."""
@@ -47,10 +49,25 @@ class RunSection:
 
     # ---- inside
 
+    def _on_adding(self, _is_down: bool) -> None:
+        self.show_status(self._workplace.status)
+
     def _hint(self) -> str:
-        name = self._workplace.nodes.segment_name(self._workplace.nodes.segment_id)
-        text = _('Press "Add inside", then click inside {name} in a slice view.')
-        return text.format(name=name)
+        """Return what can be done next, by the buttons that are down."""
+        ui, nodes = self._ui, self._workplace.nodes
+        if ui.outsideButton.checked and ui.pointButton.checked:
+            text = _("Click outside {name} in a slice view.")
+        elif ui.outsideButton.checked:
+            text = _("Draw outside {name} in a slice view.")
+        elif not ui.insideButton.checked:
+            text = _('Press "Add inside", then click inside {name} in a slice view.')
+        elif ui.pointButton.checked:
+            text = _("Click inside {name} in a slice view.")
+        elif ui.boxButton.checked:
+            text = _("Draw a box around {name} in a slice view.")
+        else:
+            text = _("Draw inside {name} in a slice view.")
+        return text.format(name=nodes.segment_name(nodes.segment_id))
 
     def _show_progress(self) -> None:
         work, bar = self._workplace, self._ui.progressBar
