@@ -32,6 +32,7 @@ _SAMPLES_PER_AXIS = 96
 _LEAST_GAP = 0.3
 _OUTLINE_POINTS = 3.5  # wide enough to read white letters over bone
 _THIN_INCHES = 0.6
+_NARROW_INCHES = 1.15  # name and letter side by side are half as wide
 _LEGEND_COLUMNS = 4
 _SHORT_NAME = 18  # in letters; longer names need a column more
 _LONGEST_NAME = 30
@@ -175,18 +176,22 @@ def label(
 def directions(axes: Axes, name: str, letters: str) -> None:
     """Write the name of a view and the anatomical directions at its left, right, top and bottom.
 
-    In a thin view, that of few slices, they stand above and below it.
+    In a view of few slices they stand round it: above and below a thin one, beside a narrow one.
     """
     figure = axes.get_figure(root=True)
     axes.apply_aspect()
-    thin = figure is not None and axes.get_window_extent().height < _THIN_INCHES * figure.dpi
+    extent, dpi = axes.get_window_extent(), figure.dpi if figure is not None else 100
+    narrow, thin = extent.width < _NARROW_INCHES * dpi, extent.height < _THIN_INCHES * dpi
     inside = ("top", "bottom")
     above, below = inside[::-1] if thin else inside
     top, bottom = (1.02, -0.02) if thin else (0.985, 0.015)
     left, right, upper, lower = tuple(letters)
-    label(axes, (0.06 if thin else 0.015, top), name, ("left", above), FAINT, 9)
-    label(axes, (0.012, 0.5), left, ("left", "center"))
-    label(axes, (0.988, 0.5), right, ("right", "center"))
+    sides = ("right", "left") if narrow else ("left", "right")
+    first = -0.08 * dpi / extent.width if narrow else 0.012
+    start = first if narrow else (0.06 if thin else 0.015)
+    label(axes, (start, top), name, (sides[0], above), FAINT, 9)
+    label(axes, (first, 0.5), left, (sides[0], "center"))
+    label(axes, (1 - first, 0.5), right, (sides[1], "center"))
     label(axes, (0.5, top), upper, ("center", above))
     label(axes, (0.5, bottom), lower, ("center", below))
 

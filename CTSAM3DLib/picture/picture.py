@@ -138,11 +138,16 @@ class _Picture:
         wide, deep, high = self._size_mm
         return bool(high > 1.3 * max(wide, deep))
 
+    def _tall_widths(self) -> list[float]:
+        """Return the widths of all views side by side; names stand beside narrow ones."""
+        wide, deep, high = self._size_mm
+        return [*(max(width, 0.2 * high) for width in (wide, wide, deep)), 0.8 * high]
+
     def _heights(self, width: float, tiles: int) -> list[float]:
         """Return the heights in inches of overview, tiles and legend."""
         wide, deep, high = self._size_mm
         if self._is_tall():
-            overview = width * high / (2 * wide + deep + 0.8 * high)
+            overview = width * high / sum(self._tall_widths())
         else:
             overview = width * (deep + high) / (2 * max(wide, deep))
         rows, columns = tile_grid(tiles)
@@ -152,7 +157,7 @@ class _Picture:
     def _draw_overview(self, figure: Figure, place: Any) -> None:
         wide, deep, high = self._size_mm
         if self._is_tall():
-            grid = place.subgridspec(1, 4, width_ratios=[wide, wide, deep, 0.8 * high], wspace=0.03)
+            grid = place.subgridspec(1, 4, width_ratios=self._tall_widths(), wspace=0.03)
             cells = [grid[0, 0], grid[0, 1], grid[0, 2], grid[0, 3]]
         else:
             ratios = [max(deep, 0.6 * wide), max(high, 0.3 * wide)]

@@ -265,17 +265,22 @@ def test_structures_without_a_tile_are_counted(count: int, said: list[str]) -> N
     assert legend_texts(drawn(volume, segments))[count:] == said
 
 
-@pytest.mark.parametrize("slices", [1, 6, 200, *slow(2, 20)])
-def test_letters_do_not_overlap_and_are_outlined(slices: int) -> None:
-    volume, mask = body_volume((slices, 60, 80))
-    figure = drawn(volume, [Segment("a", RegionMask.from_full(mask))])
-    for axes in figure.axes[:4]:
-        texts = [text for text in axes.texts if not text.get_text().endswith("mm")]
-        assert len(texts) == 5
-        for one, other in itertools.combinations(texts, 2):
-            boxes = [text.get_window_extent() for text in (one, other)]
-            assert not boxes[0].overlaps(boxes[1]), (one, other)
-        assert all(text.get_path_effects() for text in texts)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 60, 80), (6, 60, 80), (200, 60, 80), (90, 80, 4), (60, 4, 80),
+        *slow((2, 60, 80), (20, 60, 80), (200, 5, 80), (200, 80, 20), (200, 1, 1)),
+    ],
+)  # fmt: skip
+def test_letters_do_not_overlap_and_are_outlined(shape: tuple[int, int, int]) -> None:
+    volume = body_volume(shape)[0]
+    figure = drawn(volume, [Segment("a", RegionMask.from_full(np.ones(shape, bool)))])
+    texts = [one for axes in figure.axes[:4] for one in axes.texts if "mm" not in one.get_text()]
+    assert len(texts) == 4 * 5
+    for one, other in itertools.combinations(texts, 2):
+        boxes = [text.get_window_extent() for text in (one, other)]
+        assert not boxes[0].overlaps(boxes[1]), (one, other)
+    assert all(text.get_path_effects() for text in texts)
 
 
 def test_names_in_chinese_are_drawn_without_a_warning(tmp_path: Path) -> None:
