@@ -19,7 +19,6 @@ LONG_FILES = {
     "CTSAM3DLib/session/session.py": "one class; half of it is the text of its public methods",
     "Testing/Python/network/official/test_segmenter.py": "key tables of four official variants",
     "Testing/Python/geometry/test_resampling.py": _BY_TOPIC,
-    "Testing/Python/session/test_session.py": _BY_TOPIC,
     "Testing/Python/flows/test_session_base.py": _BY_TOPIC,
     "Testing/Slicer/test_panel.py": _BY_TOPIC,
 }
