@@ -6,7 +6,6 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +193,7 @@ class Learner:
         points = torch.cat([lesson.points for lesson in own + other]).to(self.device)
         labels = torch.ones(len(points), dtype=torch.int64, device=self.device)
         image = window(hu, self.settings.windows_hu)
-        with torch.no_grad(), self._precision(image):
+        with torch.no_grad(), mixed_precision(image):
             embedding = [maps[index] for maps in self.teacher.segmenter.encode(image)]
         empty = torch.zeros_like(known[:, 0])
         clicks = render_each(points, labels, hu.shape[1:])
@@ -219,9 +218,9 @@ class Learner:
     ) -> tuple[Tensor, Tensor]:
         """Return loss and logits; after `count` samples the teacher's answers become the target."""
         prompt = episode.prompt(probability)
-        with self._precision(prompt):
+        with mixed_precision(prompt):
             logits = self.student.segmenter.decode(embedding, prompt).float()
-        with torch.no_grad(), self._precision(prompt):
+        with torch.no_grad(), mixed_precision(prompt):
             rest = [maps[count:] for maps in embedding]
             answers = self.teacher.segmenter.decode(rest, prompt[count:]).float()
         episode.target[count:] = (answers > 0).float()
@@ -235,11 +234,6 @@ class Learner:
                 apart = disagreement(now[beside][None], answer[beside][None])
                 loss = loss + self.config.replay / len(answers) * apart
         return loss, logits
-
-    def _precision(self, patches: Tensor) -> AbstractContextManager[object]:
-        """Return the context of a step: on a CPU, bundles decode a single item in float32 alone."""
-        alone = self.device.type == "cpu" and self.config.lessons == 1
-        return nullcontext() if alone else mixed_precision(patches)
 
 
 def disagreement(logits: Tensor, answer: Tensor) -> Tensor:

@@ -91,12 +91,6 @@ def test_the_teacher_keeps_its_weights(bundle, tmp_path):
     assert all(torch.equal(one, other) for one, other in pairs)
 
 
-def test_one_lesson_in_a_step_on_a_cpu_with_bfloat16(bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    learner = _learner(bundle, tmp_path, replace(CONFIG, patch_size=48, rounds=1.0))
-    assert np.isfinite(learner.step())
-
-
 class _Recorded(torch.nn.Module):
     """A model whose embedding is its image; it keeps what it is asked to decode."""
 
