@@ -192,7 +192,9 @@ def _read_file(path: Path) -> dict[str, Prompts]:
 def _from_segmentation(path: Path) -> dict[str, Prompts]:
     try:
         found = read_prompts(path)
-    except (ClicksFileError, SegmentationFileError) as error:
+    except SegmentationFileError as error:
+        raise ClicksFileError(f"{path}: expected {_FORMATS}; as a segmentation: {error}") from error
+    except ClicksFileError as error:
         raise ClicksFileError(f"{path}: {error}") from error
     if not found:
         raise ClicksFileError(

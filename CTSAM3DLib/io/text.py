@@ -34,7 +34,7 @@ def read_bounded(path: Path) -> bytes:
 
 
 def begins_as_text(path: Path) -> bool:
-    """Tell whether a file may be text: its first kilobyte has no control characters of others.
+    """Tell whether a file may be text: its first kilobyte has no bytes that text does not have.
 
     Raises OSError: the file cannot be read.
 

@@ -58,6 +58,8 @@ class GuardTest(StateTestCase):
         self.assertEqual(
             self.case.status, 'Press "Add inside", then click inside Liver in a slice view.'
         )
+        self.case.press("lassoButton")
+        self.assertEqual(self.case.status, 'Press "Add inside", then draw in a slice view.')
 
     def test_not_a_ct(self):
         volume = ball_volume()

@@ -59,8 +59,10 @@ class RunSection:
             text = _("Click outside {name} in a slice view.")
         elif ui.outsideButton.checked:
             text = _("Draw outside {name} in a slice view.")
-        elif not ui.insideButton.checked:
+        elif not ui.insideButton.checked and ui.pointButton.checked:
             text = _('Press "Add inside", then click inside {name} in a slice view.')
+        elif not ui.insideButton.checked:
+            text = _('Press "Add inside", then draw in a slice view.')
         elif ui.pointButton.checked:
             text = _("Click inside {name} in a slice view.")
         elif ui.boxButton.checked:

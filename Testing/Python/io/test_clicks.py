@@ -140,6 +140,12 @@ def test_an_image_is_told_to_be_no_clicks_file(tmp_path: Path, name: str) -> Non
         read_clicks(tmp_path / name)
 
 
+def test_an_image_in_nrrd_is_told_that_clicks_were_expected(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkInt16), str(tmp_path / "ct.nrrd"))
+    with pytest.raises(ClicksFileError, match=r"expected a clicks file .*; as a segmentation: "):
+        read_clicks(tmp_path / "ct.nrrd")
+
+
 def test_a_written_file_has_the_documented_form_and_keeps_the_order(tmp_path: Path) -> None:
     clicks = {
         "liver": ClickHistory([Click((1, 2, 3)), Click((4, 5, 6), False)]),
