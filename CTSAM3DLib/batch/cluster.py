@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,7 +17,8 @@ from CTSAM3DLib.batch.runner import CaseRunner, Entry, failed
 from CTSAM3DLib.batch.table import BatchCase
 from CTSAM3DLib.errors import ClusterError
 
-_AHEAD = 16  # cases that wait at the scheduler beside two for each thread of a worker
+AHEAD = 16
+"""So many cases wait at the scheduler beside two for each thread of a worker."""
 _LOADED: dict[WorkerModel, LoadedModel] = {}
 _LOADING = Lock()
 
@@ -97,10 +99,11 @@ def run_on_cluster(
     under_way: dict[Any, BatchCase] = {}
     lost = 0
     done = as_completed(loop=client.loop)
+    wanted = wanted_under_way(client)
 
     def submit() -> None:
-        wanted = _AHEAD + 2 * sum(client.nthreads().values())
-        while len(under_way) < wanted and (item := next(waiting, None)) is not None:
+        most = next(wanted)
+        while len(under_way) < most and (item := next(waiting, None)) is not None:
             moved = _absolute(item)
             task = (run_on_worker, run.runner, moved, run.records.earlier(item.name), model)
             future = client.submit(*task, pure=False)
@@ -129,6 +132,15 @@ def run_on_cluster(
             client.cancel(list(under_way))
     if lost:
         raise ClusterError(_lost(client, run))
+
+
+def wanted_under_way(client: Any) -> Iterator[int]:
+    """Yield, without end, how many cases are to be under way.
+
+    The workers of the client's cluster come and go; they are counted at every `AHEAD`-th number.
+    """
+    while True:
+        yield from repeat(AHEAD + 2 * sum(client.nthreads().values()), AHEAD)
 
 
 def _entry(future: Any, item: BatchCase, run: BatchRun) -> Entry | None:

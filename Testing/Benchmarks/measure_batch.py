@@ -1,6 +1,7 @@
 """What a batch costs beside its cases: the table, the journal, and the scheduler of a cluster.
 
 python Testing/Benchmarks/measure_batch.py [--rows 10000] [--workers 1 2] [--cases 400]
+python Testing/Benchmarks/measure_batch.py --cases 2000 --seconds 60 --workers 1000 --simulate
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -56,6 +58,19 @@ def table_of(folder: Path, rows: int) -> Path:
     return folder / "t.csv"
 
 
+@contextmanager
+def simulated(workers: int) -> Iterator[Any]:
+    """Give a client of a cluster whose workers are threads of this process: many, to sleep only."""
+    from distributed import Client, LocalCluster
+
+    settings = {"processes": False, "dashboard_address": None, "memory_limit": 0}
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, **settings) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
 def seconds_of(function: Callable[[], Any]) -> tuple[float, Any]:
     """Return how long a function takes, and what it returns."""
     started = perf_counter()
@@ -70,6 +85,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cases", type=int, default=400)
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.0, 0.5])
+    parser.add_argument(
+        "--simulate", action="store_true", help="workers are threads of this process"
+    )
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,12 +106,14 @@ def main(argv: Sequence[str]) -> int:
             print(f"| {what} | {seconds:.2f} | {1000 * seconds / options.rows:.2f} |")
         print("\n| workers | s of a case | cases | s | overhead of a case, ms | cases a second |")
         print("|---|---|---|---|---|---|")
+        cluster = simulated if options.simulate else connected
         for workers in options.workers:
-            with connected(workers=workers) as client:
+            with cluster(workers=workers) as client:
                 warm = run_of(folder / f"warm{workers}", 0.0)
                 list(run_on_cluster(warm, cases[:20], client, WorkerModel(())))
                 for each in options.seconds:
-                    count = options.cases if not each else max(20, options.cases // 10)
+                    few = each and not options.simulate
+                    count = max(20, options.cases // 10) if few else options.cases
                     run = run_of(folder / f"{workers}-{each}", each)
                     seconds, _ = seconds_of(
                         lambda run=run, count=count: list(

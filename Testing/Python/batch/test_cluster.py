@@ -23,7 +23,7 @@ from disk_cases import ball_model, run_command, write_clicks_file, write_ct
 from waiting import HANG_S
 
 from CTSAM3DLib.batch.batch import BatchRun
-from CTSAM3DLib.batch.cluster import WorkerModel, connected, run_on_cluster
+from CTSAM3DLib.batch.cluster import AHEAD, WorkerModel, connected, run_on_cluster, wanted_under_way
 from CTSAM3DLib.batch.records import reported
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.cli import batch as cli_batch
@@ -49,6 +49,13 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers import what this file imports."""
     paths = [str(TESTS), str(TESTS.parents[1])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def test_workers_that_come_later_are_seen() -> None:
+    counts = [{}, {"tcp://a:1": 1, "tcp://b:1": 2}]
+    wanted = wanted_under_way(SimpleNamespace(nthreads=lambda: counts.pop(0)))
+    assert [next(wanted) for _ in range(AHEAD + 1)] == [AHEAD] * AHEAD + [AHEAD + 6]
+    assert not counts
 
 
 @pytest.fixture
