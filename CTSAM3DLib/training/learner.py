@@ -127,7 +127,7 @@ class Learner:
 
     @torch.no_grad()
     def set_share(self, share: float) -> None:
-        """Put the student between its start (0) and what it has learnt (1), for good."""
+        """Put the student between its start (0) and what it has learnt (1), or beyond, for good."""
         for parameter, start in zip(self.parameters, self.start, strict=True):
             parameter.copy_(torch.lerp(start, parameter, share))
 

@@ -45,15 +45,15 @@ from CTSAM3DLib.training.learning_score import (
     Question,
     Verdict,
     asked_again,
-    chosen_share,
+    furthest_better,
     question,
     questions_of,
     score,
 )
 from CTSAM3DLib.training.lessons import LearnerConfig
 
-SHARES = (1.0, 0.75, 0.5, 0.25)
-"""How far the model may go from the old weights towards the new ones; the best is taken."""
+SHARES = (1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
+"""How far the model may go from the old weights towards the new ones (1), and beyond them."""
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
 TORSO_MM = 3.0
 CANDIDATE = "candidate.pt"
@@ -108,7 +108,7 @@ class LearningOutcome:
 
     verdict: Verdict
     report: Path
-    share: float  # How far the model went towards the new weights
+    share: float  # How far the model went towards the new weights (1); 1.5 is half again as far
     installed: Path | None  # The bundle; None where the model was not installed
     iterations: int
 
@@ -166,11 +166,7 @@ class _Run:
         )
         if not finished:
             raise LearningStopped
-        share = self._choose(learner, questions, before)
-        after = before
-        if share:
-            predictor = self._predictor(self._candidate(learner, share))
-            after = self._score("scoring after", predictor, questions, AFTER)
+        share, after = self._choose(learner, questions, before, division.kind == "patients")
         after = [replace(result, method=AFTER) for result in after]
         report = LearningReport(
             self.parent, division, learner, tuple(before), tuple(after), share, request.folder
@@ -233,7 +229,7 @@ class _Run:
         missing = [name for name in wanted if name not in names]
         if missing:
             lacking, there = (", ".join(map(repr, some)) for some in (missing, names))
-            raise LearningError(f"no case has {lacking}; the cases have {there}")
+            raise LearningError(f"no case has {lacking}; choose from {there}")
         chosen = [case.only(wanted) for case in cases]
         division = divide([case for case in chosen if case.masks], self.request.seed)
         scored = {case.patient for case in division.held_out}
@@ -312,21 +308,31 @@ class _Run:
         return digest.hexdigest()
 
     def _choose(
-        self, learner: Learner, questions: Sequence[Question], before: Sequence[Result]
-    ) -> float:
-        """Return how far to go, see `chosen_share`; 0 for nowhere."""
-        learnt, scored = learner.learnt(), {}
-        for number, share in enumerate(SHARES):
+        self, learner: Learner, asked: Sequence[Question], before: Sequence[Result], held_out: bool
+    ) -> tuple[float, Sequence[Result]]:
+        """Return how far the model goes and its scores there, see `furthest_better`.
+
+        Beyond the new weights it goes only where other patients are `held_out`.
+        """
+        learnt = learner.learnt()
+        shares = [share for share in SHARES if share <= 1.0 or held_out]
+
+        def predictor(share: float) -> TorchPredictor:
             learner.put(learnt)
-            predictor = self._predictor(self._candidate(learner, share))
-            self.tell("choosing", number / len(SHARES))
-            stop, seed = self.check_stop, self.request.seed + 1
-            scored[share] = score(predictor, questions, "", 1, seed, stop)
-        best = chosen_share(before, scored)
-        learner.put(learnt)
+            return self._predictor(self._candidate(learner, share))
+
+        def first_clicks(share: float) -> list[Result]:
+            self.tell("choosing", shares.index(share) / len(shares))
+            seed = self.request.seed + 1
+            return score(predictor(share), asked, "", 1, seed, self.check_stop)
+
+        def all_clicks(share: float) -> list[Result]:
+            return self._score("scoring after", predictor(share), asked, AFTER)
+
+        best, after = furthest_better(before, shares, first_clicks, all_clicks)
         if not best and self.request.install_anyway:
-            return SHARES[-1]
-        return best
+            return shares[-1], all_clicks(shares[-1])
+        return best, after
 
     def _candidate(self, learner: Learner, share: float) -> Path:
         """Write the model at a share as a bundle; the learner then stands there."""

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -253,7 +254,16 @@ def _in_table(table: Path) -> list[CasePaths]:
         names = table.parent / (cells.get("names") or f"{_stem(segmentation)}.json")
         patient = cells.get("patient") or f"case {number - 1}"
         found.append(CasePaths(name, patient, ct, segmentation, names))
-    return found
+    return _named_apart(found)
+
+
+def _named_apart(found: list[CasePaths]) -> list[CasePaths]:
+    """Return cases with a number behind the names that several have."""
+    times = Counter(paths.name for paths in found)
+    return [
+        replace(paths, name=f"{paths.name} ({number})") if times[paths.name] > 1 else paths
+        for number, paths in enumerate(found, start=1)
+    ]
 
 
 def _image(folder: Path, name: str) -> Path | None:

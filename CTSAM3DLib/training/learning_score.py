@@ -92,6 +92,29 @@ def mean_dice(results: Sequence[Result], family: str, clicks: int) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def furthest_better(
+    before: Sequence[Result],
+    shares: Iterable[float],
+    first_click: Callable[[float], Sequence[Result]],
+    all_clicks: Callable[[float], Sequence[Result]],
+) -> tuple[float, Sequence[Result]]:
+    """Return how far a model should go towards what it has learnt, and its results there.
+
+    `first_click` and `all_clicks` score it at one of the `shares`, on the structures of `before`.
+    It is `chosen_share`; where the model is no better there after more clicks it is what would be
+    chosen of the shares below, or else the last one that was tried. Returns 0 and `before` where
+    the first click is nowhere better.
+    """
+    scored = {share: first_click(share) for share in shares}
+    best, after = 0.0, before
+    while further := chosen_share(before, scored):
+        best, after = further, all_clicks(further)
+        if verdict(before, after).is_better:
+            break
+        scored = {share: results for share, results in scored.items() if share < best}
+    return best, after
+
+
 def chosen_share(before: Sequence[Result], scored: Mapping[float, Sequence[Result]]) -> float:
     """Return how far a model should go towards what it has learnt, 0 for nowhere.
 
@@ -103,14 +126,21 @@ def chosen_share(before: Sequence[Result], scored: Mapping[float, Sequence[Resul
     for share, results in scored.items():
         gain = _first_dice(results) - _first_dice(before)
         lost = mean_dice(before, OTHER, 1) - mean_dice(results, OTHER, 1)
-        if gain.mean() >= LEAST_GAIN and not lost > 0.5 * MOST_WORSE:
+        if gain.mean() >= LEAST_GAIN and not lost > MOST_WORSE:
             gains[share] = gain
     return furthest_as_good(gains)
 
 
 def _first_dice(results: Sequence[Result]) -> NDArray[np.float64]:
-    """Return the Dice of each learnt structure after the first click, (N,)."""
-    return np.array([r.trace.dice_after(1) for r in results if r.family == LEARNT])
+    """Return the Dice of each learnt structure after the first click, (N,).
+
+    Several first clicks in one structure are one observation, their mean.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for result in results:
+        if result.family == LEARNT:
+            found.setdefault((result.case, result.anatomy), []).append(result.trace.dice_after(1))
+    return np.array([np.mean(values) for values in found.values()])
 
 
 def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
@@ -118,7 +148,8 @@ def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
 
     `gains` are those of the same structures, (N,) float64, by share. They are as good where their
     mean is less by no more than the standard error of the difference: few scores tell little, and
-    what is learnt holds for more than them.
+    what is learnt holds for more than them. With one structure, which has no standard error, half
+    of the best gain is as good.
 
     Examples
     --------
@@ -126,6 +157,8 @@ def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
     >>> many = {share: np.tile(gain, 50) for share, gain in few.items()}
     >>> furthest_as_good(few), furthest_as_good(many), furthest_as_good({})
     (1.0, 0.5, 0.0)
+    >>> furthest_as_good({1.5: np.array([0.1]), 1.0: np.array([0.2]), 0.5: np.array([0.3])})
+    1.0
     """
     if not gains:
         return 0.0
@@ -133,7 +166,7 @@ def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
 
     def as_good(gain: NDArray[np.float64]) -> bool:
         less = best - gain
-        error = np.std(less, ddof=1) / math.sqrt(len(less)) if len(less) > 1 else math.inf
+        error = np.std(less, ddof=1) / math.sqrt(len(less)) if len(less) > 1 else best[0] / 2
         return bool(less.mean() <= error)
 
     return max(share for share, gain in gains.items() if as_good(gain))

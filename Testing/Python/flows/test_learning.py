@@ -56,10 +56,11 @@ def request_(inputs, tmp_path, monkeypatch) -> LearningRequest:
 
 
 @pytest.mark.slow  # test_the_command learns and installs, too
-def test_a_model_with_card_and_report(request_, tmp_path):
+def test_a_model_with_card_and_report(request_, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "SHARES", (1.5,))
     stages: list[str] = []
     outcome = learn(request_, lambda now: stages.append(now.stage), clock=ticking())
-    assert outcome.iterations == 3
+    assert (outcome.iterations, outcome.share) == (3, 1.5)
     assert list(dict.fromkeys(stages)) == [
         "reading", "scoring before", "learning", "choosing", "scoring after",
     ]  # fmt: skip
@@ -107,9 +108,13 @@ def test_a_model_that_is_not_better_is_not_installed(request_, no_candidate, tmp
 
 
 @pytest.mark.slow
-def test_of_one_case_some_structures_are_other_anatomy(request_, no_candidate, tmp_path):
+def test_of_one_case_some_structures_are_other_anatomy(request_, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "SHARES", (1.5,))
     cases = tmp_path / "cases" / "p0"
-    outcome = learn(replace(request_, cases=cases, install_anyway=False), clock=ticking())
+    stages: list[str] = []
+    request_ = replace(request_, cases=cases, install_anyway=False)
+    outcome = learn(request_, lambda now: stages.append(now.stage), clock=ticking())
+    assert "choosing" not in stages  # beyond the new weights only where patients are held out
     scores = json.loads(outcome.report.with_name("report.json").read_text())
     assert [score["family"] for score in scores["before"]] == [LEARNT, LEARNT, OTHER]
     assert "Nothing was held out" in outcome.report.read_text()
@@ -124,7 +129,7 @@ def test_structures_that_are_not_wanted_are_other_anatomy(request_, no_candidate
         (LEARNT, "cyst"),
         (OTHER, "spleen"),
     }
-    with pytest.raises(LearningError, match="no case has 'lung'; the cases have 'cyst', 'spleen'"):
+    with pytest.raises(LearningError, match="no case has 'lung'; choose from 'cyst', 'spleen'"):
         learn(replace(request_, structures=("lung",)))
 
 
@@ -238,7 +243,7 @@ def test_a_structure_whose_name_has_a_comma(request_, capsys):
     words += ["--work-dir", str(request_.work_dir), "--models-dir", str(request_.models_dir)]
     words += ["--device", "cpu", "--structures", "cyst, lung,", "--structure", "tumour, left"]
     assert main([*words, "--structure", "heart"]) == 2
-    message = "no case has 'lung', 'tumour, left', 'heart'; the cases have 'cyst', 'spleen'"
+    message = "no case has 'lung', 'tumour, left', 'heart'; choose from 'cyst', 'spleen'"
     assert message in capsys.readouterr().err
 
 

@@ -71,6 +71,8 @@ def test_a_table_names_patients(tmp_path, separator):
     assert division.kind == "patients"
     assert learnt | held == {"x", "y"}
     assert not learnt & held
+    # They are told apart also where files are called alike.
+    assert [case.name for case in cases] == ["organs (1)", "organs (2)", "organs (3)"]
 
 
 @pytest.mark.parametrize(

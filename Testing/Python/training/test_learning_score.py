@@ -17,6 +17,7 @@ from CTSAM3DLib.training.learning_score import (
     OTHER,
     asked_again,
     chosen_share,
+    furthest_better,
     mean_dice,
     questions_of,
     score,
@@ -53,7 +54,7 @@ def test_better_is_a_gain_without_a_loss(learnt, other, better):
 
 
 def _first(dice: tuple[float, ...], other: float) -> list[Result]:
-    learnt = [(LEARNT, "cyst", (one,)) for one in dice]
+    learnt = [(LEARNT, f"cyst {number}", (one,)) for number, one in enumerate(dice)]
     return _results(*learnt, (OTHER, "liver", (other,)))
 
 
@@ -63,12 +64,47 @@ def _first(dice: tuple[float, ...], other: float) -> list[Result]:
         (_first((0.5, 0.8), 0.8), _first((0.75, 0.65), 0.8), 1.0),  # scores too few to tell
         (_first((0.6, 0.61), 0.8), _first((0.7, 0.7), 0.8), 0.5),  # each is clearly better
         (_first((0.7, 0.7), 0.78), _first((0.6, 0.6), 0.799), 0.5),  # other anatomy is lost
+        (_first((0.7, 0.7), 0.791), _first((0.6, 0.6), 0.799), 1.0),  # as much may be lost
         (_first((0.5, 0.5), 0.8), _first((0.502, 0.5), 0.8), 0.0),  # chance
     ],
 )
 def test_how_far_a_model_goes(whole, half, share):
     before = _first((0.5, 0.5), 0.8)
     assert chosen_share(before, {1.0: whole, 0.5: half}) == share
+
+
+def test_clicks_in_one_structure_are_one_observation():
+    before, whole, half = (
+        _results(*[(LEARNT, "cyst", (one,)) for one in dice])
+        for dice in ((0.5, 0.5), (0.6, 0.61), (0.7, 0.7))
+    )
+    assert chosen_share(before, {1.0: whole, 0.5: half}) == 1.0  # two would tell them apart
+    assert chosen_share(before, {1.5: whole, 1.0: _results((LEARNT, "cyst", (0.8,)))}) == 1.0
+
+
+def _after_five(first: float, fifth: float) -> list[Result]:
+    return _results((LEARNT, "cyst", (first,) * 4 + (fifth,)), (OTHER, "liver", (0.8,) * 5))
+
+
+@pytest.mark.parametrize(
+    ("curves", "share", "asked"),
+    [
+        ({1.5: (0.7, 0.7), 1.0: (0.7, 0.7)}, 1.5, [1.5]),
+        ({1.5: (0.7, 0.4), 1.0: (0.7, 0.7), 0.5: (0.7, 0.7)}, 1.0, [1.5, 1.0]),  # worse later
+        ({1.5: (0.7, 0.4), 1.0: (0.7, 0.4)}, 1.0, [1.5, 1.0]),  # the last one is told of
+        ({1.5: (0.4, 0.7), 1.0: (0.4, 0.7)}, 0.0, []),  # no better after the first click
+    ],
+)
+def test_a_model_goes_less_far_where_more_clicks_are_worse(curves, share, asked):
+    told = []
+
+    def all_clicks(at: float) -> list[Result]:
+        told.append(at)
+        return _after_five(*curves[at])
+
+    found, after = furthest_better(BEFORE, curves, lambda at: _after_five(*curves[at]), all_clicks)
+    assert (found, told) == (share, asked)
+    assert after == (_after_five(*curves[share]) if share else BEFORE)
 
 
 def test_without_other_anatomy_nothing_is_lost():
