@@ -52,7 +52,7 @@ from CTSAM3DLib.training.learning_score import (
 )
 from CTSAM3DLib.training.lessons import LearnerConfig
 
-SHARES = (1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
+SHARES = (1.25, 1.0, 0.75, 0.5, 0.25)
 """How far the model may go from the old weights towards the new ones (1), and beyond them."""
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
 TORSO_MM = 3.0
@@ -108,7 +108,7 @@ class LearningOutcome:
 
     verdict: Verdict
     report: Path
-    share: float  # How far the model went towards the new weights (1); 1.5 is half again as far
+    share: float  # How far the model went towards the new weights (1); 1.25 is a quarter further
     installed: Path | None  # The bundle; None where the model was not installed
     iterations: int
 
