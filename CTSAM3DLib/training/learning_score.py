@@ -122,10 +122,11 @@ def chosen_share(before: Sequence[Result], scored: Mapping[float, Sequence[Resul
     it was, of the same structures. Of the shares that gain and that keep other anatomy it is the
     furthest that is as good as the best, see `furthest_as_good`.
     """
+    was, others_were = _first_dice(before), mean_dice(before, OTHER, 1)
     gains = {}
     for share, results in scored.items():
-        gain = _first_dice(results) - _first_dice(before)
-        lost = mean_dice(before, OTHER, 1) - mean_dice(results, OTHER, 1)
+        gain = _first_dice(results) - was
+        lost = others_were - mean_dice(results, OTHER, 1)
         if gain.mean() >= LEAST_GAIN and not lost > MOST_WORSE:
             gains[share] = gain
     return furthest_as_good(gains)
