@@ -250,8 +250,9 @@ def _in_table(table: Path) -> list[CasePaths]:
         for path in (ct, segmentation):
             if not os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
                 raise LearningError(f"{table}, line {number}: there is no {path}")
-        name = cells.get("name") or f"{_stem(segmentation).name}"
-        names = table.parent / (cells.get("names") or f"{_stem(segmentation)}.json")
+        stem = _stem(segmentation)
+        name = cells.get("name") or stem.name
+        names = table.parent / (cells.get("names") or f"{stem}.json")
         patient = cells.get("patient") or f"case {number - 1}"
         found.append(CasePaths(name, patient, ct, segmentation, names))
     return _named_apart(found)
