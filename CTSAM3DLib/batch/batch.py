@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,24 @@ class BatchRun:
         batch cannot be written.
         """
         earlier = self.records.earlier(item.name)
-        return self.note(self.runner.entry(item, earlier, self._model, self.tell))
+        return self.note([self.runner.entry(item, earlier, self._model, self.tell)])[0]
 
-    def note(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Keep the entry of a case, wherever it ran; OSError as in `run`.
+    def note(self, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Keep the entries of cases, wherever they ran, and return them; OSError as in `run`.
 
         A failure does not forget that an earlier run finished the case.
         """
+        kept = [self._with_finished(entry) for entry in entries]
+        self.entries |= {entry["case"]: entry for entry in kept}
+        self.records.note(*kept)
+        return kept
+
+    def _with_finished(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return an entry, in a failed one what an earlier run has finished."""
         finished = finished_of(self.records.earlier(entry["case"]))
-        if entry["status"] == "failed" and finished:
-            entry = {**entry, "finished": finished}
-        self.entries[entry["case"]] = entry
-        self.records.note(entry)
-        return entry
+        return (
+            {**entry, "finished": finished} if entry["status"] == "failed" and finished else entry
+        )
 
     def tell(self, text: str) -> None:
         """Pass on a warning."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -88,7 +88,8 @@ def run_on_cluster(
 
     The entries, for which see `CaseRunner.entry`, are kept by `run`, whose own model is not used.
     The workers read and write the same paths, made absolute. A few cases more than there are
-    workers are under way, so that a table may have any length. A case whose worker ends before its
+    workers are under way, so that a table may have any length; what is finished meanwhile is
+    fetched and noted at once. A case whose worker ends before its
     entry is here is given to another one. Raises ClusterError: the scheduler was lost; what was
     finished is kept, and the next run goes on from there; BundleError, DeviceError: a worker cannot
     load the model.
@@ -102,27 +103,31 @@ def run_on_cluster(
     wanted = wanted_under_way(client)
 
     def submit() -> None:
-        most = next(wanted)
-        while len(under_way) < most and (item := next(waiting, None)) is not None:
-            moved = _absolute(item)
-            task = (run_on_worker, run.runner, moved, run.records.earlier(item.name), model)
-            future = client.submit(*task, pure=False)
-            under_way[future] = item
-            done.add(future)
+        items = list(islice(waiting, max(0, next(wanted) - len(under_way))))
+        moved = [_absolute(item) for item in items]
+        earlier = [run.records.earlier(item.name) for item in items]
+        same = {"runner": run.runner, "model": model}
+        futures = client.map(run_on_worker, moved, earlier, pure=False, **same)
+        under_way.update(zip(futures, items, strict=True))
+        done.update(futures)
 
     try:
         submit()
-        for future in done:
-            if future.status in ("lost", "pending"):  # with a killed worker: runs again
-                done.add(future)
-                continue
-            entry = _entry(future, under_way.pop(future), run)
-            if entry is None:
-                lost += 1
-                continue
-            yield run.note(entry)
+        for batch in done.batches():
+            entries: list[Entry] = []
+            try:
+                for future, result in _fetched(client, batch):
+                    if result is None and future.status in ("finished", "lost", "pending"):
+                        done.add(future)  # went with a killed worker: runs again
+                    elif entry := _entry(future, under_way.pop(future), result, run):
+                        entries.append(entry)
+                    else:
+                        lost += 1
+            finally:  # also those beside a case that ends the batch
+                entries = run.note(entries)
             if not lost:
                 submit()
+            yield from entries
     except OSError as error:  # the connection
         if client.status == "running":
             raise
@@ -143,13 +148,21 @@ def wanted_under_way(client: Any) -> Iterator[int]:
         yield from repeat(AHEAD + 2 * sum(client.nthreads().values()), AHEAD)
 
 
-def _entry(future: Any, item: BatchCase, run: BatchRun) -> Entry | None:
+def _fetched(client: Any, futures: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Return futures with their results, all fetched at once, None where there is none."""
+    finished = {future.key: future for future in futures if future.status == "finished"}
+    results = client.gather(finished, errors="skip")  # waits for a case whose worker just ended
+    return [(future, results.get(future.key)) for future in futures]
+
+
+def _entry(
+    future: Any, item: BatchCase, result: tuple[Entry, list[str]] | None, run: BatchRun
+) -> Entry | None:
     """Return what became of a case, None when its scheduler was lost; tell its warnings."""
     from distributed import KilledWorker
 
-    if future.status == "finished":
-        entry: Entry
-        entry, told = future.result()
+    if result is not None:
+        entry, told = result
         future.release()
         for text in told:
             run.tell(text)
@@ -167,7 +180,7 @@ def _entry(future: Any, item: BatchCase, run: BatchRun) -> Entry | None:
 
 
 def run_on_worker(
-    runner: CaseRunner, item: BatchCase, earlier: Mapping[str, Any], model: WorkerModel
+    item: BatchCase, earlier: Mapping[str, Any], runner: CaseRunner, model: WorkerModel
 ) -> tuple[Entry, list[str]]:
     """Run one case in a worker; return its entry and what must be told."""
     told: list[str] = []

@@ -55,17 +55,18 @@ class BatchRecords:
             self._read()
         return self._known.get(name, {})
 
-    def note(self, entry: Entry) -> None:
-        """Keep the entry of a case; OutputFileError: the folder cannot be written."""
-        self._own[entry["case"]] = self._known[entry["case"]] = entry
-        self._since += 1
+    def note(self, *entries: Entry) -> None:
+        """Keep the entries of cases; OutputFileError: the folder cannot be written."""
+        for entry in entries:
+            self._own[entry["case"]] = self._known[entry["case"]] = entry
+        self._since += len(entries)
         if self._since * _FRACTION >= len(self._known) or len(self._known) <= _ALWAYS:
             self._write()
             return
-        line = json.dumps(entry, ensure_ascii=True) + "\n"
+        lines = "".join(json.dumps(entry, ensure_ascii=True) + "\n" for entry in entries)
         try:
             with locked_folder(self._folder), (self._folder / JOURNAL_NAME).open("ab") as file:
-                file.write(line.encode())
+                file.write(lines.encode())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

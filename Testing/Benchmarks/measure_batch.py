@@ -7,12 +7,16 @@ python Testing/Benchmarks/measure_batch.py --cases 2000 --seconds 60 --workers 1
 from __future__ import annotations
 
 import argparse
+import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 from time import perf_counter, sleep
 from typing import Any
 
@@ -23,16 +27,19 @@ from CTSAM3DLib.batch.runner import CaseRunner
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.io.outputs import check_outputs
 
+A_PROCESS = 50
+"""So many simulated workers share a process."""
+
 
 @dataclass(frozen=True)
 class SleepingRunner(CaseRunner):
-    """A runner whose cases take a given time and write nothing."""
+    """A runner whose cases take a given time, a fifth more or less, and write nothing."""
 
     seconds: float = 0.0
 
     def entry(self, item: BatchCase, *_: Any) -> dict[str, Any]:
         """Return the entry of a case with five structures after a while."""
-        sleep(self.seconds)
+        sleep(self.seconds * Random(item.name).uniform(0.8, 1.2))
         structures = [
             {"name": f"structure {n}", "volume_cm3": 1.0, "voxels": 1, "seconds": 1.0,
              "clicks": {"positive": [[1.0, 2.0, 3.0]] * 3, "negative": []}, "uncertainty": 0.1}
@@ -60,15 +67,45 @@ def table_of(folder: Path, rows: int) -> Path:
 
 @contextmanager
 def simulated(workers: int) -> Iterator[Any]:
-    """Give a client of a cluster whose workers are threads of this process: many, to sleep only."""
+    """Give a client of a cluster of many workers that sleep: `A_PROCESS` in each process."""
     from distributed import Client, LocalCluster
 
-    settings = {"processes": False, "dashboard_address": None, "memory_limit": 0}
+    context = get_context("spawn")
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, **settings) as cluster,
+        LocalCluster(n_workers=0, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield client
+        counts = [min(A_PROCESS, workers - n) for n in range(0, workers, A_PROCESS)]
+        arguments = [(cluster.scheduler_address, count) for count in counts]
+        hosts = [context.Process(target=host_workers, args=each) for each in arguments]
+        for host in hosts:
+            host.start()
+        try:
+            client.wait_for_workers(workers)
+            yield client
+        finally:
+            for host in hosts:
+                host.kill()
+
+
+def host_workers(address: str, count: int) -> None:
+    """Be so many workers of a scheduler until this process is killed.
+
+    What a worker measures of its own process many times a second is not measured so often.
+    """
+    import dask
+    from distributed import Worker
+
+    async def work() -> None:
+        options = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.ERROR}
+        workers = [Worker(address, **options) for _ in range(count)]
+        await asyncio.gather(*workers)
+        await asyncio.gather(*(worker.finished() for worker in workers))
+
+    seldom = {"tick.interval": "1h", "system-monitor.interval": "1h"}
+    quiet = {f"distributed.admin.{name}": value for name, value in seldom.items()}
+    with dask.config.set({**quiet, "distributed.worker.profile.enabled": False}):
+        asyncio.run(work())
 
 
 def seconds_of(function: Callable[[], Any]) -> tuple[float, Any]:
@@ -86,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--cases", type=int, default=400)
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.0, 0.5])
     parser.add_argument(
-        "--simulate", action="store_true", help="workers are threads of this process"
+        "--simulate", action="store_true", help=f"{A_PROCESS} workers share a process"
     )
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
