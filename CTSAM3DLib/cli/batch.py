@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     counts = [entry["status"] for entry in run.entries.values()]
     kinds = ["done", "skipped", "failed", *(["kept"] if "kept" in counts else [])]
     summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in kinds)
-    print(f"{len(counts)} cases: {summary}")
+    print(f"{len(counts)} case{'s' * (len(counts) != 1)}: {summary}")
     print(f"wrote {reports['report']}, {TABLE_NAME} and {PAGE_NAME}")
     return 1 if run.failed else 0
 

@@ -81,7 +81,7 @@ class LearningReport:
         facts = {
             **self._facts(),
             "parent": f"{self.parent.model_id} {self.parent.sha256}",
-            "installed": str(installed or "no"),
+            "installed": installed.name if installed else "no",
         }
         lines = [f"# What {model_id} has learnt", "", self.verdict.text, ""]
         if self.division.kind != "patients":

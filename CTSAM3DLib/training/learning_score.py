@@ -87,9 +87,24 @@ def score(
 
 
 def mean_dice(results: Sequence[Result], family: str, clicks: int) -> float:
-    """Return the mean Dice of a family after so many clicks; NaN without structures."""
-    values = [r.trace.dice_after(clicks) for r in results if r.family == family]
-    return float(np.mean(values)) if values else float("nan")
+    """Return the mean Dice of a family after so many clicks; NaN without structures.
+
+    However often a structure is asked, it counts once.
+    """
+    values = _dice_of(results, family, clicks)
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _dice_of(results: Sequence[Result], family: str, clicks: int) -> NDArray[np.float64]:
+    """Return the Dice of each structure of a family after so many clicks, (N,).
+
+    A structure that is asked several times is one observation, the mean.
+    """
+    found: dict[tuple[str, str], list[float]] = {}
+    for r in results:
+        if r.family == family:
+            found.setdefault((r.case, r.anatomy), []).append(r.trace.dice_after(clicks))
+    return np.array([np.mean(values) for values in found.values()])
 
 
 def furthest_better(
@@ -122,26 +137,14 @@ def chosen_share(before: Sequence[Result], scored: Mapping[float, Sequence[Resul
     it was, of the same structures. Of the shares that gain and that keep other anatomy it is the
     furthest that is as good as the best, see `furthest_as_good`.
     """
-    was, others_were = _first_dice(before), mean_dice(before, OTHER, 1)
+    was, others_were = _dice_of(before, LEARNT, 1), mean_dice(before, OTHER, 1)
     gains = {}
     for share, results in scored.items():
-        gain = _first_dice(results) - was
+        gain = _dice_of(results, LEARNT, 1) - was
         lost = others_were - mean_dice(results, OTHER, 1)
         if gain.mean() >= LEAST_GAIN and not lost > MOST_WORSE:
             gains[share] = gain
     return furthest_as_good(gains)
-
-
-def _first_dice(results: Sequence[Result]) -> NDArray[np.float64]:
-    """Return the Dice of each learnt structure after the first click, (N,).
-
-    Several first clicks in one structure are one observation, their mean.
-    """
-    found: dict[tuple[str, str], list[float]] = {}
-    for result in results:
-        if result.family == LEARNT:
-            found.setdefault((result.case, result.anatomy), []).append(result.trace.dice_after(1))
-    return np.array([np.mean(values) for values in found.values()])
 
 
 def furthest_as_good(gains: Mapping[float, NDArray[np.float64]]) -> float:
@@ -205,23 +208,22 @@ def verdict(before: Sequence[Result], after: Sequence[Result]) -> Verdict:
 
 
 def table(before: Sequence[Result], after: Sequence[Result]) -> list[str]:
-    """Return a Markdown table: means of the families, then each anatomy."""
+    """Return a Markdown table: means of the families, then each anatomy.
+
+    ``n`` is how many first clicks there were; in means a structure counts once, see `mean_dice`.
+    """
     head = ["structures", "n", *(f"{when} {n}" for n in CLICKS for when in (BEFORE, AFTER))]
     rows = []
     groups: list[tuple[str, str | None]] = [(LEARNT, None), (OTHER, None)]
     groups += sorted({(r.family, r.anatomy) for r in before})
     for family, anatomy in groups:
-        pairs = [
-            (b, a)
-            for b, a in zip(before, after, strict=True)
-            if b.family == family and anatomy in (None, b.anatomy)
+        sides = [
+            [r for r in results if r.family == family and anatomy in (None, r.anatomy)]
+            for results in (before, after)
         ]
-        if not pairs:
+        if not sides[0]:
             continue
-        cells = [family if anatomy is None else f"{family}: {anatomy}", str(len(pairs))]
-        for n in CLICKS:
-            for side in (0, 1):
-                mean = np.mean([pair[side].trace.dice_after(n) for pair in pairs])
-                cells.append(f"{mean:.3f}")
-        rows.append(cells)
+        means = [f"{mean_dice(side, family, n):.3f}" for n in CLICKS for side in sides]
+        name = family if anatomy is None else f"{family}: {anatomy}"
+        rows.append([name, str(len(sides[0])), *means])
     return table_lines(head, rows)

@@ -179,7 +179,7 @@ def test_batch_runs_resumes_and_tells_failures_by_its_exit_code(
     assert run("batch", table, "--output-dir", case / "out", "--no-pictures") == 0
     printed = capsys.readouterr().out
     assert "done    ct\n" in printed
-    assert "1 cases: 1 done, 0 skipped, 0 failed\n" in printed
+    assert "1 case: 1 done, 0 skipped, 0 failed\n" in printed
     assert f"wrote {case / 'out' / 'batch_report.json'}" in printed
     table.write_text("ct,clicks\nct.nrrd,clicks.json\nnone.nrrd,clicks.json\n")
     assert run("batch", table, "--output-dir", case / "out", "--no-pictures") == 1

@@ -154,7 +154,7 @@ def test_a_batch_tells_what_it_kept(
     (case / "out" / "ct.seg.nrrd").write_bytes(b"by hand")
     assert run(*words) == 0
     printed = capsys.readouterr()
-    assert "1 cases: 0 done, 0 skipped, 0 failed, 1 kept\n" in printed.out
+    assert "1 case: 0 done, 0 skipped, 0 failed, 1 kept\n" in printed.out
     assert re.search(r"warning: ct: kept .*ct\.seg\.nrrd, .* overwrite replaces it", printed.err)
     assert run(*words, "--overwrite") == 0
     assert (case / "out" / "ct.seg.nrrd").read_bytes() != b"by hand"

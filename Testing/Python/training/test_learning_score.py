@@ -114,6 +114,11 @@ def test_without_other_anatomy_nothing_is_lost():
     assert np.isnan(mean_dice(BEFORE[:1], OTHER, 1))
 
 
+def test_a_structure_that_is_asked_often_counts_once():
+    found = _results(*[(OTHER, "liver", (0.9,))] * 3, (OTHER, "spleen", (0.5,)))
+    assert mean_dice(found, OTHER, 1) == pytest.approx(0.7)
+
+
 def test_table_has_means_and_each_anatomy():
     lines = table(BEFORE, _results((LEARNT, "cyst", (0.6,) * 5), (OTHER, "liver", (0.7,) * 5)))
     assert lines[2] == "| learnt structures | 1 | 0.500 | 0.600 | 0.500 | 0.600 | 0.500 | 0.600 |"
