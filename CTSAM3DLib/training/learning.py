@@ -42,18 +42,18 @@ from CTSAM3DLib.training.learning_score import (
     CLICKS,
     LEARNT,
     OTHER,
+    SHARES,
     Question,
     Verdict,
     asked_again,
     furthest_better,
+    furthest_share,
     question,
     questions_of,
     score,
 )
 from CTSAM3DLib.training.lessons import LearnerConfig
 
-SHARES = (1.25, 1.0, 0.75, 0.5, 0.25)
-"""How far the model may go from the old weights towards the new ones (1), and beyond them."""
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
 TORSO_MM = 3.0
 CANDIDATE = "candidate.pt"
@@ -108,7 +108,7 @@ class LearningOutcome:
 
     verdict: Verdict
     report: Path
-    share: float  # How far the model went towards the new weights (1); 1.25 is a quarter further
+    share: float  # How far the model went towards the new weights (1), see `furthest_share`
     installed: Path | None  # The bundle; None where the model was not installed
     iterations: int
 
@@ -316,7 +316,8 @@ class _Run:
         Beyond the new weights it goes only where other patients are `held_out`.
         """
         learnt = learner.learnt()
-        shares = [share for share in SHARES if share <= 1.0 or held_out]
+        furthest = furthest_share(learner.iteration) if held_out else 1.0
+        shares = [share for share in SHARES if share <= furthest]
 
         def predictor(share: float) -> TorchPredictor:
             learner.put(learnt)

@@ -25,6 +25,10 @@ MOST_WORSE = 0.01
 """Other anatomy may lose this much of mean Dice."""
 LEAST_GAIN = 0.005
 """A smaller gain of mean Dice after the first click is chance."""
+SHARES = (1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
+"""How far the model may go from the old weights towards the new ones (1), and beyond them."""
+BEYOND = (1.25, 600)
+"""After so many iterations it may go so far; see `furthest_share`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,21 @@ def _dice_of(results: Sequence[Result], family: str, clicks: int) -> NDArray[np.
         if r.family == family:
             found.setdefault((r.case, r.anatomy), []).append(r.trace.dice_after(clicks))
     return np.array([np.mean(values) for values in found.values()])
+
+
+def furthest_share(iterations: int) -> float:
+    """Return how far a model may go beyond its new weights (1) where other patients are held out.
+
+    Weights move about with the root of the iterations. After few of them, on a slow computer, they
+    have come less far, and more of the same is still good. It is never less than `BEYOND` allows.
+
+    Examples
+    --------
+    >>> [round(furthest_share(count), 2) for count in (1000, 600, 400, 200)]
+    [1.25, 1.25, 1.53, 2.17]
+    """
+    share, enough = BEYOND
+    return share * math.sqrt(enough / max(1, min(iterations, enough)))
 
 
 def furthest_better(
