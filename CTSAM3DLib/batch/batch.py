@@ -68,7 +68,8 @@ class BatchRun:
         """
         kept = [self._with_finished(entry) for entry in entries]
         self.entries |= {entry["case"]: entry for entry in kept}
-        self.records.note(*kept)
+        if kept:
+            self.records.note(*kept)
         return kept
 
     def _with_finished(self, entry: dict[str, Any]) -> dict[str, Any]:

@@ -102,8 +102,9 @@ def run_on_cluster(
     done = as_completed(loop=client.loop)
     wanted = wanted_under_way(client)
 
-    def submit() -> None:
-        items = list(islice(waiting, max(0, next(wanted) - len(under_way))))
+    def submit(finished: int = 1) -> None:
+        most = list(islice(wanted, min(finished, AHEAD)))[-1]  # workers are counted once at most
+        items = list(islice(waiting, max(0, most - len(under_way))))
         moved = [_absolute(item) for item in items]
         earlier = [run.records.earlier(item.name) for item in items]
         same = {"runner": run.runner, "model": model}
@@ -126,7 +127,7 @@ def run_on_cluster(
             finally:  # also those beside a case that ends the batch
                 entries = run.note(entries)
             if not lost:
-                submit()
+                submit(len(batch))
             yield from entries
     except OSError as error:  # the connection
         if client.status == "running":
@@ -149,10 +150,11 @@ def wanted_under_way(client: Any) -> Iterator[int]:
 
 
 def _fetched(client: Any, futures: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """Return futures with their results, all fetched at once, None where there is none."""
+    """Return futures with their results, all fetched at once; last, with None, those without."""
     finished = {future.key: future for future in futures if future.status == "finished"}
     results = client.gather(finished, errors="skip")  # waits for a case whose worker just ended
-    return [(future, results.get(future.key)) for future in futures]
+    pairs = [(future, results.get(future.key)) for future in futures]
+    return sorted(pairs, key=lambda pair: pair[1] is None)
 
 
 def _entry(
