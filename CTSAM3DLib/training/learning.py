@@ -55,7 +55,7 @@ from CTSAM3DLib.training.learning_score import (
 from CTSAM3DLib.training.lessons import LearnerConfig
 
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
-TORSO_MM = 3.0
+TORSO, TORSO_MM = "generated torso", 3.0
 CANDIDATE = "candidate.pt"
 
 
@@ -247,7 +247,7 @@ class _Run:
         if self.request.torso:
             volume, truth = torso_phantom(TORSO_MM)
             large = sorted(truth, key=lambda name: -int(truth[name].sum()))[:MOST_TORSO]
-            torso = [question(volume, "torso", OTHER, name, truth[name]) for name in large]
+            torso = [question(volume, TORSO, OTHER, name, truth[name]) for name in large]
             found += asked_again(torso, 3 * MOST_TORSO)  # few clicks tell little of a small loss
         return found
 
@@ -277,7 +277,7 @@ class _Run:
         others = []
         if request.torso:
             volume, truth = torso_phantom(TORSO_MM, seed=request.seed + 1)
-            others = [LearningScan.of(LearningCase("torso", "torso", volume, truth), settings)]
+            others = [LearningScan.of(LearningCase(TORSO, TORSO, volume, truth), settings)]
         if request.restart:
             (request.folder / "learner.pt").unlink(missing_ok=True)
         scans = [LearningScan.of(case, settings) for case in division.learnt]
