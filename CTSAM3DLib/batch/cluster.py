@@ -18,7 +18,7 @@ from CTSAM3DLib.batch.table import BatchCase
 from CTSAM3DLib.errors import ClusterError
 
 AHEAD = 16
-"""So many cases wait at the scheduler beside two for each thread of a worker."""
+"""So many cases are under way beside five for each four threads of workers."""
 _LOADED: dict[WorkerModel, LoadedModel] = {}
 _LOADING = Lock()
 
@@ -146,7 +146,8 @@ def wanted_under_way(client: Any) -> Iterator[int]:
     The workers of the client's cluster come and go; they are counted at every `AHEAD`-th number.
     """
     while True:
-        yield from repeat(AHEAD + 2 * sum(client.nthreads().values()), AHEAD)
+        threads = sum(client.nthreads().values())
+        yield from repeat(AHEAD + threads + threads // 4, AHEAD)
 
 
 def _fetched(client: Any, futures: Sequence[Any]) -> list[tuple[Any, Any]]:

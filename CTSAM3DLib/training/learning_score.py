@@ -25,7 +25,7 @@ MOST_WORSE = 0.01
 """Other anatomy may lose this much of mean Dice."""
 LEAST_GAIN = 0.005
 """A smaller gain of mean Dice after the first click is chance."""
-SHARES = (1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
+SHARES = (1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
 """How far the model may go from the old weights towards the new ones (1), and beyond them."""
 BEYOND = (1.25, 600)
 """After so many iterations it may go so far; see `furthest_share`."""

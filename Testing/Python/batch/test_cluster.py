@@ -55,9 +55,9 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_that_come_later_are_seen() -> None:
-    counts = [{}, {"tcp://a:1": 1, "tcp://b:1": 2}]
+    counts = [{}, {"tcp://a:1": 1, "tcp://b:1": 7}]
     wanted = wanted_under_way(SimpleNamespace(nthreads=lambda: counts.pop(0)))
-    assert [next(wanted) for _ in range(AHEAD + 1)] == [AHEAD] * AHEAD + [AHEAD + 6]
+    assert [next(wanted) for _ in range(AHEAD + 1)] == [AHEAD] * AHEAD + [AHEAD + 10]
     assert not counts
 
 
