@@ -72,11 +72,12 @@ def simulated(workers: int) -> Iterator[Any]:
 
     context = get_context("spawn")
     with (
+        tempfile.TemporaryDirectory() as folder,
         LocalCluster(n_workers=0, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         counts = [min(A_PROCESS, workers - n) for n in range(0, workers, A_PROCESS)]
-        arguments = [(cluster.scheduler_address, count) for count in counts]
+        arguments = [(cluster.scheduler_address, count, folder) for count in counts]
         hosts = [context.Process(target=host_workers, args=each) for each in arguments]
         for host in hosts:
             host.start()
@@ -88,7 +89,7 @@ def simulated(workers: int) -> Iterator[Any]:
                 host.kill()
 
 
-def host_workers(address: str, count: int) -> None:
+def host_workers(address: str, count: int, folder: str) -> None:
     """Be so many workers of a scheduler until this process is killed.
 
     What a worker measures of its own process many times a second is not measured so often.
@@ -98,6 +99,7 @@ def host_workers(address: str, count: int) -> None:
 
     async def work() -> None:
         options = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.ERROR}
+        options["local_directory"] = folder
         workers = [Worker(address, **options) for _ in range(count)]
         await asyncio.gather(*workers)
         await asyncio.gather(*(worker.finished() for worker in workers))

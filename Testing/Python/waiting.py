@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from CTSAM3DLib.engine.worker import SessionWorker
 
@@ -18,3 +20,11 @@ def at_rest(worker: SessionWorker) -> None:
     done = threading.Event()
     worker.submit_quiet(done.set)
     assert done.wait(HANG_S)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + HANG_S
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -10,9 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -21,13 +19,11 @@ from typing import Any
 import pytest
 from cluster_case import counted_model, no_model, stuck_model
 from disk_cases import ball_model, run_command, write_clicks_file, write_ct
-from waiting import HANG_S
+from waiting import wait_until
 
 from CTSAM3DLib.batch.batch import BatchRun
-from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.batch.cluster import AHEAD, WorkerModel, connected, run_on_cluster, wanted_under_way
 from CTSAM3DLib.batch.records import reported
-from CTSAM3DLib.batch.runner import CaseRunner
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.cli import batch as cli_batch
 from CTSAM3DLib.errors import BundleError, ClusterError
@@ -75,13 +71,6 @@ def results(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.name.endswith(kinds)}
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
-    end = time.monotonic() + HANG_S
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def written(file: Path) -> str:
     """Return the content of a file as soon as it has one."""
     wait_until(lambda: file.exists() and bool(file.read_text()))
@@ -123,18 +112,6 @@ def client() -> Iterator[Any]:
             yield client
     finally:
         os.environ["PYTHONPATH"] = before
-
-
-@pytest.fixture(scope="module")
-def small_client() -> Iterator[Any]:
-    """Return a client of a worker that is a thread of this process."""
-    settings = {"processes": False, "dashboard_address": None, "memory_limit": 0}
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, **settings) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        client.submit(len, ()).result()  # now its thread is there
-        yield client
 
 
 def test_a_worker_that_ends_slowly_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,72 +165,6 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch(
         on_cluster(
             read_table(table, tmp_path / "o"), tmp_path / "o", WorkerModel((), no_model), client
         )
-
-
-@dataclass(frozen=True)
-class QuickRunner(CaseRunner):
-    """A runner whose cases write nothing; the model of the one called ``bad`` is not there."""
-
-    def entry(self, item: BatchCase, *_: Any) -> dict[str, Any]:
-        if item.name == "bad":
-            raise BundleError("not here")
-        return {"case": item.name, "status": "done"}
-
-
-def quick_run(folder: Path) -> BatchRun:
-    run = BatchRun(folder, ball_model, {"model": "fake"})
-    run.runner = QuickRunner({})
-    return run
-
-
-def quick_cases(*names: str) -> list[BatchCase]:
-    return [BatchCase(name, Case(Path(name), (), Path(f"{name}.seg.nrrd"))) for name in names]
-
-
-def only_full_batches(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
-    """Let the client see what is finished when so many cases are."""
-    one_batch = distributed.as_completed.next_batch
-
-    def next_batch(done: Any, block: bool = True) -> list[Any]:
-        wait_until(lambda: done.queue.qsize() >= least or done.count() == done.queue.qsize())
-        batch: list[Any] = one_batch(done, block)
-        return batch
-
-    monkeypatch.setattr(distributed.as_completed, "next_batch", next_batch)
-
-
-@pytest.mark.parametrize("names", [("bad", "a", "b"), ("a", "bad", "b"), ("a", "b", "bad")])
-def test_what_is_finished_beside_a_case_that_ends_the_batch_is_kept(
-    small_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
-) -> None:
-    only_full_batches(monkeypatch, len(names))
-    run = quick_run(tmp_path)
-    with pytest.raises(BundleError, match="not here"):
-        list(run_on_cluster(run, quick_cases(*names), small_client, WorkerModel(())))
-    assert sorted(run.entries) == sorted(reported(tmp_path / "batch_report.json")[0]) == ["a", "b"]
-
-
-def test_a_batch_in_which_nothing_is_finished_writes_nothing(
-    small_client: Any, tmp_path: Path
-) -> None:
-    (tmp_path / "batch_report.json").write_text("{cut off")
-    with pytest.raises(BundleError, match="not here"):
-        list(run_on_cluster(quick_run(tmp_path), quick_cases("bad"), small_client, WorkerModel(())))
-    assert [file.name for file in tmp_path.iterdir()] == ["batch_report.json"]
-    assert (tmp_path / "batch_report.json").read_text() == "{cut off"
-
-
-def test_workers_are_counted_again_however_many_cases_finish_together(
-    small_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    only_full_batches(monkeypatch, AHEAD)
-    counts: list[dict[str, int]] = [{"tcp://a:1": 1}] * 2
-    monkeypatch.setattr(small_client, "nthreads", counts.pop)
-    names = [str(number) for number in range(AHEAD + 4)]
-    run = quick_run(tmp_path)
-    list(run_on_cluster(run, quick_cases(*names), small_client, WorkerModel(())))
-    assert sorted(run.entries) == sorted(names)
-    assert not counts
 
 
 @pytest.mark.slow
