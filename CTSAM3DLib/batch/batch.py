@@ -75,9 +75,9 @@ class BatchRun:
     def _with_finished(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return an entry, in a failed one what an earlier run has finished."""
         finished = finished_of(self.records.earlier(entry["case"]))
-        return (
-            {**entry, "finished": finished} if entry["status"] == "failed" and finished else entry
-        )
+        if entry["status"] == "failed" and finished:
+            return {**entry, "finished": finished}
+        return entry
 
     def tell(self, text: str) -> None:
         """Pass on a warning."""

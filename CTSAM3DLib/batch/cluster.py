@@ -89,10 +89,9 @@ def run_on_cluster(
     The entries, for which see `CaseRunner.entry`, are kept by `run`, whose own model is not used.
     The workers read and write the same paths, made absolute. A few cases more than there are
     workers are under way, so that a table may have any length; what is finished meanwhile is
-    fetched and noted at once. A case whose worker ends before its
-    entry is here is given to another one. Raises ClusterError: the scheduler was lost; what was
-    finished is kept, and the next run goes on from there; BundleError, DeviceError: a worker cannot
-    load the model.
+    fetched and noted at once. A case whose worker ends before its entry is here is given to another
+    one. Raises ClusterError: the scheduler was lost; what was finished is kept, and the next run
+    goes on from there; BundleError, DeviceError: a worker cannot load the model.
     """
     from distributed import as_completed
 
