@@ -104,9 +104,12 @@ def host_workers(address: str, count: int, folder: str) -> None:
         await asyncio.gather(*workers)
         await asyncio.gather(*(worker.finished() for worker in workers))
 
-    seldom = {"tick.interval": "1h", "system-monitor.interval": "1h"}
-    quiet = {f"distributed.admin.{name}": value for name, value in seldom.items()}
-    with dask.config.set({**quiet, "distributed.worker.profile.enabled": False}):
+    seldom = {
+        "distributed.admin.tick.interval": "1h",
+        "distributed.admin.system-monitor.interval": "1h",
+        "distributed.worker.profile.enabled": False,
+    }
+    with dask.config.set(seldom):
         asyncio.run(work())
 
 
