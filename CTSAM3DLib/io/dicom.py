@@ -16,7 +16,8 @@ from CTSAM3DLib.io.dicom_stack import slices_of, stacked
 from CTSAM3DLib.io.simpleitk import printable
 
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
-_FOLDERS_DEEPER = 2
+_FOLDERS_DEEPER = 4  # as on discs: DICOM, patient, study, series
+_CONTENTS = "DICOMDIR"  # the list of the files on a disc
 _OF_MACOS = "._"  # begins names of files with what macOS keeps beside another file
 _NAMES = 4  # in a message
 
@@ -39,7 +40,7 @@ class _Study:
         """Read the headers of files of any kind."""
         study = cls()
         kinds = {file: is_dicom(file) for file in sorted(files)}
-        named = [file for file, is_one in kinds.items() if is_one and file.name != "DICOMDIR"]
+        named = [file for file, is_one in kinds.items() if is_one and file.name != _CONTENTS]
         alike = {_ending(file) for file in named} | _SUFFIXES
         for file, is_one in kinds.items():
             try:
@@ -84,7 +85,7 @@ def read_dicom_folder(
 ) -> tuple[NDArray[Any], Geometry, str, list[str]]:
     """Read one series of a folder; by default, the CT with most slices.
 
-    When the folder holds no volume, its subfolders are searched, two levels deep. Returns voxels
+    When the folder holds no volume, its subfolders are searched, four levels deep. Returns voxels
     and geometry as `stacked` does, the name of folder and series, and notes for the user. Raises
     VolumeError: no DICOM image, no such series, several studies in subfolders, a slice that cannot
     be read, or slices that do not form an even, straight stack.
@@ -118,9 +119,8 @@ def read_dicom_file(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
     """Read the frames of one DICOM file; see `read_dicom_folder`."""
     frames = read_frames(file)
     if not frames:
-        raise VolumeError(
-            "expected a DICOM image, got a DICOM file without one; give a slice of the CT"
-        )
+        wanted = "its folder" if file.name.upper() == _CONTENTS else "a slice of the CT"
+        raise VolumeError(f"expected a DICOM image, got a DICOM file without one; give {wanted}")
     array, geometry, notes = stacked(frames, f"series {frames[0].series}")
     if len(array) == 1 and any(other != file and is_dicom(other) for other in _files(file.parent)):
         notes.append("read one slice alone; give its folder to read the whole series")

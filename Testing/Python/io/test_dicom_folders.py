@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_cases import SERIES, stack, write_series, write_slice
 from numpy.typing import NDArray
@@ -76,3 +77,19 @@ def test_many_files_that_cannot_be_read_are_counted(tmp_path: Path, hu: NDArray[
     notes = read_scan(tmp_path).notes
     assert len(notes) == 5
     assert notes[-1] == "left out 3 more files like these"
+
+
+@pytest.mark.parametrize("levels", ["PT0/ST0/SE0", "DICOM/PA0/ST0/SE0"])
+def test_a_disc_is_read_as_it_is(tmp_path: Path, hu: NDArray[np.int16], levels: str) -> None:
+    series = tmp_path / levels
+    series.mkdir(parents=True)
+    write_series(series, hu, stack(6))
+    contents = pydicom.dcmread(next(series.iterdir()), stop_before_pixels=True)
+    del contents.Rows, contents.Columns
+    contents.SOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    contents.save_as(tmp_path / "DICOMDIR")
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, hu.astype(int) - 1024)
+    assert scan.notes == (f"found the slices in {series}",)
+    with pytest.raises(VolumeError, match="a DICOM file without one; give its folder"):
+        read_scan(tmp_path / "DICOMDIR")
