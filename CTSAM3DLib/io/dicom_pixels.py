@@ -120,6 +120,7 @@ def _decoded(dataset: Any) -> NDArray[Any]:
         if name in dataset:
             delattr(dataset, name)
     dataset.PhotometricInterpretation = "MONOCHROME2"
+    _one_fragment_a_frame(dataset)
     expected = (frame_count(dataset), int(dataset.Rows), int(dataset.Columns))
     checked_size(expected, 1, len(dataset.PixelData) * _RATIO)
     if frame_count(dataset) > 1:
@@ -139,6 +140,27 @@ def _decoded(dataset: Any) -> NDArray[Any]:
     if array.shape != expected:
         raise ValueError(f"{array.shape} pixels in place of {expected}")
     return array
+
+
+def _one_fragment_a_frame(dataset: Any) -> None:
+    """Pack compressed frames anew, each as one piece: GDCM knows no other frames than these."""
+    encaps = import_module("pydicom.encaps")
+    names = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+    offsets = tuple(dataset[name].value for name in names if name in dataset)
+    count = frame_count(dataset)
+    frames = list(
+        encaps.generate_frames(
+            dataset.PixelData,
+            number_of_frames=count,
+            extended_offsets=offsets if len(offsets) == len(names) else None,
+        )
+    )
+    if len(frames) != count:
+        raise ValueError(f"{len(frames)} packed frames in place of {count}")
+    dataset.PixelData = encaps.encapsulate(frames)
+    for name in names:
+        if name in dataset:
+            delattr(dataset, name)
 
 
 def _rescaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_cases import stack, write_enhanced, write_slice
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.image import read_scan
@@ -123,3 +123,46 @@ def test_pixels_beyond_the_rows_are_told_and_frames_beyond_their_number_refused(
     write_slice(path, stored[:2].reshape(10, 6), stack(1)[0], Rows=5)
     with pytest.raises(VolumeError, match=r"0\.dcm is cut off or damaged .* frames too many"):
         read_scan(path)
+
+
+def _jpeg_frames(folder: Path, stored: NDArray[np.uint16]) -> tuple[list[bytes], str]:
+    """Return lossless JPEG of each plane, and the name of that packing."""
+    frames = []
+    for plane in stored:
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(folder / "jpeg.dcm"))
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.Execute(sitk.GetImageFromArray(plane[None]))
+        dataset = pydicom.dcmread(folder / "jpeg.dcm")
+        frames += generate_frames(dataset.PixelData, number_of_frames=1)
+    return frames, dataset.file_meta.TransferSyntaxUID
+
+
+@pytest.mark.parametrize("way", ["pieces", "pieces without a table", "64-bit table", "one missing"])
+def test_packed_frames_are_found_however_they_are_cut(
+    tmp_path: Path, rng: np.random.Generator, way: str
+) -> None:
+    numbers = rng.integers(0, 4000, (4, 64, 48)).astype(np.uint16)
+    frames, syntax = _jpeg_frames(tmp_path, numbers)
+    path = tmp_path / "many.dcm"
+    write_enhanced(path, numbers, stack(4), PixelRepresentation=0)
+    dataset = pydicom.dcmread(path)
+    if way == "64-bit table":
+        content, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = (
+            encapsulate_extended(frames)
+        )
+    else:
+        pieces = 1 if way == "one missing" else 3
+        given = frames[: 3 if way == "one missing" else 4]
+        content = encapsulate(given, pieces, has_bot="without" not in way)
+    dataset.PixelData = content
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset["PixelData"].is_undefined_length = True
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path)
+    if way == "one missing":
+        with pytest.raises(VolumeError, match=r"many\.dcm is .*3 packed frames in place of 4"):
+            read_scan(path)
+    else:
+        assert np.array_equal(read_scan(path).volume.array_kji, numbers.astype(int) - 1024)
