@@ -70,20 +70,21 @@ class _Study:
 
     @property
     def ranked(self) -> list[str]:
-        """UIDs, the one to take first: a volume of CT with most slices, then in text order."""
+        """UIDs, the one to take first: a volume of CT with most places, then in text order."""
         return sorted(self.series, key=self._rank)
 
     def _rank(self, uid: str) -> tuple[bool, bool, bool, int, str]:
         frames = slices_of(self.series[uid])
         first = frames[0]
         is_picture = first.is_localizer or first.samples != 1
-        return is_picture, not first.position, first.modality != "CT", -len(frames), uid
+        places = {frame.position for frame in frames}  # fewer than frames in phases and pictures
+        return is_picture, not first.position, first.modality != "CT", -len(places), uid
 
 
 def read_dicom_folder(
     folder: Path, series: str = ""
 ) -> tuple[NDArray[Any], Geometry, str, list[str]]:
-    """Read one series of a folder; by default, the CT with most slices.
+    """Read one series of a folder; by default, the CT with slices at most places.
 
     When the folder holds no volume, its subfolders are searched, four levels deep. Returns voxels
     and geometry as `stacked` does, the name of folder and series, and notes for the user. Raises
@@ -104,12 +105,12 @@ def read_dicom_folder(
     frames = study.series[uid]
     places = sorted({frame.file.parent for frame in frames} - {folder})
     notes = [f"found the slices in {', '.join(map(printable, places))}"] if places else []
-    notes += _choice_note(study, uid, folder) + elsewhere + study.notes
+    choice = _choice_note(study, uid, folder)
+    notes += choice + elsewhere + study.notes
     try:
         array, geometry, found = stacked(frames, f"series {uid}")
     except VolumeError as error:
-        left_out = "; ".join(elsewhere + study.notes)
-        raise VolumeError(f"{error}; {left_out}" if left_out else str(error)) from error
+        raise VolumeError("; ".join([str(error), *choice, *elsewhere, *study.notes])) from error
     count = len({frame.file for frame in slices_of(frames)})
     name = f"{printable(folder.resolve().name)} (series {uid}, {count} files)"
     return array, geometry, name, notes + found

@@ -74,7 +74,7 @@ def read_scan(path: str | os.PathLike[str], series: str = "") -> Scan:
         An image file (NIfTI, NRRD, MetaImage, DICOM and what else SimpleITK reads; a fourth
         dimension of size one is dropped), or a folder of DICOM files.
     series : str
-        Series Instance UID in a DICOM folder; by default the CT series with most slices is taken.
+        Series Instance UID in a DICOM folder; by default the CT with slices at most places.
         Of no effect for a file.
 
     Returns

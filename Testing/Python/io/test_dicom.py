@@ -302,3 +302,19 @@ def test_pictures_without_a_place_are_not_taken_for_the_ct(
     scan = read_scan(tmp_path / "ct")
     assert len(scan.volume.array_kji) == 3
     assert scan.notes[0].endswith(f"{other} (4 slices)")
+
+
+def test_phases_and_pictures_at_few_places_are_not_taken_before_a_volume(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    write_series(tmp_path / "ct", hu, stack(4))
+    phases = {"SeriesInstanceUID": SERIES + ".1"}
+    for phase in range(3):
+        for n in range(2):
+            write_slice(tmp_path / "ct" / f"{phase}{n}.dcm", hu[n], stack(2)[n], **phases)
+    scan = read_scan(tmp_path / "ct")
+    assert np.array_equal(scan.volume.array_kji, hu.astype(int) - 1024)
+    assert scan.notes[0].endswith(f"takes another: {SERIES}.1 (6 slices)")
+    message = rf"every place occurs 3 times.*; took series {SERIES}\.1 .* {SERIES}\.2 \(4 slices"
+    with pytest.raises(VolumeError, match=message):
+        read_scan(tmp_path / "ct", SERIES + ".1")
