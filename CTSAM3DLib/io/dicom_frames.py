@@ -29,13 +29,18 @@ _CHECKED_TAGS = [
     "PerFrameFunctionalGroupsSequence", "GantryDetectorTilt",
     "InConcatenationNumber", "InConcatenationTotalNumber",
 ]  # fmt: skip
-# What slices of one scan have in common; of these the acquisition alone may change on the way.
+# What slices of one scan have in common; of these the acquisition and its times alone may change on
+# the way.
 _MARKS = {
     "SeriesNumber": "Series Number", "AcquisitionNumber": "Acquisition Number", "KVP": "KVP",
     "ConvolutionKernel": "Convolution Kernel", "PatientPosition": "Patient Position",
     "TemporalPositionIdentifier": "Temporal Position Identifier",
     "SliceThickness": "Slice Thickness", "TemporalPositionIndex": "Temporal Position Index",
-    "FrameAcquisitionNumber": "Frame Acquisition Number",
+    "FrameAcquisitionNumber": "Frame Acquisition Number", "AcquisitionTime": "Acquisition Time",
+    "TriggerTime": "Trigger Time", "SeriesDescription": "Series Description",
+    "NominalPercentageOfCardiacPhase": "Nominal Percentage of Cardiac Phase",
+    "ContrastBolusAgent": "Contrast/Bolus Agent",
+    "ReconstructionDiameter": "Reconstruction Diameter",
 }  # fmt: skip
 
 
@@ -203,7 +208,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
             int(dataset.get("InConcatenationNumber") or 1),
             int(dataset.get("InConcatenationTotalNumber") or 1),
         ),
-        tilt=_number(dataset, "GantryDetectorTilt", 0.0),
+        tilt=_number(group("CTAcquisitionDetailsSequence"), "GantryDetectorTilt", 0.0),
         number=number,
         count=count,
         study=str(dataset.get("StudyInstanceUID", "")),

@@ -28,6 +28,7 @@ SLICE_TOLERANCE = 0.1
 _LEAST_TILT = 0.5  # degrees
 _WIDE_GAP = 1.5  # times the thickness: slices may be missing
 _ONE = {"study": "study", "patient": "patient", "reference": "frame of reference"}
+_MAY_CHANGE = ("Acquisition Number", "Acquisition Time", "Trigger Time")
 _NAMES = 4  # in a message
 
 
@@ -204,7 +205,7 @@ def _mark_notes(slices: list[Frame]) -> list[str]:
         values = [frame.marks[name] for frame in slices]
         changes = sum(a != b for a, b in pairwise(values))
         # Acquisitions follow one another along the patient, but do not take turns.
-        if changes > (len(set(values)) - 1 if name.endswith("Acquisition Number") else 0):
+        if changes > (len(set(values)) - 1 if name.endswith(_MAY_CHANGE) else 0):
             odd.append(name)
     notes = [
         f"slices differ in {', '.join(odd)}, as where two scans were mixed; look whether all "

@@ -105,6 +105,19 @@ def test_frames_that_take_turns_are_told(
     )
 
 
+def test_a_gantry_tilt_that_the_places_do_not_show_is_told(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "ct.dcm"
+    write_enhanced(path, hu, stack(len(hu)))
+    dataset = pydicom.dcmread(path)
+    details = pydicom.Dataset()
+    details.GantryDetectorTilt = 15
+    dataset.PerFrameFunctionalGroupsSequence[2].CTAcquisitionDetailsSequence = [details]
+    dataset.save_as(path)
+    assert "a gantry tilt of 15 degrees" in read_scan(path).notes[0]
+
+
 def test_a_part_of_a_scan_in_several_files_is_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     places = stack(len(hu))
     for n in range(2):
