@@ -173,8 +173,14 @@ def _pair(file: Path) -> tuple[Path | None, Path | None]:
     """Return the files with header and voxels of a pair; None for what is not there."""
     stem = file.name[: -len(".gz")] if file.suffix.lower() == ".gz" else file.name
     stem = stem.rpartition(".")[0]
+    is_packed = file.suffix.lower() == ".gz"
     found: dict[str, Path] = {}
-    for path in sorted(file.parent.glob(f"{glob.escape(stem)}.*"), reverse=True):
+
+    def rank(path: Path) -> tuple[bool, bool, str]:
+        return path.name == file.name, (path.suffix.lower() == ".gz") == is_packed, path.name
+
+    # The last one stays: the file that is asked for, then what is packed as it is.
+    for path in sorted(file.parent.glob(f"{glob.escape(stem)}.*"), key=rank):
         suffix = path.name[len(stem) :].lower()
         if suffix in _PAIR:
             found[suffix[:4]] = path

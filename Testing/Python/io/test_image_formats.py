@@ -129,3 +129,15 @@ def test_a_packed_metaimage_without_its_length_is_refused(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes().replace(b"CompressedDataSize", b"OtherName"))
     with pytest.raises(VolumeError, match=r"CompressedDataSize in the header .* save the CT again"):
         read_scan(path)
+
+
+def test_of_a_pair_and_a_packed_pair_the_one_that_is_asked_for_is_read(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    for suffix, array in ((".img", hu), (".img.gz", hu + 7)):
+        nib.save(nib.Nifti1Pair(array.transpose(), np.eye(4)), tmp_path / f"ct{suffix}")
+    for name, more in (("ct.hdr", 0), ("ct.img", 0), ("ct.hdr.gz", 7), ("ct.img.gz", 7)):
+        assert np.array_equal(read_scan(tmp_path / name).volume.array_kji, hu + more)
+    (tmp_path / "ct.hdr.gz").unlink()
+    assert np.array_equal(read_scan(tmp_path / "ct.img.gz").volume.array_kji, hu + 7)
+    assert np.array_equal(read_scan(tmp_path / "ct.hdr").volume.array_kji, hu)
