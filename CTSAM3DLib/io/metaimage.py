@@ -20,10 +20,13 @@ from CTSAM3DLib.io.header_numbers import (
     surplus_note,
     unpacked_length,
 )
+from CTSAM3DLib.io.simpleitk import printable
 
 _HEADER_LIMIT = 1 << 20
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 _OFFSETS = ("Offset", "Position", "Origin")
+_SIZES = ("ElementSpacing", "ElementSize")  # steps and extents of voxels, which may differ
+_AT_THE_END = "-1"  # HeaderSize of voxels that end with their file
 _BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -40,7 +43,7 @@ def check_metaimage(file: Path) -> list[str]:
     if size is None or data_file is None or not (np.isfinite(size) & (size == np.rint(size))).all():
         raise VolumeError("expected a MetaImage header with DimSize and ElementDataFile, got none")
     counts = [int(count) for count in size]
-    kind = fields.get("ElementType", "").removeprefix("MET_")
+    kind = fields.get("ElementType", "").removeprefix("MET_").removesuffix("_ARRAY")
     each = _BYTES.get(re.sub("^U(?=CH|SH|INT|LONG)", "", kind), 1)
     local = data_file.upper() == "LOCAL" and _is_true(fields, "BinaryData", "True")
     compressed = _is_true(fields, "CompressedData", "False")
@@ -54,7 +57,7 @@ def check_metaimage(file: Path) -> list[str]:
             f"expected {axes_by_number[0]:g} numbers as DimSize, got {fields['DimSize']!r}; "
             "correct the header"
         )
-    spacing = _numbers(fields, ("ElementSpacing", "ElementSize"), len(counts))
+    spacing = _numbers(fields, _SIZES, len(counts))
     if spacing is not None:
         checked_spacing(spacing[:3], counts[:3], "ElementSpacing")
     offset = _numbers(fields, _OFFSETS, len(counts))
@@ -66,7 +69,17 @@ def check_metaimage(file: Path) -> list[str]:
         if axes.shape == (3, 3):
             squared_directions(axes.T, (1, 1, 1), "TransformMatrix")
     surplus = _surplus(file, fields, end, math.prod(counts) * each)
-    return _notes(fields, spacing is not None) + surplus_note(surplus)
+    missing = [
+        told
+        for told, numbers in (
+            ("ElementSpacing; took voxels of 1 mm", spacing),
+            ("TransformMatrix; took its axes as L, P, S", matrix),
+            ("Offset; took 0, 0, 0", offset),
+        )
+        if numbers is None
+    ]
+    notes = [f"the header has no {told}, as Slicer does" for told in missing]
+    return notes + _notes(fields) + surplus_note(surplus)
 
 
 def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
@@ -75,14 +88,24 @@ def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
     Packed voxels are unpacked once: the library of MetaImage takes what is cut off or damaged.
     """
     name, skip = fields["ElementDataFile"], fields.get("HeaderSize", "0")
+    if not skip.isdecimal() and skip != _AT_THE_END:
+        raise VolumeError(
+            f"expected a HeaderSize of {_AT_THE_END}, 0 or more bytes, got {skip!r}; correct the "
+            "header"
+        )
     hidden = "%" in name or name.split()[:1] == ["LIST"]
-    if hidden or not _is_true(fields, "BinaryData", "True") or not skip.isdecimal():
+    if hidden or not _is_true(fields, "BinaryData", "True"):
         return 0
     is_local = name.upper() == "LOCAL"
-    data, start = (file, end) if is_local else (file.parent / name, int(skip))
+    data, start = (file, end) if is_local else (file.parent / name, max(int(skip), 0))
     there = data.stat().st_size - start
     if not _is_true(fields, "CompressedData", "False"):
-        return there - voxels
+        if there < voxels:
+            raise VolumeError(
+                f"expected {voxels} bytes of voxels in {printable(data.name)}, got "
+                f"{max(there, 0)}: it is truncated or the header is wrong; copy it again"
+            )
+        return 0 if skip == _AT_THE_END else there - voxels
     stated = fields.get("CompressedDataSize", "")
     if is_local and not stated.isdecimal():
         raise VolumeError(
@@ -101,11 +124,9 @@ def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
     return unpacked - voxels + there - packed
 
 
-def _notes(fields: dict[str, str], has_spacing: bool) -> list[str]:
-    """Return what to tell about fields that are missing, or that Slicer passes over."""
+def _notes(fields: dict[str, str]) -> list[str]:
+    """Return what to tell about fields that Slicer passes over."""
     notes = []
-    if not has_spacing:
-        notes.append("the header has no ElementSpacing; took voxels of 1 mm, as Slicer does")
     unit = fields.get("DistanceUnits", "mm").lower()
     if unit not in ("mm", "?"):
         notes.append(f"the header has lengths in {unit}; took them as mm, as Slicer does")
@@ -140,6 +161,16 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
 def _numbers(
     fields: dict[str, str], names: tuple[str, ...], count: int | None = None
 ) -> np.ndarray | None:
-    """Return the numbers of the first field of some names that is there."""
-    name = next((name for name in names if name in fields), None)
-    return None if name is None else numbers_in(fields[name], name, count)
+    """Return the numbers of a field that has several names, of the sizes those of the first.
+
+    Raises VolumeError: no numbers, or two names for one thing with different numbers.
+    """
+    found = {name: numbers_in(fields[name], name, count) for name in names if name in fields}
+    first = next(iter(found), "")
+    for name, numbers in found.items():
+        if names != _SIZES and not np.array_equal(numbers, found[first]):
+            raise VolumeError(
+                f"expected one place in the header, got {first} = {fields[first]} and {name} = "
+                f"{fields[name]}; find out which is right and remove the other"
+            )
+    return found.get(first)

@@ -67,7 +67,8 @@ def _with_more(folder: Path, kind: str, more: bytes) -> Path:
     else:
         content = zlib.compress(voxels.tobytes() + more) if is_packed else voxels.tobytes() + more
         lines = ["ObjectType = Image", "NDims = 3", "DimSize = 6 5 4", "ElementType = MET_SHORT",
-                 "ElementSpacing = 2 2 3", f"CompressedData = {is_packed}",
+                 "ElementSpacing = 2 2 3", "TransformMatrix = 1 0 0 0 1 0 0 0 1",
+                 "Offset = 0 0 0", f"CompressedData = {is_packed}",
                  f"CompressedDataSize = {len(content)}",
                  f"ElementDataFile = {'ct.raw' if 'mhd' in kind else 'LOCAL'}"]  # fmt: skip
         own = b"" if "mhd" in kind else content

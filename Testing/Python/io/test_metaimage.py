@@ -14,12 +14,13 @@ from CTSAM3DLib.io.image import read_scan
 ARRAY = np.arange(-60, 60, dtype="<i2").reshape(4, 5, 6)
 
 
-def _written(path: Path, **fields: str) -> Path:
+def _written(path: Path, without: str = "", **fields: str) -> Path:
     usual = {
         "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "DimSize": "6 5 4",
         "TransformMatrix": "0 1 0 1 0 0 0 0 1", "Offset": "10 20 30", "ElementSpacing": "2 3 5",
         "ElementType": "MET_SHORT",
     }  # fmt: skip
+    usual.pop(without, "")
     lines = [f"{name} = {value}" for name, value in (usual | fields).items()]
     path.write_bytes("\n".join([*lines, "ElementDataFile = LOCAL", ""]).encode() + ARRAY.tobytes())
     return path
@@ -36,9 +37,11 @@ def _written(path: Path, **fields: str) -> Path:
         ({"Offset": "10 20"}, "expected 3 numbers as Offset, got '10 20'"),
         ({"DimSize": "6 5"}, "expected 3 numbers as DimSize, got '6 5'"),
         ({"NDims": "2"}, "expected 2 numbers as DimSize"),
+        ({"HeaderSize": "-5"}, "expected a HeaderSize of -1, 0 or more bytes, got '-5'"),
+        ({"HeaderSize": "none"}, "expected a HeaderSize of -1, 0 or more bytes, got 'none'"),
     ],
 )
-def test_too_few_numbers_are_refused(tmp_path: Path, fields: dict, text: str) -> None:
+def test_wrong_numbers_are_refused(tmp_path: Path, fields: dict, text: str) -> None:
     with pytest.raises(VolumeError, match=f"{text}.*; correct the header"):
         read_scan(_written(tmp_path / "ct.mha", **fields))
 
@@ -61,3 +64,42 @@ def test_what_slicer_passes_over_is_told(tmp_path: Path, fields: dict, text: str
     assert scan.volume.geometry.origin_ras == pytest.approx((-10, -20, 30))
     assert bool(scan.notes) == bool(text)
     assert text in "".join(scan.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value", "other"),
+    [
+        ("Offset", "Origin", "10 20 30", "11 20 30"),
+        ("Offset", "Position", "10 20 30", "0 0 0"),
+        ("TransformMatrix", "Rotation", "0 1 0 1 0 0 0 0 1", "1 0 0 0 1 0 0 0 1"),
+        ("TransformMatrix", "Orientation", "0 1 0 1 0 0 0 0 1", "0 1 0 1 0 0 0 0 -1"),
+    ],
+)
+def test_two_names_of_one_place_must_agree(
+    tmp_path: Path, first: str, second: str, value: str, other: str
+) -> None:
+    path = _written(tmp_path / "ct.mha", **{second: value, "ElementSize": "9 9 9"})
+    assert read_scan(path).volume.geometry.origin_ras == pytest.approx((-10, -20, 30))
+    with pytest.raises(VolumeError, match=f"got {first} = {value} and {second} = {other}; find"):
+        read_scan(_written(tmp_path / "ct.mha", **{second: other}))
+
+
+@pytest.mark.parametrize("name", ["ElementSpacing", "TransformMatrix", "Offset"])
+def test_what_is_missing_is_told(tmp_path: Path, name: str) -> None:
+    path = _written(tmp_path / "ct.mha", without=name)
+    scan = read_scan(path)
+    assert scan.notes[0].startswith(f"the header has no {name}; took ")
+    assert scan.volume.geometry.spacing_mm == pytest.approx(sitk.ReadImage(str(path)).GetSpacing())
+
+
+@pytest.mark.parametrize("skip", ["0", "10", "-1"])
+def test_voxels_beside_a_header_that_end_early_are_refused(tmp_path: Path, skip: str) -> None:
+    path = _written(tmp_path / "ct.mhd", HeaderSize=skip)
+    header = path.read_bytes()[: -ARRAY.nbytes].replace(b"LOCAL", b"ct.raw")
+    path.write_bytes(header)
+    raw = bytes(max(int(skip), 0)) + ARRAY.tobytes()
+    (tmp_path / "ct.raw").write_bytes(raw)
+    assert np.array_equal(read_scan(path).volume.array_kji, ARRAY)
+    (tmp_path / "ct.raw").write_bytes(raw[:-30])
+    with pytest.raises(VolumeError, match=r"240 bytes of voxels in ct\.raw, got 210: it is trunc"):
+        read_scan(path)
