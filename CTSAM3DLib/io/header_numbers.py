@@ -17,7 +17,7 @@ from CTSAM3DLib.geometry.affine import ORTHOGONALITY_TOLERANCE
 TOLD_MM = 0.01  # smaller differences of place are not worth a word
 MOST_VOXELS = 2**33
 GZIP_RATIO = 1032  # deflate cannot pack better
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"  # how packed bytes begin
 _ANY_HEADER = 47  # tells zlib to find out whether it is gzip
 _PIECE = 1 << 16  # bytes; they unpack to 64 MiB at most
 _ROUNDED = 1e-4  # the largest error of R R^T that Slicer lets pass
@@ -115,7 +115,7 @@ def unpacked_length(stream: BinaryIO, most: float = math.inf) -> int:
         except zlib.error:
             return -1
         rest = unpacker.unused_data
-        if unpacker.eof and rest.startswith(_GZIP):
+        if unpacker.eof and rest.startswith(GZIP):
             unpacker = zlib.decompressobj(_ANY_HEADER)
         elif unpacker.eof:
             after = rest + stream.read(int(min(_PIECE, most)))

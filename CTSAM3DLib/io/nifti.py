@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.header_numbers import (
+    GZIP,
     GZIP_RATIO,
     TOLD_MM,
     checked_origin,
@@ -40,7 +41,6 @@ _LARGEST_CODE = 5
 _SLICER_SQUARE = 1e-4  # the largest error of R R^T with which ITK takes an sform
 _SAME_SIZE = 1e-3  # of the voxels in pixdim and sform
 _LEAST_REST = 1e-7  # square of the first number of a quaternion
-_GZIP = b"\x1f\x8b"
 
 
 def is_nifti(file: Path) -> bool:
@@ -198,7 +198,7 @@ def _pair(file: Path) -> tuple[Path | None, Path | None]:
 
 def _is_compressed(file: Path) -> bool:
     with file.open("rb") as stream:
-        return stream.read(2) == _GZIP
+        return stream.read(2) == GZIP
 
 
 def _opened(file: Path) -> IO[bytes]:

@@ -13,6 +13,7 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.data_files import check_data_files
 from CTSAM3DLib.io.header_numbers import (
+    GZIP,
     GZIP_RATIO,
     checked_origin,
     checked_size,
@@ -35,6 +36,7 @@ _TO_RAS = {
 # These name no side of the patient; Slicer takes them as LPS.
 _NAMELESS = ("", "scanner-xyz", "3d-right-handed")
 _MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
+_ENCODINGS = {"raw", "gzip", "gz", "hex", "ascii", "text", "txt"}  # that ITK reads
 _LIST_LIMIT = 1 << 24
 _LONGEST = 500  # letters of a field
 _BYTES = {
@@ -62,6 +64,11 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
                 f"{longest} in {name!r:.40}; export the CT again"
             )
     encoding = header.fields.get("encoding", "").lower()
+    if encoding not in _ENCODINGS:
+        raise VolumeError(
+            f"expected voxels in the encoding raw, gzip, hex or text, got {encoding!r:.40}; save "
+            "the CT again with gzip"
+        )
     ratio = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO}.get(encoding, 100_000)
     there = math.inf if "data file" in header.fields else bytes_left * ratio
     checked_size(sizes, _bytes_each(header), there)
@@ -190,11 +197,19 @@ def _surplus(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) 
         return 0
     voxels = math.prod(sizes) * _bytes_each(header) + int(skip)
     data = file.parent / names[0] if names else file
+    there = data.stat().st_size if names else bytes_left
     if encoding == "raw":
-        return (data.stat().st_size if names else bytes_left) - voxels
+        return there - voxels
     if encoding not in ("gzip", "gz"):
         return 0
     with data.open("rb") as stream:
+        stream.seek(-there, 2)
+        # ITK takes what is no gzip for voxels as they are.
+        if stream.read(len(GZIP)) != GZIP and there != voxels:
+            raise VolumeError(
+                "expected voxels packed with gzip, got others; the file is damaged or its header "
+                "is wrong: copy it or export the CT again"
+            )
         stream.seek(-4, 2)
         if int.from_bytes(stream.read(4), "little") == voxels % 2**32:  # of a file in one piece
             return 0

@@ -142,3 +142,23 @@ def test_of_a_pair_and_a_packed_pair_the_one_that_is_asked_for_is_read(
     (tmp_path / "ct.hdr.gz").unlink()
     assert np.array_equal(read_scan(tmp_path / "ct.img.gz").volume.array_kji, hu + 7)
     assert np.array_equal(read_scan(tmp_path / "ct.hdr").volume.array_kji, hu)
+
+
+@pytest.mark.parametrize("kind", ["packed nrrd", "packed nhdr"])
+def test_an_nrrd_that_is_packed_otherwise_is_refused(
+    tmp_path: Path, rng: np.random.Generator, kind: str
+) -> None:
+    path = _with_more(tmp_path, kind, b"")
+    voxels = rng.bytes(240)
+    data = tmp_path / "ct.raw" if "nhdr" in kind else path
+    header = path.read_bytes().partition(b"\n\n")[0] + b"\n\n"
+    start = b"" if "nhdr" in kind else header
+    # ITK takes these for voxels that are not packed: there are enough of them.
+    data.write_bytes(start + zlib.compress(voxels))
+    with pytest.raises(VolumeError, match="expected voxels packed with gzip, got others"):
+        read_scan(path)
+    data.write_bytes(start + voxels)
+    assert read_scan(path).volume.array_kji.tobytes() == voxels
+    path.write_bytes(path.read_bytes().replace(b"gzip", b"bzip2"))
+    with pytest.raises(VolumeError, match="got 'bzip2'; save the CT again with gzip"):
+        read_scan(path)
