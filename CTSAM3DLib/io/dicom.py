@@ -13,6 +13,7 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.dicom_frames import BrokenSliceError, Frame, is_dicom, read_frames
 from CTSAM3DLib.io.dicom_stack import slices_of, stacked
+from CTSAM3DLib.io.other_files import others_in
 from CTSAM3DLib.io.simpleitk import printable
 
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
@@ -161,7 +162,9 @@ def _study_in(folder: Path, series: str) -> tuple[_Study, list[str]]:
         pictures.broken = broken
         _check_one_study(pictures, folder)
         return pictures, []
-    reasons = "; ".join(str(error) for error in list(broken.values())[:_NAMES])
+    reasons = "; ".join(
+        [*filter(None, [others_in(folder, _files(folder))]), *map(str, [*broken.values()][:_NAMES])]
+    )
     raise VolumeError(
         f"expected a folder with a DICOM image series, found none in {printable(folder)}, nor in "
         f"its subfolders; give the folder of the slices{'; ' if reasons else ''}{reasons}"

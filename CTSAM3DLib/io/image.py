@@ -27,10 +27,9 @@ from CTSAM3DLib.io.header_numbers import (
 from CTSAM3DLib.io.metaimage import check_metaimage
 from CTSAM3DLib.io.nifti import is_nifti, read_nifti
 from CTSAM3DLib.io.nrrd_image import nrrd_place
+from CTSAM3DLib.io.other_files import other_file
 from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, silent_simpleitk
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""How files end that are looked for by name; other images are read when they are named."""
 _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
 _SMALL_MM = 40.0
@@ -144,7 +143,10 @@ def _read(place: Path, series: str) -> tuple[NDArray[Any], Geometry, str, list[s
     if place.is_dir():
         return read_dicom_folder(place, series)
     name = printable(place.name)
-    if is_nifti(place):
+    as_nifti = is_nifti(place)
+    if other := other_file(place, as_nifti):
+        raise VolumeError(f"expected an image, got {other}")
+    if as_nifti:
         array, geometry, notes = read_nifti(place)
     elif is_dicom(place):
         array, geometry, notes = read_dicom_file(place)

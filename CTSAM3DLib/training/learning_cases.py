@@ -19,7 +19,8 @@ from CTSAM3DLib.evaluation.cases import check_same_voxels
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
-from CTSAM3DLib.io.image import IMAGE_SUFFIXES, read_volume
+from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
 from CTSAM3DLib.io.text import decoded, delimiter_of, read_bounded, read_json
 

@@ -13,7 +13,7 @@ from CTSAM3DLib.batch.case import Case, LoadedModel
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
-from CTSAM3DLib.io.image import IMAGE_SUFFIXES
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import SUFFIX
 from CTSAM3DLib.models.contract import Predictor
