@@ -14,7 +14,7 @@ from pathlib import Path
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.segmentation import SUFFIX
-from CTSAM3DLib.io.text import decoded, delimiter_of, read_bounded
+from CTSAM3DLib.io.text import decoded, read_bounded, table_of
 
 _LOG = logging.getLogger(__name__)
 _REQUIRED = ("ct", "clicks")
@@ -103,9 +103,10 @@ def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str,
     """Return line number and values, by column, of each row that is not empty."""
     try:
         text = _text(table, warn)
-        stream = io.StringIO(text, newline="")
-        reader = csv.reader(stream, delimiter=delimiter_of(text), skipinitialspace=True)
-        stripped = ((reader.line_num, [value.strip() for value in row]) for row in reader)
+        rows, delimiter = table_of(text)
+        above = text.removesuffix(rows).count("\n")
+        reader = csv.reader(io.StringIO(rows, ""), delimiter=delimiter, skipinitialspace=True)
+        stripped = ((above + reader.line_num, [value.strip() for value in row]) for row in reader)
         lines = [(number, row) for number, row in stripped if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ClicksFileError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import codecs
 import errno
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 1 << 26  # of a table or a clicks file; a million clicks need less
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NAMES_SEPARATOR = re.compile(r'"?sep=([,;\t])"?[,;\s]*$', re.IGNORECASE)
 _NO_TEXT = frozenset(range(32)) - set(b"\t\n\v\f\r\x1a\x1b")
 
 
@@ -64,18 +66,23 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
 
 
-def delimiter_of(table: str) -> str:
-    """Return what separates the columns of a CSV text: comma, semicolon or tab.
+def table_of(text: str) -> tuple[str, str]:
+    r"""Return a CSV text from its header on, and what separates its columns.
 
-    It is that which the first line with words has most often.
+    It is comma, semicolon or tab, whichever the header has most often, or what the line ``sep=;``
+    says that Excel reads and writes above it; that line is left out.
 
     Examples
     --------
-    >>> delimiter_of("ct;clicks"), delimiter_of("ct")
-    (';', ',')
+    >>> table_of("ct;clicks"), table_of("ct"), table_of("sep=,\nct,clicks;more")
+    (('ct;clicks', ';'), ('ct', ','), ('ct,clicks;more', ','))
     """
-    first = next((line for line in table.splitlines() if line.strip()), "")
-    return max(",;\t", key=first.count)
+    lines = text.splitlines(keepends=True)
+    named = ""
+    while lines and (not lines[0].strip() or (not named and _NAMES_SEPARATOR.match(lines[0]))):
+        match = _NAMES_SEPARATOR.match(lines.pop(0))
+        named = match[1] if match else named
+    return "".join(lines), named or max(",;\t", key=lines[0].count if lines else "".count)
 
 
 def json_content(text: str) -> Any:

@@ -22,7 +22,7 @@ from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
-from CTSAM3DLib.io.text import decoded, delimiter_of, read_bounded, read_json
+from CTSAM3DLib.io.text import decoded, read_bounded, read_json, table_of
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
@@ -235,9 +235,9 @@ def _side_by_side(folder: Path) -> list[CasePaths]:
 
 def _in_table(table: Path) -> list[CasePaths]:
     try:
-        text = decoded(read_bounded(table))
+        text, delimiter = table_of(decoded(read_bounded(table)))
         stream = io.StringIO(text, newline="")
-        rows = list(csv.DictReader(stream, delimiter=delimiter_of(text), skipinitialspace=True))
+        rows = list(csv.DictReader(stream, delimiter=delimiter, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
     found = []

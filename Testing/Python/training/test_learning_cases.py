@@ -64,7 +64,8 @@ def test_a_table_names_patients(tmp_path, separator):
     table = tmp_path / "cases.csv"
     rows = [f"c{n}/ct.nrrd,c{n}/organs.seg.nrrd,{p}" for n, p in enumerate(("x", "x", "y"))]
     text = "\n".join(["ct,segmentation,patient", *rows]) + "\n"
-    table.write_text(text.replace(",", separator), encoding="utf-8-sig")
+    first = f"sep={separator}\n" * (separator == ";")
+    table.write_text(first + text.replace(",", separator), encoding="utf-8-sig")
     cases = [read_learning_case(paths) for paths in find_learning_cases(table)]
     division = divide(cases)
     learnt, held = ({c.patient for c in side} for side in (division.learnt, division.held_out))
