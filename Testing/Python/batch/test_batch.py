@@ -267,11 +267,13 @@ def test_names_are_short_and_distinct_and_several_clicks_files_may_be_given(tmp_
     table = tmp_path / "t.csv"
     table.write_text(
         "CT,Clicks\np1/ct.nii.gz,a.json;b.mrk.json\np2/ct.nii.gz,a.json\nx.mha,a.json\n"
-        "q/p1/y.mha,a.json\nr/p1/y.mha,a.json\n",
+        "q/p1/y.mha,a.json\nr/p1/y.mha,a.json\n"
+        "1.2.3.nii.gz,a.json\n1.2.4.NII,a.json\nct.v2.tif,a.json\n",
         encoding="utf-8-sig",
     )
     cases = read_table(table, tmp_path / "out")
-    assert [case.name for case in cases] == ["p1_ct", "p2_ct", "x", "p1_y_4", "p1_y_5"]
+    apart = ["p1_ct", "p2_ct", "x", "p1_y_4", "p1_y_5"]
+    assert [case.name for case in cases] == [*apart, "1.2.3", "1.2.4", "ct.v2"]
     assert cases[0].case.clicks == (tmp_path / "a.json", tmp_path / "b.mrk.json")
     assert cases[0].case.ct == tmp_path / "p1" / "ct.nii.gz"
     assert cases[2].case.output == tmp_path / "out" / "x.seg.nrrd"
