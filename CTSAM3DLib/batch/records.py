@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from CTSAM3DLib.io.text import json_content
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.version import versions
 
+_LOG = logging.getLogger(__name__)
 REPORT_NAME = "batch_report.json"
 TABLE_NAME = "batch_report.csv"
 PAGE_NAME = "batch_report.html"
@@ -37,7 +41,8 @@ class BatchRecords:
 
     Each case becomes a line of the journal at once. The reports hold all cases, and the settings of
     the run; they are rewritten after every case of a small batch, in larger ones when they are a
-    tenth longer, and by `finish`. Then the journal goes.
+    tenth longer, and by `finish`. Then the journal goes. A table that somebody changed, for example
+    by remarks, is kept under another name.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -47,6 +52,7 @@ class BatchRecords:
         self._known: dict[str, Entry] = {}
         self._seen: tuple[int, ...] = ()
         self._damaged = False
+        self._table = ""
         self._since = 0
 
     def earlier(self, name: str) -> Entry:
@@ -84,25 +90,42 @@ class BatchRecords:
             self._read()
             if self._damaged:
                 (self._folder / REPORT_NAME).replace(self._folder / DAMAGED_NAME)
+            self._keep_changed_table()
             entries = [*self._known.values()]
+            table = table_text(entries)
             content = {
                 "created": now(),
                 "versions": versions(),
                 "settings": self._settings,
+                "table_sha256": _digest(table.encode("utf-8", "backslashreplace")),
                 "cases": entries,
             }
             write_report(self._folder / REPORT_NAME, content)
-            write_text_atomically(self._folder / TABLE_NAME, table_text(entries))
+            write_text_atomically(self._folder / TABLE_NAME, table)
             (self._folder / JOURNAL_NAME).unlink(missing_ok=True)
             self._seen = self._stamp()
             self._since = 0
+
+    def _keep_changed_table(self) -> None:
+        """Rename the table when somebody changed it; OutputFileError: it cannot be renamed."""
+        path = self._folder / TABLE_NAME
+        try:
+            if not self._table or not path.exists() or _digest(path.read_bytes()) == self._table:
+                return
+            others = (path.with_name(f"batch_report.changed-{n}.csv") for n in count(1))
+            kept = next(other for other in others if not other.exists())
+            path.rename(kept)
+        except OSError as error:
+            text = f"cannot keep {path}, which was changed: {error}. Close what has it open"
+            raise OutputFileError(text) from error
+        _LOG.warning("%s was changed since it was written, and is kept as %s", path, kept.name)
 
     def _read(self) -> None:
         """Read what runs have written, this one's cases first."""
         seen = self._stamp()
         try:
             journal = _journal(self._folder / JOURNAL_NAME)
-            written, self._damaged = reported(self._folder / REPORT_NAME)
+            written, self._damaged, self._table = _report(self._folder / REPORT_NAME)
         except OSError as error:
             text = f"cannot read the earlier report: {error}. Close what has it open, then resume"
             raise OutputFileError(text) from error
@@ -121,13 +144,24 @@ class BatchRecords:
 
 def reported(path: Path) -> tuple[dict[str, Entry], bool]:
     """Return the entries of a report by name, none of a missing one, and whether it is damaged."""
+    entries, damaged, _ = _report(path)
+    return entries, damaged
+
+
+def _report(path: Path) -> tuple[dict[str, Entry], bool, str]:
+    """Return the same, and the checksum of the table that was written with it, if it is known."""
     try:
-        cases = json_content(path.read_bytes().decode("utf-8-sig"))["cases"]
-        return {case["case"]: case for case in cases if isinstance(case["status"], str)}, False
+        content = json_content(path.read_bytes().decode("utf-8-sig"))
+        cases = {one["case"]: one for one in content["cases"] if isinstance(one["status"], str)}
+        return cases, False, str(content.get("table_sha256", ""))
     except FileNotFoundError:
-        return {}, False
-    except (ValueError, KeyError, TypeError):
-        return {}, True
+        return {}, False, ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}, True, ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _journal(path: Path) -> dict[str, Entry]:

@@ -12,6 +12,7 @@ from CTSAM3DLib.batch.records import (
     DAMAGED_NAME,
     JOURNAL_NAME,
     REPORT_NAME,
+    TABLE_NAME,
     BatchRecords,
     reported,
 )
@@ -113,3 +114,20 @@ def test_a_damaged_report_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     records.note(entry(3))
     assert (tmp_path / DAMAGED_NAME).read_text() == '{"cases": [{"case": "c1", "sta'
     assert set(reported(tmp_path / REPORT_NAME)[0]) == {"c2", "c3"}
+
+
+def test_a_table_that_somebody_changed_is_kept_beside_the_new_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / TABLE_NAME
+    for number in (1, 2):
+        BatchRecords(tmp_path, {}).note(entry(1), entry(2, "failed") | {"error": f"{number}: ä"})
+        written = table.read_text("utf-8")
+        remark = f"{written}checked by Z\n"
+        table.write_text(remark, "utf-8")
+        BatchRecords(tmp_path, {}).finish()
+        assert table.read_text("utf-8") == written
+        assert (tmp_path / f"batch_report.changed-{number}.csv").read_text("utf-8") == remark
+        assert f"is kept as batch_report.changed-{number}.csv" in caplog.text
+    BatchRecords(tmp_path, {}).finish()
+    assert len([*tmp_path.glob("batch_report.changed*")]) == 2
