@@ -45,13 +45,20 @@ def read_starts(
     if not recompute:
         for path in paths:
             if is_segmentation(path):
-                found = _corrected(read_segmentation(path), path, geometry)
+                segmentation = read_segmentation(path)
+                found = _corrected(segmentation, path, geometry)
                 check_names([*bases, *found])
                 bases |= found
                 notes += [
                     f"{path.name}: the mask of {name} was corrected by hand, or not made by this "
                     "program, and is kept. The option recompute makes it anew from its prompts"
                     for name in found
+                ]
+                notes += [
+                    f"{path.name}: the mask of {one.name} is empty, and is made from its prompts. "
+                    "Delete the segment to leave it out"
+                    for one in segmentation.segments
+                    if one.corrected and not one.mask.voxel_count and one.clicks
                 ]
     others = _prompts(paths, bases, further)
     starts: dict[str, Start] = {**others}

@@ -33,6 +33,9 @@ _DTYPES = {
     **dict.fromkeys(("short", "signed short", "short int", "int16", "int16_t"), "i2"),
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int"), "u8"),
+    **dict.fromkeys(("uint64", "uint64_t"), "u8"),
 }
 # The format has two names for some fields.
 _NAMES = {
@@ -169,7 +172,10 @@ def _read_voxels(file: BinaryIO, header: NrrdHeader) -> NDArray[Any]:
     name = header.fields.get("type", "").lower()
     encoding = header.fields.get("encoding", "").lower()
     if name not in _DTYPES or "data file" in header.fields:
-        raise SegmentationFileError(f"expected integer voxels in the same file, got type {name!r}")
+        raise SegmentationFileError(
+            f"expected whole numbers as voxels, in the same file, got type {name!r}; save the "
+            "segmentation again as such, for example with Slicer"
+        )
     if encoding not in ("gzip", "gz", "raw"):
         raise SegmentationFileError(f"expected the encoding gzip or raw, got {encoding!r}")
     order = ">" if header.fields.get("endian", "little").lower() == "big" else "<"

@@ -97,8 +97,8 @@ def _tags(keys: Mapping[str, str], number: int) -> dict[str, str]:
 
 
 def _with_layer_axis(header: NrrdHeader, array: NDArray[Any]) -> NDArray[Any]:
-    """Return the voxels as (K, J, I, layers)."""
-    if array.ndim == 4 and header.fields.get("kinds", "").split()[:1] == ["list"]:
+    """Return the voxels as (K, J, I, layers); ITK and SimpleITK call the layers a vector."""
+    if array.ndim == 4 and header.fields.get("kinds", "").split()[:1] in (["list"], ["vector"]):
         return array
     if array.ndim == 3:
         return array[..., None]

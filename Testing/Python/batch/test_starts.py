@@ -122,6 +122,42 @@ def test_further_clicks_change_a_corrected_mask(old: Path, tmp_path: Path) -> No
     assert len(new.clicks) == 3
 
 
+def test_a_mask_that_a_person_emptied_is_told(old: Path) -> None:
+    assert read_starts([old])[1] == []
+    with_changes(old, "liver", mask=RegionMask.from_full(np.zeros((16, 20, 24), bool)))
+    starts, notes = read_starts([old])
+    assert set(starts) == {"liver", "aorta"}
+    assert notes == [
+        "old.seg.nrrd: the mask of liver is empty, and is made from its prompts. Delete the "
+        "segment to leave it out"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["sitkUInt8", "sitkInt64", "sitkUInt64", "sitkFloat32"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_simpleitk_saves_is_read_or_says_what_to_do(
+    tmp_path: Path, kind: str, layers: int
+) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    path = tmp_path / "x.seg.nrrd"
+    segments = [Segment(name, edited(), corrected=True) for name in ("a", "b")[:layers]]
+    write_segmentation(path, segments, geometry())
+    image = sitk.ReadImage(str(path))
+    vector = "" if layers == 1 else kind.replace("sitk", "sitkVector")
+    saved = sitk.Cast(image, getattr(sitk, vector or kind))
+    for key in image.GetMetaDataKeys():
+        saved.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(saved, str(path), True)
+    if kind == "sitkFloat32":
+        with pytest.raises(SegmentationFileError, match=r"whole numbers .* got type 'float'; save"):
+            read_starts([path], geometry())
+        return
+    starts, _ = read_starts([path], geometry())
+    assert len(starts) == layers
+    for start in starts.values():
+        assert np.array_equal(start.mask.full((16, 20, 24)), edited().full((16, 20, 24)))
+
+
 def test_a_file_that_is_as_it_was_written_has_no_corrections_whatever_its_age(old: Path) -> None:
     starts, notes = read_starts([old])
     assert notes == []

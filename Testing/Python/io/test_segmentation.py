@@ -197,7 +197,7 @@ def damaged(path: Path, old: bytes, new: bytes) -> Path:
     ("old", "new", "message"),
     [
         (b"NRRD0004", b"P5", "expected an NRRD file"),
-        (b"type: unsigned char", b"type: float", "expected integer voxels"),
+        (b"type: unsigned char", b"type: float", "expected whole numbers"),
         (b"encoding: gzip", b"encoding: hex", "expected the encoding gzip or raw, got 'hex'"),
         (b"sizes: 3 3 3", b"sizes: 3 3 4", "expected 36 bytes of voxels, got 27"),
         (b"sizes: 3 3 3", b"sizes: 3 3", "got 2D"),
