@@ -28,8 +28,14 @@ _UNCOMPRESSED = {
 }  # fmt: skip
 _IN_FRAGMENTS = "1.2.840.10008.1.2.1.98"  # not compressed, but packed like what is
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_GROUPS_BEHIND = (0xFFFA, 0xFFFC)  # signatures and padding; private groups have odd numbers
 _FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without places
 _FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
+
+
+class _OddPixelsError(ValueError):
+    """The pixels are stored in a way that is not understood."""
 
 
 def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]:
@@ -50,7 +56,7 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]
     notes = [
         f"{len(longer)} files hold more than the pixels that their headers name, such as "
         f"{name}; took the pixels by the header. Look whether Rows, Columns and Bits Allocated are "
-        "right, or export the CT again"
+        "right, copy the files again (not as text), or export the CT again"
         for name in longer[:1]
     ]
     return [found[id(frame)] for frame in frames], notes
@@ -69,6 +75,12 @@ def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
             syntax = str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
             is_native = syntax in _UNCOMPRESSED
             images, surplus = _native(dataset, syntax) if is_native else (_decoded(dataset), 0)
+            surplus += _behind(file, dataset, syntax) if is_native else 0
+    except _OddPixelsError as error:
+        raise VolumeError(
+            f"expected pixels of 8, 16 or 32 bits, got {error} in {printable(file.name)}; save the "
+            "series again with 16 bits a pixel"
+        ) from error
     except ImportError:
         raise
     except Exception as error:  # pydicom raises what it meets
@@ -84,9 +96,9 @@ def _native(dataset: Any, syntax: str) -> tuple[NDArray[Any], int]:
     """Return the numbers (frames, rows, columns) of plain pixels, and how many bytes follow."""
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
-        raise ValueError(f"{stored} of {allocated} bits")
+        raise _OddPixelsError(f"{stored} of {allocated} bits")
     if int(dataset.get("HighBit", stored - 1)) != stored - 1:
-        raise ValueError(f"a highest bit {dataset.HighBit} of {stored} bits")
+        raise _OddPixelsError(f"a highest bit {dataset.HighBit} of {stored} bits")
     is_signed = bool(dataset.PixelRepresentation)
     order = ">" if syntax == _BIG_ENDIAN else "<"
     kind = np.dtype(f"{order}{'i' if is_signed else 'u'}{allocated // 8}")
@@ -110,6 +122,19 @@ def _native(dataset: Any, syntax: str) -> tuple[NDArray[Any], int]:
     spare = allocated - stored
     native = numbers.astype(kind.newbyteorder("="))
     return (native << spare) >> spare, surplus
+
+
+def _behind(file: Path, dataset: Any, syntax: str) -> int:
+    """Return how many bytes follow plain pixels and are no element, as where a copy added some."""
+    if syntax == _DEFLATED:
+        return 0
+    pixels = dataset["PixelData"]
+    with file.open("rb") as stream:
+        stream.seek(pixels.file_tell + len(pixels.value))
+        rest = stream.read()
+    group = int.from_bytes(rest[:2], "big" if syntax == _BIG_ENDIAN else "little")
+    is_element = group > pixels.tag.group and (group % 2 == 1 or group in _GROUPS_BEHIND)
+    return 0 if is_element else len(rest.rstrip(b"\0"))
 
 
 def _decoded(dataset: Any) -> NDArray[Any]:

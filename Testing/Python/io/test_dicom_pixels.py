@@ -125,6 +125,55 @@ def test_pixels_beyond_the_rows_are_told_and_frames_beyond_their_number_refused(
         read_scan(path)
 
 
+@pytest.mark.parametrize(
+    ("behind", "is_told"),
+    [
+        (b"", False),
+        (b"\n", False),  # a byte that makes a length even
+        (bytes(512), False),
+        (b"\xfc\xff\xfc\xff" + b"OB\0\0\2\0\0\0\1\1", False),  # padding of the standard
+        (b"\xe1\x7f\x10\0LO\4\0GEMS", False),  # of a maker
+        (b"surplus", True),
+    ],
+)
+def test_bytes_behind_the_last_element_are_told(
+    tmp_path: Path, stored: NDArray[np.int16], behind: bytes, is_told: bool
+) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, stored[0], stack(1)[0])
+    path.write_bytes(path.read_bytes() + behind)
+    scan = read_scan(path)
+    assert np.array_equal(scan.volume.array_kji, stored[:1] - 1024)
+    told = ["1 files hold more than the pixels" in note for note in scan.notes[1:]]
+    assert told == [True] * is_told
+
+
+def test_a_slice_that_was_copied_as_text_is_not_read_in_silence(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "one.dcm"
+    stored[0, 2, :3] = 0x0A10, 0x0A20, 0x0A30
+    write_slice(path, stored[0], stack(1)[0])
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert "copy the files again (not as text)" in read_scan(path).notes[1]
+
+
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
+        ({"BitsAllocated": 12, "BitsStored": 12, "HighBit": 11}, "got 12 of 12 bits in one"),
+        ({"BitsAllocated": 64, "BitsStored": 64, "HighBit": 63}, "got 64 of 64 bits in one"),
+        ({"BitsStored": 12, "HighBit": 15}, "got a highest bit 15 of 12 bits in one"),
+    ],
+)
+def test_pixels_of_other_lengths_say_what_to_do(
+    tmp_path: Path, stored: NDArray[np.int16], tags: dict, text: str
+) -> None:
+    write_slice(tmp_path / "one.dcm", stored[0], stack(1)[0], **tags)
+    with pytest.raises(VolumeError, match=rf"{text}\.dcm; save the series again with 16 bits"):
+        read_scan(tmp_path / "one.dcm")
+
+
 def _jpeg_frames(folder: Path, stored: NDArray[np.uint16]) -> tuple[list[bytes], str]:
     """Return lossless JPEG of each plane, and the name of that packing."""
     frames = []
