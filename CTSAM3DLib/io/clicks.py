@@ -18,6 +18,7 @@ from CTSAM3DLib.prompts import Click, Prompt, Prompts, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
 _FORMATS = "a clicks file (.json, .mrk.json, .fcsv, or a .seg.nrrd with prompts in its tags)"
+_LEAST_MARKS = 2  # between the columns of a table with positions
 _SIGNS = {"positive": True, "negative": False}
 _LISTS = {"scribbles": "scribble", "lassos": "lasso", "boxes": "box", "prompts": None}
 """Key of a structure to the kind of the prompts under it; None where each names its own."""
@@ -213,9 +214,10 @@ def _content(text: str) -> Any:
     except json.JSONDecodeError as error:
         if not text.lstrip().startswith(("{", "[")):
             got = "text of another kind" if text.strip() else "an empty one"
-            raise ClicksFileError(
-                f"expected {_FORMATS}, got {got} ({error}). Give the file with the clicks"
-            ) from error
+            remedy = "Give the file with the clicks"
+            if any(text.strip().partition("\n")[0].count(mark) >= _LEAST_MARKS for mark in ",;\t"):
+                got, remedy = "a table", "Save the point list with Slicer as .mrk.json"
+            raise ClicksFileError(f"expected {_FORMATS}, got {got} ({error}). {remedy}") from error
         raise ClicksFileError(
             f"expected JSON or a point list of Slicer, got text that is none ({error}); look there "
             "for a comma or bracket too many or too few"

@@ -73,6 +73,7 @@ POSITIVE = {"positive": [[1, 2, 3]]}
             "ct,clicks",
             r"expected a clicks file \(.json, .*got text of another kind .*Give the file",
         ),
+        ("label,r,a,s,defined\nliver,1,2,3,1\n", "got a table .*Save the point list .* .mrk.json"),
         ("", "expected a clicks file .*got an empty one"),
         ('{"a": 1,}', "expected JSON or a point list of Slicer, got text that is none .Expecting"),
         ("[1]", 'expected the keys "coordinate_system" and "structures".*got a list'),
