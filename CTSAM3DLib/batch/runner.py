@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -113,6 +114,8 @@ def _base(item: BatchCase) -> Entry:
 def failed(item: BatchCase, error: Exception) -> Entry:
     """Return the entry of a failed case."""
     text = str(error).strip() or "no further details"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        text += ". Give shorter names, that of the result in the column output"
     return {**_base(item), "status": "failed", "error": f"{type(error).__name__}: {text}"}
 
 

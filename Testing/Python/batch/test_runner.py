@@ -157,6 +157,12 @@ def test_a_result_that_cannot_be_read_fails_its_case_alone(item: BatchCase) -> N
     assert run(item)["error"].startswith("IsADirectoryError")
 
 
+def test_a_name_that_is_too_long_says_what_to_do(item: BatchCase) -> None:
+    output = item.case.output.with_name("a" * 300 + ".seg.nrrd")
+    long = BatchCase("long", Case(item.case.ct, item.case.clicks, output))
+    assert run(long)["error"].endswith("that of the result in the column output")
+
+
 def test_runs_that_take_turns_in_one_folder_keep_the_rows_of_each_other(
     item: BatchCase, tmp_path: Path
 ) -> None:
