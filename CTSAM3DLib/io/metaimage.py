@@ -149,7 +149,8 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
     position = 0
     for line in content.splitlines(keepends=True):
         position += len(line)
-        name, mark, value = line.decode("latin-1").partition("=")
+        # It may name a file, in whatever letters.
+        name, mark, value = line.decode("utf-8", "surrogateescape").partition("=")
         if not mark:
             break
         fields[name.strip()] = value.strip()

@@ -23,12 +23,14 @@ def _header(folder: Path, kind: str, named: str) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"ct.{kind}"
     text = f"{NRRD}data file: {named}\n" if kind == "nhdr" else f"{META}ElementDataFile = {named}\n"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
 @pytest.mark.parametrize("kind", ["nhdr", "mhd"])
-@pytest.mark.parametrize("named", ["voxels of ct.raw", "below/ct.raw", "./ct.raw"])
+@pytest.mark.parametrize(
+    "named", ["voxels of ct.raw", "below/ct.raw", "./ct.raw", "M\u00fcller.raw"]
+)
 def test_voxels_beside_or_below_the_header_are_read(tmp_path: Path, kind: str, named: str) -> None:
     path = _header(tmp_path / "ct", kind, named)
     (path.parent / named).parent.mkdir(exist_ok=True)
