@@ -32,6 +32,7 @@ from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, sile
 
 _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
+_WITHOUT_STEP = {".tif", ".tiff"}
 _SMALL_MM = 40.0
 
 
@@ -171,6 +172,8 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             notes.append(
                 f"a {file.suffix} file does not say how the patient lies; took its axes as L, P, S"
             )
+            if file.suffix.lower() in _WITHOUT_STEP:
+                notes[-1] += ", and 1 mm between slices, of which it says nothing either"
     try:
         with readable_by_itk(file) as readable, silent_simpleitk() as sitk:
             reader = sitk.ImageFileReader()

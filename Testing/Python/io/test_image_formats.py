@@ -33,8 +33,9 @@ def test_a_format_without_directions_is_told(
     sitk.WriteImage(image, str(path))
     scan = read_scan(path)
     assert np.array_equal(scan.volume.array_kji, hu)
+    step = ", and 1 mm between slices, of which it says nothing either" * (suffix == "tif")
     assert scan.notes == (
-        f"a .{suffix} file does not say how the patient lies; took its axes as L, P, S",
+        f"a .{suffix} file does not say how the patient lies; took its axes as L, P, S{step}",
     )
 
 
