@@ -7,6 +7,7 @@ frames of a file as the first, and turns the numbers of MONOCHROME1 round.
 from __future__ import annotations
 
 import math
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -30,6 +31,11 @@ _IN_FRAGMENTS = "1.2.840.10008.1.2.1.98"  # not compressed, but packed like what
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _GROUPS_BEHIND = (0xFFFA, 0xFFFC)  # signatures and padding; private groups have odd numbers
+_JPEG = ("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.6", "1.2.840.10008.1.2.4.7",
+         "1.2.840.10008.1.2.4.8")  # fmt: skip
+_RLE, _RLE_HEADER = "1.2.840.10008.1.2.5", 64
+_JPEG_START = b"\xff\xd8"
+_JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the last one is of JPEG-LS
 _FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without places
 _FRAMES_OF_BYTES = "1.2.840.10008.5.1.4.1.1.7.2"
 
@@ -182,10 +188,41 @@ def _one_fragment_a_frame(dataset: Any) -> None:
     )
     if len(frames) != count:
         raise ValueError(f"{len(frames)} packed frames in place of {count}")
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    for frame in frames:
+        if syntax.startswith(_JPEG):
+            _check_jpeg(frame, dataset)
+        elif syntax == _RLE:
+            _check_rle(frame, dataset)
     dataset.PixelData = encaps.encapsulate(frames)
     for name in names:
         if name in dataset:
             delattr(dataset, name)
+
+
+def _check_jpeg(frame: bytes, dataset: Any) -> None:
+    """Raise ValueError for JPEG of another size: of too many bits, GDCM ends the process."""
+    at = len(_JPEG_START)
+    while frame[at : at + 1] == b"\xff":
+        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        if marker in _JPEG_FRAMES:
+            bits, rows, columns = struct.unpack_from(">B2H", frame.ljust(at + 9, b"\0"), at + 4)
+            if bits > int(dataset.BitsAllocated) or (rows, columns) != (
+                int(dataset.Rows),
+                int(dataset.Columns),
+            ):
+                raise ValueError(f"JPEG of {bits} bits and {rows} x {columns} pixels")
+            return
+        at += 1 if marker == 0xFF else 2 + length  # which may be filled up
+    raise ValueError("JPEG without a size")
+
+
+def _check_rle(frame: bytes, dataset: Any) -> None:
+    """Raise ValueError for run lengths of other segments: of none, GDCM ends the process."""
+    count, *starts = struct.unpack("<16I", frame[:_RLE_HEADER].ljust(_RLE_HEADER, b"\0"))
+    wanted = int(dataset.BitsAllocated) // 8
+    if count != wanted or [_RLE_HEADER, *sorted(starts[1:count])] != starts[:count]:
+        raise ValueError(f"{count} segments of run lengths in place of {wanted}")
 
 
 def _rescaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:

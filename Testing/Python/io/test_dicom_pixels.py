@@ -215,3 +215,43 @@ def test_packed_frames_are_found_however_they_are_cut(
             read_scan(path)
     else:
         assert np.array_equal(read_scan(path).volume.array_kji, numbers.astype(int) - 1024)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 18), (6, 48), (8, 49), (10, 0), (3, 0xC4)])
+def test_jpeg_that_would_end_the_process_is_refused(
+    tmp_path: Path, rng: np.random.Generator, at: int, value: int
+) -> None:
+    numbers = rng.integers(0, 4000, (1, 64, 48)).astype(np.uint16)
+    (frame,), syntax = _jpeg_frames(tmp_path, numbers)
+    assert frame[:7] == b"\xff\xd8\xff\xc3\0\x0b\x10"
+    path = tmp_path / "one.dcm"
+    write_slice(path, numbers[0], stack(1)[0], PixelRepresentation=0)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    damaged = bytearray(frame)
+    damaged[at] = value
+    for content in (frame, b"\xff\xd8\xff" + frame[2:], damaged):
+        dataset.PixelData = encapsulate([bytes(content)])
+        dataset["PixelData"].is_undefined_length = True
+        dataset["PixelData"].VR = "OB"
+        dataset.save_as(path)
+        if content is damaged:
+            with pytest.raises(VolumeError, match=r"one\.dcm is cut off or damaged \(JPEG "):
+                read_scan(path)
+        else:
+            assert np.array_equal(read_scan(path).volume.array_kji, numbers.astype(int) - 1024)
+
+
+@pytest.mark.parametrize("header", [b"\0\0", b"\3\0", b"\2\0\0\0\x41"])
+def test_run_lengths_that_would_end_the_process_are_refused(
+    tmp_path: Path, stored: NDArray[np.int16], header: bytes
+) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, np.tile(stored[0], (8, 8)), stack(1)[0], PixelRepresentation=0)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([header + frame[len(header) :]])
+    dataset.save_as(path)
+    with pytest.raises(VolumeError, match="segments of run lengths in place of 2"):
+        read_scan(path)
