@@ -166,6 +166,11 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         geometry, notes = nrrd_place(file)
     elif file.suffix.lower() in (".mha", ".mhd"):
         notes = check_metaimage(file)
+    elif file.suffix.lower() == ".spr":
+        raise VolumeError(
+            "expected voxels in the folder of their header, got Stimulate (.spr), whose header may "
+            "name any file; save the CT as .nrrd"
+        )
     else:
         most = file.stat().st_size * GZIP_RATIO
         if not _WITH_DIRECTIONS.intersection(suffix.lower() for suffix in file.suffixes):
@@ -185,7 +190,8 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             image = reader.Execute()
             image = image[:, :, :, 0] if image.GetDimension() == 4 else image
             array = sitk.GetArrayFromImage(image)
-    except RuntimeError as error:  # what SimpleITK raises
+    # What SimpleITK raises, and what Python does where its message is no Unicode.
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise VolumeError(
             f"expected a readable image, got: {itk_reason(error)}; export the CT again"
         ) from error

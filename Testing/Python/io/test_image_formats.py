@@ -163,3 +163,22 @@ def test_an_nrrd_that_is_packed_otherwise_is_refused(
     path.write_bytes(path.read_bytes().replace(b"gzip", b"bzip2"))
     with pytest.raises(VolumeError, match="got 'bzip2'; save the CT again with gzip"):
         read_scan(path)
+
+
+def test_an_error_of_itk_that_is_no_unicode_is_one_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _with_more(tmp_path, "nrrd", b"")
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", lambda reader: b"\xff".decode())
+    with pytest.raises(VolumeError, match="expected a readable image, got: "):
+        read_scan(path)
+
+
+def test_a_format_whose_header_names_any_file_is_refused(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    path = tmp_path / "ct.spr"
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(path))
+    assert str(tmp_path / "ct.sdt") in path.read_text()
+    with pytest.raises(VolumeError, match=r"got Stimulate \(\.spr\).* save the CT as \.nrrd"):
+        read_scan(path)
