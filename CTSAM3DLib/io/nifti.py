@@ -79,7 +79,8 @@ def read_nifti(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             stored, surplus = _voxels(stream, header, there)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise VolumeError(
-            f"expected a whole compressed file, got a truncated or damaged one ({error})"
+            f"expected a whole compressed file, got a truncated or damaged one ({error}); copy it "
+            "again"
         ) from error
     return _scaled(stored, header), geometry, notes + surplus_note(surplus)
 
