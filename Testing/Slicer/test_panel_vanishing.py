@@ -166,6 +166,21 @@ class HandOverTest(StateTestCase):
         self.case.settle()
         np.testing.assert_array_equal(self.case.mask(), mask)
 
+    def test_the_structure_that_was_selected_is_so_after_loading(self):
+        self.segment()
+        self.case.settle()
+        spleen = self.case.add("spleen")
+        self.case.add("aorta")
+        self.case.widget.panel.workplace.select(spleen)
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "scene.mrb")
+            self.assertTrue(slicer.util.saveScene(path))
+            slicer.mrmlScene.Clear()
+            slicer.util.loadScene(path)
+            self.case.settle()
+        self.assertEqual(self.case.segment_id, spleen)
+        self.assertEqual(self.ui.segmentsTable.currentRow(), 1)
+
     def test_a_scene_that_was_saved_while_points_are_placed(self):
         self.segment()
         self.case.settle()

@@ -102,6 +102,8 @@ class Workplace:
         """Edit what the parameters name."""
         if self.editor is None or self.nodes.parameters is None or self._updating:
             return
+        if slicer.mrmlScene.IsImporting():  # of what is named not all is there yet
+            return
         self._updating = True
         try:
             if self.nodes.segmentation is not self._segmentation and self.busy:
