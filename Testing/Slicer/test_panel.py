@@ -350,6 +350,26 @@ class UndoTest(PanelTestCase):
         np.testing.assert_array_equal(self.case.mask(), one)
         self.assertEqual(self.markers(), (1, 0))
 
+    def test_undo_of_quick_clicks_takes_back_the_newest_alone(self):
+        self.segment()
+        one = self.case.mask()
+        self.case.press("insideButton")
+        self.case.predictor.gate.clear()
+        for number in (1, 2, 3):
+            click("Red", (BESIDE[0] + 8.0 * number, *BESIDE[1:]))
+        self.case.press("undoButton")
+        self.assertEqual(self.markers(), (3, 0))
+        self.assertEqual(self.case.status, "Segmenting ...")
+        self.case.press("undoButton")
+        self.assertEqual(self.markers(), (2, 0))
+        self.case.predictor.gate.set()
+        self.case.settle()
+        self.assertEqual(self.case.rows()[0][1], "2 / 0")
+        self.assertGreater(self.case.mask().sum(), one.sum())
+        self.case.press("undoButton")
+        self.case.settle()
+        np.testing.assert_array_equal(self.case.mask(), one)
+
     def test_tidying_up_is_undoable(self):
         self.segment()
         self.case.press("insideButton")

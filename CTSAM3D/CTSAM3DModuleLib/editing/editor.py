@@ -154,6 +154,14 @@ class ClickEditor:
         """Take back the newest click."""
         return self._try(lambda target: self._put(target, self.controller.prompts(target)[:-1]))
 
+    def take_back(self) -> bool:
+        """Take back the newest edit that waits for one under way; False for none."""
+        if self._target is None or not self.controller.take_back(self._target):
+            return False
+        self._in_air = ()
+        self._say_busy()
+        return True
+
     def prompt_at(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
         """Return the number of the prompt that is meant at a pixel of a slice view, None for none.
 

@@ -177,6 +177,17 @@ class Requests:
             self._outcomes.add(edit, partial=edit.parts > 0)
         self._outcomes.tell()
 
+    def take_back(self, target: EditTarget) -> bool:
+        """Take back the newest edit of a structure that waits for one before it; False for none."""
+        edits = self._edits.get(target.key, [])
+        if len(edits) < 2 or edits[-1].anew:
+            return False
+        self._outcomes.add(edits.pop())
+        if len(edits) == 1 and edits[0].request is not None:
+            edits[0].request.hurry.clear()  # nothing waits for it any more
+        self._outcomes.tell()
+        return True
+
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
         self._edits, self._under_way = {}, {}

@@ -218,7 +218,9 @@ class Workplace:
         )
 
     def undo(self) -> None:
-        """Take back the last step: what is under way, or points and voxels."""
+        """Take back the last step: what waits, else what is under way, or points and voxels."""
+        if self.editor is not None and self.editor.take_back():
+            return
         if self.busy:
             self.cancel()
             return
