@@ -37,12 +37,16 @@ def as_update(mask: NDArray[np.bool_]) -> MaskUpdate:
     return MaskUpdate(mask[box.slices_kji], box)
 
 
+def positions(geometry: Geometry) -> NDArray[np.float64]:
+    """Where the voxels of a volume lie: (K, J, I, 3), RAS mm."""
+    k, j, i = np.indices(geometry.shape_kji)
+    return geometry.ras_from_ijk(np.stack([i, j, k], axis=-1).astype(float))
+
+
 def outside_patches(session: InteractiveSession) -> NDArray[np.bool_]:
     """Voxels of the volume whose centre lies in no patch, by brute force."""
     geometry, grid = session.volume.geometry, session.grid
-    k, j, i = np.indices(geometry.shape_kji)
-    centres = geometry.ras_from_ijk(np.stack([i, j, k], axis=-1).astype(float))
-    at = grid.ijk_from_ras(centres)
+    at = grid.ijk_from_ras(positions(geometry))
     outside = np.ones(geometry.shape_kji, bool)
     for patch in session.state.patches:
         # A little larger, so that rounding at a face does not count.
@@ -159,7 +163,7 @@ def test_a_negative_click_on_detail_below_the_grid_is_obeyed() -> None:
     assert not session.mask.any()
 
 
-def test_in_the_patch_the_answer_of_the_model_rules_also_over_detail() -> None:
+def test_a_click_inside_takes_no_detail_away() -> None:
     geometry = centred_geometry((100, 100, 100), (1, 1, 1))
     base = np.random.default_rng(3).random(geometry.shape_kji) < 0.003
     session = open_session(empty_volume(geometry), BallPredictor()).for_another_structure(
@@ -169,8 +173,30 @@ def test_in_the_patch_the_answer_of_the_model_rules_also_over_detail() -> None:
     outside = outside_patches(session)
     logits = session.logits_on_volume(BoundingBox.from_shape(geometry.shape_kji))
     assert base[~outside].sum() > 300
-    np.testing.assert_array_equal(session.mask[~outside], logits[~outside] > 0)
+    np.testing.assert_array_equal(session.mask[~outside], (base | (logits > 0))[~outside])
     np.testing.assert_array_equal(session.mask[outside], base[outside])
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 1.1, 2.5)])
+def test_a_click_outside_adds_nothing_and_leaves_detail_elsewhere(spacing) -> None:
+    geometry = centred_geometry((100, 80, 60), spacing, OBLIQUE)
+    whole = phantom(geometry, ball((0.0, 0.0, 0.0), 12.0)).mask_kji
+    away = np.linalg.norm(positions(geometry), axis=-1)
+    far = away > 20.0
+    detail = far & (np.random.default_rng(3).random(geometry.shape_kji) < 0.003)
+    session = open_session(empty_volume(geometry), BallPredictor()).for_another_structure(
+        base=as_update(whole | detail)
+    )
+    session.add_click((0.0, 0.0, 0.0), positive=False)
+    inside = ~outside_patches(session)
+    assert (detail & inside).sum() > 300
+    assert not (session.mask & ~(whole | detail)).any()
+    np.testing.assert_array_equal(session.mask & far, detail)
+    # Nothing is left of what the click takes away.
+    logits = session.logits_on_volume(BoundingBox.from_shape(geometry.shape_kji))
+    assert (whole & (logits <= 0) & (away < 8.0)).sum() > 300
+    assert not (session.mask & (logits <= 0) & (away < 8.0)).any()
+    assert (session.mask & ~far).any()
 
 
 def test_a_click_far_from_the_base_leaves_all_of_it() -> None:
