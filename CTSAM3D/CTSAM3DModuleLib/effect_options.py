@@ -135,11 +135,27 @@ class EffectOptions:
 
     def showStatus(self, status):
         """Show one line and, while waiting, the button to cancel."""
-        self.statusLabel.text = status.text or _("Click inside the structure.")
+        self._isHint = not status.text
+        self.statusLabel.text = status.text or self._hint()
         self.statusLabel.styleSheet = STATUS_STYLES.get(status.kind, "")
         self.cancelButton.enabled = status.kind == "busy"
 
+    def _hint(self):
+        """Return what can be done next, by the buttons that are down."""
+        if self.tool() == POINT:
+            inside = _("Click inside the structure.")
+            return inside if self.isInside() else _("Click outside the structure.")
+        if not self.isInside():
+            return _("Draw outside the structure.")
+        around = _("Draw a box around the structure.")
+        return around if self.tool() == "box" else _("Draw inside the structure.")
+
+    def _showHint(self, _isDown):
+        if self._isHint:
+            self.statusLabel.text = self._hint()
+
     def _showError(self, text):
+        self._isHint = False
         self.statusLabel.text = text
         self.statusLabel.styleSheet = ERROR_STYLE
 
@@ -190,13 +206,16 @@ class EffectOptions:
         self._row("", self.undoButton, self.clearButton, self.nextButton)
 
     def _statusRow(self):
-        self.statusLabel = qt.QLabel(_("Click inside the structure."))
+        self._isHint = True  # no status is shown
+        self.statusLabel = qt.QLabel(self._hint())
         self.statusLabel.wordWrap = True
         self.statusLabel.accessibleName = _("State")
         self.cancelButton = self._button(
             _("Cancel"), _("Take back what is being computed."), onClicked=self.effect.onCancel
         )
         self.cancelButton.enabled = False
+        for button in (self.insideButton, *self.toolButtons.values()):
+            self._connections.connect(button, "toggled(bool)", self._showHint)
         self.warningLabel = qt.QLabel("")
         self.volumeWarning = VolumeWarning(self.warningLabel)
         self._row("", self.warningLabel)

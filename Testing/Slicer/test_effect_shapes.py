@@ -93,6 +93,26 @@ class DrawingTest(ShapeCase):
         options.toolButtons["lasso"].click()
         self.assertEqual(options.tool(), "lasso")
 
+    def test_the_hint_fits_the_buttons_that_are_down(self):
+        options = self.case.effect.options
+        self.assertEqual(options.statusLabel.text, "Click inside the structure.")
+        for key, text in (
+            ("o", "Click outside the structure."),
+            ("x", "Draw outside the structure."),
+            ("o", "Draw a box around the structure."),
+            ("l", "Draw inside the structure."),
+        ):
+            press_key("Red", self.middle, key, key)
+            self.assertEqual(options.statusLabel.text, text)
+        press_key("Red", self.middle, "l", "l")
+        click("Red", MIDDLE)
+        self.case.settle()
+        press_key("Red", self.middle, "o", "o")
+        self.assertIn("Prompts: 1.", options.statusLabel.text)  # what has happened stays
+        self.case.editor.undo()
+        slicer.app.processEvents()
+        self.assertEqual(options.statusLabel.text, "Click outside the structure.")
+
     def test_a_press_without_a_drag_is_a_point(self):
         for key in ("l", "x"):
             press_key("Red", self.middle, key, key)
