@@ -90,6 +90,32 @@ class GuardTest(StateTestCase):
         self.case.settle()
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
+    def test_a_hidden_structure_is_told(self):
+        self.start()
+        self.segment()
+        self.case.settle()
+        display = self.case.segmentation.GetDisplayNode()
+        told = "Liver is hidden: show it in the module Data or Segment Editor."
+        self.assertNotIn(told, self.case.status)
+        for hide, show in (
+            (lambda: display.SetVisibility(False), lambda: display.SetVisibility(True)),
+            (
+                lambda: display.SetSegmentVisibility(self.case.segment_id, False),
+                lambda: display.SetSegmentVisibility(self.case.segment_id, True),
+            ),
+        ):
+            hide()
+            self.case.press("undoButton")
+            self.case.settle()
+            self.assertEqual(self.case.status, f"Click inside Liver in a slice view. {told}")
+            self.case.press("redoButton")
+            show()
+            self.case.press("undoButton")
+            self.case.settle()
+            self.assertEqual(self.case.status, "Click inside Liver in a slice view.")
+            self.case.press("redoButton")
+            self.case.settle()
+
     def test_only_outside(self):
         self.start()
         self.case.add("liver")

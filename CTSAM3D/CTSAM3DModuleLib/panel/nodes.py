@@ -66,6 +66,13 @@ class PanelNodes:
         """Return the name of a structure."""
         return str(self.segmentation.GetSegmentation().GetSegment(segment_id).GetName())
 
+    def is_hidden(self, segment_id: str) -> bool:
+        """Tell whether the views do not show a structure."""
+        display = self.segmentation.GetDisplayNode()
+        if display is None:
+            return False
+        return not (display.GetVisibility() and display.GetSegmentVisibility(segment_id))
+
     def target(self, segment_id: str) -> EditTarget:
         """Return a structure as what the controller edits."""
         apart = self.parameters.apart

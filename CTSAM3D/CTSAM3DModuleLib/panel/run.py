@@ -44,13 +44,22 @@ class RunSection:
     def show_status(self, status: Status) -> None:
         """Show one line: what has happened, else what can be done."""
         label = self._ui.statusLabel
-        label.text = status.text or self._workplace.reason or self._hint()
+        text = status.text or self._workplace.reason or self._hint()
+        label.text = f"{text} {self._hidden()}".strip()
         label.styleSheet = STATUS_STYLES.get(status.kind, "")
 
     # ---- inside
 
     def _on_adding(self, _is_down: bool) -> None:
         self.show_status(self._workplace.status)
+
+    def _hidden(self) -> str:
+        """Tell that what is edited cannot be seen; empty if it can."""
+        nodes = self._workplace.nodes
+        if self._workplace.reason or not nodes.is_hidden(nodes.segment_id):
+            return ""
+        text = _("{name} is hidden: show it in the module Data or Segment Editor.")
+        return text.format(name=nodes.segment_name(nodes.segment_id))
 
     def _hint(self) -> str:
         """Return what can be done next, by the buttons that are down."""
