@@ -109,6 +109,10 @@ def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str,
         reader = csv.reader(io.StringIO(rows, ""), delimiter=delimiter, skipinitialspace=True)
         stripped = ((above + reader.line_num, [value.strip() for value in row]) for row in reader)
         lines = [(number, row) for number, row in stripped if any(row)]
+    except FileNotFoundError as error:
+        raise ClicksFileError(
+            f"{table}: expected a readable CSV table, found nothing there"
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ClicksFileError(
             f"{table}: expected a readable CSV table, got {error}. {_REMEDY}"

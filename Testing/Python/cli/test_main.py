@@ -199,7 +199,8 @@ def test_batch_stops_at_once_without_table_or_model(
     case: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("batch", case / "none.csv", "--output-dir", case / "out") == 2
-    assert "none.csv: expected a readable CSV table" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "none.csv: expected a readable CSV table, found nothing there\n" in told
 
     def missing(_: object) -> None:
         raise BundleError("no model")
