@@ -99,7 +99,7 @@ class ScribbleTest(ConsoleCase):
         clicks = {"liver": {"scribbles": [{"line": [INSIDE, OUTSIDE], "positive": True}]}}
         self.assert_scene_untouched(
             ClickOutsideVolumeError,
-            "structure 'liver', click 0: ",
+            "structure 'liver', click 1: ",
             lambda: self.logic.segment(volume, clicks),
         )
 
@@ -115,7 +115,7 @@ class RefusalTest(ConsoleCase):
         good = {"positive": [INSIDE]}
         self.refused(
             ClickOutsideVolumeError,
-            "structure 'spleen', click 1: ",
+            "structure 'spleen', click 2: ",
             {"liver": good, "spleen": {"positive": [INSIDE, OUTSIDE]}},
         )
         self.assertEqual(self.predictor.encoded, 0)
@@ -268,7 +268,7 @@ class MarkupsTest(ConsoleCase):
             (line, ClicksFileError, "expected a point list"),
             ({"liver": line}, ClicksFileError, "expected a point list"),
             (nameless, ClicksFileError, "expected the structure as its label"),
-            (outside, ClickOutsideVolumeError, "structure 'spleen', click 0"),
+            (outside, ClickOutsideVolumeError, "structure 'spleen', click 1"),
             ({"spleen": outside}, ClickOutsideVolumeError, "control point 0"),
             (self.points("liver"), ClicksFileError, "at least one structure"),
         ):
@@ -305,6 +305,6 @@ class MarkupsTest(ConsoleCase):
             path.write_text(json.dumps(content))
             self.assert_scene_untouched(
                 ClickOutsideVolumeError,
-                "structure 'liver', click 0",
+                "structure 'liver', click 1",
                 lambda: self.logic.segment(volume, str(path)),
             )

@@ -177,11 +177,11 @@ def _from_world(name: str, world: Prompts, volume_node: slicer.vtkMRMLScalarVolu
 def _checked(name: str, prompts: Prompts, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return clicks in the frame of the volume if they lie inside."""
     geometry = geometry_from_node(volume_node)
-    for index, click in enumerate(prompts):
+    for number, click in enumerate(prompts, start=1):
         try:
             obeyed_voxels(click, geometry)
         except ClickOutsideVolumeError as error:
-            raise ClickOutsideVolumeError(f"structure {name!r}, click {index}: {error}") from error
+            raise ClickOutsideVolumeError(f"structure {name!r}, click {number}: {error}") from error
     return prompts
 
 
