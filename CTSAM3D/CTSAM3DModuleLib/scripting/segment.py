@@ -177,6 +177,7 @@ def segment_prompts(
             part.prompts,
             for_structure(choice, part.name),
             part.present,
+            in_parts=False,  # the whole change is written at once
         )
         for part in parts
     ]
