@@ -41,3 +41,14 @@ class GrowingTest(ConsoleCase):
     def test_the_first_frame_of_a_series_that_is_carried(self):
         nodes = self.logic.segmentSequence([self.volume], CLICKS, grow=True, carry=True)
         self.assert_all_of_it(nodes[0])
+
+    def test_a_segment_with_these_clicks_stays_and_that_is_told(self):
+        node = self.logic.segment(self.volume, CLICKS)
+        before = self.mask(node, self.volume)
+        with self.assertLogs(level="WARNING") as told:
+            self.logic.segment(self.volume, CLICKS, node, grow=True)
+        self.assertIn("bar: the segment has just these prompts", "".join(told.output))
+        np.testing.assert_array_equal(self.mask(node, self.volume), before)
+        node.GetSegmentation().RemoveSegment(self.segment_id(node))
+        self.logic.segment(self.volume, CLICKS, node, grow=True)
+        self.assert_all_of_it(node)

@@ -39,6 +39,10 @@ Progress = Callable[[str, int, int], Any]
 
 NO_TORCH = "PyTorch is needed and not ready: see module CT-SAM3D, section PyTorch"
 NO_PROMPTS = Prompts()
+NOTHING_NEW = (
+    "the segment has just these prompts and stays as it is, whatever model and options. Remove it "
+    "first to have it computed anew"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +171,9 @@ def segment_prompts(
     parts = _parts(segmentation_node, volume_node, structures)
     for warning in filter(None, [hu_warning(volume), size_warning(volume)]):
         logging.warning("CT-SAM3D: %s: %s", name_of(volume_node), warning)
+    for part in parts:
+        if part.before and part.before == part.prompts:
+            logging.warning("CT-SAM3D: %s: %s", part.name, NOTHING_NEW)
     key = ("console", object())  # of its own: what a user edits meanwhile is left alone
     requests = [
         ClickRequest(
