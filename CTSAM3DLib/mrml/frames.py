@@ -33,8 +33,8 @@ def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
     """Return where the voxels of a volume node lie in its own RAS frame.
 
     No parent transform is applied: `volume_from_world` does that for points. Raises VolumeError:
-    there is no image, it is empty, or its first voxel is not (0, 0, 0); GeometryError: the axes are
-    not at right angles or a spacing is zero.
+    not a volume node, there is no image, it is empty, or its first voxel is not (0, 0, 0);
+    GeometryError: the axes are not at right angles or a spacing is zero.
 
     Examples
     --------
@@ -46,6 +46,8 @@ def geometry_from_node(volume_node: slicer.vtkMRMLVolumeNode) -> Geometry:
     >>> geometry_from_node(node).shape_kji, geometry_from_node(node).spacing_mm
     ((5, 6, 7), (1.0, 1.0, 2.0))
     """
+    if not isinstance(volume_node, slicer.vtkMRMLVolumeNode):
+        raise VolumeError(f"expected a volume node, got {type(volume_node).__name__}")
     image = volume_node.GetImageData()
     if image is None:
         raise VolumeError(

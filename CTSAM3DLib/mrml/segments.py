@@ -162,6 +162,9 @@ def mask_digest(segmentation_node: slicer.vtkMRMLSegmentationNode, segment_id: s
 
 def check_binary_labelmap(segmentation_node: slicer.vtkMRMLSegmentationNode) -> None:
     """Raise NodeError unless the segments are stored as binary labelmaps, which can be edited."""
+    if not isinstance(segmentation_node, slicer.vtkMRMLSegmentationNode):
+        got = type(segmentation_node).__name__
+        raise NodeError(f"expected a vtkMRMLSegmentationNode, got {got}")
     source = segmentation_node.GetSegmentation().GetSourceRepresentationName()
     wanted = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     if source != wanted:

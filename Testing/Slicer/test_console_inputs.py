@@ -164,6 +164,24 @@ class RefusalTest(ConsoleCase):
         volume = ball_volume()
         with self.assertRaisesRegex(NodeError, "expected a vtkMRMLSegmentationNode"):
             self.logic.segment(volume, clicks, volume)
+        with self.assertRaisesRegex(NodeError, "a node of the scene, got 'S'"):
+            self.logic.segment(volume, clicks, "S")
+
+    def test_nodes_of_another_kind(self):
+        clicks = {"liver": {"positive": [INSIDE]}}
+        points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "liver")
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        for node in (points, segmentation):
+            with self.assertRaisesRegex(VolumeError, "a volume node, got vtkMRML"):
+                self.logic.segment(node, clicks)
+            with self.assertRaisesRegex(VolumeError, "a volume node, got vtkMRML"):
+                self.logic.segmentSequence([node], clicks)
+        for node in ("CT", 3, np.zeros((3, 3, 3))):
+            with self.assertRaisesRegex(NodeError, "expected a node of the scene, got"):
+                self.logic.segment(node, clicks)
+        for node in (None, "CT", points):
+            with self.assertRaisesRegex(NodeError, "expected a vtkMRMLSegmentationNode"):
+                self.logic.volumesCm3(node)
 
     def test_segmentation_of_surfaces(self):
         volume = ball_volume()

@@ -84,7 +84,7 @@ def volumes_cm3(segmentation_node: slicer.vtkMRMLSegmentationNode) -> dict[str, 
 
     Voxels inside times the size of a voxel, as the segment is stored; transforms that stretch are
     not counted. Of segments with one name, the later ones have their id added. Raises NodeError:
-    the segments are not stored as binary labelmaps.
+    not a segmentation node, or the segments are not stored as binary labelmaps.
     """
     check_binary_labelmap(segmentation_node)
     segmentation = segmentation_node.GetSegmentation()
@@ -103,9 +103,10 @@ def volumes_cm3(segmentation_node: slicer.vtkMRMLSegmentationNode) -> dict[str, 
 
 def in_scene(logic: Any, node: Any) -> Any:
     """Return a node that the scene of the logic holds."""
-    if node is None or not logic.controller.scene.IsNodePresent(node):
-        got = "None" if node is None else name_of(node)
-        raise NodeError(f"expected a node of the scene, got {got}")
+    if not isinstance(node, slicer.vtkMRMLNode):
+        raise NodeError(f"expected a node of the scene, got {node!r:.80}")
+    if not logic.controller.scene.IsNodePresent(node):
+        raise NodeError(f"expected a node of the scene, got {name_of(node)}, which is not in it")
     return node
 
 
@@ -132,10 +133,6 @@ def _check_segmentation(logic: Any, segmentation_node: Any, volume_node: Any) ->
     """Raise what writing would raise."""
     if segmentation_node is None:
         return
-    if not isinstance(segmentation_node, slicer.vtkMRMLSegmentationNode):
-        raise NodeError(
-            f"expected a vtkMRMLSegmentationNode, got {type(segmentation_node).__name__}"
-        )
     in_scene(logic, segmentation_node)
     check_binary_labelmap(segmentation_node)
     if not _is_untouched(segmentation_node):
