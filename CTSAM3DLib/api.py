@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.clicks import prompts_from_points
+from CTSAM3DLib.io.clicks import check_name, prompts_from_points
 from CTSAM3DLib.io.segment import Base, RegionMask, Segment
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
@@ -191,7 +191,7 @@ def segment(
     Raises
     ------
     ClicksFileError
-        No structure, a structure without a positive click, or malformed positions.
+        No structure, one without a name or a positive click, or malformed positions.
     ClickOutsideVolumeError
         A click outside the volume; the text names structure and click.
     BundleError, CTSAM3DError, DeviceError, GeometryError
@@ -206,6 +206,11 @@ def segment(
     ...
     CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
     """
+    if not isinstance(clicks, Mapping):
+        raise ClicksFileError(
+            f"expected a mapping of names to clicks, got {type(clicks).__name__}. "
+            "CTSAM3DLib.io.read_clicks makes one of clicks files"
+        )
     bases = {name: given for name, given in clicks.items() if isinstance(given, Base)}
     structures = {name: _prompts_of(name, given) for name, given in clicks.items()}
     if not structures:
@@ -246,6 +251,7 @@ def segment(
 
 def _prompts_of(name: str, given: Prompts | Base | Mapping[str, Any]) -> Prompts:
     """Return the clicks of one structure, at least one of them positive where it has no mask."""
+    check_name(name)
     if isinstance(given, Base):
         return given.prompts
     what = f"structure {name!r}"

@@ -92,10 +92,7 @@ def read_clicks(
         joined.setdefault(name, []).append(click)
     where = ", ".join(Path(path).name for path in several) or "clicks"
     for name in joined:
-        if name.encode("utf-8", "ignore").decode() != name:
-            raise ClicksFileError(
-                f"{where}: structure {name!r}: expected a name in Unicode, got half of a character"
-            )
+        check_name(name, f"{where}: ")
     structures = {name: Prompts(clicks) for name, clicks in joined.items()}
     for name, prompts in structures.items():
         if not prompts.has_positive and name not in allow_negative:
@@ -157,6 +154,19 @@ def prompts_from_points(points: Any, what: str, system: str = "RAS") -> Prompts:
             named = {"kind": own, **row} if own and isinstance(row, dict) else row
             found.append(_prompt(named, system, f"{what}, {own or 'prompt'} {number}"))
     return Prompts(found)
+
+
+def check_name(name: Any, where: str = "") -> None:
+    """Raise ClicksFileError unless a structure can have a name: Unicode text, not only blanks.
+
+    Half of a character, as Python has for bytes of file names that are not in UTF-8, ends Slicer.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ClicksFileError(f"{where}expected a name for every structure, got {name!r}")
+    if name.encode("utf-8", "ignore").decode() != name:
+        raise ClicksFileError(
+            f"{where}structure {name!r}: expected a name in Unicode, got half of a character"
+        )
 
 
 def _read_file(path: Path) -> dict[str, Prompts]:
@@ -245,8 +255,7 @@ def _structures_from_json(content: Any) -> dict[str, Prompts]:
         raise ClicksFileError(f"expected named structures, got {_kind(structures)} without any")
     found = {}
     for name, points in structures.items():
-        if not name.strip():
-            raise ClicksFileError("expected a name for every structure, got an empty one")
+        check_name(name)
         found[name] = prompts_from_points(points, f"structure {name!r}", system)
         if not found[name]:
             raise ClicksFileError(f"structure {name!r}: expected clicks, got none")

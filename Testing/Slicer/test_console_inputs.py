@@ -126,6 +126,7 @@ class RefusalTest(ConsoleCase):
             ([], "got nothing"),
             (3, "got int"),
             ({"": {"positive": [INSIDE]}}, "a name for every structure"),
+            ({"\ud800": {"positive": [INSIDE]}}, "a name in Unicode"),
             ({"liver": {"positive": []}}, "expected clicks, got none"),
             ({"liver": {"positive": [[1, 2]]}}, "expected 3 numbers"),
             ({"liver": [[1, 2, 3]]}, "structure 'liver': expected an object, got a list"),

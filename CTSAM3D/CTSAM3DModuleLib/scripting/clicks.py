@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
-from CTSAM3DLib.io.clicks import prompts_from_points, read_clicks
+from CTSAM3DLib.io.clicks import check_name, prompts_from_points, read_clicks
 from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
@@ -99,8 +99,7 @@ def segment_named(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) 
 
 def _of_structure(name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return the clicks of one structure, given with its name."""
-    if not isinstance(name, str) or not name.strip():
-        raise ClicksFileError(f"expected a name for every structure, got {name!r}")
+    check_name(name)
     if isinstance(given, Prompts):
         prompts = _checked(name, given, volume_node)
     else:

@@ -138,6 +138,11 @@ def test_a_saved_result_holds_masks_clicks_and_geometry(volume: Volume, tmp_path
         ({"liver": ClickHistory()}, ClicksFileError, "'liver': expected a positive click"),
         ({"liver": {"positive": [[1, 2]]}}, ClicksFileError, "structure 'liver', positive click 1"),
         ({"liver": [[1, 2, 3]]}, ClicksFileError, "structure 'liver': expected an object"),
+        (None, ClicksFileError, "a mapping of names to clicks, got NoneType"),
+        ("clicks.json", ClicksFileError, "a mapping of names to clicks, got str. .*read_clicks"),
+        ({3: {"positive": [[1, 2, 3]]}}, ClicksFileError, "a name for every structure, got 3"),
+        ({" ": {"positive": [[1, 2, 3]]}}, ClicksFileError, "a name for every structure"),
+        ({"\udce9": {"positive": [[1, 2, 3]]}}, ClicksFileError, "a name in Unicode"),
         (
             {"liver": {"positive": [[1, 2, 3], [900, 0, 0]]}},
             ClickOutsideVolumeError,
