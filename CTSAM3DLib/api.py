@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.errors import BundleError, ClickOutsideVolumeError, ClicksFileError
+from CTSAM3DLib.errors import (
+    BundleError,
+    ClickOutsideVolumeError,
+    ClicksFileError,
+    VolumeError,
+)
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import check_name, prompts_from_points
@@ -58,7 +63,7 @@ def open_session(
         Id or file of a model, or a loaded one; default: the bundled model. For several
         structures load it once, or use `InteractiveSession.for_another_structure`.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; of no effect for a predictor.
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; of no effect for a predictor.
     spacing_mm : float, optional
         Voxel size at which the model looks at the volume, for all structures; default: chosen
         from the spacing of the volume, the range of the model and the anatomy.
@@ -87,14 +92,17 @@ def open_session(
         If the spacing is not a positive number.
     NotEnoughMemoryError
         If not even the first click can succeed. A warning is logged where later ones may fail.
+    VolumeError
+        If the volume is something else, for example the path of a file.
 
     Examples
     --------
-    >>> open_session(None, model=3)
+    >>> open_session("scan.nii.gz")
     Traceback (most recent call last):
     ...
-    CTSAM3DLib.errors.BundleError: expected a model id, a path or a Predictor, got int
+    CTSAM3DLib.errors.VolumeError: expected a Volume, got str. read_volume makes one of a file
     """
+    _check_volume(volume)
     mode = GrowMode.of(grow)
     if model is None or isinstance(model, (str, Path)):
         from CTSAM3DLib.bundles.predictor import load_predictor
@@ -194,7 +202,7 @@ def segment(
         No structure, one without a name or a positive click, or malformed positions.
     ClickOutsideVolumeError
         A click outside the volume; the text names structure and click.
-    BundleError, CTSAM3DError, DeviceError, GeometryError
+    BundleError, CTSAM3DError, DeviceError, GeometryError, VolumeError
         See `open_session`.
 
     Examples
@@ -206,6 +214,7 @@ def segment(
     ...
     CTSAM3DLib.errors.ClicksFileError: structure 'liver': expected a positive click, got none
     """
+    _check_volume(volume)
     if not isinstance(clicks, Mapping):
         raise ClicksFileError(
             f"expected a mapping of names to clicks, got {type(clicks).__name__}. "
@@ -247,6 +256,14 @@ def segment(
         notices=(*notices_of(session.predictor), *_in_air(volume, structures, bases)),
         uncertainty=uncertainty,
     )
+
+
+def _check_volume(volume: object) -> None:
+    """Raise VolumeError for a path, an array or something else that is no volume."""
+    if not isinstance(volume, Volume):
+        raise VolumeError(
+            f"expected a Volume, got {type(volume).__name__}. read_volume makes one of a file"
+        )
 
 
 def _prompts_of(name: str, given: Prompts | Base | Mapping[str, Any]) -> Prompts:

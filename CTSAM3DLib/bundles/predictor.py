@@ -40,7 +40,7 @@ def resolve_device(device: str = "auto") -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name, _, number = device.partition(":")
+    name, _, number = str(device).partition(":")
     if name not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise DeviceError(f"expected device auto, cpu, cuda or cuda:N, got {device!r}")
     if name == "cuda":

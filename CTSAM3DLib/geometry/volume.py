@@ -21,7 +21,7 @@ class Volume:
 
     The array is neither copied nor converted: the volume holds a read-only view, so the caller must
     not change the voxels while it is in use. Raises VolumeError: not an array of numbers, not 3D,
-    empty, complex, a mask, with NaN or infinite voxels, or of another shape than `geometry`.
+    empty, complex, a mask, with NaN or infinite voxels, or `geometry` is none of their shape.
 
     Examples
     --------
@@ -40,6 +40,8 @@ class Volume:
 
     def __post_init__(self) -> None:
         array = _checked_voxels(self.array_kji)
+        if not isinstance(self.geometry, Geometry):
+            raise VolumeError(f"expected a Geometry, got {type(self.geometry).__name__}")
         if array.shape != self.geometry.shape_kji:
             raise VolumeError(
                 f"expected voxels of shape {self.geometry.shape_kji}, got {array.shape}"

@@ -51,9 +51,13 @@ def choose_spacing_mm(
     3.0
     """
     if spacing_mm is not None:
-        if not (math.isfinite(spacing_mm) and spacing_mm > 0):
-            raise GeometryError(f"expected a model spacing above 0 mm, got {spacing_mm}")
-        return float(spacing_mm)
+        try:
+            wish = float(spacing_mm)
+        except (TypeError, ValueError):
+            wish = math.nan
+        if not (math.isfinite(wish) and wish > 0):
+            raise GeometryError(f"expected a model spacing above 0 mm, got {spacing_mm!r}")
+        return wish
     mean = math.prod(geometry.spacing_mm) ** (1.0 / 3.0)
     low, high = settings.spacing_range_mm
     usual = voxel_size_mm(settings, anatomy)

@@ -14,7 +14,7 @@ from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.models.calibration import calibration_of
 from CTSAM3DLib.models.contract import Predictor
-from CTSAM3DLib.prompts import Click, Prompt, Prompts
+from CTSAM3DLib.prompts import KINDS, Click, Prompt, Prompts
 from CTSAM3DLib.session.air import air_notices
 from CTSAM3DLib.session.carrying import carried_state
 from CTSAM3DLib.session.encoder import PatchEncoder
@@ -226,8 +226,12 @@ class InteractiveSession:
 
         Returns the changed box of the mask with its new content; an empty box if nothing changed,
         as for a negative click far from the structure. Raises ClickOutsideVolumeError if a point of
-        it is not inside the volume. The session stays as it was, as after any error.
+        it is not inside the volume; TypeError if it is no prompt. The session stays as it was.
         """
+        if not isinstance(prompt, tuple(KINDS.values())):
+            got = type(prompt).__name__
+            kinds = ", ".join(KINDS)
+            raise TypeError(f"expected one of {kinds}, got {got}. add_click takes a position")
         return self._history.add(self._next(self.state, prompt))
 
     def set_prompts(self, prompts: Sequence[Prompt]) -> MaskUpdate:

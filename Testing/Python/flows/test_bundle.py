@@ -163,10 +163,10 @@ def test_torchscript_of_something_else_is_refused(tmp_path: Path) -> None:
         TorchPredictor(path, "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "mps"])
-def test_unknown_devices_are_named(name: str) -> None:
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "mps", None, 0])
+def test_unknown_devices_are_named(name: object) -> None:
     with pytest.raises(DeviceError, match="expected device auto, cpu, cuda or cuda:N"):
-        resolve_device(name)
+        resolve_device(name)  # type: ignore[arg-type]
 
 
 def test_missing_cuda_device_is_an_error() -> None:

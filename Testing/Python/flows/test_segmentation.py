@@ -13,7 +13,12 @@ from fake_predictor import BallPredictor, ComponentPredictor
 from phantoms import centred_geometry, phantom, tube
 
 import CTSAM3DLib
-from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, SegmentationFileError
+from CTSAM3DLib.errors import (
+    ClickOutsideVolumeError,
+    ClicksFileError,
+    SegmentationFileError,
+    VolumeError,
+)
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.segmentation import read_segmentation
@@ -157,6 +162,22 @@ def test_bad_clicks_are_refused_before_the_model_is_asked(
     with pytest.raises(error, match=message):
         CTSAM3DLib.segment(volume, clicks, predictor)
     assert predictor.encode_calls == 0
+
+
+@pytest.mark.parametrize("given", [None, "ct.nii.gz", Path("ct.nii.gz"), np.zeros((3, 3, 3))])
+def test_what_is_no_volume_is_told_as_such(given: Any) -> None:
+    predictor = BallPredictor()
+    with pytest.raises(VolumeError, match=r"expected a Volume, got .* read_volume"):
+        CTSAM3DLib.open_session(given, predictor)
+    with pytest.raises(VolumeError, match=r"expected a Volume, got .* read_volume"):
+        CTSAM3DLib.segment(given, {"liver": {"positive": [[1, 2, 3]]}}, predictor)
+
+
+@pytest.mark.parametrize("given", [None, (1.0, 2.0, 3.0), np.zeros(3), [Click((1, 2, 3))]])
+def test_what_is_no_prompt_is_told_as_such(volume: Volume, given: Any) -> None:
+    session = CTSAM3DLib.open_session(volume, BallPredictor())
+    with pytest.raises(TypeError, match=r"one of click, .* add_click takes a position"):
+        session.add(given)
 
 
 def in_new_python(code: str) -> str:

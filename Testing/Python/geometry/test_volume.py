@@ -61,6 +61,8 @@ def test_voxels_must_fit_their_geometry() -> None:
     text = r"voxels of shape \(2, 3, 4\), got \(4, 3, 2\)"
     with pytest.raises(VolumeError, match=text):
         Volume(np.zeros((4, 3, 2), np.int16), _geometry((2, 3, 4)))
+    with pytest.raises(VolumeError, match="a Geometry, got ndarray"):
+        Volume(np.zeros((4, 3, 2), np.int16), np.eye(4))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

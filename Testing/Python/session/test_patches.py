@@ -150,7 +150,7 @@ def test_automatic_spacing(spacing, expected) -> None:
     assert choose_spacing_mm(geometry, SETTINGS, spacing_mm=0.9) == 0.9
 
 
-@pytest.mark.parametrize("wish", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("wish", [0.0, -1.0, math.nan, math.inf, "fine", (2.0, 2.0, 2.0)])
 def test_an_impossible_spacing_is_refused(wish) -> None:
     geometry = Geometry(np.eye(4), (5, 5, 5))
     with pytest.raises(GeometryError, match=r"model spacing above 0 mm, got"):
