@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import Position, finite_position, finite_positions
+from CTSAM3DLib.prompts.click import Position, finite_position, finite_positions, sign
 
 _LEAST_VOLUME_MM3 = 1e-6
 _SHOWN = 6  # of a box that excludes, a model is shown at most so many points along each edge
@@ -51,7 +51,7 @@ class Box:
             )
         object.__setattr__(self, "middle_ras", middle)
         object.__setattr__(self, "edges_ras", edges)
-        object.__setattr__(self, "positive", bool(self.positive))
+        object.__setattr__(self, "positive", sign(self.positive, "a box"))
 
     @classmethod
     def of_corners(

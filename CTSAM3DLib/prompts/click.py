@@ -70,7 +70,8 @@ class OfLine(OfPoints):
 class Click(OfPoints):
     """One click of the user.
 
-    Raises GeometryError: the position does not consist of three finite numbers.
+    Raises GeometryError: the position does not consist of three finite numbers, or the sign is
+    neither True nor False.
 
     Examples
     --------
@@ -88,7 +89,7 @@ class Click(OfPoints):
     def __post_init__(self) -> None:
         """Normalise both fields to plain Python types."""
         object.__setattr__(self, "position_ras", finite_position(self.position_ras, "a click"))
-        object.__setattr__(self, "positive", bool(self.positive))
+        object.__setattr__(self, "positive", sign(self.positive, "a click"))
 
     @property
     def anchor_ras(self) -> Position:
@@ -146,3 +147,18 @@ def finite_positions(values: Any, owner: str) -> tuple[Position, ...]:
     except TypeError:
         raise GeometryError(f"{owner} needs positions, got {values!r}") from None
     return tuple(finite_position(position, owner) for position in given)
+
+
+def sign(value: Any, owner: str) -> bool:
+    """Return whether a prompt is positive; `owner` is the prompt, for the message.
+
+    Raises GeometryError: something else than True, False, 1 or 0. A text as "outside" would else
+    count as True.
+    """
+    try:
+        known = bool(value in (0, 1))
+    except ValueError:  # an array
+        known = False
+    if not known:
+        raise GeometryError(f"{owner} is positive or not: True or False, got {value!r}")
+    return bool(value)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
+from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions, sign
 
 FLATNESS_MM = 1.0
 """A lasso is drawn in a slice: its positions are at most so far from one plane."""
@@ -48,7 +48,7 @@ class Lasso(OfLine):
         """Normalise both fields to plain Python types, and check the curve."""
         line = finite_positions(self.line_ras, "a lasso")
         object.__setattr__(self, "line_ras", line)
-        object.__setattr__(self, "positive", bool(self.positive))
+        object.__setattr__(self, "positive", sign(self.positive, "a lasso"))
         if len(line) < 3:
             raise GeometryError(f"a lasso needs at least 3 positions, got {len(line)}")
         _, axes, polygon = self._plane

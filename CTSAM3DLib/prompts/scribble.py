@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions
+from CTSAM3DLib.prompts.click import OfLine, Position, finite_positions, sign
 
 _SHOWN_STEPS = 12  # A model is shown one point on so many steps of a stroke
 
@@ -38,7 +38,7 @@ class Scribble(OfLine):
         if not line:
             raise GeometryError("a scribble needs at least one position, got none")
         object.__setattr__(self, "line_ras", line)
-        object.__setattr__(self, "positive", bool(self.positive))
+        object.__setattr__(self, "positive", sign(self.positive, "a scribble"))
 
     @property
     def anchor_ras(self) -> Position:

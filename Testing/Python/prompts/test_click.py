@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from CTSAM3DLib.errors import ClicksFileError, GeometryError
-from CTSAM3DLib.prompts import Click, ClickHistory, volume_id_from_json
+from CTSAM3DLib.prompts import Box, Click, ClickHistory, Lasso, Scribble, volume_id_from_json
 
 COORDINATE = st.floats(allow_nan=False, allow_infinity=False)
 CLICKS = st.builds(Click, st.tuples(COORDINATE, COORDINATE, COORDINATE), st.booleans())
@@ -31,6 +31,20 @@ def test_a_numpy_position_becomes_plain_floats() -> None:
 def test_a_bad_position_is_refused(position: object) -> None:
     with pytest.raises(GeometryError, match="a click needs 3"):
         Click(position)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["outside", "False", None, math.nan, -1, 2, [], np.ones(2)])
+def test_a_sign_that_is_none_is_refused(given: object) -> None:
+    line = [(0, 0, 0), (9, 0, 0), (9, 9, 0)]
+    for kind, place in ((Click, (1, 2, 3)), (Scribble, line), (Lasso, line), (Box, (0, 0, 0))):
+        rest = ([(9, 0, 0), (0, 9, 0), (0, 0, 9)],) if kind is Box else ()
+        with pytest.raises(GeometryError, match=f"a {kind.kind} is positive or not: .*, got"):
+            kind(place, *rest, given)
+
+
+@pytest.mark.parametrize("given", [True, 1, 1.0, np.int8(1), np.True_])
+def test_numbers_may_be_a_sign(given: object) -> None:
+    assert Click((1, 2, 3), given).positive is True  # type: ignore[arg-type]
 
 
 def test_a_history_never_changes() -> None:
