@@ -222,6 +222,19 @@ class ProgressTest(ConsoleCase):
         self.assertEqual(self.scene_text(), before)
         self.assert_engine_at_rest()
 
+    def test_nodes_that_are_removed_in_progress(self):
+        volume = ball_volume()
+        node = self.logic.segment(volume, {"liver": {"positive": [INSIDE]}})
+        for removed in (node, volume):
+            with self.assertRaisesRegex(NodeError, "a node of the scene, got"):
+                self.logic.segment(
+                    volume,
+                    {"spleen": {"positive": [INSIDE]}},
+                    node if removed is node else None,
+                    progress=lambda *_, removed=removed: slicer.mrmlScene.RemoveNode(removed),
+                )
+            self.assertFalse(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+
     def test_failing_progress_writes_nothing(self):
         def progress(name, done, total):
             raise ZeroDivisionError

@@ -65,6 +65,26 @@ class VolumesTest(ConsoleCase):
         self.assertEqual(told[0], ("CT: liver", 1, 6))
         self.assertEqual(told[-1], ("CT: spleen", 4, 6))
 
+    def test_scene_that_is_closed_in_progress(self):
+        for carry in (False, True):
+            for steps in (1, 2):
+                told, volumes = [], [ball_volume(), ball_volume()]
+
+                def progress(*step, told=told, steps=steps):
+                    told.append(step)
+                    if len(told) == steps:
+                        slicer.mrmlScene.Clear()
+
+                with (
+                    self.subTest(carry=carry, steps=steps),
+                    self.assertRaisesRegex(NodeError, "a node of the scene, got"),
+                ):
+                    self.logic.segmentSequence(
+                        volumes, {"liver": CLICKS["liver"]}, progress=progress, carry=carry
+                    )
+                self.assertEqual(len(told), steps)
+                self.assertFalse(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+
     def test_something_else_is_refused(self):
         with self.assertRaisesRegex(
             NodeError, "a list of volume nodes or a vtkMRMLSequenceBrowser"

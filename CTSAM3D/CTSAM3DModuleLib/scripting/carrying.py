@@ -21,7 +21,13 @@ from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.carrying import Drift, followed_prompts
 from CTSAM3DModuleLib.editing.target import EditTarget, for_structure
 from CTSAM3DModuleLib.scripting.clicks import segment_named
-from CTSAM3DModuleLib.scripting.segment import Part, Progress, answers, new_segmentation
+from CTSAM3DModuleLib.scripting.segment import (
+    Part,
+    Progress,
+    answers,
+    in_scene,
+    new_segmentation,
+)
 
 DRIFT_TAG = "CTSAM3D.Drift"
 
@@ -68,10 +74,12 @@ def carry_on(
     the scene is as it was.
     """
     key = ("frame", object())  # of its own: what a user edits meanwhile is left alone
-    requests = carry_requests(volume_from_node(volume_node), key, tracks, choice)
+    volume = volume_from_node(in_scene(logic, volume_node))
+    requests = carry_requests(volume, key, tracks, choice)
     updates = answers(logic, logic.engine.carry, requests, progress)
     if updates is None:
         return None
+    in_scene(logic, volume_node)  # see `segment_prompts`
     return new_frame(logic, volume_node, tracks, updates, name)
 
 

@@ -163,7 +163,7 @@ def segment_prompts(
     name: str,
 ) -> Any:
     """Segment clicks that are known to lie inside the volume."""
-    volume = volume_from_node(volume_node)
+    volume = volume_from_node(in_scene(logic, volume_node))
     _check_segmentation(logic, segmentation_node, volume_node)
     parts = _parts(segmentation_node, volume_node, structures)
     for warning in filter(None, [hu_warning(volume), size_warning(volume)]):
@@ -188,6 +188,8 @@ def segment_prompts(
     updates = answers(logic, logic.engine.request, requests, progress)
     if updates is None:
         return None
+    in_scene(logic, volume_node)  # `progress` may have let the user close the scene
+    _check_segmentation(logic, segmentation_node, volume_node)
     if segmentation_node is None:
         return new_segmentation(logic, volume_node, parts, updates, name)
     _fill(logic, segmentation_node, volume_node, parts, updates)
