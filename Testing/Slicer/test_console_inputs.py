@@ -17,6 +17,7 @@ from CTSAM3DLib.errors import (
     ClickOutsideVolumeError,
     ClicksFileError,
     DeviceError,
+    GeometryError,
     NodeError,
     VolumeError,
 )
@@ -296,12 +297,15 @@ class MarkupsTest(ConsoleCase):
         line.AddControlPointWorld(INSIDE)
         nameless = self.points("F", INSIDE)
         outside = self.points("spleen", OUTSIDE)
+        unplaced = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
         for clicks, error, pattern in (
             (line, ClicksFileError, "expected a point list"),
             ({"liver": line}, ClicksFileError, "expected a point list"),
             (nameless, ClicksFileError, "expected the structure as its label"),
             (outside, ClickOutsideVolumeError, "structure 'spleen', click 1"),
-            ({"spleen": outside}, ClickOutsideVolumeError, "control point 0"),
+            ({"spleen": outside}, ClickOutsideVolumeError, "'spleen', .*control point 0"),
+            ({"spleen": unplaced}, GeometryError, "structure 'spleen', \"R\": a box needs"),
+            (unplaced, ClicksFileError, "a point list, .* comes with the name of its structure"),
             (self.points("liver"), ClicksFileError, "at least one structure"),
         ):
             with self.subTest(pattern):

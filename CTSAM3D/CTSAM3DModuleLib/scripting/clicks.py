@@ -8,7 +8,7 @@ from typing import Any
 
 import slicer
 
-from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError
+from CTSAM3DLib.errors import ClickOutsideVolumeError, ClicksFileError, CTSAM3DError
 from CTSAM3DLib.io.clicks import check_name, prompts_from_points, read_clicks
 from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.terminology import find
@@ -105,7 +105,7 @@ def _of_structure(name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolume
     else:
         nodes = given if isinstance(given, (list, tuple)) else [given]
         if nodes and all(isinstance(node, slicer.vtkMRMLMarkupsNode) for node in nodes):
-            prompts = Prompts(one for node in nodes for one in _of_node(node, volume_node))
+            prompts = Prompts(one for node in nodes for one in _of_node(name, node, volume_node))
         else:
             world = prompts_from_points(given, f"structure {name!r}")
             prompts = _from_world(name, world, volume_node)
@@ -114,12 +114,15 @@ def _of_structure(name: Any, given: Any, volume_node: slicer.vtkMRMLScalarVolume
     return prompts
 
 
-def _of_node(node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
+def _of_node(name: str, node: Any, volume_node: slicer.vtkMRMLScalarVolumeNode) -> Prompts:
     """Return the clicks of a point list, or the one prompt of a curve, closed curve or ROI."""
-    shape = shape_from_markup(node, volume_node)
-    if shape is not None:
-        return Prompts([shape])
-    return clicks_from_markups_node(_points(node), volume_node)
+    try:
+        shape = shape_from_markup(node, volume_node)
+        if shape is not None:
+            return Prompts([shape])
+        return clicks_from_markups_node(_points(node), volume_node)
+    except CTSAM3DError as error:
+        raise type(error)(f"structure {name!r}, {name_of(node)}: {error}") from error
 
 
 def _of_point_lists(
@@ -162,7 +165,8 @@ def _points(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
     """Return a node that is a point list."""
     if node.GetMarkupType() != "Fiducial":
         raise ClicksFileError(
-            f"expected a point list, got {name_of(node)}, a {node.GetMarkupType()}"
+            f"expected a point list, got {name_of(node)}, of the type {node.GetMarkupType()}. "
+            'A curve, closed curve or ROI comes with the name of its structure: {"liver": node}'
         )
     return node
 
