@@ -39,6 +39,13 @@ class ResultTest(ConsoleCase):
         centre = self.voxel_centre(node, volume)
         np.testing.assert_allclose(centre, np.array(INSIDE) / (2, 2, 3), atol=0.7)
 
+    def test_volume_without_a_name(self):
+        volume = ball_volume()
+        for name in ("", None):
+            volume.SetName(name)
+            node = self.logic.segment(volume, {"liver": {"positive": [INSIDE]}})
+            self.assertTrue(node.GetName().startswith("volume segmentation"))
+
     def test_structures_may_overlap(self):
         volume = ball_volume()
         near = (INSIDE[0] + 6, *INSIDE[1:])

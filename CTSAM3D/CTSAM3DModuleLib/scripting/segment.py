@@ -72,7 +72,7 @@ def segment(
     the Segment Editor are left alone.
     """
     structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
-    name = f"{volume_node.GetName()} segmentation"
+    name = f"{volume_node.GetName() or 'volume'} segmentation"
     chosen = choice or ModelChoice()
     return segment_prompts(
         logic, volume_node, structures, segmentation_node, chosen, progress, name
