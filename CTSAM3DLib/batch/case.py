@@ -17,6 +17,7 @@ from CTSAM3DLib.io.dicom_seg import check_dicom_seg, write_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
 from CTSAM3DLib.io.label_map import names_path, write_label_map
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
 from CTSAM3DLib.io.terminology import meant
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
@@ -103,7 +104,13 @@ def run_case(
     cannot be used; OSError: a file cannot be written.
     """
     start = perf_counter()
-    starts = partial(read_starts, case.clicks, recompute=case.recompute, further=case.points)
+    starts = partial(
+        read_starts,
+        case.clicks,
+        recompute=case.recompute,
+        further=case.points,
+        ct_name=_ct_name(case.ct),
+    )
     starts()  # tells what is wrong before the CT is read
     if case.dicom_seg is not None:
         check_dicom_seg(case.ct, case.series)
@@ -164,6 +171,12 @@ def _written(
         )
     _tell(warn, found)
     return found
+
+
+def _ct_name(ct: Path) -> str:
+    """Return the name of a CT without its end, with which the names of its clicks files begin."""
+    end = next((one for one in IMAGE_SUFFIXES if ct.name.lower().endswith(one)), "")
+    return ct.name[: len(ct.name) - len(end)]
 
 
 def _tell(warn: Callable[[str], None] | None, texts: Sequence[str]) -> None:

@@ -30,15 +30,17 @@ def read_starts(
     geometry: Geometry | None = None,
     recompute: bool = False,
     further: Sequence[tuple[str, Click]] = (),
+    ct_name: str = "",
 ) -> tuple[dict[str, Start], list[str]]:
     """Read clicks files and segmentations of one CT: the starts, and notes on masks that stay.
 
     A structure of a ``.seg.nrrd`` starts at its prompts, as if they had been made again, unless a
     person corrected its mask: that mask is kept, and only prompts of further files change it.
     `recompute` makes it anew, too. Without the geometry of the CT the masks stay where the file has
-    them. For `further` see `read_clicks`. Raises ClicksFileError as `read_clicks`; a segmentation
-    without prompts and corrected masks; SegmentationFileError: a segmentation cannot be read, its
-    masks are not on the voxels of the CT, or two masks that a person corrected have one name.
+    them. For `further` and `ct_name` see `read_clicks`. Raises ClicksFileError as `read_clicks`; a
+    segmentation without prompts and corrected masks; SegmentationFileError: a segmentation cannot
+    be read, its masks are not on the voxels of the CT, or two masks that a person corrected have
+    one name.
     """
     bases: dict[str, Base] = {}
     notes = []
@@ -60,7 +62,7 @@ def read_starts(
                     for one in segmentation.segments
                     if one.corrected and not one.mask.voxel_count and one.clicks
                 ]
-    others = _prompts(paths, bases, further)
+    others = _prompts(paths, bases, further, ct_name)
     starts: dict[str, Start] = {**others}
     for name, base in bases.items():
         starts[name] = replace(base, further=others.get(name, Prompts()))
@@ -68,12 +70,15 @@ def read_starts(
 
 
 def _prompts(
-    paths: Sequence[Path], bases: Mapping[str, Base], further: Sequence[tuple[str, Click]]
+    paths: Sequence[Path],
+    bases: Mapping[str, Base],
+    further: Sequence[tuple[str, Click]],
+    ct_name: str,
 ) -> dict[str, Prompts]:
     """Return the prompts of all files, and further ones, but those that a kept mask answers."""
     drawn = [path for path in paths if bases and is_segmentation(path) and not read_prompts(path)]
     files = [path for path in paths if path not in drawn]
-    found = read_clicks(files, bases, further) if files or further else {}
+    found = read_clicks(files, bases, further, ct_name) if files or further else {}
     for name, base in bases.items():
         if name in found:
             rest = list(found[name])

@@ -28,6 +28,7 @@ def read_clicks(
     paths: str | Path | Sequence[str | Path],
     allow_negative: Container[str] = (),
     further: Sequence[tuple[str, Click]] = (),
+    ct_name: str = "",
 ) -> dict[str, Prompts]:
     """Read the clicks of one or several files.
 
@@ -40,6 +41,8 @@ def read_clicks(
         Structures that need no positive click, since they have a mask.
     further : sequence of (str, Click)
         Structures and clicks that come after those of the files.
+    ct_name : str
+        Name of the CT's file without its end; see `markups.prompts_from_markups`.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def read_clicks(
         raise ClicksFileError("expected at least one clicks file, got none")
     joined: dict[str, list[Prompt]] = {}
     for path in several:
-        for name, clicks in _read_file(Path(path)).items():
+        for name, clicks in _read_file(Path(path), ct_name).items():
             joined.setdefault(name, []).extend(clicks)
     for name, click in further:
         joined.setdefault(name, []).append(click)
@@ -169,7 +172,7 @@ def check_name(name: Any, where: str = "") -> None:
         )
 
 
-def _read_file(path: Path) -> dict[str, Prompts]:
+def _read_file(path: Path, ct_name: str) -> dict[str, Prompts]:
     """Return the clicks of one file, not yet checked for positive ones."""
     if is_segmentation(path):
         return _from_segmentation(path)
@@ -190,7 +193,7 @@ def _read_file(path: Path) -> dict[str, Prompts]:
     try:
         content = _content(text)
         if isinstance(content, dict) and "markups" in content:
-            found = prompts_from_markups(content, path.name)
+            found = prompts_from_markups(content, path.name, ct_name)
         else:
             found = _structures_from_json(content)
     except ClicksFileError as error:

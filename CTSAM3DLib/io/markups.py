@@ -20,10 +20,14 @@ _DEFAULT_NAME = re.compile(
 )
 _NUMBER = re.compile(r"(^|\s*-\s*)\d+$")
 _LINES: dict[str, type[Scribble] | type[Lasso]] = {"Curve": Scribble, "ClosedCurve": Lasso}
+SEPARATORS = (".", "_", "-", " ")
+"""What may stand between the name of a CT and the rest in that of its clicks file."""
 _NEGATIVE = re.compile(r"(^|[-_ ]+)negative$", re.IGNORECASE)
 
 
-def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, Prompts]:
+def prompts_from_markups(
+    content: dict[str, Any], file_name: str, ct_name: str = ""
+) -> dict[str, Prompts]:
     """Return the prompts of a Markups file by structure, RAS mm: of point lists, curves and ROIs.
 
     `content` is the parsed JSON with lists of the type Fiducial, Curve, ClosedCurve or ROI, in LPS
@@ -34,7 +38,9 @@ def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, P
     The structure of a point is the first known anatomy among the point's label, the list's name and
     the file's name; when none of them is known, it is the list's name, else the label, else the
     file's name. Slicer's numbering is cut off (``liver-1`` means ``liver``) and its default names
-    (``F``, ``PointList``) are ignored. Known anatomies get their TotalSegmentator name.
+    (``F``, ``PointList``) are ignored. Known anatomies get their TotalSegmentator name. Where the
+    file's name begins with `ct_name`, that of the CT without its end, only the rest counts
+    (``patient1 liver.mrk.json``).
 
     A point is negative when its label, its list or, for a list without a name, the file ends with
     the word ``negative`` (``liver negative-2``, ``liver_negative.mrk.json``). The point's
@@ -59,6 +65,7 @@ def prompts_from_markups(content: dict[str, Any], file_name: str) -> dict[str, P
         raise ClicksFileError(f'expected a list under "markups", got {type(lists).__name__}')
     found: dict[str, list[Prompt]] = {}
     stem = re.sub(r"(\.mrk)?\.(json|fcsv)$", "", file_name, flags=re.IGNORECASE)
+    stem = _without_ct(stem, ct_name)
     for number, markups in enumerate(lists, start=1):
         what = f"point list {number}"
         clicks = []
@@ -114,6 +121,14 @@ def _plain(name: str) -> tuple[str, bool]:
     unnumbered = _NUMBER.sub("", name.strip())
     plain = _NEGATIVE.sub("", unnumbered)
     return plain, plain != unnumbered
+
+
+def _without_ct(stem: str, ct_name: str) -> str:
+    """Return a file's name without that of the CT before it; all of it where it is an anatomy."""
+    rest = stem.removeprefix(ct_name)
+    begins = ct_name and len(rest) < len(stem) and rest.startswith(SEPARATORS)
+    named = rest.lstrip("".join(SEPARATORS))
+    return named if begins and named and find(_plain(stem)[0]) is None else stem
 
 
 def _points_of(markups: Any, what: str) -> list[Any]:

@@ -20,6 +20,7 @@ from CTSAM3DLib.errors import (
     NodeError,
     OutputFileError,
 )
+from CTSAM3DLib.io.segmentation import read_segmentation
 
 CLICKS = {"liver": {"positive": [INSIDE]}, "spleen": {"positive": [OTHER]}}
 
@@ -198,6 +199,18 @@ class FolderTest(ConsoleCase):
         volume = ball_volume()
         node = self.logic.segment(volume, self.folder / "a.json")
         np.testing.assert_array_equal(self.mask(loaded, volume), self.mask(node, volume))
+
+    def test_file_names_that_alone_name_the_structure(self):
+        self.ct("case 1.nii.gz")
+        for kind, name in (("Fiducial", "case 1 liver"), ("Curve", "case 1_kidney_left")):
+            node = slicer.mrmlScene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", "X")
+            node.SetName("F" if kind == "Fiducial" else "C")
+            for place in (INSIDE, OTHER):
+                node.AddControlPointWorld(place, "F-1")
+            slicer.util.saveNode(node, str(self.folder / f"{name}.mrk.json"))
+        self.logic.segmentFolder(self.folder, self.output)
+        found = read_segmentation(self.output / "case 1.seg.nrrd")
+        self.assertEqual({one.name for one in found.segments}, {"liver", "kidney_left"})
 
     def test_cancel_and_go_on(self):
         for name in ("a", "b"):

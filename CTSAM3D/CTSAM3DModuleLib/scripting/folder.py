@@ -13,6 +13,7 @@ from CTSAM3DLib.batch.case import Case, LoadedModel
 from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
+from CTSAM3DLib.io.markups import SEPARATORS
 from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import SUFFIX
@@ -22,7 +23,6 @@ from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DModuleLib.scripting.segment import NO_TORCH, Progress
 
 CLICKS = (".json", ".fcsv")
-SEPARATORS = "._- "
 
 
 def segment_folder(

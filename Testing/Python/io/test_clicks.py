@@ -206,6 +206,29 @@ def test_label_list_or_file_name_the_structure(
 
 
 @pytest.mark.parametrize(
+    ("ct_name", "file_name", "structure", "positive"),
+    [
+        ("case 1", "case 1 liver.mrk.json", "liver", True),
+        ("case.1", "case.1_Left kidney.mrk.json", "kidney_left", True),
+        ("case", "case-my lesion negative.json", "my lesion", False),
+        ("case", "case10 lesion.mrk.json", "case10 lesion", True),
+        ("case", "case.mrk.json", "case", True),
+        ("kidney", "kidney_left.mrk.json", "kidney_left", True),
+        ("", "case lesion.mrk.json", "case lesion", True),
+    ],
+)
+def test_the_name_of_the_ct_names_no_structure(
+    saved: Any, ct_name: str, file_name: str, structure: str, positive: bool
+) -> None:
+    points = [{"label": "F-1", "position": [1, 2, 3]}]
+    if not positive:
+        points.append({"label": "F-2", "position": [4, 5, 6], "description": "positive"})
+    found = read_clicks(saved(point_list(*points), file_name), ct_name=ct_name)
+    assert list(found) == [structure]
+    assert found[structure][0].positive is positive
+
+
+@pytest.mark.parametrize(
     ("label", "list_name", "description", "positive"),
     [
         ("liver-1", None, "", True),
