@@ -21,7 +21,8 @@ class Volume:
 
     The array is neither copied nor converted: the volume holds a read-only view, so the caller must
     not change the voxels while it is in use. Raises VolumeError: not an array of numbers, not 3D,
-    empty, complex, a mask, with NaN or infinite voxels, or `geometry` is none of their shape.
+    empty, complex, a mask, with masked, NaN or infinite voxels, or `geometry` is none of their
+    shape.
 
     Examples
     --------
@@ -79,6 +80,12 @@ def _checked_voxels(array: object) -> NDArray[Any]:
     """Return `array` if it can be the voxels of a volume; VolumeError otherwise."""
     if not isinstance(array, np.ndarray):
         raise VolumeError(f"expected voxels as a numpy array, got {type(array).__name__}")
+    if np.ma.is_masked(array):
+        count = int(np.ma.getmaskarray(array).sum())
+        raise VolumeError(
+            f"expected a value in every voxel, got {count} that are masked; "
+            "give these voxels a HU, -1024 for air: array.filled(-1024)"
+        )
     if array.dtype.kind not in "iuf":
         hint = " (a mask, not HU)" if array.dtype.kind == "b" else ""
         raise VolumeError(f"expected integer or real voxels, got dtype {array.dtype}{hint}")

@@ -50,6 +50,7 @@ def test_strided_views_are_taken_as_they_are() -> None:
         (np.zeros((2, 2), np.int16), r"a 3D scalar volume, got shape \(2, 2\)"),
         (np.zeros((2, 2, 2, 3), np.uint8), r"a 3D scalar volume, got shape \(2, 2, 2, 3\)"),
         (np.zeros((2, 0, 2), np.int16), r"a volume with voxels, got shape \(2, 0, 2\)"),
+        (np.ma.masked_less(np.eye(2, 2)[None], 1), r"got 2 that are masked; .*filled\(-1024\)"),
     ],
 )
 def test_what_is_not_a_ct_is_refused(array: object, text: str) -> None:
