@@ -10,6 +10,7 @@ from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.mrml.frames import (
     geometry_from_node,
     name_of,
+    text_of,
     volume_from_world,
     world_from_volume,
 )
@@ -128,9 +129,10 @@ def positive_by_name(markups_node: slicer.vtkMRMLMarkupsNode, index: int | None 
     """Return the sign of a node, or of a control point of it, by the rules for Markups files."""
     point: dict[str, object] = {"label": "", "position": [0.0, 0.0, 0.0]}
     if index is not None:
-        point["label"] = markups_node.GetNthControlPointLabel(index)
-        point["description"] = markups_node.GetNthControlPointDescription(index)
-    markups = {"type": "Fiducial", "name": markups_node.GetName() or "", "controlPoints": [point]}
+        point["label"] = text_of(markups_node.GetNthControlPointLabel(index))
+        point["description"] = text_of(markups_node.GetNthControlPointDescription(index))
+    name = text_of(markups_node.GetName())
+    markups = {"type": "Fiducial", "name": name, "controlPoints": [point]}
     # The last name stands in for a structure, which does not matter here.
     (prompts,) = prompts_from_markups({"markups": [markups]}, "structure").values()
     return prompts[0].positive

@@ -137,8 +137,19 @@ def linear_matrix_between(
 
 def name_of(node: Any) -> str:
     """Return how a message calls a node: its name in quotes, else its class."""
-    name = node.GetName()
+    name = text_of(node.GetName())
     return f'"{name}"' if name else str(node.GetClassName())
+
+
+def text_of(name: str | bytes | None) -> str:
+    """Return a name of Slicer as text; Python gets bytes where a file had it not in UTF-8.
+
+    Examples
+    --------
+    >>> text_of("liver"), text_of(bytes([108, 233])), text_of(None)
+    ('liver', 'l�', '')
+    """
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
 
 
 def _transform_name(node: Any) -> str:

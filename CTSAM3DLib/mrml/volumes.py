@@ -15,7 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
+from CTSAM3DLib.mrml.frames import geometry_from_node, name_of, text_of
 
 
 def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
@@ -44,7 +44,7 @@ def volume_from_node(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Volume:
         kind = type(volume_node).__name__
         raise VolumeError(f"expected a vtkMRMLScalarVolumeNode, got {kind}")
     geometry = geometry_from_node(volume_node)
-    return Volume(_voxels(volume_node, geometry), geometry, name=volume_node.GetName() or "")
+    return Volume(_voxels(volume_node, geometry), geometry, name=text_of(volume_node.GetName()))
 
 
 def _voxels(volume_node: slicer.vtkMRMLScalarVolumeNode, geometry: Geometry) -> NDArray[Any]:
@@ -122,5 +122,5 @@ def volume_identity(volume_node: slicer.vtkMRMLScalarVolumeNode) -> VolumeIdenti
         image_address=image.GetAddressAsString("vtkImageData"),
         voxels_modified=image.GetMTime(),
         geometry=digest,
-        name=volume_node.GetName() or "",
+        name=text_of(volume_node.GetName()),
     )

@@ -46,6 +46,19 @@ class ResultTest(ConsoleCase):
             node = self.logic.segment(volume, {"liver": {"positive": [INSIDE]}})
             self.assertTrue(node.GetName().startswith("volume segmentation"))
 
+    def test_names_that_are_not_in_utf_8(self):
+        volume = ball_volume()
+        volume.SetName(b"CT Th\xfcring")
+        points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+        points.SetName(b"l\xe9sion")
+        points.AddControlPointWorld(INSIDE)
+        node = self.logic.segment(volume, points)
+        node.GetSegmentation().GetNthSegment(0).SetName(b"l\xe9sion")  # as an old file has it
+        self.logic.segment(volume, {"liver": {"positive": [OTHER]}}, node)
+        self.logic.segment(volume, points, node)
+        self.assertEqual(list(self.logic.volumesCm3(node)), ["l\ufffdsion", "Liver"])
+        self.assertEqual(node.GetName(), "CT Th\ufffdring segmentation")
+
     def test_structures_may_overlap(self):
         volume = ball_volume()
         near = (INSIDE[0] + 6, *INSIDE[1:])

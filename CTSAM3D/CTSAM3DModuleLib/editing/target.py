@@ -25,7 +25,7 @@ from CTSAM3DLib.mrml import (
     voxels_inside_roi,
     write_segment,
 )
-from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between
+from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between, text_of
 from CTSAM3DLib.mrml.labelmaps import layer_of
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.mrml.tags import segment_of
@@ -128,7 +128,7 @@ class EditTarget:
 
     def own(self, choice: ModelChoice) -> ModelChoice:
         """Return a choice for what the segment is, with the model that it has for itself."""
-        name = segment_of(self.segmentation_node, self.segment_id).GetName()
+        name = text_of(segment_of(self.segmentation_node, self.segment_id).GetName())
         return for_structure(choice, name, self.own_model)
 
     def check_limits(self, prompt: Prompt) -> None:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import add_segment, get_prompts, prepare_segmentation
+from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.target import EditTarget
 
@@ -64,7 +65,7 @@ class PanelNodes:
 
     def segment_name(self, segment_id: str) -> str:
         """Return the name of a structure."""
-        return str(self.segmentation.GetSegmentation().GetSegment(segment_id).GetName())
+        return text_of(self.segmentation.GetSegmentation().GetSegment(segment_id).GetName())
 
     def is_hidden(self, segment_id: str) -> bool:
         """Tell whether the views do not show a structure."""

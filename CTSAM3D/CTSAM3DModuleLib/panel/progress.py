@@ -8,6 +8,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.editing.target import EditTarget
@@ -106,5 +107,6 @@ class QuestionProgress(Progress):
                 self.finish()
 
 
-def _name(target: EditTarget) -> Any:
-    return target.segmentation_node.GetSegmentation().GetSegment(target.segment_id).GetName()
+def _name(target: EditTarget) -> str:
+    segmentation = target.segmentation_node.GetSegmentation()
+    return text_of(segmentation.GetSegment(target.segment_id).GetName())

@@ -12,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
+from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DLib.mrml.labelmaps import lattice_of, layer_of, voxels_of
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.panel.anatomies import swatch
@@ -70,7 +71,7 @@ class SegmentRows:
             except CTSAM3DError:  # a tag that is not ours
                 counts, uncertainty = (None, None), None
             volume = self._volume_cm3(segmentation_node, segment_id)
-            name = segment.GetName()
+            name = text_of(segment.GetName())
             rows.append(Row(segment_id, name, (r, g, b), *counts, volume, uncertainty))
         return rows
 

@@ -18,7 +18,7 @@ from CTSAM3DLib.mrml import (
     prompt_from_world_ras,
     shape_from_markup,
 )
-from CTSAM3DLib.mrml.frames import geometry_from_node, name_of
+from CTSAM3DLib.mrml.frames import geometry_from_node, name_of, text_of
 from CTSAM3DLib.prompts import Click, Prompts
 from CTSAM3DLib.session.points import obeyed_voxels
 
@@ -92,8 +92,9 @@ def segment_named(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) 
     """Return the id of the first segment that means a structure, None if there is none."""
     segmentation = segmentation_node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
-        if same_structure(segmentation.GetSegment(segment_id).GetName(), name):
-            return str(segment_id)
+        if same_structure(text_of(segmentation.GetSegment(segment_id).GetName()), name):
+            found: str = segment_id  # bytes where it is not in UTF-8
+            return found
     return None
 
 
@@ -132,7 +133,7 @@ def _of_point_lists(
     joined: dict[str, list[Click]] = {}
     for node in nodes:
         content = {"markups": [_markups(_points(node))]}
-        for name, prompts in prompts_from_markups(content, node.GetName() or "").items():
+        for name, prompts in prompts_from_markups(content, text_of(node.GetName())).items():
             joined.setdefault(name, []).extend(prompts)
     return {
         name: _from_world(name, Prompts(clicks), volume_node) for name, clicks in joined.items()
@@ -147,15 +148,15 @@ def _markups(node: slicer.vtkMRMLMarkupsNode) -> dict[str, Any]:
         node.GetNthControlPointPositionWorld(index, position_world_ras)
         points.append(
             {
-                "label": node.GetNthControlPointLabel(index),
-                "description": node.GetNthControlPointDescription(index),
+                "label": text_of(node.GetNthControlPointLabel(index)),
+                "description": text_of(node.GetNthControlPointDescription(index)),
                 "position": position_world_ras,
                 "positionStatus": "defined" if is_defined(node, index) else "undefined",
             }
         )
     return {
         "type": node.GetMarkupType(),
-        "name": node.GetName() or "",
+        "name": text_of(node.GetName()),
         "coordinateSystem": "RAS",
         "controlPoints": points,
     }

@@ -27,7 +27,7 @@ from CTSAM3DLib.mrml import (
     volume_from_node,
     write_segment,
 )
-from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of
+from CTSAM3DLib.mrml.frames import linear_matrix_between, name_of, text_of
 from CTSAM3DLib.mrml.labelmaps import stored_mask
 from CTSAM3DLib.mrml.segments import check_binary_labelmap
 from CTSAM3DLib.prompts import Prompts
@@ -72,7 +72,7 @@ def segment(
     the Segment Editor are left alone.
     """
     structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
-    name = f"{volume_node.GetName() or 'volume'} segmentation"
+    name = f"{text_of(volume_node.GetName()) or 'volume'} segmentation"
     chosen = choice or ModelChoice()
     return segment_prompts(
         logic, volume_node, structures, segmentation_node, chosen, progress, name
@@ -90,10 +90,10 @@ def volumes_cm3(segmentation_node: slicer.vtkMRMLSegmentationNode) -> dict[str, 
     segmentation = segmentation_node.GetSegmentation()
     found: dict[str, float] = {}
     for segment_id in segmentation.GetSegmentIDs():
-        name = segmentation.GetSegment(segment_id).GetName()
+        name = text_of(segmentation.GetSegment(segment_id).GetName())
         lattice, mask = stored_mask(segmentation_node, segment_id)
         voxel_mm3 = 0.0 if lattice is None else abs(float(np.linalg.det(lattice[:3, :3])))
-        key = name if name not in found else f"{name} ({segment_id})"
+        key = name if name not in found else f"{name} ({text_of(segment_id)})"
         found[key] = int(mask.mask_kji.sum()) * voxel_mm3 / 1000
     return found
 

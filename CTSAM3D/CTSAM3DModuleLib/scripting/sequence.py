@@ -11,7 +11,7 @@ import vtk
 
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import ClicksFileError, NodeError
-from CTSAM3DLib.mrml.frames import name_of
+from CTSAM3DLib.mrml.frames import name_of, text_of
 from CTSAM3DModuleLib.scripting.carrying import Track, carry_on, tracks_of
 from CTSAM3DModuleLib.scripting.clicks import prompts_on_volume
 from CTSAM3DModuleLib.scripting.segment import Progress, in_scene, segment_prompts
@@ -64,7 +64,7 @@ def _frames(logic: Any, volumes: Any) -> Iterator[list[tuple[str, Callable[[], A
     """Give a name and a function that shows and returns the volume, for each frame."""
     if isinstance(volumes, (list, tuple)):
         nodes = [in_scene(logic, node) for node in volumes]
-        yield [(node.GetName() or "volume", lambda node=node: node) for node in nodes]
+        yield [(text_of(node.GetName()) or "volume", lambda node=node: node) for node in nodes]
         return
     if not isinstance(volumes, slicer.vtkMRMLSequenceBrowserNode):
         got = type(volumes).__name__
@@ -78,7 +78,7 @@ def _frames(logic: Any, volumes: Any) -> Iterator[list[tuple[str, Callable[[], A
         volumes.SetSelectedItemNumber(item)
         return proxy
 
-    name = proxy.GetName()
+    name = text_of(proxy.GetName())
     count = volumes.GetNumberOfItems()
     try:
         yield [(f"{name} [{item}]", lambda item=item: show(item)) for item in range(count)]
