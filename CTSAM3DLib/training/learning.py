@@ -53,6 +53,7 @@ from CTSAM3DLib.training.learning_score import (
     score,
 )
 from CTSAM3DLib.training.lessons import LearnerConfig
+from CTSAM3DLib.training.losses import cpu_has_bfloat16
 
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
 TORSO, TORSO_MM = "generated torso", 3.0
@@ -271,9 +272,9 @@ class _Run:
         size = request.patch_size or settings.patch_size
         if not (request.patch_size or settings.official or self.device.type != "cpu"):
             size = min(size, 48)  # more lessons in the time
-        config = LearnerConfig(
-            seconds=60.0 * request.minutes, patch_size=size, rate=request.rate, seed=request.seed
-        )
+        config = LearnerConfig(60.0 * request.minutes, size, request.rate, seed=request.seed)
+        if self.device.type == "cpu" and not cpu_has_bfloat16():  # many small steps teach more
+            config = replace(config, lessons=1, clicks=1)
         others = []
         if request.torso:
             volume, truth = torso_phantom(TORSO_MM, seed=request.seed + 1)

@@ -37,8 +37,11 @@ def mixed_precision(patches: Tensor) -> torch.autocast:
     """
     device = patches.device.type
     deep_enough = min(patches.shape[2:]) >> HALVINGS >= SMALLEST_CPU_SIDE
-    # PyTorch before 2.9 does not tell.
-    can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    multiplies = bool(can.get("avx512_bf16") or can.get("amx_bf16"))
-    useful = device != "cpu" or (deep_enough and multiplies)
+    useful = device != "cpu" or (deep_enough and cpu_has_bfloat16())
     return torch.autocast(device, torch.bfloat16, enabled=useful)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether the processor multiplies in bfloat16; PyTorch before 2.9 does not know."""
+    can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))

@@ -21,6 +21,7 @@ from CTSAM3DLib.models.store import FOLDER_VARIABLE, ModelStore, file_sha256, ve
 from CTSAM3DLib.training import learning
 from CTSAM3DLib.training.learning import LearningRequest, LearningStopped, learn
 from CTSAM3DLib.training.learning_score import LEARNT, OTHER
+from CTSAM3DLib.training.lessons import LearnerConfig
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,21 @@ def test_a_model_with_card_and_report(request_, tmp_path, monkeypatch):
     store = ModelStore([tmp_path / "parent", tmp_path / "models"])
     assert store.default().model_id == "tiny"
     assert set(store.entries()) == {"tiny", "mine"}
+
+
+@pytest.mark.parametrize(("has_bfloat16", "per_step"), [(True, (2, 2)), (False, (1, 1))])
+def test_a_slow_processor_takes_small_steps(request_, monkeypatch, has_bfloat16, per_step):
+    found = []
+
+    def learner(*arguments, **_):
+        found.extend(one for one in arguments if isinstance(one, LearnerConfig))
+        raise LearningStopped
+
+    monkeypatch.setattr(learning, "cpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(learning, "Learner", learner)
+    with pytest.raises(LearningStopped):
+        learn(request_, clock=ticking())
+    assert [(one.lessons, one.clicks) for one in found] == [per_step]
 
 
 @pytest.fixture
