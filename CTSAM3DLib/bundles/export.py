@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -37,25 +36,18 @@ def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> st
 
 
 def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
-    """Write a bundle file, whose bytes do not depend on its name."""
+    """Write a bundle file, whose bytes do not depend on its name.
+
+    PyTorch would end the whole program where it cannot write to a disk itself; so it writes to
+    memory, about three times the size of the file for a moment.
+    """
     scripted = torch.jit.script(model.half() if half else model)
     extra = {SETTINGS_FILE: json.dumps(model.settings.to_dict())}
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        whole = Path(folder) / "archive.pt"  # PyTorch writes the name of the file into it
-        try:
-            if str(whole).isascii():
-                torch.jit.save(scripted, str(whole), _extra_files=extra)
-            else:  # a path that PyTorch may not be able to open; takes twice the size in memory
-                with whole.open("wb") as stream:
-                    torch.jit.save(scripted, stream, _extra_files=extra)
-        except RuntimeError as error:
-            raise OutputFileError(
-                f"cannot write the model file: {str(error).splitlines()[0]}"
-            ) from error
-        if compressed:
-            _compress(whole, path)
-        else:
-            shutil.copyfile(whole, path)  # into the file that is locked, not in place of it
+    content = scripted.save_to_buffer(_extra_files=extra)
+    if compressed:
+        _compress(io.BytesIO(content), path)
+    else:
+        path.write_bytes(content)  # into the file that is locked, not in place of it
 
 
 def _vouch_for(path: Path) -> str:
@@ -66,7 +58,7 @@ def _vouch_for(path: Path) -> str:
     return sha256
 
 
-def _compress(archive: Path, path: Path) -> None:
+def _compress(archive: IO[bytes], path: Path) -> None:
     """Write the records of an archive anew, compressed; PyTorch reads them the same."""
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as target:
         for record in source.infolist():

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.network.cross_patch import ContinuationPredictor, chance_loss
 from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_data import Pair, draw_pair
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.losses import mixed_precision
+from CTSAM3DLib.training.state_file import write_state
 from CTSAM3DLib.training.stream import random_sources, write_log
 
 
@@ -132,8 +132,7 @@ class CrossPatchTrainer:
             "cross_patch": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        with written_atomically(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_state(self.checkpoint, state)
         write_log(self.run_dir, {"iteration": self.iteration, **values})
 
 

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from CTSAM3DLib.errors import LearningError, OutputFileError
-from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.errors import LearningError
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.training.batches import SMALLEST_IN_PATCH
 from CTSAM3DLib.training.episodes import Episode
@@ -24,6 +23,7 @@ from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
 from CTSAM3DLib.training.losses import mixed_precision, segmentation_loss
 from CTSAM3DLib.training.simulated_clicks import render_each
+from CTSAM3DLib.training.state_file import write_state
 from CTSAM3DLib.training.stream import random_sources
 
 MOST_OVERLAP = 0.5
@@ -150,13 +150,7 @@ class Learner:
             "weights": self.learnt(),
             "optimiser": self.optimiser.state_dict(),
         }
-        with written_atomically(self.state_file) as temporary:
-            try:
-                torch.save(state, temporary)
-            except RuntimeError as error:  # PyTorch tells a full disk so
-                raise OutputFileError(
-                    f"cannot write {self.state_file}: {str(error).splitlines()[0]}"
-                ) from error
+        write_state(self.state_file, state)
 
     def _resume(self) -> None:
         try:

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from CTSAM3DLib.bundles.from_training import fill_from_bundle
-from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
@@ -23,6 +22,7 @@ from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, click_through
 from CTSAM3DLib.training.iteration import Iteration
 from CTSAM3DLib.training.losses import dice_of
+from CTSAM3DLib.training.state_file import write_state
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources, write_log
 
 VALIDATION_SEED = 12345
@@ -225,8 +225,7 @@ class Trainer:
             "average": self.averaged().state_dict(),
             "optimisers": [o.state_dict() for o in self.optimise.optimisers],
         }
-        with written_atomically(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        write_state(self.checkpoint, state)
 
     def resume(self) -> None:
         """Read the last state."""

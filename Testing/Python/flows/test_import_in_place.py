@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoint_case import content_of, know_micro, micro_state, save, use_data_folder
 from disk_cases import run_command as run
+from file_faults import full_disk
 from slow_values import slow
 
 from CTSAM3DLib.bundles.importing import ImportRequest, import_official
@@ -96,7 +98,7 @@ def test_a_file_that_nobody_lists_is_not_overwritten(models: Path, checkpoint: P
 # ---- failures on the way leave nothing
 
 
-@pytest.mark.parametrize("step", ["rename", *slow("torch.jit.save", "manifest")])
+@pytest.mark.parametrize("step", ["full disk", *slow("rename", "manifest")])
 @pytest.mark.parametrize("with_others", [True, *slow(False)])
 def test_a_failure_while_writing_leaves_all_as_it_was(
     request: pytest.FixtureRequest,
@@ -112,10 +114,12 @@ def test_a_failure_while_writing_leaves_all_as_it_was(
     before = content_of(tmp_path)
 
     def fail(*_: object, **__: object) -> None:
-        raise (RuntimeError if step == "torch.jit.save" else OSError)("no room")
+        raise OSError("no room")
 
-    with monkeypatch.context() as patch:
-        if step == "rename":
+    with monkeypatch.context() as patch, ExitStack() as stack:
+        if step == "full disk":
+            stack.enter_context(full_disk(2000))
+        elif step == "rename":
             real = Path.replace
             patch.setattr(
                 Path,
@@ -123,8 +127,7 @@ def test_a_failure_while_writing_leaves_all_as_it_was(
                 lambda a, b: fail() if Path(b).name == "ct-sam3d-micro.pt" else real(a, b),
             )
         else:
-            target = {"manifest": "CTSAM3DLib.bundles.export.write_text_atomically"}.get(step, step)
-            patch.setattr(target, fail)
+            patch.setattr("CTSAM3DLib.bundles.export.write_text_atomically", fail)
         with pytest.raises(OutputFileError, match="cannot write"):
             import_official(ImportRequest(checkpoint, half=True, replace=True))
     assert content_of(tmp_path) == before

@@ -180,15 +180,15 @@ def test_a_cancelled_run_goes_on(request_, no_candidate, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_no_half_model_and_what_was_learnt(request_, tmp_path, monkeypatch):
-    models, copy = tmp_path / "models", shutil.copyfile
+    models, write = tmp_path / "models", Path.write_bytes
 
-    def full(source: Path, target: Path) -> Path:
-        if models in Path(target).parents:
+    def full(path: Path, content: bytes) -> int:
+        if models in path.parents:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return copy(source, target)
+        return write(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OutputFileError, match="Free some space"):
             learn(request_, clock=ticking())
     assert not models.exists()

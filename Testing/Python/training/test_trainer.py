@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from file_faults import full_disk
 from packed_case import write_case
 
 from CTSAM3DLib.bundles.export import write_bundle
 from CTSAM3DLib.cli.train import main
-from CTSAM3DLib.errors import CheckpointError
+from CTSAM3DLib.errors import CheckpointError, OutputFileError
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.cross_patch import chance_loss
 from CTSAM3DLib.network.lite import LiteConfig
@@ -92,6 +93,20 @@ def test_resumed_run_equals_an_uninterrupted_one(packed: Path, tmp_path: Path, m
         assert torch.equal(a, b)
     for a, b in zip(whole.average, parts.average, strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of that kind there")
+def test_a_full_disk_is_told_and_leaves_the_last_state(packed: Path, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, PackedData(packed, CPU), tmp_path / "run")
+    trainer.save()
+    before = trainer.checkpoint.read_bytes()
+    with (
+        full_disk(2000),
+        pytest.raises(OutputFileError, match="File too large"),
+    ):
+        trainer.save()
+    assert list(trainer.run_dir.iterdir()) == [trainer.checkpoint]
+    assert trainer.checkpoint.read_bytes() == before
 
 
 @pytest.mark.slow
