@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -78,13 +79,17 @@ def check_replaceable(paths: Iterable[Path]) -> None:
 
 def _identity(path: Path) -> str:
     """Return what two paths to the same file have in common."""
-    return str(path.expanduser().resolve()).casefold()
+    return str(_expanded(path).resolve()).casefold()
+
+
+def _expanded(path: Path) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - ~a.nii is a name like any other
 
 
 def _file_number(path: Path) -> tuple[int, int] | None:
     """Return what all paths and hard links to an existing file have in common."""
     try:
-        status = path.expanduser().stat()
+        status = _expanded(path).stat()
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if status.st_ino else None

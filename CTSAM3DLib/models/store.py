@@ -48,17 +48,19 @@ class ModelStore:
         """Return the store of this installation.
 
         Searched in this order: folders in the environment variable ``CTSAM3D_MODELS``, models
-        that come with the extension, the user's data folder.
+        that come with the extension, the user's data folder, if the user has one.
         """
         named = [
             Path(part) for part in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if part
         ]
-        bundled = [folder / "Models" for folder in resource_folders()]
-        return cls([*named, *bundled, user_models_folder()])
+        found = [*named, *(folder / "Models" for folder in resource_folders())]
+        with suppress(OutputFileError):  # no home folder
+            found.append(user_models_folder())
+        return cls(found)
 
     @classmethod
     def user(cls) -> ModelStore:
-        """Return the models that the user has added, and no others."""
+        """Return the models that the user has added, and no others; errors as below."""
         return cls([user_models_folder()])
 
     def entries(self) -> dict[str, ModelEntry]:
@@ -187,7 +189,10 @@ def remember(path: Path, sha256: str) -> None:
 
 def _trusted() -> set[str]:
     """Return the checksums that the user vouches for."""
-    listing = user_models_folder().parent / TRUSTED_NAME
+    try:
+        listing = user_models_folder().parent / TRUSTED_NAME
+    except OutputFileError:  # no home folder
+        return set()
     try:
         text = read_bounded(listing).decode("ascii", "replace")
     except FileNotFoundError:
@@ -247,15 +252,27 @@ def _finish(entry: ModelEntry) -> None:
 
 
 def user_models_folder() -> Path:
-    """Return the folder for models that the user adds; it need not exist."""
-    home = Path.home()
+    """Return the folder for models that the user adds; it need not exist.
+
+    Raises OutputFileError: the user has no home folder, as in some containers.
+    """
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
+        base = _home() / "Library" / "Application Support"
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+        base = Path(os.environ.get("XDG_DATA_HOME") or _home() / ".local" / "share")
     return base / "CTSAM3D" / "models"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise OutputFileError(
+            "expected a home folder, which holds what you add, found none. Let the environment "
+            "variable HOME name a folder"
+        ) from error
 
 
 def _is_path(model: str | Path) -> bool:

@@ -89,3 +89,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "o").write_text("")
     with pytest.raises(OutputFileError, match=r"cannot write .*x\.seg\.nrrd: .* is a file"):
         check_outputs([group(tmp_path / "o")], [])
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_outputs([{"report": Path("~no-such-user.json")}], [Path("~a.nii.gz")])
+    with pytest.raises(OutputFileError, match=r"~a\.json is an input"):
+        check_outputs([{"report": Path("~a.json")}], [Path("~a.json")])

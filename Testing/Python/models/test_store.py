@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 from manifest_case import CONTENT, entry_values, write_manifest
 
-from CTSAM3DLib.errors import BundleError, UntrustedModelError
+from CTSAM3DLib.errors import BundleError, OutputFileError, UntrustedModelError
 from CTSAM3DLib.models import store as model_store
 from CTSAM3DLib.models.store import (
     ModelStore,
@@ -243,3 +244,17 @@ def test_user_folder_of_each_platform(monkeypatch, platform, variable, expected)
     monkeypatch.setattr(model_store.sys, "platform", platform)
     monkeypatch.setenv(variable, "base")
     assert user_models_folder().as_posix().endswith(expected)
+
+
+def test_without_a_home_folder_what_is_installed_is_there(monkeypatch) -> None:
+    def nowhere() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    entry = resolve_model()
+    assert resolve_model(str(entry.path)) == entry
+    for needs_home in (user_models_folder, ModelStore.user):
+        with pytest.raises(OutputFileError, match="expected a home folder"):
+            needs_home()
