@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,9 +22,11 @@ from CTSAM3DLib.cli.segment import (
     table,
     warn,
 )
+from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.overlap import dice
 from CTSAM3DLib.geometry.volume import Volume
-from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.io.image import read_volume
+from CTSAM3DLib.io.safe_write import check_writable, written_atomically
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.resources import resource_path
 
@@ -65,7 +69,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_image(path: Path, volume: Volume) -> None:
-    """Write a volume as an image file of any name that SimpleITK can write, such as ``.nii.gz``."""
+    """Write a volume as an image of any kind that SimpleITK can write, whole or not at all.
+
+    Raises OutputFileError.
+    """
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.asarray(volume.array_kji))
@@ -73,7 +80,12 @@ def write_image(path: Path, volume: Volume) -> None:
     image.SetOrigin(origin_lps)
     image.SetSpacing(spacing_mm)
     image.SetDirection(direction_lps)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    with written_atomically(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            read_volume(temporary)
+        except VolumeError as error:  # SimpleITK tells of no full disk
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def with_dice(text: str, result: SegmentationResult, truth: Mapping[str, NDArray[np.bool_]]) -> str:

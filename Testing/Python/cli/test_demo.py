@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from file_faults import full_disk
 
 from CTSAM3DLib.cli import demo
 from CTSAM3DLib.cli.demo import write_image
 from CTSAM3DLib.cli.main import main
+from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.clicks import read_clicks
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.segmentation import read_segmentation
@@ -63,3 +66,14 @@ def test_image_file_keeps_voxels_and_geometry(tmp_path: Path) -> None:
     again = read_volume(tmp_path / "ct.nii.gz")
     np.testing.assert_array_equal(again.array_kji, volume.array_kji)
     np.testing.assert_allclose(again.geometry.ijk_to_ras, volume.geometry.ijk_to_ras, atol=1e-4)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limit of that kind there")
+def test_a_full_disk_is_told_and_leaves_the_image_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "ct.nii.gz"
+    path.write_bytes(b"before")
+    volume, _ = torso_phantom(spacing_mm=8.0)
+    with full_disk(2000), pytest.raises(OutputFileError, match="Free some space"):
+        write_image(path, volume)
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
