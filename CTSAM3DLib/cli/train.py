@@ -102,6 +102,7 @@ def _run(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.bundles.from_training import fill_from_bundle
+    from CTSAM3DLib.bundles.predictor import resolve_device
     from CTSAM3DLib.training.config import TrainConfig
     from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
     from CTSAM3DLib.training.data import PackedData
@@ -110,7 +111,7 @@ def _run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True  # every batch has the same shape
-    device = torch.device(args.device)
+    device = resolve_device(args.device)
     config = TrainConfig.read(args.config) if args.config else TrainConfig()
     # Where processes draw the batches, they share volumes in main memory.
     home = torch.device("cpu") if getattr(args, "workers", 0) else device

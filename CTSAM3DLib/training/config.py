@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.io.text import read_json
 
 ANNOTATED = "annotated with this product"
 """Origin of the labels that ``train pack --annotations`` adds."""
@@ -76,8 +78,40 @@ class TrainConfig:
 
     @classmethod
     def read(cls, path: Path) -> TrainConfig:
-        """Read a JSON file."""
-        return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        """Read a JSON file of an object with settings.
+
+        Raises LearningError: it cannot be read, a key is not a setting, or a value of another kind
+        than that of the default, or a patch that cannot be halved four times.
+        """
+        try:
+            values = read_json(path)
+        except (OSError, ValueError) as error:
+            raise LearningError(
+                f"{path}: expected readable settings in JSON, got {error}"
+            ) from error
+        known = cls().to_dict()
+        if not isinstance(values, dict) or not values.keys() <= known.keys():
+            wrong = sorted(values.keys() - known.keys()) if isinstance(values, dict) else values
+            raise LearningError(
+                f"{path}: expected settings of {', '.join(known)}, got {wrong!r:.80}"
+            )
+        for key, value in values.items():
+            if _kind(value) != _kind(known[key]):
+                raise LearningError(
+                    f"{path}: {key!r}: expected a value like {known[key]!r}, got {value!r:.80}"
+                )
+        config = cls.from_dict(values)
+        if config.patch_size < 16 or config.patch_size % 16:
+            raise LearningError(
+                f"{path}: 'patch_size': expected a multiple of 16, got {config.patch_size}"
+            )
+        return config
+
+
+def _kind(value: object) -> type:
+    """Return what a value of JSON is: whole and other numbers are one kind, and so are lists."""
+    kinds: dict[type, type] = {int: float, tuple: list}
+    return kinds.get(type(value), type(value))
 
 
 def _tuples(value: object) -> object:

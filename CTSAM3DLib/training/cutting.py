@@ -11,6 +11,7 @@ import json
 import lzma
 import math
 import os
+import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.io.safe_write import written_atomically
 
 LEVELS_HU = np.concatenate(
     [np.arange(-1024, -200, 16), np.arange(-200, 300, 5), np.arange(300, 1720, 20)]
@@ -30,10 +34,10 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
     """Write a small file of at most that many megabytes (10^6 bytes); returns its header.
 
     Left out are, one after the other, the cases with the most bytes for each of their targets.
-    Raises ValueError when not even one case is as small as that.
+    Raises LearningError: not even one case is as small as that, or `source` is no packed file;
+    OutputFileError: the file cannot be written.
     """
-    with np.load(source) as file:
-        arrays = {name: file[name] for name in (*VOLUMES, "points", "header")}
+    arrays = read_pack(source)
     header = json.loads(arrays["header"].tobytes())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         blobs = _compressed(header["cases"], arrays, pool)
@@ -47,21 +51,24 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
         content = _content(header, chosen, arrays["points"], blobs)
         if sum(array.nbytes + 512 for array in content.values()) <= megabytes * 1e6:
             # Uncompressed: it holds compressed bytes already.
-            with output.open("wb") as opened:
+            with written_atomically(output) as temporary, temporary.open("wb") as opened:
                 np.savez(opened, **content)  # type: ignore[arg-type]
             return dict(json.loads(content["header"].tobytes()))
         kept.pop()
-    raise ValueError(f"no case of {source} fits into {megabytes} MB: allow more megabytes")
+    raise LearningError(f"no case of {source} fits into {megabytes} MB: allow more megabytes")
 
 
 def read_pack(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a packed file, a cut one or not; ValueError when it is neither."""
-    with np.load(path) as file:
-        if "header" not in file:
-            raise ValueError(
-                f"{path} is no packed data: expected an array 'header', got {file.files}"
-            )
-        arrays = {name: file[name] for name in file.files}
+    """Read the arrays of a packed file, a cut one or not; LearningError when it is neither."""
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            if "header" not in file:
+                raise ValueError("expected an array 'header', got none")
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise LearningError(
+            f"{path} is no packed data, which the command train pack makes: {error}"
+        ) from error
     if "parts" not in arrays:
         return arrays
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,13 +22,11 @@ from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
 from CTSAM3DLib.training.losses import mixed_precision, segmentation_loss
 from CTSAM3DLib.training.simulated_clicks import render_each
-from CTSAM3DLib.training.state_file import write_state
+from CTSAM3DLib.training.state_file import NO_STATE, write_state
 from CTSAM3DLib.training.stream import random_sources
 
 MOST_OVERLAP = 0.5
 """No lesson is an answer of the teacher that is, to more than this share, a learnt structure."""
-
-_NO_STATE = (OSError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError)
 
 
 class Learner:
@@ -156,7 +153,7 @@ class Learner:
         try:
             state = torch.load(self.state_file, map_location=self.device, weights_only=True)
             mark = state["mark"]
-        except _NO_STATE as error:
+        except NO_STATE as error:
             raise LearningError(
                 f"{self.state_file} is no state of learning. Remove it, or choose another folder"
             ) from error

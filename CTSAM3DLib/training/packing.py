@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.io.safe_write import written_atomically
 from CTSAM3DLib.training.config import ANNOTATED
 from CTSAM3DLib.training.pseudo_labels import pseudo_labels
 
@@ -168,7 +169,8 @@ class _Writer:
             for kind, parts in self.parts.items()
         }
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez(output, **arrays)  # type: ignore[arg-type]
+        with written_atomically(output) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
         return header
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import torch
 
 from CTSAM3DLib.io.safe_write import written_atomically
+
+NO_STATE = (OSError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError)
+"""What ``torch.load``, and the use of what it has read, raise for a file that is no state."""
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from CTSAM3DLib.bundles.from_training import fill_from_bundle
+from CTSAM3DLib.errors import CheckpointError
 from CTSAM3DLib.network.segmenters import Segmenter, build_segmenter
 from CTSAM3DLib.training.batches import Samples, draw_samples
 from CTSAM3DLib.training.config import TrainConfig
@@ -22,7 +23,7 @@ from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.episodes import Episode, click_through
 from CTSAM3DLib.training.iteration import Iteration
 from CTSAM3DLib.training.losses import dice_of
-from CTSAM3DLib.training.state_file import write_state
+from CTSAM3DLib.training.state_file import NO_STATE, write_state
 from CTSAM3DLib.training.stream import SampleBatches, batches_from, random_sources, write_log
 
 VALIDATION_SEED = 12345
@@ -228,14 +229,20 @@ class Trainer:
         write_state(self.checkpoint, state)
 
     def resume(self) -> None:
-        """Read the last state."""
-        state: dict[str, Any] = torch.load(
-            self.checkpoint, map_location=self.device, weights_only=True
-        )
-        self.net.load_state_dict(state["net"])
-        for mean, (name, _) in zip(self.average, self.net.named_parameters(), strict=True):
-            mean.copy_(state["average"][name])
-        self.optimise.load(state["optimisers"])
+        """Read the last state; CheckpointError: it is none, or of a network of other sizes."""
+        try:
+            state: dict[str, Any] = torch.load(
+                self.checkpoint, map_location=self.device, weights_only=True
+            )
+            self.net.load_state_dict(state["net"])
+            for mean, (name, _) in zip(self.average, self.net.named_parameters(), strict=True):
+                mean.copy_(state["average"][name])
+            self.optimise.load(state["optimisers"])
+        except NO_STATE as error:
+            raise CheckpointError(
+                f"{self.checkpoint} is no state of a training with these settings. Give those it "
+                "was begun with, or another folder"
+            ) from error
         self.iteration, self.seconds = int(state["iteration"]), float(state["seconds"])
         self.cpu_seconds = float(state.get("cpu_seconds", self.seconds))
 
