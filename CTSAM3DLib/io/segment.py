@@ -20,6 +20,8 @@ TERMINOLOGY_TAG = "TerminologyEntry"
 """Name of the segment tag that holds the terminology."""
 MASK_TAG = "CTSAM3D.Mask"
 """Name of the segment tag that holds `RegionMask.digest` of the mask as it was computed."""
+PLACE_TAG = "CTSAM3D.Place"
+"""Name of the segment tag that holds `RegionMask.ends_ras` of that mask; old files have none."""
 CORRECTED = "corrected"
 """What that tag holds for a mask that a person has changed."""
 
@@ -61,6 +63,17 @@ class RegionMask(MaskUpdate):
         tight = BoundingBox.from_mask(self.mask_kji)
         content = np.packbits(self.mask_kji[tight.slices_kji]).tobytes()
         return sha256(repr(tight.shape_kji).encode() + content).hexdigest()[:32]
+
+    def ends_ras(self, geometry: Geometry) -> list[float]:
+        """Return where the occupied box begins and ends, six numbers; none for an empty mask."""
+        tight = BoundingBox.from_mask(self.mask_kji)
+        if tight.is_empty:
+            return []
+        tight = tight.shifted(self.bbox.start_ijk)
+        ends: list[float] = (
+            geometry.ras_from_ijk([tight.start_ijk, tight.stop_ijk]).ravel().tolist()
+        )
+        return ends
 
     def full(self, shape_kji: IJK) -> NDArray[np.bool_]:
         """Return the mask of the whole volume, (K, J, I) bool.

@@ -15,9 +15,17 @@ from CTSAM3DLib.geometry.box import IJK
 from CTSAM3DLib.geometry.grid import Geometry, ras_from_lps
 from CTSAM3DLib.io.content_mark import mark_of
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd, read_nrrd_header
-from CTSAM3DLib.io.segment import MASK_TAG, TERMINOLOGY_TAG, RegionMask, Segment, Segmentation
+from CTSAM3DLib.io.segment import (
+    MASK_TAG,
+    PLACE_TAG,
+    TERMINOLOGY_TAG,
+    RegionMask,
+    Segment,
+    Segmentation,
+)
 from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
+_MOVED = 0.1  # voxels: a mask so far from its place was moved
 _REFERENCE = "Reference image geometry"
 
 
@@ -34,7 +42,7 @@ def read_segmentation(path: str | Path) -> Segmentation:
         numbers = _segment_numbers(header.keys)
         is_ours = mark_of(path) is not None
         segments = tuple(
-            _segment(header.keys, number, layers, offset, is_ours) for number in numbers
+            _segment(header.keys, number, layers, offset, geometry, is_ours) for number in numbers
         )
         for segment in segments:
             segment.mask.check_inside(geometry.shape_kji)
@@ -155,8 +163,23 @@ def _segment_numbers(keys: Mapping[str, str]) -> list[int]:
     return numbers
 
 
+def _is_as_computed(tags: Mapping[str, str], mask: RegionMask, geometry: Geometry) -> bool:
+    """Whether a mask has the form and the place that its tags tell; old files tell no place."""
+    if tags[MASK_TAG] != mask.digest:
+        return False
+    told = [float(value) for value in tags.get(PLACE_TAG, "").split()]
+    ends = mask.ends_ras(geometry)
+    near = _MOVED * min(geometry.spacing_mm)
+    return not told or (len(told) == len(ends) and np.allclose(told, ends, rtol=0, atol=near))
+
+
 def _segment(
-    keys: Mapping[str, str], number: int, layers: NDArray[Any], offset_ijk: IJK, is_ours: bool
+    keys: Mapping[str, str],
+    number: int,
+    layers: NDArray[Any],
+    offset_ijk: IJK,
+    geometry: Geometry,
+    is_ours: bool,
 ) -> Segment:
     """Return one segment; very old files have one layer a segment and no label values."""
 
@@ -177,5 +200,5 @@ def _segment(
         clicks=Prompts.from_json(tags[CLICKS_TAG]) if CLICKS_TAG in tags else Prompts(),
         rgb=(red, green, blue),
         terminology=tags.get(TERMINOLOGY_TAG, ""),
-        corrected=not is_ours if MASK_TAG not in tags else tags[MASK_TAG] != region.digest,
+        corrected=not (_is_as_computed(tags, region, geometry) if MASK_TAG in tags else is_ours),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,16 @@ def old(tmp_path: Path) -> Path:
     return segmented(tmp_path, clicks, SMALL, "old")
 
 
+_TAGS = re.compile(rb"CTSAM3D\.Mask:[^|]*\|(?:CTSAM3D\.Place:[^|]*\|)?")
+
+
 def with_changes(path: Path, name: str, **changes: Any) -> Path:
     """Save a segmentation as another program does: other bytes, all tags, one mask changed."""
     found = read_segmentation(path)
     segments = [replace(one, **changes) if one.name == name else one for one in found.segments]
-    tags = [one.mask.digest for one in found.segments]
+    tags = iter(_TAGS.findall(path.read_bytes()))
     write_segmentation(path, segments, found.geometry)
-    content = path.read_bytes()
-    for segment, tag in zip(segments, tags, strict=True):  # which Slicer leaves as it was
-        content = content.replace(segment.mask.digest.encode(), tag.encode())
+    content = _TAGS.sub(lambda _: next(tags), path.read_bytes())  # Slicer leaves them as they were
     path.write_bytes(content.replace(b"CTSAM3D.Content:=", b"Other:="))
     return path
 
@@ -131,6 +133,31 @@ def test_a_mask_that_a_person_emptied_is_told(old: Path) -> None:
         "old.seg.nrrd: the mask of liver is empty, and is made from its prompts. Delete the "
         "segment to leave it out"
     ]
+
+
+def moved(mask: RegionMask) -> RegionMask:
+    return RegionMask(mask.mask_kji, mask.bbox.shifted((2, -1, 1)))
+
+
+def test_a_mask_that_a_person_moved_as_a_whole_is_kept(old: Path) -> None:
+    with_changes(old, "aorta", mask=moved(read_segmentation(old)["aorta"].mask))
+    starts, (note,) = read_starts([old], geometry())
+    assert note.startswith("old.seg.nrrd: the mask of aorta was corrected by hand")
+    assert isinstance(starts["liver"], ClickHistory)
+
+
+def test_masks_whose_grid_was_moved_are_no_results_any_more(old: Path) -> None:
+    content = old.read_bytes()
+    line = re.search(rb"space origin: \(([^,]*),", content)
+    assert line is not None
+    there = b"space origin: (" + str(float(line[1]) + 5 * geometry().spacing_mm[0]).encode() + b","
+    old.write_bytes(content.replace(line[0], there))
+    assert len(read_starts([old])[1]) == 2
+
+
+def test_results_that_tell_no_place_are_known_by_their_form(old: Path) -> None:
+    old.write_bytes(re.sub(rb"CTSAM3D\.Place:[^|]*\|", b"", old.read_bytes()))
+    assert read_starts([old], geometry())[1] == []
 
 
 @pytest.mark.parametrize("kind", ["sitkUInt8", "sitkInt64", "sitkUInt64", "sitkFloat32"])
