@@ -12,6 +12,7 @@ from typing import Any
 
 from CTSAM3DLib.batch.case import Case, LoadedModel, run_case
 from CTSAM3DLib.batch.table import BatchCase
+from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.io.content_mark import is_replaceable, mark_of
 from CTSAM3DLib.version import __version__
 
@@ -54,6 +55,8 @@ class CaseRunner:
         ``error``, a kept one ``changed``. Raises BundleError, DeviceError: the model cannot be
         loaded.
         """
+        if item.error:
+            return failed(item, OutputFileError(item.error))
 
         def tell(text: str) -> None:
             warn(f"{item.name}: {text}")

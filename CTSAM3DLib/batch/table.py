@@ -30,6 +30,7 @@ class BatchCase:
 
     name: str  # Output within the output folder, without suffix; distinct within the batch
     case: Case
+    error: str = ""  # Why it cannot run; the other rows can
 
 
 def read_table(
@@ -44,7 +45,8 @@ def read_table(
     """Read a table of cases.
 
     Raises ClicksFileError: the table cannot be read, lacks a column or a value, or an output lies
-    outside the folder. The text names the line. Whether rows write one file is for `check_outputs`.
+    outside the folder. The text names the line. A row whose output is a link to elsewhere has an
+    error in its `BatchCase`. Whether rows write one file is for `check_outputs`.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def read_table(
     found = []
     for (line, row), ct in zip(rows, cts, strict=True):
         given = row.get("output") or next(names) + SUFFIX
-        output, name = _output(given, Path(output_dir), f"{table}, line {line}")
+        output, name, error = _output(given, Path(output_dir), f"{table}, line {line}")
         stem = output.name[: -len(SUFFIX)]
         case = Case(
             ct=ct,
@@ -96,7 +98,7 @@ def read_table(
             label_map=output.with_name(f"{stem}.nii.gz") if label_maps else None,
             dicom_seg=output.with_name(f"{stem}.dcm") if dicom_segs else None,
         )
-        found.append(BatchCase(name, case))
+        found.append(BatchCase(name, case, error))
     return found
 
 
@@ -162,6 +164,10 @@ def _check_columns(columns: Sequence[str], table: Path, warn: Callable[[str], No
             warn(f"{table}: the column {name!r} is ignored.{hint}")
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # links in a circle are no error to it
+
+
 def _absolute(value: str, folder: Path) -> Path:
     """Return a path from the table; a relative one counts from the table's folder."""
     return folder / os.path.expanduser(value)  # noqa: PTH111 - an unknown user is no error
@@ -185,14 +191,17 @@ def _stem(name: str) -> str:
     return name[: -len(ends[0])] if ends else Path(name).stem
 
 
-def _output(value: str, folder: Path, what: str) -> tuple[Path, str]:
-    """Return the segmentation file of a row, and its name within the output folder."""
+def _output(value: str, folder: Path, what: str) -> tuple[Path, str, str]:
+    """Return the segmentation file of a row, its name within the output folder, and an error."""
     if not value.lower().endswith(SUFFIX):
         raise ClicksFileError(f"{what}: expected an output ending with {SUFFIX}, got {value!r}")
     output = _absolute(value, folder)
     try:
-        inside = output.resolve().relative_to(folder.resolve())
-    except ValueError as error:
-        text = f"{what}: expected an output inside the folder {folder}, got {value!r}"
-        raise ClicksFileError(text) from error
-    return output, inside.as_posix()[: -len(SUFFIX)]
+        inside, error = _real(output).relative_to(_real(folder)), ""
+    except ValueError as reason:
+        inside = Path(os.path.relpath(output, folder))
+        error = f"expected an output inside the folder {folder}, got {value!r}"
+        if inside.parts[0] == os.pardir:
+            raise ClicksFileError(f"{what}: {error}") from reason
+        error += ", a link to elsewhere. Remove the link, or choose another name"
+    return output, inside.as_posix()[: -len(SUFFIX)], error

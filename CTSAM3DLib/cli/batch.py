@@ -76,7 +76,8 @@ def main(argv: Sequence[str]) -> int:
     names = {"report": REPORT_NAME, "table": TABLE_NAME, "page": PAGE_NAME}
     reports = {kind: options.output_dir / name for kind, name in names.items()}
     inputs = [path for item in cases for path in item.case.inputs]
-    check_outputs([*(item.case.files for item in cases), reports], [options.table, *inputs])
+    outputs = [item.case.files for item in cases if not item.error]
+    check_outputs([*outputs, reports], [options.table, *inputs])
     sha256 = resolve_model(options.model).sha256
     settings: dict[str, Any] = {"model": options.model or "default", "sha256": sha256}
     if options.recompute:

@@ -79,7 +79,8 @@ def check_replaceable(paths: Iterable[Path]) -> None:
 
 def _identity(path: Path) -> str:
     """Return what two paths to the same file have in common."""
-    return str(_expanded(path).resolve()).casefold()
+    # Links in a circle are no error to it.
+    return os.path.realpath(_expanded(path)).casefold()
 
 
 def _expanded(path: Path) -> Path:

@@ -49,7 +49,8 @@ def segment_folder(
     reports = {"report": output / REPORT_NAME, "table": output / TABLE_NAME}
     inputs = [path for item in cases for path in item.case.inputs]
     tables = [] if source.is_dir() else [source]
-    check_outputs([*(item.case.files for item in cases), reports], [*tables, *inputs])
+    outputs = [item.case.files for item in cases if not item.error]
+    check_outputs([*outputs, reports], [*tables, *inputs])
     model = _Model(logic, chosen)
     output.mkdir(parents=True, exist_ok=True)
     batch = BatchRun(
