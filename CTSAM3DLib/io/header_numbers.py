@@ -123,12 +123,13 @@ def unpacked_length(stream: BinaryIO, most: float = math.inf) -> int:
     return total if unpacker.eof else -1
 
 
-def surplus_note(surplus_bytes: int) -> list[str]:
+def surplus_note(surplus: int, unit: str = "byte") -> list[str]:
     """Return what to tell about bytes behind the last voxel: nothing, or one sentence."""
-    if surplus_bytes <= 0:
+    if surplus <= 0:
         return []
+    more = f"{surplus} {unit}{'s' * (surplus != 1)} more"
     return [
-        f"the file holds {surplus_bytes} bytes more than the voxels that its header names; took "
+        f"the file holds {more} than the voxels that its header names; took "
         "the voxels by the header. Look whether its size and type are right, or export the CT again"
     ]
 

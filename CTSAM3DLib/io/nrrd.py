@@ -42,6 +42,7 @@ _NAMES = {
     "datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip",
     "oldmin": "old min", "oldmax": "old max", "axismins": "axis mins",
 }  # fmt: skip
+_FLOATS = {"float": "f4", "double": "f8"}
 _HEADER_LIMIT = 16 * 2**20
 
 
@@ -61,6 +62,13 @@ class NrrdHeader:
             raise SegmentationFileError(
                 f"expected integers in the field {name!r}, got {self.fields.get(name)!r}"
             ) from None
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The type of the voxels; None when it is none of numbers."""
+        name = self.fields.get("type", "").lower()
+        kind = {**_DTYPES, **_FLOATS}.get(name)
+        return None if kind is None else np.dtype(kind)
 
     def vectors(self, name: str) -> list[tuple[float, ...] | None]:
         """Return the vectors of a field such as ``none (1,0,0) (0,1,0) (0,0,1)``, None for none."""

@@ -24,6 +24,7 @@ from CTSAM3DLib.io.header_numbers import (
     unpacked_length,
 )
 from CTSAM3DLib.io.nrrd import NrrdHeader, read_nrrd_header
+from CTSAM3DLib.io.nrrd_text import TEXT, hex_surplus, text_surplus
 
 _TO_RAS = {
     "right-anterior-superior": (1, 1, 1),
@@ -36,7 +37,8 @@ _TO_RAS = {
 # These name no side of the patient; Slicer takes them as LPS.
 _NAMELESS = ("", "scanner-xyz", "3d-right-handed")
 _MM = {"mm", "millimeter", "millimeters", "millimetre", "", "???"}
-_ENCODINGS = {"raw", "gzip", "gz", "hex", "ascii", "text", "txt"}  # that ITK reads
+_ENCODINGS = {"raw", "gzip", "gz", "hex", *TEXT}  # that ITK reads
+_LETTERS = ("hex", *TEXT)
 _LIST_LIMIT = 1 << 24
 _LONGEST = 500  # letters of a field
 _BYTES = {
@@ -81,6 +83,8 @@ def nrrd_place(file: Path) -> tuple[Geometry | None, list[str]]:
             "left-posterior-superior, without a time axis"
         )
     notes = _unit_notes(header) + _other_notes(header)
+    if encoding in _LETTERS:
+        notes += _letters_note(file, header, sizes, bytes_left)
     notes += surplus_note(_surplus(file, header, sizes, bytes_left))
     if "space directions" not in header.fields:
         notes += _spacing_notes(header, sizes)
@@ -215,3 +219,22 @@ def _surplus(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) 
             return 0
         stream.seek(0 if names else -bytes_left, 0 if names else 2)
         return unpacked_length(stream) - voxels  # ITK tells what is cut off or damaged
+
+
+def _letters_note(file: Path, header: NrrdHeader, sizes: list[int], bytes_left: int) -> list[str]:
+    """Return what to tell about voxels in letters; VolumeError for numbers that ITK changes."""
+    dtype = header.dtype
+    names = _data_files(file, header, bytes_left)
+    lines, skip = header.fields.get("line skip", "0"), header.fields.get("byte skip", "0")
+    if dtype is None or len(names) > 1 or "%" in "".join(names):
+        return []
+    if not (lines.isdecimal() and skip.isdecimal()):
+        return []
+    with (file.parent / names[0] if names else file).open("rb") as stream:
+        stream.seek(0 if names else -bytes_left, 0 if names else 2)
+        for _ in range(int(lines)):
+            stream.readline()
+        stream.seek(int(skip), 1)
+        if header.fields["encoding"].lower() == "hex":
+            return surplus_note(hex_surplus(stream, math.prod(sizes) * dtype.itemsize))
+        return surplus_note(text_surplus(stream, dtype, math.prod(sizes)), "number")
