@@ -19,6 +19,13 @@ _FAR_OUT_HU = 1000.0  # values so far out of range come from a wrong type or sca
 _GREYS = 256  # of one byte
 _ALIKE = 0.5  # of neighbours between the extremes: labels are alike, grey values are not
 _SAMPLES_PER_AXIS = 64
+# Chosen on 71 real CTs, whole and windowed: none comes near, each that was changed so does.
+_END = 0.1  # of the range: the highest numbers, hardly ever met in a CT
+_MUCH, _SOME = 0.05, 0.01
+_TISSUE_HU = 100.0  # the most of soft tissue without contrast agent
+_LOWEST_TENTH = -410.0  # of the lowest HU
+_WATER_HU, _BODY_HU, _MOST_WATER = (-15.0, 15.0), (-75.0, 150.0), 0.5
+_OFFSET_BODY = (850.0, 1250.0)  # fat to muscle where 1000 or 1024 were added
 
 
 def hu_warning(volume: Volume) -> str | None:
@@ -51,7 +58,8 @@ def hu_warning(volume: Volume) -> str | None:
         return f"{problem} fat or air, got {found}{_guess(volume, sample)}"
     if high - low < -_BELOW_WATER_HU:
         return f"hardly any contrast: expected HU, got {found}"
-    return None
+    odd = _odd_numbers(volume, sample, low, high)
+    return f"{odd}: expected HU, got {found}; export the CT again" if odd else None
 
 
 def check_hu(volume: Volume) -> None:
@@ -76,6 +84,26 @@ def check_hu(volume: Volume) -> None:
             f"{sample.max():g}; slope and intercept or the type of the voxels are wrong: export "
             "the CT again"
         )
+
+
+def _odd_numbers(volume: Volume, sample: NDArray[Any], low: float, high: float) -> str:
+    """Return what numbers in the range of HU are that are spread as in no CT; else nothing."""
+
+    def share(start: float, stop: float) -> float:
+        return float(((sample >= start) & (sample <= stop)).mean())
+
+    if volume.array_kji.dtype == np.int8:
+        return "voxels of 8 bits, which cannot hold HU"
+    end = _END * (high - low)
+    brightest = share(high - end, high)
+    if brightest > _MUCH and high - end > _TISSUE_HU and share(low, low + end) < brightest / 10:
+        return "most voxels are bright and hardly any dark, as where black and white were swapped"
+    if share(*_WATER_HU) > max(_SOME, _MOST_WATER * share(*_BODY_HU)) and low > _LOWEST_TENTH:
+        return "all tissue is near 0, as where HU were divided by 10"
+    above = sample[sample > low]  # without padding
+    if above.min() > _BELOW_WATER_HU and share(*_OFFSET_BODY) > _SOME:
+        return f"no voxel between {low:g} and {above.min():g}, as of HU with an offset and padding"
+    return ""
 
 
 def _sample(volume: Volume) -> NDArray[Any]:

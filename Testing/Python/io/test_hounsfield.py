@@ -62,6 +62,24 @@ def test_an_offset_is_named_also_with_padding(ct: NDArray[np.float32]) -> None:
     assert re.match(text, warning(padded))
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_numbers_in_the_range_of_hu_that_are_none_are_named(
+    ct: NDArray[np.float32], dtype: type
+) -> None:
+    for array in (-ct, ct.max() + ct.min() - ct, -np.clip(ct, -160, 240)):
+        assert "black and white were swapped: expected HU" in warning(array.astype(dtype))
+    assert "as where HU were divided by 10" in warning((ct / 10).astype(dtype))
+    padded = (ct + 1024).astype(dtype)
+    padded[:, :9] = -1000
+    assert "no voxel between -1000 and" in warning(padded)
+    for low, high in ((-160, 240), (-1000, 400), (-100, 200), (-200, 300)):
+        assert warning(np.clip(ct, low, high).astype(dtype)) == ""
+
+
+def test_voxels_of_eight_bits_are_named(ct: NDArray[np.float32]) -> None:
+    assert "voxels of 8 bits" in warning(np.clip(ct, -128, 127).astype(np.int8))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_a_label_map_is_named(labels: NDArray[np.uint8], dtype: type) -> None:
     text = f"; a label map of {labels.max() + 1} values?"
