@@ -51,6 +51,7 @@ def read_starts(
                 found = _corrected(segmentation, path, geometry)
                 check_names([*bases, *found])
                 bases |= found
+                notes += _grid_note(path, segmentation, geometry)
                 notes += [
                     f"{path.name}: the mask of {name} was corrected by hand, or not made by this "
                     "program, and is kept. The option recompute makes it anew from its prompts"
@@ -99,20 +100,38 @@ def _corrected(
     }
 
 
-def _placed(mask: RegionMask, own: Geometry, path: Path, geometry: Geometry | None) -> RegionMask:
-    """Return a mask on the voxels of the CT."""
-    if geometry is None:
-        return mask
+def _grid_note(path: Path, segmentation: Segmentation, geometry: Geometry | None) -> list[str]:
+    """Return what to tell where the prompts of a file were made on another CT."""
+    if geometry is None or _offset(segmentation.geometry, geometry) is not None:
+        return []
+    return [
+        f"{path.name} was made on another CT, or on other voxels of this one; took its prompts at "
+        "their places in mm. Look whether it belongs to this CT"
+    ]
+
+
+def _offset(own: Geometry, geometry: Geometry) -> tuple[int, int, int] | None:
+    """Return where in a CT the voxels of a file begin, None where they are not those of the CT."""
     offset = geometry.ijk_from_ras(own.origin_ras)
     same_axes = np.allclose(
         own.ijk_to_ras[:3, :3], geometry.ijk_to_ras[:3, :3], rtol=0, atol=_TOLERANCE
     )
     if not same_axes or not np.allclose(offset, np.rint(offset), rtol=0, atol=_TOLERANCE):
+        return None
+    i, j, k = (int(value) for value in np.rint(offset))
+    return i, j, k
+
+
+def _placed(mask: RegionMask, own: Geometry, path: Path, geometry: Geometry | None) -> RegionMask:
+    """Return a mask on the voxels of the CT."""
+    if geometry is None:
+        return mask
+    offset = _offset(own, geometry)
+    if offset is None:
         raise SegmentationFileError(
             f"{path}: expected masks on the voxels of the CT, {geometry.size_ijk}, got a grid of "
             f"{own.size_ijk}. Use the CT that was segmented, or the option recompute"
         )
-    i, j, k = (int(value) for value in np.rint(offset))
-    placed = RegionMask(mask.mask_kji, mask.bbox.shifted((i, j, k)))
+    placed = RegionMask(mask.mask_kji, mask.bbox.shifted(offset))
     placed.check_inside(geometry.shape_kji)
     return placed

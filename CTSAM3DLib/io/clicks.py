@@ -252,7 +252,9 @@ def _structures_from_json(content: Any) -> dict[str, Prompts]:
         )
     system = content["coordinate_system"]
     if system not in _SYSTEMS:
-        raise ClicksFileError(f'expected "coordinate_system" RAS or LPS, got {system!r}')
+        raise ClicksFileError(
+            f'expected "coordinate_system" RAS or LPS, with positions in mm, got {system!r}'
+        )
     structures = content["structures"]
     if not isinstance(structures, dict) or not structures:
         raise ClicksFileError(f"expected named structures, got {_kind(structures)} without any")

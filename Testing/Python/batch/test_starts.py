@@ -214,6 +214,20 @@ def test_masks_of_a_cropped_file_find_their_place_and_others_are_refused(tmp_pat
         read_starts([path], type(geometry())(half, (16, 20, 24)))
 
 
+def test_prompts_of_another_ct_are_told(old: Path) -> None:
+    assert read_starts([old], geometry())[1] == []
+    away = geometry().ijk_to_ras.copy()
+    away[0, 3] += 0.7
+    for other in (
+        type(geometry())(away, (16, 20, 24)),
+        geometry().cropped(BoundingBox((1, 2, 3), (20, 18, 14))),
+    ):
+        starts, notes = read_starts([old], other)
+        assert set(starts) == {"liver", "aorta"}
+        told = other.size_ijk == geometry().size_ijk
+        assert ["old.seg.nrrd was made on another CT" in note for note in notes] == [True] * told
+
+
 def test_commands_take_a_segmentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

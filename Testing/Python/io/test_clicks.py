@@ -80,7 +80,10 @@ POSITIVE = {"positive": [[1, 2, 3]]}
         ("{}", r"got \[\]"),
         ({"structures": {}}, 'expected "coordinate_system": "RAS" or "LPS" next to .*got none'),
         ({**ours({"liver": POSITIVE}), "frame": 1}, "got .*'frame'"),
-        (ours({"liver": POSITIVE}, "IJK"), "\"coordinate_system\" RAS or LPS, got 'IJK'"),
+        (
+            ours({"liver": POSITIVE}, "IJK"),
+            "\"coordinate_system\" RAS or LPS, with positions in mm, got 'IJK'",
+        ),
         (ours({"liver": POSITIVE}, ["RAS"]), '"coordinate_system" RAS or LPS'),
         (ours({}), "expected named structures"),
         (ours([]), "expected named structures, got a list"),
