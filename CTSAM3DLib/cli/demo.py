@@ -35,7 +35,10 @@ CLICKS = "SampleData/torso_phantom_clicks.json"
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``--help``."""
-    parser = argparse.ArgumentParser("python -m CTSAM3DLib demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m CTSAM3DLib demo",
+        description="Generate a CT of a torso and segment it from stored clicks.",
+    )
     parser.add_argument("--output-dir", type=Path, default=Path("demo-output"))
     add_overwrite_option(parser)
     add_model_options(parser)

@@ -47,7 +47,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m CTSAM3DLib evaluate",
+        description="Measure a model and classical methods on labelled CTs, by simulated clicks.",
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled cases")
     parser.add_argument("--split", default="validation", help="as in meta.json, or all")
     parser.add_argument("--case-filter", help="regular expression in the name of a case")

@@ -13,7 +13,11 @@ from CTSAM3DLib.bundles.model_card import read_card
 
 def main(argv: list[str] | None = None) -> int:
     """Write the bundle next to a manifest and update the manifest; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib export", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m CTSAM3DLib export",
+        description="Make a model, a bundle with its entry in a manifest, of a checkpoint of "
+        "training.",
+    )
     parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
     parser.add_argument("manifest", type=Path, help="models.json to update")
     parser.add_argument("--id", default="ctsam3d-lite")

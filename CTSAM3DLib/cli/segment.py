@@ -124,7 +124,10 @@ def positive_mm(text: str) -> float:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``--help``."""
-    parser = argparse.ArgumentParser("python -m CTSAM3DLib segment", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m CTSAM3DLib segment",
+        description="Segment one CT from clicks; the result is a segmentation of Slicer.",
+    )
     parser.add_argument("ct", type=Path, help="image file or DICOM folder")
     parser.add_argument("--clicks", type=Path, nargs="+", default=(), help=CLICKS_HELP)
     add_point_options(parser)

@@ -11,7 +11,9 @@ from CTSAM3DLib.cli.process import keep_freed_memory
 
 def main(argv: list[str] | None = None) -> int:
     """Pack data or train; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m CTSAM3DLib train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m CTSAM3DLib train", description="Train a model, or pack data for that."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     pack_parser = commands.add_parser("pack", help="pack CTs and labels into one file")
     pack_parser.add_argument("data", type=Path, help="folder with ct/ and labels_only/")

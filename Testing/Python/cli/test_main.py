@@ -261,6 +261,13 @@ def test_a_missing_package_is_named(
     assert "the Python package 'no_such_package_at_all' is needed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_is_plain_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(command, "--help")
+    assert "`" not in capsys.readouterr().out
+
+
 def test_python_m_works_and_loads_no_torch_for_help() -> None:
     root = Path(cli.__file__).parents[2]
     done = subprocess.run(
