@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from CTSAM3DLib.errors import BundleError, OutputFileError, UntrustedModelError
+from CTSAM3DLib.errors import BundleError, ModelExistsError, OutputFileError, UntrustedModelError
 from CTSAM3DLib.io.safe_write import leftovers
 from CTSAM3DLib.io.text import read_bounded
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
@@ -130,6 +130,28 @@ def resolve_model(model: str | Path | None = None, store: ModelStore | None = No
         entry = chosen.entry(str(model))
     verify(entry)
     return entry
+
+
+def check_new_id(model_id: str, folder: Path, replace: bool = False) -> None:
+    """Raise ModelExistsError for the id of a model that is there, in any case of its letters.
+
+    The id is to be that of a new model in `folder`; with `replace` one of there may be replaced.
+    Raises BundleError if a manifest cannot be read.
+    """
+    stores = (ModelStore.standard(), ModelStore([folder]))
+    for other in (entry for store in stores for entry in store.entries().values()):
+        if other.model_id.casefold() != model_id.casefold():
+            continue
+        replaceable = other.model_id == model_id and other.path.parent == folder
+        if not (replaceable and replace):
+            way = (
+                ", remove that one, or replace it (--restart; in Slicer Begin anew)"
+                if replaceable
+                else ""
+            )
+            raise ModelExistsError(
+                f"there is a model {other.model_id!r} already: {other.path}; choose another id{way}"
+            )
 
 
 def check_trusted(path: Path, store: ModelStore | None = None) -> None:

@@ -21,7 +21,7 @@ from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
-from CTSAM3DLib.models.store import ModelStore, resolve_model, user_models_folder
+from CTSAM3DLib.models.store import check_new_id, resolve_model, user_models_folder
 from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.training.learner import Learner
@@ -194,21 +194,8 @@ class _Run:
         self._tell(LearningProgress(stage, share, seconds_left))
 
     def _check_name(self) -> None:
-        name, folder = self.request.model_id, self.request.manifest.parent
-        stores = (ModelStore.standard(), ModelStore([folder]))
-        known = [entry for store in stores for entry in store.entries().values()]
-        for other in (entry for entry in known if entry.model_id.casefold() == name.casefold()):
-            replaceable = other.model_id == name and other.path.parent == folder
-            if not (replaceable and self.request.restart):
-                way = (
-                    ", remove that one, or replace it (--restart; in Slicer Begin anew)"
-                    if replaceable
-                    else ""
-                )
-                raise ModelExistsError(
-                    f"there is a model {other.model_id!r} already: {other.path}; choose another "
-                    f"id{way}"
-                )
+        name = self.request.model_id
+        check_new_id(name, self.request.manifest.parent, self.request.restart)
         if self.parent.model_id == name:
             raise ModelExistsError(
                 f"expected another id than that of the model to begin with, got {name!r}"

@@ -221,8 +221,8 @@ class LearningTest(FolderCase):
         """Learn a model that is better."""
         self.run_script(END, word="better")
         self.check()
-        self.put("my-model")
         self.section.learn_button.click()
+        self.put("my-model")
         self.wait()
 
     def shown(self):
@@ -246,6 +246,7 @@ class LearningTest(FolderCase):
     def test_an_earlier_model_is_replaced_where_that_is_checked(self):
         self.run_script(END)
         self.check()
+        self.put("my-model")
         self.ui.learningAnewBox.click()
         self.section.learn_button.click()
         self.assertTrue(self.asked[0][-1])
@@ -254,6 +255,22 @@ class LearningTest(FolderCase):
         folder = Path("cases")
         self.assertIn("--restart", learn_command(folder, "mine", 1.0, folder, anew=True))
         self.assertNotIn("--restart", learn_command(folder, "mine", 1.0, folder))
+
+    def test_the_name_of_a_model_that_is_there_is_refused_before_anything_starts(self):
+        self.run_script(END)
+        self.check()
+        self.put("my-model")
+        self.section.choose_folder = lambda: str(self.folder)
+        self.addCleanup(setattr, self.section.name_edit, "text", "my-model")
+        for name, hint in ((BUNDLED, "choose another id"), ("my-model", "Begin anew")):
+            for button in (self.section.learn_button, self.section.folder_button):
+                with self.subTest(name=name, button=button.text):
+                    self.section.name_edit.text = name
+                    button.click()
+                    self.assertIn(f"there is a model {name!r} already", self.text)
+                    self.assertIn(hint, self.text)
+                    self.assertFalse(self.section.busy)
+        self.assertEqual(self.asked, [])
 
     def test_folder_that_has_no_cases_is_told_by_the_real_command(self):
         self.section.choose_folder = lambda: str(self.folder)

@@ -139,10 +139,15 @@ class LearningSection:
             self._start(Path(path))
 
     def _begin(self) -> bool:
-        """Take the name; False where it can be none."""
+        """Take the name; False where it can be none, or that of a model that is there."""
         name = self.name_edit.text.strip()
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             self._say(_("The name of a model has letters, digits, '.', '_' and '-' only."), True)
+            return False
+        try:
+            store.check_new_id(name, store.user_models_folder(), self.anew_box.checked)
+        except CTSAM3DError as error:
+            self._say(str(error), True)
             return False
         self._model = name
         self._work = store.user_models_folder().parent / "learning" / name
