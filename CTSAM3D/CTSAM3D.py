@@ -135,10 +135,12 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = None
         self._parameterNode = None
         self._guiTag = None
+        self._takeSoon = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
         from CTSAM3DModuleLib.panel.panel import Panel
+        from CTSAM3DModuleLib.widgets import timer
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/CTSAM3D.ui"))
         self.layout.addWidget(uiWidget)
@@ -150,6 +152,8 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self._takeSoon = timer(0, self._takeVolume, single=True)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self.initializeParameterNode()
         if self._isEntered():  # reloaded while the user is here
             self.enter()
@@ -157,6 +161,7 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         self.setParameterNode(None)
         self.removeObservers()
+        self._takeSoon.stop()
         self.panel.release()
         self.logic.close()
 
@@ -181,14 +186,23 @@ class CTSAM3DWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.setParameterNode(None)
             self.enter()
 
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodeAdded(self, caller, event, node):
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            self._takeSoon.start()  # not now: its voxels may come later, and the views show it then
+
     def initializeParameterNode(self):
-        from CTSAM3DModuleLib.panel.nodes import default_volume
         from CTSAM3DModuleLib.parameters import CTSAM3DParameterNode
 
-        parameterNode = CTSAM3DParameterNode(self.logic.getParameterNode())
-        if parameterNode.volume is None:
-            parameterNode.volume = default_volume()
-        self.setParameterNode(parameterNode)
+        self.setParameterNode(CTSAM3DParameterNode(self.logic.getParameterNode()))
+        self._takeVolume()
+
+    def _takeVolume(self):
+        """Choose a volume where none is chosen while the panel is shown."""
+        from CTSAM3DModuleLib.panel.nodes import default_volume
+
+        if self._parameterNode is not None and self._parameterNode.volume is None:
+            self._parameterNode.volume = default_volume()
 
     def setParameterNode(self, parameterNode):
         if self._parameterNode is not None:

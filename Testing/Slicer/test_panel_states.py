@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
@@ -27,6 +29,26 @@ class GuardTest(StateTestCase):
         self.assertEqual(self.reasons(names), {"Choose a CT volume first."})
         self.ui.searchBox.text = "liver"
         self.assertFalse(self.ui.addButton.enabled)
+
+    def test_a_ct_that_is_loaded_later_is_taken(self):
+        self.start(with_volume=False)
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "Later.nrrd")
+            volume = ball_volume()
+            slicer.util.saveNode(volume, path)
+            slicer.mrmlScene.RemoveNode(volume)
+            slicer.app.processEvents()
+            self.assertEqual(self.case.status, "Choose a CT volume first.")
+            self.case.volume = slicer.util.loadVolume(path)
+        slicer.app.processEvents()
+        self.assertIs(self.ui.volumeSelector.currentNode(), self.case.volume)
+        self.assertEqual(self.case.status, "Add a structure first.")
+        ball_volume()
+        slicer.app.processEvents()
+        self.assertIs(self.ui.volumeSelector.currentNode(), self.case.volume)
+        self.segment()
+        self.case.settle()
+        self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_no_structure(self):
         self.start()
