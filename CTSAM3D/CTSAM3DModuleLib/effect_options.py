@@ -138,7 +138,7 @@ class EffectOptions:
         self._isHint = not status.text
         self.statusLabel.text = status.text or self._hint()
         self.statusLabel.styleSheet = STATUS_STYLES.get(status.kind, "")
-        self.cancelButton.enabled = status.kind == "busy"
+        self.cancelButton.enabled = self._isBusy = status.kind == "busy"
 
     def _hint(self):
         """Return what can be done next, by the buttons that are down."""
@@ -150,9 +150,12 @@ class EffectOptions:
         around = _("Draw a box around the structure.")
         return around if self.tool() == "box" else _("Draw inside the structure.")
 
-    def _showHint(self, _isDown):
-        if self._isHint:
+    def _showHint(self, isDown):
+        """Show what can be done with the buttons now, in place of what has happened before."""
+        if self._isHint or (isDown and not self._isBusy):
+            self._isHint = True
             self.statusLabel.text = self._hint()
+            self.statusLabel.styleSheet = ""
 
     def _showError(self, text):
         self._isHint = False
@@ -206,7 +209,7 @@ class EffectOptions:
         self._row("", self.undoButton, self.clearButton, self.nextButton)
 
     def _statusRow(self):
-        self._isHint = True  # no status is shown
+        self._isHint, self._isBusy = True, False  # no status is shown
         self.statusLabel = qt.QLabel(self._hint())
         self.statusLabel.wordWrap = True
         self.statusLabel.accessibleName = _("State")
@@ -214,7 +217,7 @@ class EffectOptions:
             _("Cancel"), _("Take back what is being computed."), onClicked=self.effect.onCancel
         )
         self.cancelButton.enabled = False
-        for button in (self.insideButton, *self.toolButtons.values()):
+        for button in (self.insideButton, self.outsideButton, *self.toolButtons.values()):
             self._connections.connect(button, "toggled(bool)", self._showHint)
         self.warningLabel = qt.QLabel("")
         self.volumeWarning = VolumeWarning(self.warningLabel)

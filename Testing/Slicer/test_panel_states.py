@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import slicer
 from CTSAM3DModuleLib.torch_setup import TorchSetup
+from event_loop import until
 from panel_case import MIDDLE, StateTestCase
 from segmentation_case import ball_volume
 from view_mouse import click
@@ -82,6 +83,32 @@ class GuardTest(StateTestCase):
         )
         self.case.press("lassoButton")
         self.assertEqual(self.case.status, 'Press "Add inside", then draw in a slice view.')
+
+    def test_a_button_that_is_pressed_after_a_result_shows_its_hint(self):
+        self.start()
+        self.segment()
+        self.case.settle()
+        for button, hint in (
+            ("outsideButton", "Click outside Liver in a slice view."),
+            ("insideButton", "Click inside Liver in a slice view."),
+            ("strokeButton", "Draw inside Liver in a slice view."),
+            ("pointButton", "Click inside Liver in a slice view."),
+        ):
+            with self.subTest(button=button):
+                self.case.widget.panel.workplace.editor.where_next()
+                until(lambda: ": " in self.case.status, "the place")
+                self.case.press(button)
+                self.assertEqual(self.case.status, hint)
+        click("Red", BESIDE)
+        self.case.settle()
+        self.assertIn("Prompts: 2.", self.case.status)
+        self.case.press("insideButton")  # ends
+        self.assertIn("Prompts: 2.", self.case.status)
+        self.case.predictor.gate.clear()
+        self.case.press("insideButton")
+        click("Red", (36.0, 44.0, 60.0))
+        self.case.press("outsideButton")
+        self.assertEqual(self.case.status, "Segmenting ...")
 
     def test_not_a_ct(self):
         volume = ball_volume()

@@ -21,7 +21,8 @@ class RunSection:
         self._all = button(ui.segmentAllButton, lambda: workplace.recompute(nodes.with_clicks()))
         self._cancel = button(ui.cancelButton, workplace.cancel)
         self._remove = button(ui.removeButton, workplace.remove_structure)
-        for changed in (ui.insideButton, ui.outsideButton, ui.pointButton, ui.boxButton):
+        tools = (ui.pointButton, ui.strokeButton, ui.lassoButton, ui.boxButton)
+        for changed in (ui.insideButton, ui.outsideButton, *tools):
             connections.connect(changed, "toggled(bool)", self._on_adding)
 
     def show(self) -> None:
@@ -50,8 +51,10 @@ class RunSection:
 
     # ---- inside
 
-    def _on_adding(self, _is_down: bool) -> None:
-        self.show_status(self._workplace.status)
+    def _on_adding(self, is_down: bool) -> None:
+        """Show what can be done with the buttons now, in place of what has happened before."""
+        status = self._workplace.status
+        self._workplace.tell(Status() if is_down and status.kind != "busy" else status)
 
     def _hidden(self) -> str:
         """Tell that what is edited cannot be seen; empty if it can."""
