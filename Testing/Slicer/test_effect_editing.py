@@ -170,7 +170,13 @@ class EditingTest(unittest.TestCase):
     def test_tidying_up_nothing_does_nothing(self):
         for button in ("keepButton", "fillButton", "smoothButton"):
             getattr(self.case.effect.options, button).click()
+            told = self.case.effect.options.statusLabel.text
+            self.assertEqual(told, "There is nothing to tidy up; nothing was changed.")
         self.assertEqual(self.case.mask().sum(), 0)
+        self.click(MIDDLE)
+        self.case.effect.options.keepButton.click()
+        self.case.editor.undo()
+        self.assertEqual(self.case.mask().sum(), 0)  # of the click: keeping was no step
 
     # ---- files
 

@@ -372,12 +372,12 @@ class UndoTest(PanelTestCase):
 
     def test_tidying_up_is_undoable(self):
         self.segment()
-        self.case.press("insideButton")
-        click("Red", (76.0, 44.0, 60.0))
-        self.case.settle()
-        self.case.press("removeLastButton")
-        self.case.settle()
         before = self.case.mask()
+        before[2:5, 2:5, 2:5] = True  # an island
+        before[20, 22, 20] = False  # a hole
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            before.astype(np.uint8), self.case.segmentation, self.case.segment_id, self.case.volume
+        )
         for name in ("keepButton", "fillButton", "smoothButton"):
             with self.subTest(name=name):
                 self.ui.smoothingBox.value = 4.0
@@ -386,6 +386,17 @@ class UndoTest(PanelTestCase):
                 self.case.press("undoButton")
                 self.case.settle()
                 np.testing.assert_array_equal(self.case.mask(), before)
+
+    def test_tidying_up_that_changes_nothing_is_told_and_no_step_of_undo(self):
+        self.segment()
+        for name in ("keepButton", "fillButton"):
+            with self.subTest(name=name):
+                self.case.press(name)
+                told = "There is nothing to tidy up; nothing was changed."
+                self.assertEqual(self.case.status, told)
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertFalse(self.case.mask().any())
 
 
 if __name__ == "__main__":

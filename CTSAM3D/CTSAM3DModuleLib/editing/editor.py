@@ -20,9 +20,9 @@ from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
 from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts, Scribble
 from CTSAM3DLib.session import Suggestion
 from CTSAM3DLib.session.air import air_notices
-from CTSAM3DLib.session.where_next import LOOSE_PART, UNCLOSED_FACE, UNSURE_BORDER
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.markers import ClickMarkers
+from CTSAM3DModuleLib.editing.questions import reason_text
 from CTSAM3DModuleLib.editing.requests import Requests
 from CTSAM3DModuleLib.editing.shapes import Shapes
 from CTSAM3DModuleLib.editing.target import EditTarget
@@ -200,13 +200,19 @@ class ClickEditor:
         self._say(Status(" ".join([*self._in_air, _("Segmenting ...")]), "busy"))
 
     def refine(self, step: str, smoothing_mm: float) -> bool:
-        """Tidy up the mask as one step of undo; see `tidying.refinement`."""
-        return self._try(lambda target: self._refine(target, step, smoothing_mm))
+        """Tidy up the mask as one step of undo, see `tidying.refinement`; False if it stays."""
+        changed = False
 
-    def _refine(self, target: EditTarget, step: str, smoothing_mm: float) -> None:
-        geometry = geometry_from_node(target.volume_node)
-        clicks = target.stored_prompts()
-        self.controller.process(target, refinement(step, clicks, geometry, smoothing_mm))
+        def action(target: EditTarget) -> None:
+            nonlocal changed
+            geometry = geometry_from_node(target.volume_node)
+            function = refinement(step, target.stored_prompts(), geometry, smoothing_mm)
+            changed = self.controller.process(target, function)
+            if not changed:
+                self._say(Status(_("There is nothing to tidy up; nothing was changed.")))
+
+        self._try(action)
+        return changed
 
     def hover(self, position_world_ras: Sequence[float]) -> None:
         """Prepare a click where the mouse rests."""
@@ -335,12 +341,3 @@ class ClickEditor:
     def _say(self, status: Status) -> None:
         self.status, self._told = status, self.markers.shown
         self._on_status(status)
-
-
-def reason_text(reason: str) -> str:
-    """Return what to do at a place, by the reason of a `Suggestion`."""
-    return {
-        UNSURE_BORDER: _("Unsure border: click in the middle, inside or outside."),
-        UNCLOSED_FACE: _("Unclosed face: the structure may go on here. Click inside if it does."),
-        LOOSE_PART: _("Loose part: click outside if it does not belong to the structure."),
-    }[reason]

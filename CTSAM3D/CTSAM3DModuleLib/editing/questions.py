@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from CTSAM3DLib.engine import ClickAnswer, ClickRequest, ModelChoice, SegmentationEngine
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session import Suggestion
+from CTSAM3DLib.session.where_next import LOOSE_PART, UNCLOSED_FACE, UNSURE_BORDER
 from CTSAM3DModuleLib.editing.edit import Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.target import EditTarget
@@ -111,3 +114,12 @@ class Questions:
         series = Series(identity, choice, self.engine.generation(choice))
         mask = self._fingerprints.present_mask(target, series, prompts)
         return ClickRequest(volume, identity, target.key, prompts, prompts, choice, mask)
+
+
+def reason_text(reason: str) -> str:
+    """Return what to do at a place, by the reason of a `Suggestion`."""
+    return {
+        UNSURE_BORDER: _("Unsure border: click in the middle, inside or outside."),
+        UNCLOSED_FACE: _("Unclosed face: the structure may go on here. Click inside if it does."),
+        LOOSE_PART: _("Loose part: click outside if it does not belong to the structure."),
+    }[reason]

@@ -106,14 +106,18 @@ class Requests:
         for callback in self.started:
             callback()
 
-    def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> None:
+    def process(self, target: EditTarget, function: Callable[[MaskUpdate], MaskUpdate]) -> bool:
         """Replace the mask by a function of it, as one step of undo; the prompts stay.
 
-        Raises CTSAM3DError: of the function, or see `write_segment`; nothing is changed.
+        False, without a step, if that changes nothing. Raises CTSAM3DError: of the function, or
+        see `write_segment`; nothing is changed.
         """
         target.check()
         update = target.change_to(function(target.mask()))
+        if not target.is_changed_by(update):
+            return False
         self._write(target, update, None, is_step=True)
+        return True
 
     # ---- waiting
 

@@ -121,6 +121,11 @@ class EditTarget:
         box = self.mask().bbox.union(mask.bbox)
         return MaskUpdate(mask.content(box), box)
 
+    def is_changed_by(self, update: MaskUpdate) -> bool:
+        """Tell whether a change of the mask that respects the limits changes anything."""
+        limited = self._limited(update)
+        return not np.array_equal(limited.mask_kji, self.mask().content(limited.bbox))
+
     @property
     def own_model(self) -> str:
         """The model that the segment has for itself; empty for the one of all."""
