@@ -9,10 +9,10 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.terminology import find
-from CTSAM3DLib.mrml import add_segment, get_prompts, prepare_segmentation
+from CTSAM3DLib.mrml import add_segment, get_prompts, prepare_segmentation, volume_identity
 from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DLib.prompts import Prompts
-from CTSAM3DModuleLib.editing.target import EditTarget
+from CTSAM3DModuleLib.editing.target import EditTarget, same_volume
 
 VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
 
@@ -107,6 +107,31 @@ class PanelNodes:
         """Why nothing can be computed again; empty if it can."""
         return "" if self.with_clicks() else _("No structure has points yet.")
 
+    def follow_volume(self) -> str:
+        """Leave a segmentation of another CT, for one of the volume or for none; return its name.
+
+        Nothing is left, and the name is empty, where the segmentation may go on with the volume.
+        """
+        node = self.segmentation
+        if node is not None and not self._is_of_another_ct(node):
+            return ""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        own = (one for one in nodes if reference_volume(one) is self.volume)
+        self.parameters.segmentation = next(own, None)
+        return "" if node is None else text_of(node.GetName())
+
+    def _is_of_another_ct(self, node: Any) -> bool:
+        """Tell whether a segmentation was made on a volume that lies elsewhere."""
+        reference = reference_volume(node)
+        try:
+            if reference is not None:
+                place, present = (volume_identity(one).key for one in (reference, self.volume))
+                return not same_volume(place, present)
+            targets = map(self.target, node.GetSegmentation().GetSegmentIDs())
+            return any(target.prompts_elsewhere() for target in targets)
+        except CTSAM3DError:  # no voxels yet, or a tag that is not ours
+            return False
+
     def segment_named(self, name: str) -> str:
         """Return the structure of a name, or of another name of the same anatomy; else empty."""
         anatomy = find(name)
@@ -133,6 +158,12 @@ class PanelNodes:
         segment_id = add_segment(node, name.strip())
         self.parameters.segmentation = node
         return segment_id
+
+
+def reference_volume(segmentation_node: Any) -> Any:
+    """Return the volume that a segmentation was made on, None if that is not known."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    return segmentation_node.GetNodeReference(role)
 
 
 def default_volume() -> Any:

@@ -61,7 +61,8 @@ class Panel:
 
     def set_parameters(self, parameters: Any) -> None:
         """Show other parameters; None for none."""
-        self.workplace.nodes.parameters = self.choice.parameters = parameters
+        self.choice.parameters = parameters
+        self.workplace.set_parameters(parameters)
         self.follow()
 
     def follow(self) -> None:

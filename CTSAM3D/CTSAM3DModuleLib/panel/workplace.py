@@ -49,6 +49,7 @@ class Workplace:
         self._on_changed = on_changed
         self._on_status = on_status
         self._segmentation: Any = None
+        self._volume: Any = None
         self._updating = False
         self._soon = timer(0, self.refresh, single=True)
         # Not now: some events come in the middle of a change.
@@ -98,6 +99,11 @@ class Workplace:
 
     # ---- following
 
+    def set_parameters(self, parameters: Any) -> None:
+        """Take other parameters, whose volume and segmentation belong together; None for none."""
+        self.nodes.parameters = parameters
+        self._volume = self.nodes.volume
+
     def update(self) -> None:
         """Edit what the parameters name."""
         if self.editor is None or self.nodes.parameters is None or self._updating:
@@ -105,7 +111,11 @@ class Workplace:
         if slicer.mrmlScene.IsImporting():  # of what is named not all is there yet
             return
         self._updating = True
+        left = ""
         try:
+            if self.nodes.volume is not None and self.nodes.volume is not self._volume:
+                self._volume = self.nodes.volume
+                left = self.nodes.follow_volume()
             if self.nodes.segmentation is not self._segmentation and self.busy:
                 self.cancel()  # answers could not be written any more
             self._observe(self.nodes.segmentation)
@@ -123,6 +133,9 @@ class Workplace:
             self.editor.edit(self.nodes.target(self.nodes.segment_id) if ready else None)
         finally:
             self._updating = False
+        if left:
+            text = _("{name} is of another CT and stays as it is. Choose it to use it here, too.")
+            self.tell(Status(text.format(name=left)))
         self._on_changed()
 
     def refresh(self) -> None:
