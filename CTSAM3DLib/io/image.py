@@ -32,7 +32,7 @@ from CTSAM3DLib.io.simpleitk import itk_reason, printable, readable_by_itk, sile
 
 _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
-_WITHOUT_STEP = {".tif", ".tiff"}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 _SMALL_MM = 40.0
 
 
@@ -166,6 +166,11 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         geometry, notes = nrrd_place(file)
     elif file.suffix.lower() in (".mha", ".mhd"):
         notes = check_metaimage(file)
+    elif start in _TIFF:
+        raise VolumeError(
+            "expected voxels with their size in mm, got a TIFF, which does not know the distance of "
+            "slices; save the CT as .nrrd with it, for example in Slicer"
+        )
     elif file.suffix.lower() == ".spr":
         raise VolumeError(
             "expected voxels in the folder of their header, got Stimulate (.spr), whose header may "
@@ -177,8 +182,6 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             notes.append(
                 f"a {file.suffix} file does not say how the patient lies; took its axes as L, P, S"
             )
-            if file.suffix.lower() in _WITHOUT_STEP:
-                notes[-1] += ", and 1 mm between slices, of which it says nothing either"
     try:
         with readable_by_itk(file) as readable, silent_simpleitk() as sitk:
             reader = sitk.ImageFileReader()

@@ -23,7 +23,7 @@ def hu(rng: np.random.Generator) -> NDArray[np.int16]:
     return rng.integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
 
 
-@pytest.mark.parametrize("suffix", ["vtk", "gipl", "mrc", "tif"])
+@pytest.mark.parametrize("suffix", ["vtk", "gipl", "mrc"])
 def test_a_format_without_directions_is_told(
     tmp_path: Path, hu: NDArray[np.int16], suffix: str
 ) -> None:
@@ -33,10 +33,17 @@ def test_a_format_without_directions_is_told(
     sitk.WriteImage(image, str(path))
     scan = read_scan(path)
     assert np.array_equal(scan.volume.array_kji, hu)
-    step = ", and 1 mm between slices, of which it says nothing either" * (suffix == "tif")
     assert scan.notes == (
-        f"a .{suffix} file does not say how the patient lies; took its axes as L, P, S{step}",
+        f"a .{suffix} file does not say how the patient lies; took its axes as L, P, S",
     )
+
+
+def test_a_tiff_has_no_distance_of_slices(tmp_path: Path, hu: NDArray[np.int16]) -> None:
+    path = tmp_path / "ct.TIF"
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(path.with_suffix(".tif")))
+    path.with_suffix(".tif").rename(path)
+    with pytest.raises(VolumeError, match=r"got a TIFF, .* save the CT as \.nrrd"):
+        read_scan(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such thing on this system")
