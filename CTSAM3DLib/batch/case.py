@@ -17,7 +17,7 @@ from CTSAM3DLib.io.dicom_seg import check_dicom_seg, write_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
 from CTSAM3DLib.io.label_map import names_path, write_label_map
-from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
+from CTSAM3DLib.io.other_files import image_stem
 from CTSAM3DLib.io.terminology import meant
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
@@ -109,7 +109,7 @@ def run_case(
         case.clicks,
         recompute=case.recompute,
         further=case.points,
-        ct_name=_ct_name(case.ct),
+        ct_name=case.ct.name if case.ct.is_dir() else image_stem(case.ct.name),
     )
     starts()  # tells what is wrong before the CT is read
     if case.dicom_seg is not None:
@@ -171,12 +171,6 @@ def _written(
         )
     _tell(warn, found)
     return found
-
-
-def _ct_name(ct: Path) -> str:
-    """Return the name of a CT without its end, with which the names of its clicks files begin."""
-    end = next((one for one in IMAGE_SUFFIXES if ct.name.lower().endswith(one)), "")
-    return ct.name[: len(ct.name) - len(end)]
 
 
 def _tell(warn: Callable[[str], None] | None, texts: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
-from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
+from CTSAM3DLib.io.other_files import image_stem
 from CTSAM3DLib.io.segmentation import SUFFIX
 from CTSAM3DLib.io.text import decoded, read_bounded, table_of
 
@@ -176,19 +176,13 @@ def _absolute(value: str, folder: Path) -> Path:
 def _names(cts: Sequence[Path]) -> list[str]:
     """Return a distinct name for each CT, as short as possible."""
     is_folder = os.path.isdir  # a name that is too long is no error to it
-    short = [ct.name if is_folder(ct) else _stem(ct.name) for ct in cts]
+    short = [ct.name if is_folder(ct) else image_stem(ct.name) for ct in cts]
     folders = [Path(os.path.abspath(ct)).parent.name for ct in cts]  # noqa: PTH100 - keeps links
     longer = [f"{folder}_{name}" for folder, name in zip(folders, short, strict=True)]
     several = Counter(short)
     names = [b if several[a] > 1 else a for a, b in zip(short, longer, strict=True)]
     several = Counter(names)
     return [f"{a}_{n}" if several[a] > 1 else a for n, a in enumerate(names, 1)]
-
-
-def _stem(name: str) -> str:
-    """Return the name of an image without its suffix; further dots belong to it, as in a UID."""
-    ends = [end for end in IMAGE_SUFFIXES if name.lower().endswith(end)]
-    return name[: -len(ends[0])] if ends else Path(name).stem
 
 
 def _output(value: str, folder: Path, what: str) -> tuple[Path, str, str]:

@@ -168,8 +168,8 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         notes = check_metaimage(file)
     elif start in _TIFF:
         raise VolumeError(
-            "expected voxels with their size in mm, got a TIFF, which does not know the distance of "
-            "slices; save the CT as .nrrd with it, for example in Slicer"
+            "expected voxels with their size in mm, got a TIFF, which does not know the distance "
+            "of slices; save the CT as .nrrd with it, for example in Slicer"
         )
     elif file.suffix.lower() == ".spr":
         raise VolumeError(

@@ -1,4 +1,4 @@
-"""Files that are no image, or one under the name of another format: what they are, what to do."""
+"""Names of image files, and files that are none: what they are, what to do."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ _TEXTS = {
 }
 _LONGEST = 1024
 _NAMES = 4  # in a message
+
+
+def image_stem(name: str) -> str:
+    """Return the name of an image without its suffix; further dots belong to it, as in a UID.
+
+    Examples
+    --------
+    >>> [image_stem(name) for name in ("1.2.3.nii.gz", "liver.seg.nrrd", "ct.v2.gipl")]
+    ['1.2.3', 'liver', 'ct.v2']
+    """
+    ends = (end for end in (".seg.nrrd", *IMAGE_SUFFIXES) if name.lower().endswith(end))
+    return name[: -len(next(ends, Path(name).suffix)) or None]
 
 
 def other_file(file: Path, is_read_as_nifti: bool) -> str:

@@ -20,7 +20,7 @@ from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_volume
-from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES, image_stem
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
 from CTSAM3DLib.io.text import decoded, read_bounded, read_json, table_of
 
@@ -275,7 +275,4 @@ def _image(folder: Path, name: str) -> Path | None:
 
 def _stem(path: Path) -> Path:
     """Return a path without the suffix of an image."""
-    for suffix in (SEGMENTATION_SUFFIX, *IMAGE_SUFFIXES):
-        if path.name.lower().endswith(suffix):
-            return path.with_name(path.name[: -len(suffix)])
-    return path.with_suffix("")
+    return path.with_name(image_stem(path.name))

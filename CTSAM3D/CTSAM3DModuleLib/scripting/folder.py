@@ -14,7 +14,7 @@ from CTSAM3DLib.batch.table import BatchCase, read_table
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import BundleError, ClicksFileError
 from CTSAM3DLib.io.markups import SEPARATORS
-from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES, image_stem
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.segmentation import SUFFIX
 from CTSAM3DLib.models.contract import Predictor
@@ -140,10 +140,9 @@ def _ct_name(path: Path) -> str | None:
     """Return the name of an image file or folder, None for something else."""
     if path.is_dir():
         return path.name
-    for end in IMAGE_SUFFIXES:
-        if path.name.lower().endswith(end) and not path.name.lower().endswith(SUFFIX):
-            return path.name[: -len(end)]
-    return None
+    name = path.name.lower()
+    is_image = name.endswith(IMAGE_SUFFIXES) and not name.endswith(SUFFIX)
+    return image_stem(path.name) if is_image else None
 
 
 def _owner(file_name: str, names: Sequence[str]) -> str | None:
