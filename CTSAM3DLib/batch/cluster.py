@@ -19,6 +19,8 @@ from CTSAM3DLib.errors import ClusterError
 
 AHEAD = 16
 """So many cases are under way beside five for each four threads of workers."""
+NO_WORKERS = "5 minutes"
+"""Where a cluster of our own has been without a worker for so long, none comes back."""
 _LOADED: dict[WorkerModel, LoadedModel] = {}
 _LOADING = Lock()
 
@@ -50,6 +52,7 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
     four times. Raises ClusterError: the package is missing, or there is no such scheduler.
     """
     try:
+        from dask import config
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ClusterError(
@@ -72,6 +75,8 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
     level = log.level
     try:
         with (
+            # Dask does not start a worker again that was killed just when it was ready.
+            config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS}),
             LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
@@ -90,8 +95,8 @@ def run_on_cluster(
     The workers read and write the same paths, made absolute. A few cases more than there are
     workers are under way, so that a table may have any length; what is finished meanwhile is
     fetched and noted at once. A case whose worker ends before its entry is here is given to another
-    one. Raises ClusterError: the scheduler was lost; what was finished is kept, and the next run
-    goes on from there; BundleError, DeviceError: a worker cannot load the model.
+    one. Raises ClusterError: the scheduler or all workers were lost; what was finished is kept, and
+    the next run goes on from there; BundleError, DeviceError: a worker cannot load the model.
     """
     from distributed import as_completed
 
@@ -162,6 +167,7 @@ def _entry(
 ) -> Entry | None:
     """Return what became of a case, None when its scheduler was lost; tell its warnings."""
     from distributed import KilledWorker
+    from distributed.scheduler import NoWorkerError
 
     if result is not None:
         entry, told = result
@@ -172,6 +178,11 @@ def _entry(
     if future.status != "error":
         return None
     error = future.exception()
+    if isinstance(error, NoWorkerError):
+        raise ClusterError(
+            f"expected workers, got none for {NO_WORKERS} after {len(run.entries)} cases, which "
+            "are kept. Run the same command again"
+        ) from error
     if not isinstance(error, KilledWorker):
         raise error
     text = (

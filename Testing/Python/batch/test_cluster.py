@@ -191,6 +191,19 @@ def test_killed_workers_lose_no_case(table: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_cluster_without_workers_ends_the_batch(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("CTSAM3DLib.batch.cluster.NO_WORKERS", "100 ms")
+    with connected(workers=1) as own:
+        own.cluster.scale(0)
+        wait_until(lambda: not own.nthreads())
+        cases = read_table(table, tmp_path / "o", pictures=False)
+        with pytest.raises(ClusterError, match="Run the same command again"):
+            on_cluster(cases, tmp_path / "o", WorkerModel((), ball_model), own)
+
+
+@pytest.mark.slow
 def test_three_killed_workers_lose_none_of_200_cases(tmp_path: Path) -> None:
     write_clicks_file(tmp_path / "c.json")
     rows = [f"{write_ct(tmp_path / f'{n}.nrrd', n).name},c.json" for n in range(MANY)]
