@@ -9,8 +9,8 @@ from unittest import mock
 
 import numpy as np
 import slicer
+from CTSAM3DModuleLib.editing.editor import Status
 from CTSAM3DModuleLib.torch_setup import TorchSetup
-from event_loop import until
 from panel_case import MIDDLE, StateTestCase
 from segmentation_case import ball_volume
 from view_mouse import click
@@ -95,8 +95,8 @@ class GuardTest(StateTestCase):
             ("pointButton", "Click inside Liver in a slice view."),
         ):
             with self.subTest(button=button):
-                self.case.widget.panel.workplace.editor.where_next()
-                until(lambda: ": " in self.case.status, "the place")
+                self.case.widget.panel.workplace.tell(Status("Found.", "done"))
+                self.assertEqual(self.case.status, "Found.")
                 self.case.press(button)
                 self.assertEqual(self.case.status, hint)
         click("Red", BESIDE)
