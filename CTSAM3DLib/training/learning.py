@@ -40,6 +40,7 @@ from CTSAM3DLib.training.learning_score import (
     AFTER,
     BEFORE,
     CLICKS,
+    FURTHEST_BLIND,
     LEARNT,
     OTHER,
     SHARES,
@@ -301,10 +302,10 @@ class _Run:
     ) -> tuple[float, Sequence[Result]]:
         """Return how far the model goes and its scores there, see `furthest_better`.
 
-        Beyond the new weights it goes only where other patients are `held_out`.
+        Where no other patients are `held_out`, nothing tells when it is too far.
         """
         learnt = learner.learnt()
-        furthest = furthest_share(learner.iteration) if held_out else 1.0
+        furthest = furthest_share(learner.iteration) if held_out else FURTHEST_BLIND
         shares = [share for share in SHARES if share <= furthest]
 
         def predictor(share: float) -> TorchPredictor:

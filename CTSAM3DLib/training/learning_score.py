@@ -29,6 +29,8 @@ SHARES = (1.5, 1.25, 1.0, 0.75, 0.5, 0.25)
 """How far the model may go from the old weights towards the new ones (1), and beyond them."""
 BEYOND = (1.25, 600)
 """After so many iterations it may go so far; see `furthest_share`."""
+FURTHEST_BLIND = 0.75
+"""It may go so far where no other patients are held out."""
 
 
 @dataclass(frozen=True, eq=False)
