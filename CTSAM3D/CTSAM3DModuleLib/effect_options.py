@@ -261,7 +261,7 @@ class EffectOptions:
         fill(self.deviceBox, [(one.label, one.value) for one in device_choices(imported_devices())])
         self.growBox = qt.QCheckBox(_("Find the rest of the structure by itself"))
         self.growBox.toolTip = _(
-            "Looks further from the ends of each result, after its first part is shown. "
+            "Looks further after the first click, once its own part is shown. "
             "The next click does not wait for it."
         )
         self.overwriteBox = qt.QCheckBox(_("Overwrite other segments"))

@@ -22,7 +22,7 @@ COMMANDS = {
     "batch": "segment many CTs listed in a table",
     "demo": "segment a generated torso CT from stored clicks",
     "anatomies": "list the names that get colour and codes",
-    "models": "list the models that are installed, remove one",
+    "models": "list the installed models, remove or trust one",
     "import-checkpoint": "make a model of the checkpoint that the authors published",
     "learn": "let a model learn from corrected segmentations",
     "train": "train a model",

@@ -35,10 +35,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grow",
         action="store_true",
-        help="look further from the ends of what the clicks have found",
+        help="look further than the patch of the first click of a structure",
     )
     parser.add_argument(
-        "--grow-mode", dest="grow", choices=[*GrowMode], help="the same, in a way named here"
+        "--grow-mode", dest="grow", choices=[*GrowMode], help="how to look further; --grow is auto"
     )
 
 
