@@ -18,7 +18,7 @@ from CTSAM3DLib.io.hounsfield import check_hu, hu_warning
 from CTSAM3DLib.io.image import Scan, read_scan, size_warning
 from CTSAM3DLib.io.label_map import names_path, write_label_map
 from CTSAM3DLib.io.other_files import image_stem
-from CTSAM3DLib.io.terminology import meant
+from CTSAM3DLib.io.terminology import find, meant
 from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import resolve_model
@@ -205,10 +205,17 @@ def _warnings(scan: Scan, model: LoadedModel, spacing_mm: float | None) -> list[
 
 def _slips(names: Iterable[str]) -> Iterator[str]:
     """Yield which names of structures may be slips of the pen."""
+    first: dict[str, str] = {}
     for name in names:
         anatomy = meant(name)
         if anatomy is not None:
             yield (
                 f"structure '{name}' is none of the known anatomies; if you mean '{anatomy}', "
                 "write that: it gives the segment its colour and codes"
+            )
+        known = find(name)
+        if known is not None and first.setdefault(known.name, name) != name:
+            yield (
+                f"structures '{first[known.name]}' and '{name}' are one anatomy, but two segments; "
+                "if you mean one, spell them alike"
             )

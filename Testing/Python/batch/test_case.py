@@ -126,3 +126,16 @@ def test_a_name_that_is_nearly_an_anatomy_is_told(tmp_path: Path) -> None:
     run_case(case, ball_model(), warn=told.append)
     assert [text for text in told if "spleen" in text and "'splen'" in text]
     assert not [text for text in told if "lesion" in text]
+
+
+def test_two_names_of_one_anatomy_are_told(tmp_path: Path) -> None:
+    clicks = dict.fromkeys(("Kidney left", "my lesion", "kidney_left"), TWO["liver"])
+    case = Case(
+        write_ct(tmp_path / "ct.nrrd"),
+        (write_clicks_file(tmp_path / "c.json", clicks),),
+        tmp_path / "o.seg.nrrd",
+    )
+    told: list[str] = []
+    run_case(case, ball_model(), warn=told.append)
+    (text,) = [text for text in told if "one anatomy" in text]
+    assert text.startswith("structures 'Kidney left' and 'kidney_left'")
