@@ -36,7 +36,7 @@ class CTSAM3D(ScriptedLoadableModule):
         self.parent.dependencies = ["Segmentations", "Markups", "Terminologies"]
         self.parent.contributors = ["CT-SAM3D for 3D Slicer contributors"]
         self.parent.helpText = _(
-            "Click inside an organ, bone, vessel or lesion of a CT and get it in three dimensions; "
+            "Click inside an organ, bone or vessel of a CT and get it in three dimensions; "
             "further clicks correct the result. Everything runs on this computer. The same is "
             "offered as effect <b>CT-SAM3D</b> of the Segment Editor. Research use only."
         )
