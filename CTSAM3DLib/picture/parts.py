@@ -33,6 +33,9 @@ _LEAST_GAP = 0.3
 _OUTLINE_POINTS = 3.5  # wide enough to read white letters over bone
 _THIN_INCHES = 0.6
 _NARROW_INCHES = 1.15  # name and letter side by side are half as wide
+_ROOMY_INCHES = (2.4, 1.2)  # wide and high
+_LEAST_RULER_INCHES = 0.6  # between two numbers
+_LETTER_INCHES, _CORNER_INCHES = 0.25, 0.3  # where no number stands
 _LEGEND_COLUMNS = 4
 _SHORT_NAME = 18  # in letters; longer names need a column more
 _LONGEST_NAME = 30
@@ -178,22 +181,63 @@ def directions(axes: Axes, name: str, letters: str) -> None:
 
     In a view of few slices they stand round it: above and below a thin one, beside a narrow one.
     """
-    figure = axes.get_figure(root=True)
-    axes.apply_aspect()
-    extent, dpi = axes.get_window_extent(), figure.dpi if figure is not None else 100
-    narrow, thin = extent.width < _NARROW_INCHES * dpi, extent.height < _THIN_INCHES * dpi
+    width, height = _size_inches(axes)
+    narrow, thin = width < _NARROW_INCHES, height < _THIN_INCHES
     inside = ("top", "bottom")
     above, below = inside[::-1] if thin else inside
     top, bottom = (1.02, -0.02) if thin else (0.985, 0.015)
     left, right, upper, lower = tuple(letters)
     sides = ("right", "left") if narrow else ("left", "right")
-    first = -0.08 * dpi / extent.width if narrow else 0.012
+    first = -0.08 / width if narrow else 0.012
     start = first if narrow else (0.06 if thin else 0.015)
     label(axes, (start, top), name, (sides[0], above), FAINT, 9)
     label(axes, (first, 0.5), left, (sides[0], "center"))
     label(axes, (1 - first, 0.5), right, (sides[1], "center"))
     label(axes, (0.5, top), upper, ("center", above))
     label(axes, (0.5, bottom), lower, ("center", below))
+
+
+def is_roomy(axes: Axes) -> bool:
+    """Return whether a view has room for places in mm: one of few slices has not."""
+    width, height = _size_inches(axes)
+    return width > _ROOMY_INCHES[0] and height > _ROOMY_INCHES[1]
+
+
+def rulers(axes: Axes, zero: tuple[float, float]) -> None:
+    """Write millimetres along the left and lower edge; `zero` is where 0 mm is in the picture.
+
+    Across, the numbers fall from left to right, as R does. Where letters stand there is none.
+    """
+    from matplotlib.patheffects import withStroke
+
+    width, height = _size_inches(axes)
+    sides = (
+        (axes.xaxis, axes.get_xlim(), width, zero[0], -1),
+        (axes.yaxis, axes.get_ylim(), height, zero[1], 1),
+    )
+    for side, (low, high), inches, start, sign in sides:
+        least = _LEAST_RULER_INCHES * (high - low) / inches
+        step = min((mm for mm in (10, 20, 50, 100, 200) if mm >= least), default=500)
+        first, last = sorted((sign * (low - start), sign * (high - start)))
+        values = np.arange(math.ceil(first / step), math.floor(last / step) + 1) * step
+        places = start + sign * values
+        from_middle = np.abs((places - low) / (high - low) - 0.5) * inches
+        free = (from_middle > _LETTER_INCHES) & (from_middle < inches / 2 - _CORNER_INCHES)
+        side.set_ticks(places[free], [str(value) for value in values[free]])
+        for text in side.get_ticklabels():
+            text.set_path_effects([withStroke(linewidth=_OUTLINE_POINTS, foreground=EDGE)])
+    style: dict[str, Any] = {"direction": "in", "length": 4, "color": FAINT, "labelsize": 7}
+    axes.tick_params("x", pad=-13, labelcolor=FAINT, **style)
+    axes.tick_params("y", pad=-6, labelcolor=FAINT, **style)
+    for text in axes.get_yticklabels():
+        text.set_horizontalalignment("left")
+
+
+def _size_inches(axes: Axes) -> tuple[float, float]:
+    figure = axes.get_figure(root=True)
+    axes.apply_aspect()
+    extent, dpi = axes.get_window_extent(), figure.dpi if figure is not None else 100
+    return extent.width / dpi, extent.height / dpi
 
 
 def scale_bar(axes: Axes) -> None:

@@ -23,10 +23,12 @@ from CTSAM3DLib.picture.parts import (
     body_box,
     directions,
     draw_clicks,
+    is_roomy,
     legend,
     legend_rows,
     marked_prompts,
     picture_colours,
+    rulers,
     scale_bar,
     shown_box,
     tile_grid,
@@ -45,7 +47,7 @@ _WINDOW_HU = (-160.0, 240.0)
 _TILE_LIMIT = 12
 _MARGIN_MM = 8.0
 _TITLE_WIDTH = 110  # in letters, as are all widths of names
-_TILE_NAMES_WIDTH = 170  # of all names in a row of tiles
+_TILE_NAMES_WIDTH = 160  # of all names in a row of tiles
 _NO_GLYPH = "Glyph|Matplotlib currently does not support"  # of a font that lacks a script
 
 
@@ -56,7 +58,9 @@ def write_picture(
 
     The planes show the body in the slices that cut most structures; outlines and clicks have one
     mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
-    the axial slice of its first positive click; one that consists of air in a window for lungs. Up
+    the axial slice of its first positive click; one that consists of air in a window for lungs.
+    Slices tell their place, and planes the millimetres along their edges, RAS, unless the volume is
+    oblique. Up
     to 12 structures get a tile, the largest first. Above the picture stands the title, by default
     the name of the volume. Long names are shortened in their middle; letters that no installed font
     has become boxes. A file at `path` is replaced whole. Needs matplotlib. Raises
@@ -167,8 +171,21 @@ class _Picture:
             axes = figure.add_subplot(cell)
             index = self._best_slice(plane)
             self._draw_plane(axes, plane, index, range(len(self._segments)))
-            directions(axes, plane.name, plane.letters)
+            told = self._grid.is_straight and is_roomy(axes)
+            name = plane.name + (self._place(plane, index) if told else "")
+            directions(axes, name, plane.letters)
+            if told:
+                zero = -self._grid.first_ras / self._grid.spacing_mm  # where R, A, S are 0
+                rulers(axes, tuple(self._grid.positions_mm(plane, zero)))
         self._draw_surfaces(figure.add_subplot(cells[3]))
+
+    def _place(self, plane: Plane, index: int) -> str:
+        """Return where a slice is, RAS mm; nothing where it runs through several places."""
+        if not self._grid.is_straight:
+            return ""
+        axis = plane.normal
+        place = self._grid.first_ras[axis] + index * self._grid.spacing_mm[axis]
+        return f" {'RAS'[axis]} {place:.0f} mm"
 
     def _best_slice(self, plane: Plane) -> int:
         """Return the slice that cuts most structures, each weighed by its own largest slice."""
@@ -293,7 +310,8 @@ class _Picture:
         points = np.concatenate(spans)
         if len(points):
             zoom(axes, points)
-        name = elided(segment.name, name_width)
+        place = self._place(plane, index)
+        name = elided(segment.name, name_width - len(place)) + place
         axes.set_title(name, color=self._colours[number], fontsize=9, pad=3)
 
     def _indices(self, prompts: Iterable[Prompt]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from CTSAM3DLib.geometry.affine import nearest_axes
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
 from CTSAM3DLib.geometry.grid import Geometry
+
+_STRAIGHT_MM = 0.5
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,23 @@ class AnatomicalGrid:
         """Distance of voxels along R, A, S."""
         r, a, s = (self.geometry.spacing_mm[axis] for axis in self._axes[0])
         return r, a, s
+
+    @cached_property
+    def first_ras(self) -> NDArray[np.float64]:
+        """Place (3,), RAS mm, of the voxel that is first along R, A and S."""
+        axes, signs = self._axes
+        first = np.zeros(3)
+        for axis, sign in zip(axes, signs, strict=True):
+            first[axis] = 0 if sign > 0 else self.geometry.size_ijk[axis] - 1
+        return self.geometry.ras_from_ijk(first)
+
+    @cached_property
+    def is_straight(self) -> bool:
+        """Whether each index stands for one place in mm: the axes run along R, A and S."""
+        last = np.array(self.geometry.size_ijk) - 1
+        corners = np.array(list(product((0, 1), repeat=3))) * last
+        places = self.first_ras + self.indices(corners) * self.spacing_mm
+        return bool(np.abs(places - self.geometry.ras_from_ijk(corners)).max() < _STRAIGHT_MM)
 
     def view(self, array_kji: NDArray[Any]) -> NDArray[Any]:
         """Return a view with the axes R, A, S of the volume's array or of a crop of it."""
