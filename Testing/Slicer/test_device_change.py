@@ -144,7 +144,7 @@ class PanelTest(StateTestCase):
         self.assertEqual((undo_states(None), undo_states(node)), (MOST, MOST))
         for budget, wanted in ((1, FEWEST), (BUDGET_BYTES, MOST)):
             with mock.patch("CTSAM3DModuleLib.editing.undo.BUDGET_BYTES", budget):
-                logic = self.case.widget.panel.workplace.editor_logic()
+                logic = self.case.widget.panel.workplace.steps.editor_logic()
                 self.assertEqual(logic.GetMaximumNumberOfUndoStates(), wanted)
 
 

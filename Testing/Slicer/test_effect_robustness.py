@@ -243,6 +243,15 @@ class RobustnessTest(unittest.TestCase):
         self.click()
         self.assertEqual(len(self.case.clicks()), 1)
 
+    def test_another_segmentation_while_an_answer_is_under_way(self):
+        self.hold_and_click()
+        other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        self.case.editor.setSegmentationNode(other)
+        self.go_on()
+        self.assertTrue(self.case.mask().any())
+        self.assertEqual(len(self.case.clicks()), 1)
+        self.assertEqual(other.GetSegmentation().GetNumberOfSegments(), 0)
+
     def test_effect_left_while_an_answer_is_under_way(self):
         self.hold_and_click()
         self.case.editor.setActiveEffect(None)

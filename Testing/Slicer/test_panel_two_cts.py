@@ -6,7 +6,7 @@ import unittest
 
 import numpy as np
 import slicer
-from panel_case import MIDDLE, StateTestCase
+from panel_case import StateTestCase
 from segmentation_case import SPACING, ball_volume
 from view_mouse import click
 
@@ -82,17 +82,83 @@ class TwoTest(StateTestCase):
         self.choose(ball_volume())
         self.assertIs(self.case.segmentation, self.made)
 
-    def test_a_click_under_way_is_cancelled(self):
+    def begin(self):
+        """Have two clicks under way."""
+        self.case.press("insideButton")
+        self.case.press("insideButton")
         self.case.predictor.gate.clear()
-        click("Red", MIDDLE)
-        click("Red", (60.0, 44.0, 60.0))
-        self.choose(ball_volume(ELSEWHERE))
+        for i in (60.0, 36.0):
+            click("Red", (i, 44.0, 60.0))
+
+    def end(self):
+        """Let them come, and turn back to what they were made on."""
         self.case.predictor.gate.set()
         self.case.settle()
-        self.assertIn("stays as it is", self.case.status)
+        self.assertNotIn("still", self.case.status)
         self.choose(self.first)
+        self.ui.segmentationSelector.setCurrentNode(self.made)
+        slicer.app.processEvents()
+
+    def test_clicks_under_way_reach_what_is_left_for_another_ct(self):
+        self.left_meanwhile(lambda: self.choose(ball_volume(ELSEWHERE)))
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertEqual(len(self.case.clicks()), 2)
+
+    def test_clicks_under_way_reach_what_is_left_for_another_segmentation(self):
+        self.left_meanwhile(self.ui.segmentationSelector.addNode)
+        self.assertFalse(self.ui.undoButton.enabled)  # Slicer forgets the steps of what is left
+
+    def left_meanwhile(self, leave):
+        self.begin()
+        leave()
+        self.assertIsNot(self.case.segmentation, self.made)
+        told = "CT segmentation still gets what is being computed."
+        self.assertEqual(self.case.status, told)
+        self.assertTrue(self.ui.cancelButton.enabled)
+        editors = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentEditorNode")
+        self.end()
+        after = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentEditorNode")
+        self.assertEqual(after, editors)
+        self.assertEqual(len(self.case.clicks()), 3)
+        for i in (30, 18):
+            self.assertTrue(self.case.mask()[20, 22, i])
+
+    def test_what_is_under_way_for_another_segmentation_can_be_cancelled(self):
+        self.begin()
+        self.choose(ball_volume(ELSEWHERE))
+        self.case.press("cancelButton")
+        self.assertEqual(self.case.status, "Cancelled; nothing was changed.")
+        self.end()
         np.testing.assert_array_equal(self.case.mask(), self.mask)
         self.assertEqual(self.case.clicks(), self.clicks)
+
+    def test_masks_of_the_segment_editor_hold_for_what_is_left(self):
+        node = self.case.logic.editorNode()
+        self.addCleanup(node.SetSourceVolumeIntensityMask, False)
+        node.SetSourceVolumeIntensityMask(True)
+        node.SetSourceVolumeIntensityMaskRange(-2000.0, -500.0)  # nothing of the ball
+        self.begin()
+        self.ui.segmentationSelector.addNode()
+        self.end()
+        self.assertEqual(len(self.case.clicks()), 3)
+        np.testing.assert_array_equal(self.case.mask(), self.mask)
+
+    def test_another_segmentation_is_worked_on_meanwhile(self):
+        self.begin()
+        self.choose(ball_volume(ELSEWHERE))
+        own = self.case.add("spleen")
+        self.case.press("insideButton")
+        click("Red", (48.0, 44.0, 60.0))
+        self.case.predictor.gate.set()
+        self.case.settle()
+        self.assertEqual(len(self.case.clicks(own)), 1)
+        self.assertTrue(self.case.mask(own).any())
+        self.case.press("undoButton")
+        self.case.settle()
+        self.assertFalse(self.case.mask(own).any())
+        self.end()
+        self.assertEqual(len(self.case.clicks()), 3)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,11 @@ class Requests:
         """Whether answers are awaited."""
         return bool(self._edits or self.questions.awaited)
 
+    @property
+    def segmentations(self) -> list[Any]:
+        """The segmentations whose answers are awaited."""
+        return [edits[0].target.segmentation_node for edits in self._edits.values()]
+
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
 
@@ -310,4 +315,6 @@ class Requests:
             if is_step:
                 self.undo.save(target.segmentation_node, target.editor_node)
 
-        target.write(update, prompts, self.undo.editor_logic(target.editor_node), save)
+        nodes = (target.segmentation_node, target.volume_node, target.editor_node)
+        with self.undo.writer(*nodes) as editor_logic:
+            target.write(update, prompts, editor_logic, save)

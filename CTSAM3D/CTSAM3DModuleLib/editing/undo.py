@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
@@ -32,16 +33,44 @@ class UndoStates:
         """
         logic = self._logics.get(editor_node.GetID())
         if logic is None or logic.GetSegmentEditorNode() is not editor_node:
-            logic = slicer.vtkSlicerSegmentEditorLogic()
-            logic.SetMRMLScene(self._scene)
-            logic.SetSegmentEditorNode(editor_node)
-            self._logics[editor_node.GetID()] = logic
+            logic = self._logics[editor_node.GetID()] = self._new_logic(editor_node)
+        return logic
+
+    @contextmanager
+    def writer(
+        self, segmentation_node: Any, volume_node: Any, editor_node: Any
+    ) -> Iterator[slicer.vtkSlicerSegmentEditorLogic]:
+        """Give an editor that writes a segmentation with the settings of a node.
+
+        The node itself may edit another one by now.
+        """
+        if editor_node.GetSegmentationNode() is segmentation_node:
+            yield self.editor_logic(editor_node)
+            return
+        copy = self._scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        copy.UnRegister(None)
+        copy.Copy(editor_node)
+        copy.SetSingletonTag(None)
+        copy.SetHideFromEditors(True)
+        copy.SetSaveWithScene(False)
+        self._scene.AddNode(copy)
+        try:
+            copy.SetAndObserveSegmentationNode(segmentation_node)
+            copy.SetAndObserveSourceVolumeNode(volume_node)
+            yield self._new_logic(copy)
+        finally:
+            self._scene.RemoveNode(copy)
+
+    def _new_logic(self, editor_node: Any) -> slicer.vtkSlicerSegmentEditorLogic:
+        logic = slicer.vtkSlicerSegmentEditorLogic()
+        logic.SetMRMLScene(self._scene)
+        logic.SetSegmentEditorNode(editor_node)
         return logic
 
     def save(self, segmentation_node: Any, editor_node: Any) -> None:
         """Save the state in every editor of a segmentation, or else in our own."""
         kept = [keep(segmentation_node) for keep in list(self.keepers.values())]
-        if not any(kept):
+        if not any(kept) and editor_node.GetSegmentationNode() is segmentation_node:
             self.editor_logic(editor_node).SaveStateForUndo()
 
     def clear(self) -> None:

@@ -12,13 +12,14 @@ from slicer.i18n import tr as _
 from CTSAM3DLib.engine import ModelChoice
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import set_segment_model
+from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DModuleLib.editing.edit import Outcome
 from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
 from CTSAM3DModuleLib.editing.target import segment_events
-from CTSAM3DModuleLib.editing.undo import undo_states
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
 from CTSAM3DModuleLib.panel.progress import Progress, QuestionProgress
+from CTSAM3DModuleLib.panel.steps import Steps
 from CTSAM3DModuleLib.widgets import Observed, timer
 
 KEPT_LATENCIES = 5
@@ -39,6 +40,7 @@ class Workplace:
     ) -> None:
         self.logic = logic
         self.nodes = PanelNodes(logic)
+        self.steps = Steps(logic, self.nodes)
         self.editor: ClickEditor | None = None
         self.progress = Progress()
         self.torch_reason = ""
@@ -61,7 +63,7 @@ class Workplace:
         """Begin: show markers, take over what the Segment Editor edits."""
         if self.editor is None:
             self.editor = ClickEditor(self.logic.controller, self.tell)
-            self.logic.controller.undo.keepers["panel"] = self._keep_state
+            self.logic.controller.undo.keepers["panel"] = self.steps.keep
             self.logic.controller.started.append(self._on_changed)
             self.logic.controller.finished.append(self._on_finished)
         self.update()
@@ -111,13 +113,13 @@ class Workplace:
         if slicer.mrmlScene.IsImporting():  # of what is named not all is there yet
             return
         self._updating = True
-        left = ""
+        left, awaited = "", None
         try:
             if self.nodes.volume is not None and self.nodes.volume is not self._volume:
                 self._volume = self.nodes.volume
                 left = self.nodes.follow_volume()
             if self.nodes.segmentation is not self._segmentation and self.busy:
-                self.cancel()  # answers could not be written any more
+                awaited = self._leave(self._segmentation)
             self._observe(self.nodes.segmentation)
             if not self.nodes.segment_id or (
                 self.nodes.parameters.segmentId != self.nodes.segment_id
@@ -133,7 +135,9 @@ class Workplace:
             self.editor.edit(self.nodes.target(self.nodes.segment_id) if ready else None)
         finally:
             self._updating = False
-        if left:
+        if awaited is not None:
+            self.tell(awaited)
+        elif left:
             text = _("{name} is of another CT and stays as it is. Choose it to use it here, too.")
             self.tell(Status(text.format(name=left)))
         self._on_changed()
@@ -152,6 +156,18 @@ class Workplace:
     def _observe(self, node: Any) -> None:
         self._segmentation = node
         self._segments.follow(None if node is None else node.GetSegmentation(), segment_events())
+
+    def _leave(self, segmentation: Any) -> Status:
+        """Return what becomes of what is asked, now that another segmentation is chosen."""
+        if segmentation is not None and not slicer.mrmlScene.IsNodePresent(segmentation):
+            self.cancel()  # answers could not be written any more
+        self.logic.controller.questions.cancel()
+        others = {*self.logic.controller.segmentations} - {self.nodes.segmentation}
+        if not others:
+            return self.status
+        names = ", ".join(sorted(text_of(one.GetName()) for one in others))
+        text = _("{name} still gets what is being computed.")
+        return Status(text.format(name=names), "busy")
 
     def _hand_to_segment_editor(self) -> None:
         """Let the settings of the Segment Editor, masks included, hold for what is edited here."""
@@ -201,25 +217,10 @@ class Workplace:
 
     # ---- undo
 
-    def editor_logic(self) -> slicer.vtkSlicerSegmentEditorLogic:
-        """Return the editor whose undo steps are ours."""
-        logic = self.logic.controller.undo.editor_logic(self.logic.editorNode())
-        states = undo_states(self.nodes.segmentation)
-        if logic.GetMaximumNumberOfUndoStates() != states:
-            logic.SetMaximumNumberOfUndoStates(states)
-        return logic
-
-    def _keep_state(self, segmentation: Any) -> bool:
-        """Keep a state in the panel's undo, also while the panel is closed; True if so."""
-        if self.logic.editorNode().GetSegmentationNode() is not segmentation:
-            return False
-        self.editor_logic().SaveStateForUndo()
-        return True
-
     def can_undo(self) -> bool:
         """Tell whether there is a step to take back; what is under way counts."""
         return self.nodes.segmentation is not None and (
-            self.busy or bool(self.editor_logic().CanUndo())
+            self.busy or bool(self.steps.editor_logic().CanUndo())
         )
 
     def can_redo(self) -> bool:
@@ -227,7 +228,7 @@ class Workplace:
         return (
             self.nodes.segmentation is not None
             and not self.busy
-            and bool(self.editor_logic().CanRedo())
+            and bool(self.steps.editor_logic().CanRedo())
         )
 
     def undo(self) -> None:
@@ -237,13 +238,13 @@ class Workplace:
         if self.busy:
             self.cancel()
             return
-        self.editor_logic().Undo()
+        self.steps.editor_logic().Undo()
         self.tell(Status())
         self.refresh()
 
     def redo(self) -> None:
         """Take the undo back."""
-        self.editor_logic().Redo()
+        self.steps.editor_logic().Redo()
         self.tell(Status())
         self.refresh()
 
