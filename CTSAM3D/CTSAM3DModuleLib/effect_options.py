@@ -154,13 +154,16 @@ class EffectOptions:
         """Show what can be done with the buttons now, in place of what has happened before."""
         if self._isHint or (isDown and not self._isBusy):
             self._isHint = True
-            self.statusLabel.text = self._hint()
-            self.statusLabel.styleSheet = ""
+            self._showLine(self._hint())
 
     def _showError(self, text):
         self._isHint = False
-        self.statusLabel.text = text
-        self.statusLabel.styleSheet = ERROR_STYLE
+        self._showLine(text, ERROR_STYLE)
+
+    def _showLine(self, text, style=""):
+        self.statusLabel.text, self.statusLabel.styleSheet = text, style
+        if self.effect.editor is not None:
+            self.effect.editor.keep_line()
 
     def cleanup(self):
         """Disconnect everything."""

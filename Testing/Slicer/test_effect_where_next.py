@@ -57,6 +57,22 @@ class WhereNextTest(MouseCase):
         until(lambda: "yet" in self.options.statusLabel.text, "the hint")
         np.testing.assert_array_equal(self.views(), before)
 
+    def test_a_late_answer_leaves_the_line_and_views_of_what_was_pressed_since(self):
+        click("Red", MIDDLE)
+        self.case.settle()
+        before = self.views()
+        questions = self.case.controller.questions
+        for press, told in (
+            (self.options.outsideButton.click, "Click outside the structure."),
+            (self.options.fillButton.click, "There is nothing to tidy up; nothing was changed."),
+        ):
+            with self.subTest(told=told):
+                self.options.nextButton.click()
+                press()
+                until(lambda: not questions._asked, "the answer")
+                self.assertEqual(self.options.statusLabel.text, told)
+                np.testing.assert_array_equal(self.views(), before)
+
     def test_while_an_answer_is_awaited_it_waits(self):
         self.case.predictor.gate.clear()
         click("Red", MIDDLE)

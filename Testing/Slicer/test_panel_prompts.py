@@ -103,6 +103,14 @@ class PromptsTest(StateTestCase):
         self.assertGreater(np.linalg.norm(at - (10.0, 20.0, 30.0)), 5.0)
         self.assertEqual(len(self.case.clicks(self.liver)), 2)
 
+    def test_a_late_answer_leaves_the_line_of_a_button_that_was_pressed_since(self):
+        self.ui.segmentsTable.selectRow(0)
+        self.case.press("nextButton")
+        self.case.press("insideButton")
+        told = self.case.status
+        until(lambda: not self.case.logic.controller.questions._asked, "the answer")
+        self.assertEqual(self.case.status, told)
+
     def test_where_next_needs_a_prompt(self):
         self.case.add("kidney left")
         self.assertFalse(self.ui.nextButton.enabled)

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import slicer
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.torch_setup import TorchSetup
 from panel_case import MIDDLE, StateTestCase
 from segmentation_case import ball_volume

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.engine import ModelChoice
-from CTSAM3DLib.errors import ClickOutsideVolumeError, CTSAM3DError
+from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import click_from_world_ras, prompt_from_world_ras
 from CTSAM3DLib.mrml.frames import geometry_from_node, world_from_volume
 from CTSAM3DLib.prompts import Box, Lasso, Prompt, Prompts, Scribble
@@ -25,17 +24,10 @@ from CTSAM3DModuleLib.editing.markers import ClickMarkers
 from CTSAM3DModuleLib.editing.questions import reason_text
 from CTSAM3DModuleLib.editing.requests import Requests
 from CTSAM3DModuleLib.editing.shapes import Shapes
+from CTSAM3DModuleLib.editing.status import Status, refusal
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.tidying import refinement
 from CTSAM3DModuleLib.widgets import Observed, timer
-
-
-@dataclass(frozen=True)
-class Status:
-    """One line for the user."""
-
-    text: str = ""  # In plain words
-    kind: str = "idle"  # ``"idle"``, ``"busy"``, ``"done"`` or ``"error"``
 
 
 class ClickEditor:
@@ -56,6 +48,7 @@ class ClickEditor:
         self._notices: list[str] = []  # not told yet
         self._in_air: tuple[str, ...] = ()  # told while the last prompts are answered
         self._told = Prompts()  # those that the status is about
+        self._lines = 0  # how many were told
         self._volume = Observed(self.refresh_later)  # prompts move along with it
         self.shapes = Shapes(controller.scene)
         self.markers = ClickMarkers(controller.scene, self._on_markers, self._refused)
@@ -230,14 +223,19 @@ class ClickEditor:
             if self.controller.busy:
                 self._say(Status(_("Wait for the result first."), "busy"))
                 return
+            lines = self._lines
             self.controller.questions.where_next(
-                target, self.choice, lambda future: self._on_place(target, text, future)
+                target, self.choice, lambda future: self._on_place(target, text, lines, future)
             )
 
         return self._try(action)
 
-    def _on_place(self, target: EditTarget, text: str, future: Future[Suggestion | None]) -> None:
+    def _on_place(
+        self, target: EditTarget, text: str, lines: int, future: Future[Suggestion | None]
+    ) -> None:
         if future.cancelled() or target != self._target or self.controller.busy:
+            return
+        if lines != self._lines:  # the user has gone on to something else
             return
         if future.exception() is not None:
             self._refused(future.exception())
@@ -330,14 +328,13 @@ class ClickEditor:
         return " ".join([*notices, text]).strip()
 
     def _refused(self, error: BaseException) -> None:
-        if isinstance(error, ImportError):
-            text = _("PyTorch is needed and not ready: see module CT-SAM3D, section PyTorch.")
-        elif isinstance(error, ClickOutsideVolumeError) and "volume" in str(error):
-            text = _("That point lies outside the CT. Click inside the image.")
-        else:
-            text = str(error)
-        self._say(Status(text, "error"))
+        self._say(refusal(error))
+
+    def keep_line(self) -> None:
+        """Have no answer under way replace the line of state: others have told a newer one."""
+        self._lines += 1
 
     def _say(self, status: Status) -> None:
+        self.keep_line()
         self.status, self._told = status, self.markers.shown
         self._on_status(status)

@@ -10,7 +10,7 @@ from CTSAM3DLib.io.markups import prompts_from_markups
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import clicks_from_markups_node, is_defined, shape_from_markup
 from CTSAM3DLib.prompts import Click, Prompts
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
 
 _UNNAMED = "CTSAM3D unnamed"

@@ -12,7 +12,7 @@ from CTSAM3DLib.engine import ClickAnswer
 from CTSAM3DLib.errors import CTSAM3DError, VolumeError
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.mrml import volume_from_node
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.scripting.carrying import (

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DModuleLib.diagnostics import diagnostics_text
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.panel.anatomies import StructureSection
 from CTSAM3DModuleLib.panel.learning import LearningSection
 from CTSAM3DModuleLib.panel.models import ChoiceSection, ModelSection

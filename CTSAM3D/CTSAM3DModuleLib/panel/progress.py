@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DModuleLib.editing.edit import Outcome
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import STATUS_STYLES, Connections
 

@@ -15,7 +15,8 @@ from CTSAM3DLib.mrml import set_segment_model
 from CTSAM3DLib.mrml.frames import text_of
 from CTSAM3DLib.prompts import Prompt
 from CTSAM3DModuleLib.editing.edit import Outcome
-from CTSAM3DModuleLib.editing.editor import ClickEditor, Status
+from CTSAM3DModuleLib.editing.editor import ClickEditor
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.editing.target import segment_events
 from CTSAM3DModuleLib.panel.nodes import PanelNodes
 from CTSAM3DModuleLib.panel.progress import Progress, QuestionProgress
@@ -121,9 +122,7 @@ class Workplace:
             if self.nodes.segmentation is not self._segmentation and self.busy:
                 awaited = self._leave(self._segmentation)
             self._observe(self.nodes.segmentation)
-            if not self.nodes.segment_id or (
-                self.nodes.parameters.segmentId != self.nodes.segment_id
-            ):
+            if not self.nodes.segment_id:
                 self.nodes.parameters.segmentId = next(iter(self.nodes.segment_ids()), "")
             self._hand_to_segment_editor()
             self.editor.choice = ModelChoice(
@@ -151,6 +150,7 @@ class Workplace:
     def tell(self, status: Status) -> None:
         """Pass on a line for the user."""
         self.status = status
+        self.act(ClickEditor.keep_line)
         self._on_status(status)
 
     def _observe(self, node: Any) -> None:

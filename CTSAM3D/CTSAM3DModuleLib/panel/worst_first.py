@@ -7,7 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.prompts import Prompts
-from CTSAM3DModuleLib.editing.editor import Status
+from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.panel.progress import QuestionProgress
 from CTSAM3DModuleLib.panel.workplace import Workplace
 from CTSAM3DModuleLib.widgets import Connections
