@@ -66,6 +66,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.deactivate()
         if self._controller is not None:
             self._controller.undo.keepers.pop(id(self), None)
+            self._controller.undo.steppers.pop(id(self), None)
         if self.options is not None:  # else ended before it was ever shown
             self.options.cleanup()
 
@@ -82,6 +83,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self.editor = ClickEditor(logic.controller, self.onStatus)
         self._controller = logic.controller
         self._controller.undo.keepers[id(self)] = self._saveState
+        self._controller.undo.steppers[id(self)] = self._step
         self.setMRMLDefaults()
         self.options.listModels()  # the panel may have added or removed some
         self.options.updateFromMRML()
@@ -229,11 +231,24 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def _saveState(self, segmentation):
         """Keep a state in this editor's undo, also for what another one writes; True if so."""
-        node = self.scriptedEffect.parameterSetNode()
-        if node is None or node.GetSegmentationNode() is not segmentation:
+        if not self._edits(segmentation):
             return False
         self.scriptedEffect.saveStateForUndo()
         return True
+
+    def _step(self, segmentation, way):
+        """Undo (-1) or redo (1) a step of this editor; False if it edits another segmentation."""
+        widget = self.scriptedEffect.optionsFrame()
+        while widget is not None and widget.className() != "qMRMLSegmentEditorWidget":
+            widget = widget.parent()
+        if widget is None or not self._edits(segmentation):
+            return False
+        widget.redo() if way > 0 else widget.undo()
+        return True
+
+    def _edits(self, segmentation):
+        node = self.scriptedEffect.parameterSetNode()
+        return node is not None and node.GetSegmentationNode() is segmentation
 
     def _onSegments(self):
         if self.editor is not None:

@@ -112,6 +112,7 @@ class RequestsTest(unittest.TestCase):
                 self.controller = self.case.controller
                 self.click(MIDDLE)
                 self.click(ASIDE)
+                self.controller.undo.steppers.clear()  # as for changes that are no undo
                 self.hold()
                 self.case.effect.editor.remove(0)
                 click("Red", BELOW)
@@ -126,6 +127,7 @@ class RequestsTest(unittest.TestCase):
     def test_a_click_outlasts_a_removal_that_waits_and_is_lost(self):
         self.click(MIDDLE)
         self.click(ASIDE)
+        self.controller.undo.steppers.clear()  # as for changes that are no undo
         self.hold()
         click("Red", (48.0, 60.0, 60.0))
         self.case.effect.editor.remove(0)

@@ -48,6 +48,10 @@ class Edit:
         """The prompts in the tag while the request is under way."""
         return self.after if self.parts else self.before
 
+    def is_of(self, segmentation_node: Any) -> bool:
+        """Tell whether it is an edit of a segmentation."""
+        return self.target.segmentation_node is segmentation_node
+
     def moved_to(self, now: Prompts) -> bool:
         """Start from the prompts that there are now; False if the edit has lost its own list.
 

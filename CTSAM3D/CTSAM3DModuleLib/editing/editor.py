@@ -148,12 +148,10 @@ class ClickEditor:
         return self._try(lambda target: self._put(target, self.controller.prompts(target)[:-1]))
 
     def take_back(self) -> bool:
-        """Take back the newest edit that waits for one under way; False for none."""
-        if self._target is None or not self.controller.take_back(self._target):
-            return False
-        self._in_air = ()
-        self._say_busy()
-        return True
+        """Take back the newest edit of the segmentation that is awaited; False for none."""
+        return self._target is not None and self.controller.take_back(
+            self._target.segmentation_node
+        )
 
     def prompt_at(self, slice_node: Any, render_window: Any, xy: Iterable[int]) -> int | None:
         """Return the number of the prompt that is meant at a pixel of a slice view, None for none.
@@ -306,6 +304,7 @@ class ClickEditor:
         elif outcome.partial:
             self._say(Status(_("Stopped; what was found so far is kept. Undo takes it back.")))
         elif self.controller.busy:
+            self._in_air = () if outcome.answer is None else self._in_air
             self._say_busy()
         elif outcome.answer is None:
             self._say(Status(_("Cancelled; nothing was changed.")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 import slicer
@@ -28,6 +29,7 @@ from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.questions import Questions
+from CTSAM3DModuleLib.editing.snapshots import Snapshots
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.undo import UndoStates
 from CTSAM3DModuleLib.editing.volumes import Volumes
@@ -60,6 +62,7 @@ class Requests:
         self._under_way: dict[Future[Any], Edit] = {}
         self.volumes = Volumes(scene, self._forget)
         self._fingerprints = Fingerprints()
+        self._snapshots = Snapshots(scene)
         self.questions = Questions(self.volumes, self._fingerprints, self._outcomes)
         self.engine = engine
 
@@ -90,14 +93,16 @@ class Requests:
         VolumeError: at once, with nothing changed.
         """
         target.check(prompts)
+        self._follow_undo()
         before = self.prompts(target)
         if prompts == before and not anew:
             return
-        edits = self._edits.setdefault(target.key, [])
+        edits = self._edits[target.key] = self._edits.pop(target.key, [])  # the newest is the last
         edits.append(Edit(target, before, prompts, target.own(choice), anew))
         if len(edits) == 1:
             try:
                 self._ask(edits[0])
+                self._snapshots.take(self.segmentations)
             except Exception:
                 del self._edits[target.key]
                 raise
@@ -146,6 +151,7 @@ class Requests:
 
         An error of a listener is raised in the end.
         """
+        self._follow_undo()
         for item in self._engine.drain():
             try:
                 self.questions.answer(item)
@@ -186,16 +192,38 @@ class Requests:
             self._outcomes.add(edit, partial=edit.parts > 0)
         self._outcomes.tell()
 
-    def take_back(self, target: EditTarget) -> bool:
-        """Take back the newest edit of a structure that waits for one before it; False for none."""
-        edits = self._edits.get(target.key, [])
-        if len(edits) < 2 or edits[-1].anew:
+    def take_back(self, segmentation_node: Any) -> bool:
+        """Take back the newest edit of a segmentation that has written nothing; False for none."""
+        edits = self._newest(segmentation_node)
+        if not edits or edits[-1].anew or edits[-1].parts:
             return False
-        self._outcomes.add(edits.pop())
-        if len(edits) == 1 and edits[0].request is not None:
-            edits[0].request.hurry.clear()  # nothing waits for it any more
+        if len(edits) == 1:
+            for future in [one for one, edit in self._under_way.items() if edit is edits[0]]:
+                future.cancel()
+            edits[0].request.hurry.set()
+            self._give_up(edits[0], None)
+        else:
+            self._outcomes.add(edits.pop())
+            if len(edits) == 1 and edits[0].request is not None:
+                edits[0].request.hurry.clear()  # nothing waits for it any more
         self._outcomes.tell()
         return True
+
+    def _newest(self, segmentation_node: Any) -> list[Edit]:
+        """Return the edits of the structure that was edited last; none if none is awaited."""
+        there = [one for one in self._edits.values() if one[0].is_of(segmentation_node)]
+        return there[-1] if there else []
+
+    def _follow_undo(self) -> None:
+        """Have an undo of a user take back the newest edit that is awaited, and not a step."""
+        for node in dict.fromkeys(self.segmentations):
+            is_back = partial(self._snapshots.is_back, node)
+            # Of an edit whose parts were written they are gone.
+            if self._snapshots.differ(node) and not self._newest(node)[-1].parts:
+                for _ in range(self.undo.bring_back(node, is_back)):
+                    if not self.take_back(node):
+                        self.cancel()
+        self._snapshots.take(self.segmentations)
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
@@ -318,3 +346,4 @@ class Requests:
         nodes = (target.segmentation_node, target.volume_node, target.editor_node)
         with self.undo.writer(*nodes) as editor_logic:
             target.write(update, prompts, editor_logic, save)
+        self._snapshots.take(self.segmentations)

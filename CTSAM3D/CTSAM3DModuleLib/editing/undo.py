@@ -9,7 +9,9 @@ from typing import Any
 import slicer
 
 from CTSAM3DLib.mrml.labelmaps import voxels_of
+from CTSAM3DModuleLib.editing.snapshots import snapshot
 
+AT_ONCE = 3  # so many steps may be undone before it is noticed
 MOST, FEWEST = 24, 3  # Slicer takes one for the present state
 BUDGET_BYTES = 600_000_000
 
@@ -18,11 +20,13 @@ class UndoStates:
     """Saves the state of a segmentation before it is written.
 
     `keepers` are functions of editors by editor, called with a segmentation node; they save its
-    state and return True if they edit it.
+    state and return True if they edit it. `steppers` are such that undo or redo, by the sign of a
+    number.
     """
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self.keepers: dict[Hashable, Callable[[Any], bool]] = {}
+        self.steppers: dict[Hashable, Callable[[Any, int], bool]] = {}
         self._scene = scene
         self._logics: dict[str, slicer.vtkSlicerSegmentEditorLogic] = {}
 
@@ -72,6 +76,24 @@ class UndoStates:
         kept = [keep(segmentation_node) for keep in list(self.keepers.values())]
         if not any(kept) and editor_node.GetSegmentationNode() is segmentation_node:
             self.editor_logic(editor_node).SaveStateForUndo()
+
+    def bring_back(self, segmentation_node: Any, is_back: Callable[[], bool]) -> int:
+        """Bring back the steps that were just undone in an editor; return how many, 0 for none.
+
+        `is_back` tells whether the segmentation is as before.
+        """
+        for step in list(self.steppers.values()):
+            done = 0
+            while done < AT_ONCE:
+                before = snapshot(segmentation_node)
+                if not step(segmentation_node, 1) or snapshot(segmentation_node) == before:
+                    break
+                done += 1
+                if is_back():
+                    return done
+            for _ in range(done):  # it was no undo
+                step(segmentation_node, -1)
+        return 0
 
     def clear(self) -> None:
         """Forget our own editors and their steps."""
