@@ -169,8 +169,13 @@ def _real(path: Path) -> Path:
 
 
 def _absolute(value: str, folder: Path) -> Path:
-    """Return a path from the table; a relative one counts from the table's folder."""
-    return folder / os.path.expanduser(value)  # noqa: PTH111 - an unknown user is no error
+    """Return a path from the table; a relative one counts from the table's folder.
+
+    Raises UnicodeEncodeError: this process has no such letters in file names.
+    """
+    path = folder / os.path.expanduser(value)  # noqa: PTH111 - an unknown user is no error
+    os.fsencode(path)  # else the file would be told to be missing
+    return path
 
 
 def _names(cts: Sequence[Path]) -> list[str]:

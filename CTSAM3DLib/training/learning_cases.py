@@ -249,6 +249,7 @@ def _in_table(table: Path) -> list[CasePaths]:
             )
         ct, segmentation = (table.parent / cells[key] for key in ("ct", "segmentation"))
         for path in (ct, segmentation):
+            os.fsencode(path)  # UnicodeEncodeError: it has letters that no file name has here
             if not os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
                 raise LearningError(f"{table}, line {number}: there is no {path}")
         stem = _stem(segmentation)
