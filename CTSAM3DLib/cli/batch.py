@@ -11,6 +11,7 @@ from typing import Any
 from CTSAM3DLib.batch.batch import PAGE_NAME, REPORT_NAME, TABLE_NAME, BatchRun
 from CTSAM3DLib.batch.case import load_model
 from CTSAM3DLib.batch.table import BatchCase, read_table
+from CTSAM3DLib.cli.options import check_device
 from CTSAM3DLib.cli.segment import add_model_options, add_recompute_option
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.models.store import resolve_model
@@ -62,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.workers < 0:
         parser.error(f"--workers: expected 0 (this process alone) or more, got {options.workers}")
+    if not options.scheduler:  # else it is that of other computers
+        check_device(options.device)
     from tqdm import tqdm
 
     cases = read_table(

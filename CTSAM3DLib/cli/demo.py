@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
+from CTSAM3DLib.cli.options import check_device
 from CTSAM3DLib.cli.segment import (
     ClickProgress,
     add_model_options,
@@ -54,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
         title="Generated torso, segmented from the stored clicks",
     )
     check_before(case, options.overwrite)
+    check_device(options.device)
     check_writable(ct)
     folder.mkdir(parents=True, exist_ok=True)
     print("generating a torso CT (nothing is downloaded)", flush=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from CTSAM3DLib.cli.options import at_least, positive
 from CTSAM3DLib.cli.process import use_threads
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases
@@ -53,12 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of labelled cases")
     parser.add_argument("--split", default="validation", help="as in meta.json, or all")
-    parser.add_argument("--case-filter", help="regular expression in the name of a case")
+    parser.add_argument(
+        "--case-filter", type=_expression, help="regular expression in the name of a case"
+    )
     parser.add_argument(
         "--annotations", type=Path, help="folder with other label maps, a folder a case"
     )
-    parser.add_argument("--limit", type=int, help="most structures to score")
-    parser.add_argument("--limit-cases", type=int, help="most cases to read")
+    parser.add_argument("--limit", type=at_least(1), help="most structures to score")
+    parser.add_argument("--limit-cases", type=at_least(1), help="most cases to read")
     parser.add_argument(
         "--methods",
         default=_DEFAULT_METHODS,
@@ -75,17 +78,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shared-clicks", action="store_true", help="give the first's clicks to all"
     )
-    parser.add_argument("--clicks", type=int, default=10, help="clicks for each structure")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--min-voxels", type=int, default=300, help="smaller ones are left out")
+    parser.add_argument("--clicks", type=at_least(1), default=10, help="clicks for each structure")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument(
+        "--min-voxels", type=at_least(1), default=300, help="smaller ones are left out"
+    )
     parser.add_argument("--model", help="id or file of a model; default: the bundled one")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--spacing-mm", type=float, help="voxel size at which the model looks")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--spacing-mm", type=positive, help="voxel size at which the model looks")
+    parser.add_argument("--threads", type=at_least(1), default=1)
     parser.add_argument("--output", type=Path, help="JSON with every click and score")
     parser.add_argument("--table", type=Path, help="Markdown tables")
     parser.add_argument("--plot", type=Path, help="picture: Dice against clicks")
     return parser
+
+
+def _expression(text: str) -> str:
+    """Return a regular expression of the command line."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a regular expression, got {text!r}: {error}"
+        ) from error
+    return text
 
 
 def _methods(args: argparse.Namespace) -> tuple[list[Method], dict[str, Any]]:

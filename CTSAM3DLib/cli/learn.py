@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from CTSAM3DLib.cli.options import at_least
 from CTSAM3DLib.cli.process import keep_freed_memory, use_threads
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="of learning; default: 10")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    parser.add_argument("--threads", type=int, default=0, help="default: all processors")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=at_least(1), default=0, help="default: all processors")
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--install-anyway", action="store_true", help="also if it is not better")
     parser.add_argument(
         "--restart",

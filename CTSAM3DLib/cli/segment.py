@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, TextIO
 from CTSAM3DLib.api import SegmentationResult
 from CTSAM3DLib.batch.case import Case, load_model, run_case
 from CTSAM3DLib.batch.starts import read_starts
+from CTSAM3DLib.cli.options import positive
 from CTSAM3DLib.errors import GeometryError
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.growing_rules import GrowMode
@@ -30,7 +30,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="ID|PATH", help="default: the bundled model")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument(
-        "--spacing", type=positive_mm, metavar="MM", help="voxel size for the model, in mm"
+        "--spacing", type=positive, metavar="MM", help="voxel size for the model, in mm"
     )
     parser.add_argument(
         "--grow",
@@ -88,7 +88,7 @@ class _AddPoint(argparse.Action):
 
 def add_point_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that give single clicks without a file."""
-    for option, positive, where in (
+    for option, is_inside, where in (
         ("--click", True, "inside"),
         ("--click-outside", False, "outside"),
     ):
@@ -97,29 +97,12 @@ def add_point_options(parser: argparse.ArgumentParser) -> None:
             action=_AddPoint,
             dest="points",
             nargs=4,
-            const=positive,
+            const=is_inside,
             default=(),
             metavar=("NAME", "R", "A", "S"),
             help=f"a click {where} a structure, mm in RAS: left, posterior and inferior are "
             "negative; may be given several times",
         )
-
-
-def positive_mm(text: str) -> float:
-    """Return a length of the command line.
-
-    Examples
-    --------
-    >>> positive_mm("1.5")
-    1.5
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
-    return value
 
 
 def main(argv: Sequence[str]) -> int:

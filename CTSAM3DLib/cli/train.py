@@ -6,6 +6,7 @@ import argparse
 import math
 from pathlib import Path
 
+from CTSAM3DLib.cli.options import at_least, positive
 from CTSAM3DLib.cli.process import keep_freed_memory
 
 
@@ -19,14 +20,14 @@ def main(argv: list[str] | None = None) -> int:
     pack_parser.add_argument("data", type=Path, help="folder with ct/ and labels_only/")
     pack_parser.add_argument("output", type=Path, help="the .npz to write")
     pack_parser.add_argument("--split", default="train", choices=("train", "validation"))
-    pack_parser.add_argument("--pseudo-cases", type=int, default=60)
+    pack_parser.add_argument("--pseudo-cases", type=at_least(0), default=60)
     pack_parser.add_argument("--annotations", type=Path, help="folder of further label maps")
     pack_parser.add_argument("--leave-out", nargs="+", default=[], help="names of cases")
-    pack_parser.add_argument("--limit", type=int, default=0, help="most cases, 0 for all")
+    pack_parser.add_argument("--limit", type=at_least(0), default=0, help="most cases, 0 for all")
     cut_parser = commands.add_parser("cut", help="make a packed file small, to carry it")
     cut_parser.add_argument("source", type=Path, help="packed cases")
     cut_parser.add_argument("output", type=Path, help="the .npz to write")
-    cut_parser.add_argument("--megabytes", type=float, default=60.0, help="its largest size")
+    cut_parser.add_argument("--megabytes", type=positive, default=60.0, help="its largest size")
     for name, text in (
         ("run", "train the segmenter, resuming where the run stopped"),
         ("cross-patch", "train the cross-patch predictor, resuming likewise"),
@@ -34,11 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         run_parser = commands.add_parser(name, help=text)
         run_parser.add_argument("data", type=Path, help="packed training cases")
         run_parser.add_argument("run_dir", type=Path, help="folder of checkpoint and log")
-        run_parser.add_argument("--iterations", type=int, required=name != "run")
+        run_parser.add_argument("--iterations", type=at_least(0), required=name != "run")
         run_parser.add_argument("--validation", type=Path, help="packed validation cases")
         run_parser.add_argument("--config", type=Path, help="JSON of TrainConfig")
         run_parser.add_argument("--device", default="cpu")
-        run_parser.add_argument("--threads", type=int, default=1)
+        run_parser.add_argument("--threads", type=at_least(1), default=1)
         if name == "run":
             run_parser.add_argument("--start-from", type=Path, help="bundle with the first weights")
             for option, limit in (
@@ -46,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
                 ("--seconds", "this call after this time"),
                 ("--total-seconds", "when the steps of all calls have taken this time"),
             ):
-                run_parser.add_argument(option, type=float, default=math.inf, help=f"end {limit}")
+                run_parser.add_argument(
+                    option, type=positive, default=math.inf, help=f"end {limit}"
+                )
             run_parser.add_argument(
                 "--cooldown-share",
                 type=float,
