@@ -64,6 +64,7 @@ def write_page(path: str | Path, entries: Iterable[Mapping[str, Any]], created: 
 def page_text(entries: Sequence[Mapping[str, Any]], folder: Path, created: str) -> str:
     """Return the page of a batch in a folder: failed cases first, then the most uncertain ones."""
     ordered = sorted(entries, key=lambda one: (one["status"] != "failed", -_uncertainty(one)))
+    inside = set([id(one) for one in ordered if _picture_file(one)][:THUMBNAILS])
     counts = [one["status"] for one in entries]
     summary = ", ".join(f"{counts.count(kind)} {kind}" for kind in sorted(set(counts)))
     heads = [("", ""), ("name", "Case"), ("status", "Status"), ("uncertainty", "Uncertainty")]
@@ -76,7 +77,7 @@ def page_text(entries: Sequence[Mapping[str, Any]], folder: Path, created: str) 
             '<table class="cases"><thead><tr>',
             *(_heading(key, text) for key, text in heads),
             "</tr></thead><tbody>",
-            *(_row(one, folder, n < THUMBNAILS) for n, one in enumerate(ordered)),
+            *(_row(one, folder, id(one) in inside) for one in ordered),
             f"</tbody></table><script>{_SCRIPT}</script></body></html>\n",
         )
     )
@@ -135,8 +136,13 @@ def _warnings(entry: Mapping[str, Any]) -> str:
     return "".join(f'<div class="{kind}">{html.escape(text)}</div>' for kind, text in found)
 
 
+def _picture_file(entry: Mapping[str, Any]) -> str | None:
+    path: str | None = entry.get("report", {}).get("files", {}).get("picture")
+    return path
+
+
 def _picture(entry: Mapping[str, Any], folder: Path, inside: bool) -> str:
-    path = entry.get("report", {}).get("files", {}).get("picture")
+    path = _picture_file(entry)
     if path is None:
         return ""
     content = _thumbnail(Path(path)) if inside else None

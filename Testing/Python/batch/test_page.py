@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from CTSAM3DLib.batch import page
 from CTSAM3DLib.batch.page import page_text, write_page
 
 image = pytest.importorskip("PIL.Image")
@@ -82,19 +83,26 @@ def test_pictures_that_cannot_be_read_become_links(
     assert ">picture</a>" in page_text(entries, tmp_path, "now")
 
 
+def test_failed_cases_take_no_picture_of_others(
+    entries: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "THUMBNAILS", 1)
+    assert page_text(entries, tmp_path, "now").count("<img") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="no Chromium here (apt-get install chromium)")
 def test_a_browser_without_a_network_shows_and_sorts_it(
     entries: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    page = tmp_path / "page.html"
+    file = tmp_path / "page.html"
     entries[0]["report"]["warnings"] = ["structure 'splen' is none of the known anatomies; " * 9]
-    write_page(page, entries, "now")
-    assert order(browse(tmp_path, page.as_uri(), "--dump-dom")) == ["bad", "b", "a10", "z"]
-    by_volume = browse(tmp_path, page.as_uri() + "#volume", "--dump-dom")
+    write_page(file, entries, "now")
+    assert order(browse(tmp_path, file.as_uri(), "--dump-dom")) == ["bad", "b", "a10", "z"]
+    by_volume = browse(tmp_path, file.as_uri() + "#volume", "--dump-dom")
     assert order(by_volume)[:2] == ["a10", "b"]
     assert 'data-key="volume" aria-sort="descending"' in by_volume
-    browse(tmp_path, page.as_uri(), f"--screenshot={tmp_path / 'shot.png'}")
+    browse(tmp_path, file.as_uri(), f"--screenshot={tmp_path / 'shot.png'}")
     with image.open(tmp_path / "shot.png") as shot:
         pixels = np.asarray(shot.convert("RGB")).astype(int)
     red = (pixels[..., 0] > 200) & (pixels[..., 1:] < 60).all(axis=-1)
