@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice, repeat
+from multiprocessing import resource_tracker
 from pathlib import Path
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import Any
 
 from CTSAM3DLib.batch.batch import BatchRun
@@ -21,6 +24,12 @@ AHEAD = 16
 """So many cases are under way beside five for each four threads of workers."""
 NO_WORKERS = "5 minutes"
 """Where a cluster of our own has been without a worker for so long, none comes back."""
+_WORKER_LOGS = {
+    "distributed.worker": "critical",
+    "distributed.worker.memory": "warning",
+    "distributed.worker.state_machine": "critical",
+}
+"""What a worker of our own logs: not how its end interrupts its case."""
 _LOADED: dict[WorkerModel, LoadedModel] = {}
 _LOADING = Lock()
 
@@ -77,13 +86,45 @@ def connected(scheduler: str = "", workers: int = 0, memory_limit: str = "auto")
         with (
             # Dask does not start a worker again that was killed just when it was ready.
             config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS}),
-            LocalCluster(n_workers=workers, threads_per_worker=1, **local) as cluster,
-            Client(cluster, set_as_default=False) as client,
+            config.set({"distributed.nanny.pre-spawn-environ.DASK_LOGGING": str(_WORKER_LOGS)}),
+            ExitStack() as started,
         ):
-            yield client
-            log.setLevel(logging.ERROR)  # all is done: a worker that ends slowly is killed
+            try:
+                with _interrupted_later():
+                    cluster = started.enter_context(
+                        LocalCluster(n_workers=workers, threads_per_worker=1, **local)
+                    )
+                    client = started.enter_context(Client(cluster, set_as_default=False))
+                yield client
+            finally:
+                log.setLevel(logging.ERROR)  # it is over: a slow worker is killed
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Let Ctrl+C wait for the end of a block: Dask cannot close what is half started.
+
+    Threads that start in the block, and all processes that they start at any time, know no Ctrl+C,
+    which a terminal sends to every process.
+    """
+    if current_thread() is not main_thread():  # where it never comes
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    if sys.platform != "win32":
+        resource_tracker.ensure_running()  # else the first process lets it through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def run_on_cluster(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -114,26 +115,65 @@ def client() -> Iterator[Any]:
         os.environ["PYTHONPATH"] = before
 
 
-def test_a_worker_that_ends_slowly_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("when", ["starting", "running", "never"])
+def test_a_worker_that_ends_slowly_is_not_told(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     log, told = logging.getLogger("distributed.nanny"), logging.handlers.QueueHandler(SimpleQueue())
+    steps: list[str] = []
 
     class Slow:
-        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def __init__(self, *_: Any, **__: Any) -> None:
+            if when == "starting" and not steps:
+                signal.raise_signal(signal.SIGINT)
+            steps.append("started")
 
         def __enter__(self) -> Slow:
             return self
 
         def __exit__(self, *_: object) -> None:
+            steps.append("closed")
             log.warning("still alive, killing")
 
     for name in ("LocalCluster", "Client"):
         monkeypatch.setattr(distributed, name, Slow)
     log.addHandler(told)
-    with connected(workers=1):
+    with suppress(KeyboardInterrupt), connected(workers=1):
+        assert when != "starting"
         log.warning("memory")
+        if when == "running":
+            raise KeyboardInterrupt
     log.warning("again")
     log.removeHandler(told)
-    assert [told.queue.get().message for _ in range(told.queue.qsize())] == ["memory", "again"]
+    expected = ["again"] if when == "starting" else ["memory", "again"]
+    assert [told.queue.get().message for _ in range(told.queue.qsize())] == expected
+    assert steps == [*["started"] * 2, *["closed"] * 2]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_ends_the_command_with_one_word(table: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from types import SimpleNamespace\n"
+        "from cluster_case import stuck_model\n"
+        "from CTSAM3DLib.cli import batch, main\n"
+        f"batch.load_model = lambda *_: stuck_model({str(tmp_path)!r}, 2)\n"
+        "batch.resolve_model = lambda _: SimpleNamespace(sha256='0')\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(main.main(sys.argv[1:]))\n"
+    )
+    (tmp_path / "command.py").write_text(code)
+    words = ("batch", table, "--output-dir", tmp_path / "o", "--no-pictures", "--workers", "2")
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "command.py", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, which the key reaches as a whole
+    ) as process:
+        written(tmp_path / "stuck-1")
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.splitlines()[1:] == ["interrupted"]  # the first line names the dashboard
 
 
 @pytest.mark.slow
