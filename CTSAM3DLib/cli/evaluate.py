@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from CTSAM3DLib.cli.options import at_least, positive
 from CTSAM3DLib.cli.process import use_threads
+from CTSAM3DLib.cli.segment import add_overwrite_option
 from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases
 from CTSAM3DLib.evaluation.methods import (
@@ -25,6 +26,8 @@ from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.report import markdown, save_plot, write_json
 from CTSAM3DLib.evaluation.run import evaluate
 from CTSAM3DLib.evaluation.simulated_user import STRATEGIES
+from CTSAM3DLib.io.content_mark import BLANK, KEY, write_marked_text
+from CTSAM3DLib.io.outputs import check_outputs, check_replaceable
 from CTSAM3DLib.version import versions
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     """Compare methods on labelled CTs; returns the exit code."""
     args = _parser().parse_args(argv)
     cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases, args.annotations)
+    _check_files(args, cases)
     users = STRATEGIES if args.strategy == ALL else (args.strategy,)
     protocols = [
         ClickProtocol(strategy=user, seed=args.seed, max_clicks=args.clicks) for user in users
@@ -89,8 +93,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=at_least(1), default=1)
     parser.add_argument("--output", type=Path, help="JSON with every click and score")
     parser.add_argument("--table", type=Path, help="Markdown tables")
-    parser.add_argument("--plot", type=Path, help="picture: Dice against clicks")
+    parser.add_argument("--plot", type=Path, help="PNG: Dice against clicks")
+    add_overwrite_option(parser)
     return parser
+
+
+def _check_files(args: argparse.Namespace, cases: list[LabelledCase]) -> None:
+    """Raise OutputFileError for a file that must not be written."""
+    kinds = {"report": args.output, "Markdown table": args.table, "picture": args.plot}
+    files = {kind: path for kind, path in kinds.items() if path is not None}
+    inputs = [case.folder / "meta.json" for case in cases]
+    check_outputs([files], [*inputs, *(case.labels_folder / "labels.json" for case in cases)])
+    if not args.overwrite:
+        check_replaceable(files.values())
 
 
 def _expression(text: str) -> str:
@@ -198,8 +213,8 @@ def _write(
     if args.output is not None:
         write_json(args.output, results, protocol, setting, complete)
     if args.table is not None:
-        args.table.parent.mkdir(parents=True, exist_ok=True)
-        args.table.write_text(markdown(results, protocol, setting, complete), encoding="utf-8")
+        text = markdown(results, protocol, setting, complete)
+        write_marked_text(args.table, f"<!-- {KEY}: {BLANK} -->\n{text}")
     if args.plot is not None and complete:
         save_plot(args.plot, results, protocol)
 

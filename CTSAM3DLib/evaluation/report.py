@@ -19,6 +19,7 @@ from CTSAM3DLib.evaluation.summary import (
     rows_of,
     steadiness_of,
 )
+from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark, write_marked_text
 from CTSAM3DLib.io.safe_write import written_atomically
 
 
@@ -35,6 +36,7 @@ def write_json(
     missing.
     """
     content = {
+        KEY: BLANK,
         "complete": complete,
         "setting": dict(setting),
         "protocol": asdict(protocol),
@@ -44,8 +46,7 @@ def write_json(
         },
         "structures": [_structure(result) for result in results],
     }
-    with written_atomically(path) as temporary:
-        temporary.write_text(json.dumps(_without_nan(content), indent=1) + "\n", encoding="utf-8")
+    write_marked_text(path, json.dumps(_without_nan(content), indent=1) + "\n")
 
 
 def markdown(
@@ -121,7 +122,7 @@ def _seconds(value: float) -> str:
 
 
 def save_plot(path: Path, results: Sequence[Result], protocol: ClickProtocol) -> None:
-    """Draw mean Dice against clicks into an image file, one panel for each case family."""
+    """Draw mean Dice against clicks into a PNG, one panel for each case family."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -145,7 +146,8 @@ def save_plot(path: Path, results: Sequence[Result], protocol: ClickProtocol) ->
     panels[0].set_ylabel("mean Dice")
     panels[-1].legend(fontsize=8, loc="lower right")
     with written_atomically(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, format="png", dpi=120, metadata={KEY: BLANK})
+        fill_mark(temporary)
 
 
 def _structure(result: Result) -> dict[str, Any]:

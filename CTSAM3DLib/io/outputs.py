@@ -18,6 +18,7 @@ SUFFIXES = {
     "label map": ".nii.gz",
     "DICOM SEG": ".dcm",
     "table": ".csv",
+    "Markdown table": ".md",
 }
 
 

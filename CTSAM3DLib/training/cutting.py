@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.safe_write import written_atomically
 
 LEVELS_HU = np.concatenate(
@@ -35,8 +36,9 @@ def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
 
     Left out are, one after the other, the cases with the most bytes for each of their targets.
     Raises LearningError: not even one case is as small as that, or `source` is no packed file;
-    OutputFileError: the file cannot be written.
+    OutputFileError: the file cannot be written, or is `source`.
     """
+    check_outputs([{"packed data": output}], [source])
     arrays = read_pack(source)
     header = json.loads(arrays["header"].tobytes())
     with ThreadPoolExecutor(os.cpu_count()) as pool:

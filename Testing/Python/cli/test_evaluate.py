@@ -76,3 +76,35 @@ def test_all_simulated_users_stand_in_one_table(data_folder, tmp_path):
 def test_command_names_what_is_wrong(data_folder, capsys, monkeypatch, extra, message):
     assert main(["evaluate", "--data", str(data_folder), *extra]) == FAILURE
     assert f"error: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output", "--table", "--plot"])
+def test_a_file_of_somebody_else_stays(data_folder, tmp_path, capsys, option):
+    suffix = {"--output": "json", "--table": "md", "--plot": "png"}[option]
+    file = tmp_path / f"mine.{suffix}"
+    file.write_text("written by a person")
+    words = ["evaluate", "--data", str(data_folder), "--clicks", "1", option, str(file)]
+    words += ["--methods", "confidence_connected", "--limit", "1"]
+    assert main(words) == FAILURE
+    assert "was not written by this program" in capsys.readouterr().err
+    assert file.read_text() == "written by a person"
+    assert main([*words, "--overwrite"]) == 0
+    assert main(words) == 0  # a file of its own is replaced
+
+
+def test_no_ct_becomes_a_table(data_folder, capsys):
+    ct = next(data_folder.rglob("ct.nii.gz"))
+    before = ct.read_bytes()
+    words = ["evaluate", "--data", str(data_folder), "--table", str(ct)]
+    assert main(words) == FAILURE
+    assert "Choose a name that ends with .md" in capsys.readouterr().err
+    assert ct.read_bytes() == before
+
+
+def test_no_label_names_become_a_report(data_folder, capsys):
+    names = data_folder / "ct" / "b__one" / "labels.json"
+    before = names.read_bytes()
+    words = ["evaluate", "--data", str(data_folder), "--split", "all", "--overwrite"]
+    assert main([*words, "--output", str(names)]) == FAILURE
+    assert "is an input. Write the report to another file" in capsys.readouterr().err
+    assert names.read_bytes() == before

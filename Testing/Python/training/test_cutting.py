@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from CTSAM3DLib.cli.train import main
+from CTSAM3DLib.errors import OutputFileError
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cutting import POINTS_PER_TARGET, cut_pack, read_pack
 from CTSAM3DLib.training.data import PackedData
@@ -85,6 +86,13 @@ def test_cases_are_left_out_until_it_fits(pack: Path, tmp_path: Path) -> None:
     assert len(after["hu"]) == 4000
     with pytest.raises(ValueError, match="allow more megabytes"):
         cut_pack(pack, small, 0.001)
+
+
+def test_the_file_that_is_read_stays(pack: Path) -> None:
+    before = pack.read_bytes()
+    with pytest.raises(OutputFileError, match="is an input"):
+        cut_pack(pack, pack, 1.0)
+    assert pack.read_bytes() == before
 
 
 def test_carried_trained_resumed_and_cooled_down_by_one_command(
