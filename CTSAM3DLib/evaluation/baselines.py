@@ -151,8 +151,7 @@ class RandomWalker(Baseline):
         for axis, step in enumerate(steps):
             fine = np.repeat(fine, step, axis=axis)
         k, j, i = box.hu_kji.shape
-        cropped: NDArray[np.bool_] = fine[:k, :j, :i]
-        return cropped
+        return fine[:k, :j, :i]
 
     def _steps(self, box: SeededBox) -> NDArray[np.int64]:
         """Thinning along each axis: the finest axis first, until the box is small enough."""
@@ -179,8 +178,7 @@ def _nearer_to_positive(box: SeededBox) -> NDArray[np.bool_]:
             if positive == wanted:
                 free[place] = False
         distances.append(ndimage.distance_transform_edt(free, sampling=box.spacing_kji))
-    nearer: NDArray[np.bool_] = distances[0] <= distances[1]
-    return nearer
+    return distances[0] <= distances[1]
 
 
 def _slicer_parts() -> tuple[Any, Any, Any]:

@@ -143,8 +143,7 @@ class Geometry:
     @cached_property
     def ras_to_ijk(self) -> NDArray[np.float64]:
         """Inverse matrix (4, 4), float64, read-only."""
-        inverse: NDArray[np.float64] = read_only(np.linalg.inv(self.ijk_to_ras))
-        return inverse
+        return read_only(np.linalg.inv(self.ijk_to_ras))
 
     @cached_property
     def spacing_mm(self) -> tuple[float, float, float]:

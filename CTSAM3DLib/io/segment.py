@@ -70,10 +70,7 @@ class RegionMask(MaskUpdate):
         if tight.is_empty:
             return []
         tight = tight.shifted(self.bbox.start_ijk)
-        ends: list[float] = (
-            geometry.ras_from_ijk([tight.start_ijk, tight.stop_ijk]).ravel().tolist()
-        )
-        return ends
+        return geometry.ras_from_ijk([tight.start_ijk, tight.stop_ijk]).ravel().tolist()
 
     def full(self, shape_kji: IJK) -> NDArray[np.bool_]:
         """Return the mask of the whole volume, (K, J, I) bool.

@@ -18,8 +18,7 @@ def diaphragm_z(canvas: Canvas) -> NDArray[np.float32]:
         top - 0.0085 * ((canvas.x - middle) ** 2 + 1.05 * (canvas.y - 8) ** 2)
         for top, middle in ((24.0, 60.0), (12.0, -62.0))
     ]
-    found: NDArray[np.float32] = np.maximum(*domes)
-    return found
+    return np.maximum(*domes)
 
 
 def draw_chest(

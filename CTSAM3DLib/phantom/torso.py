@@ -97,8 +97,7 @@ def _intensities(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
     hu -= np.where(lung, np.float32(0.45) * canvas.y, np.float32(0))  # denser towards the back
     hu = ndimage.gaussian_filter(hu, _BLUR_MM / canvas.spacing_mm)
     hu += np.float32(_NOISE_HU) * _noise(canvas, rng, 1.4)
-    found: NDArray[np.int16] = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-    return found
+    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
 
 
 def _noise(canvas: Canvas, rng: np.random.Generator, width_mm: float) -> NDArray[np.float32]:

@@ -109,8 +109,7 @@ class AnatomicalGrid:
         `index` is along the plane's normal, counted from R, A or S = lowest.
         """
         ordered = self.view(array_kji).transpose(plane.normal, plane.up, plane.across)
-        picture: NDArray[Any] = ordered[index, :, ::-1]
-        return picture
+        return ordered[index, :, ::-1]
 
     def positions_mm(self, plane: Plane, indices: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the places (..., 2) of indices along R, A, S in a plane's picture, in mm."""

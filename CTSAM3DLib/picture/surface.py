@@ -34,8 +34,7 @@ class SurfaceView:
 
     def project(self, points_ras: ArrayLike) -> NDArray[np.float64]:
         """Return the places (..., 2) of RAS mm points in the picture, in mm."""
-        projected: NDArray[np.float64] = (np.asarray(points_ras) @ self.ras_to_view.T)[..., :2]
-        return projected
+        return (np.asarray(points_ras) @ self.ras_to_view.T)[..., :2]
 
 
 def view_rotation(azimuth_deg: float, elevation_deg: float) -> NDArray[np.float64]:
@@ -155,22 +154,20 @@ class _Field:
     def at(self, points: NDArray[np.float64]) -> _Floats:
         """Return the values at view points (3, N)."""
         places = self.matrix @ points + self.offset[:, None]
-        found: _Floats = ndimage.map_coordinates(self.values, places, order=1)
-        return found
+        return ndimage.map_coordinates(self.values, places, order=1)
 
     def rays(self, window: _Window, first_row: int, rows: int) -> _Floats:
         """Return the values along all rays of some rows: (rows, columns, depth)."""
         steps = np.diag([window.step, window.step, 2 * window.step])[:, [1, 0, 2]]
         start = window.low + np.array([0.0, first_row * window.step, 0.0])
         shape = (rows, window.columns.stop - window.columns.start, window.depth_steps)
-        found: _Floats = ndimage.affine_transform(
+        return ndimage.affine_transform(
             self.values,
             self.matrix @ steps,
             self.matrix @ start + self.offset,
             output_shape=shape,
             order=1,
         )
-        return found
 
 
 def _view_box(

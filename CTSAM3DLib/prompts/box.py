@@ -207,7 +207,4 @@ class Box:
 
     def _relative(self, points_ras: ArrayLike) -> NDArray[np.float64]:
         """Return points (..., 3) as shares of the edges: -0.5 to 0.5 in the box."""
-        relative: NDArray[np.float64] = (
-            np.asarray(points_ras, float) - self.middle_ras
-        ) @ np.linalg.inv(self.edges_ras)
-        return relative
+        return (np.asarray(points_ras, float) - self.middle_ras) @ np.linalg.inv(self.edges_ras)

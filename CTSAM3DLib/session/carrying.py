@@ -90,8 +90,7 @@ def _with_earlier(view: PatchView, shown: SessionState) -> PatchView:
 def middle_ras(mask: MaskUpdate, geometry: Geometry) -> NDArray[np.float64]:
     """Return the centre of gravity of a mask that is not empty, mm RAS."""
     kji = np.array(ndimage.center_of_mass(mask.mask_kji))
-    middle: NDArray[np.float64] = geometry.ras_from_ijk(kji[::-1] + np.array(mask.bbox.start_ijk))
-    return middle
+    return geometry.ras_from_ijk(kji[::-1] + np.array(mask.bbox.start_ijk))
 
 
 def moved_prompts(prompts: Prompts, way_mm: Sequence[float], geometry: Geometry) -> Prompts:

@@ -101,5 +101,4 @@ def _log_ratio_nearby(
         mean = first / share
         variance = np.maximum(second / share - mean**2, 0.0) + _NOISE_HU**2
         logs.append(-0.5 * ((hu - mean) ** 2 / variance + np.log(variance)))
-    ratio: NDArray[np.float32] = np.where(there, logs[0] - logs[1], 0.0).astype(np.float32)
-    return ratio
+    return np.where(there, logs[0] - logs[1], 0.0).astype(np.float32)

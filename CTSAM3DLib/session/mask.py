@@ -57,8 +57,7 @@ def positive_on_volume(
     if inside.all() or not inside.any():
         return bool(inside.all())
     fine = sample_on_volume(values, crop, grid, geometry, bbox, fill=-LOGIT_LIMIT)
-    positive: NDArray[np.bool_] = fine > 0
-    return positive
+    return fine > 0
 
 
 def logits_of_mask(

@@ -69,5 +69,4 @@ def _distance(shape: tuple[int, ...], points_kji: NDArray[np.intp]) -> NDArray[n
     """Return how far each voxel is from the nearest of some points."""
     elsewhere = np.ones(shape, bool)
     elsewhere[tuple(points_kji.T)] = False
-    distance: NDArray[np.float64] = ndimage.distance_transform_edt(elsewhere)
-    return distance
+    return ndimage.distance_transform_edt(elsewhere)

@@ -63,8 +63,7 @@ def obeyed_voxels(prompt: Prompt, geometry: Geometry) -> NDArray[np.intp]:
     ends = zip(lower, stop, geometry.size_ijk, strict=True)
     near = [np.arange(max(first, 0), min(last, size)) for first, last, size in ends]
     voxels = np.stack(np.meshgrid(*near, indexing="ij"), axis=-1).reshape(-1, 3)
-    inside: NDArray[np.intp] = voxels[box.contains_ras(geometry.ras_from_ijk(voxels))]
-    return inside
+    return voxels[box.contains_ras(geometry.ras_from_ijk(voxels))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +149,7 @@ def cut_off(
         return answer
     inside = prompt.bounds.contains_ras(centres_ras(grid, bbox))
     outside = np.where(np.isnan(known), np.minimum(answer, -PROMPT_LOGIT), known)
-    result: NDArray[np.float32] = np.where(inside, answer, outside).astype(np.float32)
-    return result
+    return np.where(inside, answer, outside).astype(np.float32)
 
 
 def centres_ras(grid: Geometry, bbox: BoundingBox) -> NDArray[np.float64]:

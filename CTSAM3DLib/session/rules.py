@@ -70,8 +70,7 @@ def _one_directional(
 ) -> NDArray[np.float32]:
     """Return new logits, nowhere lower than the old ones, or nowhere higher."""
     bound = np.fmax if positive else np.fmin
-    result: NDArray[np.float32] = bound(old.astype(np.float32), new)
-    return result
+    return bound(old.astype(np.float32), new)
 
 
 def _connected_to_prompt(

@@ -203,8 +203,7 @@ def _touching(mask: NDArray[np.bool_], seed_kji: NDArray[np.intp]) -> NDArray[np
     """Return the connected part of a mask that holds a voxel; all of it if none does."""
     parts, _ = ndimage.label(mask)
     own = parts[tuple(seed_kji)]
-    touching: NDArray[np.bool_] = parts == own if own else mask
-    return touching
+    return parts == own if own else mask
 
 
 def allowed(
@@ -285,8 +284,7 @@ def taper_weights(patch: BoundingBox, grid_shape_kji: IJK) -> NDArray[np.float32
             profile = np.minimum(profile, depth[::-1] / ramp)
         profiles.append(profile.astype(np.float32))
     z, y, x = profiles
-    weights: NDArray[np.float32] = z[:, None, None] * y[None, :, None] * x[None, None, :]
-    return weights
+    return z[:, None, None] * y[None, :, None] * x[None, None, :]
 
 
 def blended(
@@ -304,5 +302,4 @@ def blended(
     """
     limited = np.clip(new, -LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
     before = np.where(np.isnan(old), limited, old).astype(np.float32)
-    result: NDArray[np.float32] = before + weights.astype(np.float32) * (limited - before)
-    return result
+    return before + weights.astype(np.float32) * (limited - before)

@@ -85,8 +85,7 @@ def beyond_border(
     """Return what an answer adds to a known mask beyond its border, bool (D, H, W)."""
     size = 2 * rules.border_voxels + 1
     near = ndimage.maximum_filter(known.view(np.uint8), size) > 0
-    added: NDArray[np.bool_] = (answer > 0) & ~near
-    return added
+    return (answer > 0) & ~near
 
 
 def both_say(

@@ -93,8 +93,7 @@ def segment_named(segmentation_node: slicer.vtkMRMLSegmentationNode, name: str) 
     segmentation = segmentation_node.GetSegmentation()
     for segment_id in segmentation.GetSegmentIDs():
         if same_structure(text_of(segmentation.GetSegment(segment_id).GetName()), name):
-            found: str = segment_id  # bytes where it is not in UTF-8
-            return found
+            return segment_id  # bytes where it is not in UTF-8
     return None
 
 

@@ -67,8 +67,7 @@ def segment_folder(
         if progress is not None and progress(item.name, number, len(cases)) is False:
             break
     batch.finish()
-    content: dict[str, Any] = json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
-    return content
+    return json.loads((output / REPORT_NAME).read_text(encoding="utf-8"))
 
 
 def cases_in_folder(folder: Path, output_dir: Path) -> list[BatchCase]:
