@@ -32,39 +32,27 @@ if TYPE_CHECKING:
         UntrustedModelError,
         VolumeError,
     )
-    from CTSAM3DLib.geometry.grid import BoundingBox, Geometry
-    from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
-    from CTSAM3DLib.io.hounsfield import hu_warning
-    from CTSAM3DLib.io.image import read_volume
+    from CTSAM3DLib.geometry import BoundingBox, Geometry, MaskUpdate, Volume
+    from CTSAM3DLib.io import hu_warning, read_volume
     from CTSAM3DLib.models import trust_model
     from CTSAM3DLib.prompts import Click, ClickHistory
     from CTSAM3DLib.session.session import InteractiveSession
 
+# All others are errors.
 _HOME = {
-    "BundleError": "errors",
-    "CTSAM3DError": "errors",
-    "CheckpointError": "errors",
-    "ClickOutsideVolumeError": "errors",
-    "ClicksFileError": "errors",
-    "DeviceError": "errors",
-    "GeometryError": "errors",
-    "OutputFileError": "errors",
-    "SegmentationFileError": "errors",
-    "UntrustedModelError": "errors",
-    "VolumeError": "errors",
     "BoundingBox": "geometry",
-    "Geometry": "geometry",
-    "hu_warning": "io",
     "Click": "prompts",
     "ClickHistory": "prompts",
-    "SegmentationResult": "api",
-    "segment": "api",
+    "Geometry": "geometry",
     "InteractiveSession": "session",
-    "open_session": "api",
     "MaskUpdate": "geometry",
-    "trust_model": "models",
+    "SegmentationResult": "api",
     "Volume": "geometry",
+    "hu_warning": "io",
+    "open_session": "api",
     "read_volume": "io",
+    "segment": "api",
+    "trust_model": "models",
 }
 
 __all__ = [
@@ -98,9 +86,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Fetch a public name from its module."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

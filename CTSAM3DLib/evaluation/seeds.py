@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.prompts import Click
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from CTSAM3DLib.errors import GeometryError
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 
 BlockIndex = tuple[int, int, int]
 

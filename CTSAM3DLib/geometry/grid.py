@@ -23,16 +23,6 @@ from CTSAM3DLib.geometry.affine import (
 )
 from CTSAM3DLib.geometry.box import IJK, BoundingBox, three_ints
 
-__all__ = [
-    "IJK",
-    "AxisMap",
-    "BoundingBox",
-    "Geometry",
-    "lps_from_ras",
-    "model_grid",
-    "ras_from_lps",
-]
-
 _LPS_SIGNS = np.array([-1.0, -1.0, 1.0])
 
 

@@ -5,68 +5,29 @@ Nodes and logics come as arguments; there is no use of `slicer.mrmlScene`, `slic
 thread only, as for all of MRML.
 """
 
-from CTSAM3DLib.mrml.clicks import (
-    click_from_control_point,
-    click_from_world_ras,
-    clicks_from_markups_node,
-    is_defined,
-    world_from_click,
-)
-from CTSAM3DLib.mrml.limits import voxels_inside_roi
-from CTSAM3DLib.mrml.prompts import (
-    MARKUPS_CLASSES,
-    prompt_from_world_ras,
-    set_markup_points,
-    shape_from_markup,
-    world_points,
-)
-from CTSAM3DLib.mrml.segments import (
-    SegmentTarget,
-    add_segment,
-    mask_digest,
-    prepare_segmentation,
-    read_segment,
-    read_segment_in,
-)
-from CTSAM3DLib.mrml.tags import (
-    get_prompts,
-    prompts_text,
-    segment_model,
-    set_prompts,
-    set_segment_model,
-)
-from CTSAM3DLib.mrml.volumes import (
-    VolumeIdentity,
-    volume_from_node,
-    volume_identity,
-)
-from CTSAM3DLib.mrml.writing import write_segment
-
-__all__ = [
-    "MARKUPS_CLASSES",
-    "SegmentTarget",
-    "VolumeIdentity",
-    "add_segment",
-    "click_from_control_point",
-    "click_from_world_ras",
-    "clicks_from_markups_node",
-    "get_prompts",
-    "is_defined",
-    "mask_digest",
-    "prepare_segmentation",
-    "prompt_from_world_ras",
-    "prompts_text",
-    "read_segment",
-    "read_segment_in",
-    "segment_model",
-    "set_markup_points",
-    "set_prompts",
-    "set_segment_model",
-    "shape_from_markup",
-    "volume_from_node",
-    "volume_identity",
-    "voxels_inside_roi",
-    "world_from_click",
-    "world_points",
-    "write_segment",
-]
+from CTSAM3DLib.mrml.clicks import click_from_control_point as click_from_control_point
+from CTSAM3DLib.mrml.clicks import click_from_world_ras as click_from_world_ras
+from CTSAM3DLib.mrml.clicks import clicks_from_markups_node as clicks_from_markups_node
+from CTSAM3DLib.mrml.clicks import is_defined as is_defined
+from CTSAM3DLib.mrml.clicks import world_from_click as world_from_click
+from CTSAM3DLib.mrml.limits import voxels_inside_roi as voxels_inside_roi
+from CTSAM3DLib.mrml.prompts import MARKUPS_CLASSES as MARKUPS_CLASSES
+from CTSAM3DLib.mrml.prompts import prompt_from_world_ras as prompt_from_world_ras
+from CTSAM3DLib.mrml.prompts import set_markup_points as set_markup_points
+from CTSAM3DLib.mrml.prompts import shape_from_markup as shape_from_markup
+from CTSAM3DLib.mrml.prompts import world_points as world_points
+from CTSAM3DLib.mrml.segments import SegmentTarget as SegmentTarget
+from CTSAM3DLib.mrml.segments import add_segment as add_segment
+from CTSAM3DLib.mrml.segments import mask_digest as mask_digest
+from CTSAM3DLib.mrml.segments import prepare_segmentation as prepare_segmentation
+from CTSAM3DLib.mrml.segments import read_segment as read_segment
+from CTSAM3DLib.mrml.segments import read_segment_in as read_segment_in
+from CTSAM3DLib.mrml.tags import get_prompts as get_prompts
+from CTSAM3DLib.mrml.tags import prompts_text as prompts_text
+from CTSAM3DLib.mrml.tags import segment_model as segment_model
+from CTSAM3DLib.mrml.tags import set_prompts as set_prompts
+from CTSAM3DLib.mrml.tags import set_segment_model as set_segment_model
+from CTSAM3DLib.mrml.volumes import VolumeIdentity as VolumeIdentity
+from CTSAM3DLib.mrml.volumes import volume_from_node as volume_from_node
+from CTSAM3DLib.mrml.volumes import volume_identity as volume_identity
+from CTSAM3DLib.mrml.writing import write_segment as write_segment

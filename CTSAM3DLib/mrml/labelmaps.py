@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml.frames import array_from_matrix, matrix_from_array
 

@@ -7,7 +7,7 @@ import slicer
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import NodeError
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.mrml.frames import (
     array_from_matrix,
     geometry_from_node,

@@ -12,7 +12,7 @@ import vtk
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import NodeError
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.mrml.frames import linear_matrix_between, matrix_from_array, name_of
 from CTSAM3DLib.mrml.labelmaps import Lattice, empty_image, voxels_of
 from CTSAM3DLib.mrml.segments import SegmentTarget

@@ -10,7 +10,7 @@ import slicer
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import NodeError
-from CTSAM3DLib.geometry.grid import BoundingBox
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between, name_of
 from CTSAM3DLib.mrml.labelmaps import (

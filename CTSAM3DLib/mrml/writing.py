@@ -10,7 +10,7 @@ import slicer
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.geometry.grid import BoundingBox, Geometry
+from CTSAM3DLib.geometry import BoundingBox, Geometry
 from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.mrml import masking
 from CTSAM3DLib.mrml.frames import geometry_from_node, linear_matrix_between

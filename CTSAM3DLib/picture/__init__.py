@@ -1,5 +1,3 @@
 """One PNG of a result: planes, front view, tiles. Knows no session."""
 
-from CTSAM3DLib.picture.picture import write_picture
-
-__all__ = ["write_picture"]
+from CTSAM3DLib.picture.picture import write_picture as write_picture
