@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import DeviceError, NotEnoughMemoryError
-from CTSAM3DLib.models.contract import ModelSettings, Predictor
+from CTSAM3DLib.models.contract import Predictor
 from CTSAM3DLib.session.memory import memory_error
 
 T = TypeVar("T")
@@ -60,12 +60,7 @@ class FallbackPredictor:
         self._model: Predictor | None = None
         self._made: WeakSet[_Embedding] = WeakSet()
         self._notice = ""
-        self._settings = self._run(lambda model: model.settings)
-
-    @property
-    def settings(self) -> ModelSettings:
-        """Settings of the model."""
-        return self._settings
+        self.settings = self._run(lambda model: model.settings)
 
     @property
     def device(self) -> str:

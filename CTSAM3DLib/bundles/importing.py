@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from CTSAM3DLib.bundles.official_weights import (
 from CTSAM3DLib.errors import BundleError, CheckpointError, ModelExistsError
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.safe_write import check_writable
-from CTSAM3DLib.io.text import read_json
+from CTSAM3DLib.io.text import read_settings
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME, ModelEntry, entry_beside, read_manifest
 from CTSAM3DLib.models.store import ModelStore, file_sha256
@@ -61,21 +61,17 @@ class ImportedModel:
 
 
 def import_official(
-    request: ImportRequest,
-    report: Callable[[str], object] = lambda _: None,
-    user: ModelStore | None = None,
-    all_models: ModelStore | None = None,
+    request: ImportRequest, report: Callable[[str], object] = lambda _: None
 ) -> ImportedModel:
     """Make a model of an official checkpoint; after an error everything is as it was.
 
-    `report` is called with what is done next; what it raises ends the import. `user` is the one
-    folder to write to, `all_models` those whose ids are taken; by default those of this
-    installation. The default model stays what it is. Raises CheckpointError as `read_checkpoint`,
-    `official_weights` and `read_import_config`; BundleError: the id cannot be used;
-    `ModelExistsError` where `replace` would help; OutputFileError: a file cannot be written, or
-    another process does not end changing the folder.
+    `report` is called with what is done next; what it raises ends the import. The default model
+    stays what it is. Raises CheckpointError as `read_checkpoint`, `official_weights` and
+    `read_import_config`; BundleError: the id cannot be used; `ModelExistsError` where `replace`
+    would help; OutputFileError: a file cannot be written, or another process does not end changing
+    the folder.
     """
-    place = _Place(request, user or ModelStore.user(), all_models or ModelStore.standard())
+    place = _Place(request, ModelStore.user().folders[0] / MANIFEST_NAME)
     source = request.checkpoint
     config = ImportConfig() if request.config is None else read_import_config(request.config)
     if request.model_id is not None:
@@ -100,13 +96,7 @@ class _Place:
     """Where a model is to be written, and what is there."""
 
     request: ImportRequest
-    user: ModelStore
-    all_models: ModelStore
-
-    @property
-    def manifest(self) -> Path:
-        """The manifest of the user's folder."""
-        return Path(self.user.folders[0]) / MANIFEST_NAME
+    manifest: Path  # Of the user's folder
 
     @property
     def folder(self) -> Path:
@@ -146,8 +136,8 @@ class _Place:
         check_target(self.manifest, name)
         path = self.manifest.with_name(f"{name}.pt")
         check_writable(path)
-        own = self.user.entries()
-        for other, entry in self.all_models.entries().items():
+        own = ModelStore.user().entries()
+        for other, entry in ModelStore.standard().entries().items():
             if other not in own and other.casefold() == name.casefold():
                 raise BundleError(
                     f"expected an id that is free, got {name!r}, which the model in "
@@ -200,17 +190,7 @@ def read_import_config(path: Path) -> ImportConfig:
             f"never does that. Put the values that differ into a file such as {_EXAMPLE}; these "
             "two are all that may differ"
         )
-    try:
-        values = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: expected a readable JSON file such as {_EXAMPLE}, got {error}"
-        ) from error
-    if not isinstance(values, Mapping) or not set(values) <= set(_KEYS):
-        got = sorted(set(values) - set(_KEYS)) if isinstance(values, Mapping) else values
-        raise CheckpointError(
-            f"{path}: expected window_hu, spacing_mm or both and nothing else, got {got!r:.80}"
-        )
+    values = read_settings(path, _KEYS, CheckpointError, f" such as {_EXAMPLE}")
     window, spacing = values.get("window_hu"), values.get("spacing_mm")
     return ImportConfig(
         None if window is None else _window(window, path),

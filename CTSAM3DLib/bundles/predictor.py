@@ -102,16 +102,11 @@ class TorchPredictor:
             raise BundleError(
                 f"{path} is damaged: its {SETTINGS_FILE} is no JSON ({error})"
             ) from error
-        self._settings = ModelSettings.from_dict(settings)
+        self.settings = ModelSettings.from_dict(settings)
         module = module.to(torch.float32).eval().to(self._device)
         # Rows are convolved on a processor only.
         on_processor = self._device.type == "cpu"
         self.module: Any = arrange_weights(module) if on_processor else module
-
-    @property
-    def settings(self) -> ModelSettings:
-        """Settings of the bundle."""
-        return self._settings
 
     @property
     def device(self) -> str:

@@ -6,8 +6,11 @@ import codecs
 import errno
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from CTSAM3DLib.errors import CTSAM3DError
 
 MOST_BYTES = 1 << 26  # of a table or a clicks file; a million clicks need less
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -109,6 +112,21 @@ def read_json(path: Path) -> Any:
     {'1': 'liver'}
     """
     return json_content(read_bounded(path).decode("utf-8-sig"))
+
+
+def read_settings(
+    path: Path, known: Collection[str], kind: type[CTSAM3DError], example: str = ""
+) -> dict[str, Any]:
+    """Return a JSON file of an object with `known` keys; an error of a kind if it is another."""
+    try:
+        values = read_json(path)
+    except (OSError, ValueError) as error:
+        raise kind(f"{path}: expected readable settings in JSON{example}, got {error}") from error
+    if not isinstance(values, dict) or not values.keys() <= set(known):
+        got = sorted(values.keys() - set(known)) if isinstance(values, dict) else values
+        names = ", ".join(known)
+        raise kind(f"{path}: expected settings of {names} and nothing else, got {got!r:.80}")
+    return values
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

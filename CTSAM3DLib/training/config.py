@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from CTSAM3DLib.errors import LearningError
-from CTSAM3DLib.io.text import read_json
+from CTSAM3DLib.io.text import read_settings
 
 ANNOTATED = "annotated with this product"
 """Origin of the labels that ``train pack --annotations`` adds."""
@@ -83,18 +83,8 @@ class TrainConfig:
         Raises LearningError: it cannot be read, a key is not a setting, or a value of another kind
         than that of the default, or a patch that cannot be halved four times.
         """
-        try:
-            values = read_json(path)
-        except (OSError, ValueError) as error:
-            raise LearningError(
-                f"{path}: expected readable settings in JSON, got {error}"
-            ) from error
         known = cls().to_dict()
-        if not isinstance(values, dict) or not values.keys() <= known.keys():
-            wrong = sorted(values.keys() - known.keys()) if isinstance(values, dict) else values
-            raise LearningError(
-                f"{path}: expected settings of {', '.join(known)}, got {wrong!r:.80}"
-            )
+        values = read_settings(path, known, LearningError)
         for key, value in values.items():
             if _kind(value) != _kind(known[key]):
                 raise LearningError(

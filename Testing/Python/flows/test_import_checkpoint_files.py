@@ -243,9 +243,9 @@ def test_values_of_a_configuration(tmp_path: Path, content: object, expected: Im
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("window_hu = [1, 2]", "expected a readable JSON file such as"),
-        ("[" * 100_000, "expected a readable JSON file such as"),
-        ([], r"expected window_hu, spacing_mm or both and nothing else, got \[\]"),
+        ("window_hu = [1, 2]", "expected readable settings in JSON such as"),
+        ("[" * 100_000, "expected readable settings in JSON such as"),
+        ([], r"expected settings of window_hu, spacing_mm and nothing else, got \[\]"),
         ({"window": [1, 99]}, r"nothing else, got \['window'\]"),
         ({"window_hu": [225, -125]}, r'"window_hu": expected \[low, high\] in HU.*got \[225'),
         ({"window_hu": [0, 5]}, "at least 10 apart"),
