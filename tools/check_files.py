@@ -20,7 +20,6 @@ LONG_FILES = {
     "Testing/Python/network/official/test_segmenter.py": "key tables of four official variants",
     "Testing/Python/geometry/test_resampling.py": _BY_TOPIC,
     "Testing/Python/flows/test_session_base.py": _BY_TOPIC,
-    "Testing/Slicer/test_panel.py": _BY_TOPIC,
 }
 
 

@@ -90,6 +90,11 @@ class PanelCase:
         button.click()
         slicer.app.processEvents()
 
+    def press_and_wait(self, name):
+        """Press a button, and let the application go on until its work is done."""
+        self.press(name)
+        self.settle()
+
     def settle(self):
         """Let the application go on until everything is written and shown."""
         until(lambda: self.widget.panel.workplace.settled, "the last answer")
@@ -150,10 +155,37 @@ class StateTestCase(unittest.TestCase):
         self.ui = self.case.ui
         self.addCleanup(self.case.close)
 
-    def segment(self, name="liver", place=MIDDLE):
-        self.case.add(name)
+    def segment(self, name="liver", place=MIDDLE, wait=True):
+        """Add a structure and click inside; placing goes on."""
+        segment_id = self.case.add(name)
         self.case.press("insideButton")
         click("Red", place)
+        if wait:
+            self.case.settle()
+        return segment_id
 
     def reasons(self, names):
         return {getattr(self.ui, name).toolTip for name in names}
+
+
+class PanelTestCase(StateTestCase):
+    """The panel on a volume."""
+
+    def setUp(self):
+        super().setUp()
+        self.start()
+
+    def segment(self, name="liver", place=MIDDLE):
+        """Add a structure, click inside and end placing."""
+        segment_id = super().segment(name, place)
+        self.case.press("insideButton")
+        return segment_id
+
+    def markers(self):
+        """Return how many markers inside and outside are shown."""
+        counts = []
+        for name in ("CT-SAM3D inside", "CT-SAM3D outside"):
+            nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+            own = [node for node in nodes if node.GetName() == name]
+            counts.append(sum(node.GetNumberOfDefinedControlPoints() for node in own))
+        return tuple(counts)

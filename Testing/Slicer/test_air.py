@@ -7,7 +7,7 @@ import unittest
 import slicer
 from mouse_case import ASIDE, MIDDLE, MouseCase
 from panel_case import StateTestCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 AIR = (8.0, 44.0, 60.0)
 SAID = "The point lies in air outside the body (-1000 HU)"
@@ -16,13 +16,11 @@ SAID = "The point lies in air outside the body (-1000 HU)"
 class EffectTest(MouseCase):
     def test_a_warning_until_the_next_prompt(self):
         label = self.case.effect.options.statusLabel
-        click("Red", AIR)
-        self.case.settle()
+        click_and_wait(self.case, AIR)
         self.assertTrue(label.text.startswith(SAID), label.text)
         self.assertIn("Prompts: 1.", label.text)
         self.assertNotEqual(label.styleSheet, "")
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertNotIn(SAID, label.text)
         self.assertEqual(label.styleSheet, "")
 
@@ -42,8 +40,7 @@ class EffectTest(MouseCase):
     def test_the_number_of_prompts_is_that_after_undo_and_redo(self):
         label = self.case.effect.options.statusLabel
         for place in (MIDDLE, ASIDE):
-            click("Red", place)
-            self.case.settle()
+            click_and_wait(self.case, place)
         self.case.editor.undo()
         slicer.app.processEvents()
         self.assertEqual(label.text, "Prompts: 1.")
@@ -52,12 +49,10 @@ class EffectTest(MouseCase):
         self.assertEqual(label.text, "Prompts: 2.")
 
     def test_none_for_a_point_outside_or_when_one_is_taken_back(self):
-        click("Red", AIR, ["Control"])
-        self.case.settle()
+        click_and_wait(self.case, AIR, ["Control"])
         self.assertNotIn("air", self.case.effect.options.statusLabel.text)
         click("Red", AIR)
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.case.effect.options.undoButton.click()
         self.case.settle()
         self.assertNotIn("air", self.case.effect.options.statusLabel.text)
@@ -67,11 +62,9 @@ class PanelTest(StateTestCase):
     def test_the_same_in_the_panel_and_when_all_are_computed_again(self):
         self.start()
         self.segment("liver", AIR)
-        self.case.settle()
         self.assertTrue(self.case.status.startswith(SAID), self.case.status)
         self.assertNotEqual(self.ui.statusLabel.styleSheet, "")
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         self.assertTrue(self.case.status.startswith(SAID), self.case.status)
         self.assertIn("Structures: 1.", self.case.status)
 

@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 from mouse_case import MIDDLE, MouseCase
 from panel_case import StateTestCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.errors import ClickOutsideVolumeError
 from CTSAM3DLib.prompts import Click
@@ -21,15 +21,13 @@ class EffectTest(MouseCase):
     def setUp(self):
         super().setUp()
         self.options = self.case.effect.options
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.first = self.case.mask().copy()
         self.case.editor.setCurrentSegmentID("other")
         slicer.app.processEvents()
 
     def test_they_overlap_unless_they_are_kept_apart(self):
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         overlapping = self.case.mask("other").copy()
         self.assertTrue((overlapping & self.first).any())
         self.options.undoButton.click()
@@ -37,8 +35,7 @@ class EffectTest(MouseCase):
         self.options.apartBox.click()
         self.options.overwriteBox.checked = True  # takes nothing either
         self.assertFalse(self.case.effect.editor.target.overwrites)
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         np.testing.assert_array_equal(self.case.mask("other"), overlapping & ~self.first)
         np.testing.assert_array_equal(self.case.mask(), self.first)
         click("Red", (72.0, 44.0, 60.0))  # goes on from there
@@ -54,8 +51,7 @@ class EffectTest(MouseCase):
         )
         self.case.settle()
         self.assertEqual(len(self.case.clicks("other")), 0)
-        click("Red", MIDDLE, ["Control"])
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE, ["Control"])
         self.assertEqual([one.positive for one in self.case.clicks("other")], [False])
 
     def test_of_another_segment_only_what_is_asked_for_is_looked_at(self):
@@ -76,12 +72,10 @@ class EffectTest(MouseCase):
             target.check_limits(Click((48.0, 44.0, 60.0)))
 
     def test_an_overlap_that_was_there_stays_until_it_is_taken_out(self):
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         before = self.case.mask("other") & self.first
         self.options.apartBox.click()
-        click("Red", (76.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (76.0, 44.0, 60.0))
         np.testing.assert_array_equal(self.case.mask("other") & self.first, before)
 
     def test_overwriting_is_as_before_when_they_are_no_longer_kept_apart(self):
@@ -102,19 +96,16 @@ class PanelTest(StateTestCase):
         self.start()
         self.addCleanup(setattr, self.ui.apartBox, "checked", False)
         self.segment("liver", MIDDLE)
-        self.case.settle()
         first, liver = self.case.mask().copy(), self.case.segment_id
         self.case.press("insideButton")
         self.ui.apartBox.click()
         self.assertTrue(self.case.parameters.apart)
         self.segment("spleen", BESIDE)
-        self.case.settle()
         spleen = self.case.mask()
         self.assertTrue(spleen.any())
         self.assertFalse((spleen & first).any())
         np.testing.assert_array_equal(self.case.mask(liver), first)
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         self.assertFalse((self.case.mask() & self.case.mask(liver)).any())
 
 

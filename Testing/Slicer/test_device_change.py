@@ -14,7 +14,7 @@ from ctsam3d_case import CTSAM3DCase
 from CTSAM3DModuleLib.editing import target
 from CTSAM3DModuleLib.editing.undo import BUDGET_BYTES, FEWEST, MOST, undo_states
 from panel_case import StateTestCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.errors import NotEnoughMemoryError
 
@@ -44,8 +44,7 @@ class EffectTest(unittest.TestCase):
         self.label = self.case.effect.options.statusLabel
 
     def click(self, ras=MIDDLE):
-        click("Red", ras)
-        self.case.settle()
+        click_and_wait(self.case, ras)
 
     def test_the_click_is_answered_and_the_sentence_is_shown_once(self):
         self.click()
@@ -107,31 +106,25 @@ class PanelTest(StateTestCase):
     def test_the_sentence_is_shown_once(self):
         self.start(predictor=ChangingPredictor())
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.status.count(SENTENCE), 1)
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         self.assertNotIn(SENTENCE, self.case.status)
         self.assertIn("Prompts: 2.", self.case.status)
 
     def test_computing_again_shows_it(self):
         self.start(predictor=ChangingPredictor())
         self.segment()
-        self.case.settle()
         self.case.predictor.notices = [SENTENCE]
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         self.assertEqual(self.case.status.count(SENTENCE), 1)
         self.assertIn("Structures: 1.", self.case.status)
 
     def test_memory_that_runs_out_is_an_error_and_keeps_the_segment(self):
         self.start()
         self.segment()
-        self.case.settle()
         before = self.case.mask()
         self.case.predictor.fail_next = NO_MEMORY
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         self.assertIn("not enough memory", self.case.status)
         self.assertTrue(np.array_equal(self.case.mask(), before))
         self.assertEqual(len(self.case.clicks()), 1)
@@ -139,7 +132,6 @@ class PanelTest(StateTestCase):
     def test_large_labelmaps_keep_fewer_steps_of_undo(self):
         self.start()
         self.segment()
-        self.case.settle()
         node = self.case.segmentation
         self.assertEqual((undo_states(None), undo_states(node)), (MOST, MOST))
         for budget, wanted in ((1, FEWEST), (BUDGET_BYTES, MOST)):

@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import slicer
 from mouse_case import MIDDLE, ShapeCase
-from view_mouse import click, drag_xy, hover, press_key, xy_of
+from view_mouse import click, click_and_wait, drag_xy, hover, press_key, xy_of
 
 PIXELS = 40
 
@@ -39,8 +39,7 @@ class ShapesTest(DeleteCase):
         }
         for kind, (draw, edge) in drawn.items():
             with self.subTest(kind=kind):
-                click("Red", (20.0, 44.0, 60.0))
-                self.case.settle()
+                click_and_wait(self.case, (20.0, 44.0, 60.0))
                 before = self.case.mask().copy()
                 draw()
                 self.assertEqual(self.kinds(), [("click", True), (kind, True)])

@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SHAPE_KJI, ijk_to_ras
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
@@ -36,9 +36,7 @@ class EditingTest(unittest.TestCase):
         self.addCleanup(self.case.close)
 
     def click(self, ras=MIDDLE, modifiers=()):
-        hit = click("Red", ras, modifiers)
-        self.case.settle()
-        return hit
+        return click_and_wait(self.case, ras, modifiers)
 
     # ---- what the Segment Editor allows
 
@@ -230,16 +228,14 @@ class EditingTest(unittest.TestCase):
         self.case.settle()
         markers = self.case.effect.editor.markers.node(True)
         self.assertEqual(markers.GetNumberOfControlPoints(), 0)
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         (made,) = self.case.clicks()
         np.testing.assert_allclose(made.position_ras, ASIDE, atol=1.5)
         label, told = self.case.effect.options.statusLabel, "Prompts on another volume (1)"
         self.assertTrue(label.text.startswith(told), label.text)
         # What was there goes in as the earlier mask, by way of the model's own voxels.
         self.assertGreater(self.case.mask()[before].mean(), 0.97)
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertNotIn(told, label.text)
 
     def test_the_choice_of_options_is_kept_in_the_scene(self):

@@ -9,7 +9,7 @@ import slicer
 import vtk
 from ctsam3d_case import CTSAM3DCase
 from segmentation_case import SHAPE_KJI, ball_volume, ijk_to_ras
-from view_mouse import click
+from view_mouse import click_and_wait
 
 OBLIQUE_LEFT_HANDED = np.array(
     [[-1.9, 0.6, 0.0, 40.0], [0.6, 1.9, 0.0, -30.0], [0.0, 0.0, 3.0, 20.0], [0, 0, 0, 1.0]]
@@ -86,8 +86,7 @@ class GeometryTest(unittest.TestCase):
         return np.array(to_world.TransformPoint(centre))
 
     def check(self, middle, tolerance_mm=3.0):
-        hit = click("Red", middle)
-        self.case.settle()
+        hit = click_and_wait(self.case, middle)
         self.assertEqual(self.case.effect.editor.status.kind, "done")
         np.testing.assert_allclose(self.found(), hit, atol=tolerance_mm)
         (made,) = self.case.clicks()
@@ -123,8 +122,7 @@ class GeometryTest(unittest.TestCase):
 
     def test_a_bent_volume_alone_is_refused_in_words(self):
         middle = self.start(None, warp(), None)
-        click("Red", middle)
-        self.case.settle()
+        click_and_wait(self.case, middle)
         status = self.case.effect.editor.status
         self.assertEqual(status.kind, "error")
         self.assertIn("same transform", status.text)
@@ -156,8 +154,7 @@ class GeometryTest(unittest.TestCase):
         labelmap = slicer.vtkOrientedImageData()
         self.case.segmentation.GetBinaryLabelmapRepresentation("organ", labelmap)
         np.testing.assert_allclose(labelmap.GetSpacing(), (1.0, 1.0, 1.5), atol=1e-6)
-        click("Red", np.add(middle, (16.0, 0.0, 0.0)))
-        self.case.settle()
+        click_and_wait(self.case, np.add(middle, (16.0, 0.0, 0.0)))
         self.assertEqual(len(self.case.clicks()), 2)
         self.assertGreater(self.found()[0], middle[0] + 3.0)
 

@@ -11,7 +11,7 @@ import slicer
 from ball_predictor import BallPredictor
 from ctsam3d_case import CTSAM3DCase
 from event_loop import HANG_S, until
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 SHAPE_KJI = (100, 30, 30)
 START = (30.0, 30.0, 40.0)
@@ -58,8 +58,7 @@ class GrowingTest(unittest.TestCase):
         return (self.case.mask() & self.bar).sum() / self.bar.sum()
 
     def test_the_whole_structure_from_one_click_and_one_undo(self):
-        click("Red", START)
-        self.case.settle()
+        click_and_wait(self.case, START)
         self.assertGreater(self.found(), 0.97)
         self.assertEqual(len(self.case.clicks()), 1)
         self.case.editor.undo()
@@ -69,8 +68,7 @@ class GrowingTest(unittest.TestCase):
 
     def test_without_growing_only_the_patch(self):
         self.case.effect.options.growBox.checked = False
-        click("Red", START)
-        self.case.settle()
+        click_and_wait(self.case, START)
         self.assertLess(self.found(), 0.5)
 
     def click_and_see_the_first_part(self):
@@ -120,8 +118,7 @@ class GrowingTest(unittest.TestCase):
         self.case.editor.undo()
         self.assertEqual(self.case.mask().sum(), 0)
         self.case.settle()
-        click("Red", START)
-        self.case.settle()
+        click_and_wait(self.case, START)
         self.assertGreater(self.found(), 0.97)
 
     def test_a_question_that_fails_takes_no_answer_with_it(self):
@@ -134,8 +131,7 @@ class GrowingTest(unittest.TestCase):
             answer(item)
 
         with mock.patch.object(questions, "answer", fail_once):
-            click("Red", START)
-            self.case.settle()
+            click_and_wait(self.case, START)
         self.assertGreater(self.found(), 0.97)
 
     def test_undone_while_parts_are_coming(self):

@@ -14,7 +14,7 @@ import numpy as np
 import slicer
 from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SHAPE_KJI, SegmentationCase, ball_volume
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import ModelChoice
 
@@ -38,8 +38,7 @@ class MemoryTest(unittest.TestCase):
         self.imported[12:28, 15:29, 16:32] = True
 
     def click(self, ras=MIDDLE, modifiers=()):
-        click("Red", ras, modifiers)
-        self.case.settle()
+        click_and_wait(self.case, ras, modifiers)
 
     def set_device(self, name):
         box = self.case.effect.options.deviceBox
@@ -175,8 +174,7 @@ class MemoryTest(unittest.TestCase):
         first = self.case.mask()
         self.case.editor.setActiveEffect(None)
         other.activate(NAME)
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         self.assertTrue(self.case.mask()[20, 22, 35])
         self.case.editor.undo()
         np.testing.assert_array_equal(self.case.mask(), first)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 from ctsam3d_case import CTSAM3DCase
-from view_mouse import click
+from view_mouse import click_and_wait
 
 from CTSAM3DLib.bundles.predictor import load_predictor
 from CTSAM3DLib.engine import SegmentationEngine
@@ -60,8 +60,7 @@ class BundledModelTest(unittest.TestCase):
                 segment_id = segmentation.AddEmptySegment(name, name)
                 self.case.editor.setCurrentSegmentID(segment_id)
                 for ras in points:
-                    click("Red", ras)
-                    self.case.settle()
+                    click_and_wait(self.case, ras)
                     self.assertEqual(self.case.effect.editor.status.kind, "done")
                 mask = self.case.mask(segment_id)
                 for made in self.case.clicks(segment_id):
@@ -81,8 +80,7 @@ class BundledModelTest(unittest.TestCase):
                 bundle.write_bytes(damage)
                 engine = SegmentationEngine(lambda model, device: load_predictor(bundle, device))
                 self.case.logic.setEngine(engine)
-                click("Red", CLICKS["liver"][0][0])
-                self.case.settle()
+                click_and_wait(self.case, CLICKS["liver"][0][0])
                 status = self.case.effect.editor.status
                 self.assertEqual(status.kind, "error")
                 self.assertIn("expected", status.text)
@@ -100,8 +98,7 @@ class BundledModelTest(unittest.TestCase):
             bundle.with_name("theirs.pt.json").write_text(json.dumps(entry))
             self.case.effect.scriptedEffect.setParameter("Model", str(bundle))
             self.addCleanup(self.case.effect.scriptedEffect.setParameter, "Model", "")
-            click("Red", CLICKS["liver"][0][0])
-            self.case.settle()
+            click_and_wait(self.case, CLICKS["liver"][0][0])
         status = self.case.effect.editor.status
         self.assertEqual(status.kind, "error")
         self.assertIn("was not made on this computer", status.text)

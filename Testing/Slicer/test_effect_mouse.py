@@ -8,7 +8,16 @@ import numpy as np
 import qt
 import slicer
 from mouse_case import ASIDE, MIDDLE, MouseCase
-from view_mouse import click, double_click, drag_xy, hover, interactor_of, press_key, xy_of
+from view_mouse import (
+    click,
+    click_and_wait,
+    double_click,
+    drag_xy,
+    hover,
+    interactor_of,
+    press_key,
+    xy_of,
+)
 
 SETTING = "Segmentations/ConfirmEditHiddenSegment"
 YES_ROLE = 5  # QMessageBox.YesRole, as Slicer keeps it
@@ -158,8 +167,7 @@ class DoubleClickTest(MouseCase):
 
     def test_a_double_click_on_a_marker_is_slicers(self):
         xy = xy_of("Red", click("Red", MIDDLE))
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         seen = self.seen("LeftButtonDoubleClickEvent")
         hover("Red", xy)
         double_click("Red", xy, xy)
@@ -264,8 +272,7 @@ class HiddenSegmentTest(MouseCase):
                 self.display.SetSegmentVisibility("other", False)
                 segment_id = self.case.node.GetSelectedSegmentID()
                 pressed = self.answer(button)
-                click("Red", MIDDLE)
-                self.case.settle()
+                click_and_wait(self.case, MIDDLE)
                 self.assertEqual(len(pressed), 1)
                 self.assertEqual(len(self.case.clicks(segment_id)), 0)
                 self.assertEqual(self.display.GetSegmentVisibility(segment_id), shown)

@@ -11,7 +11,7 @@ import slicer
 from ball_predictor import BallPredictor
 from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SegmentationCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.errors import BundleError
@@ -27,8 +27,7 @@ class RobustnessTest(unittest.TestCase):
         self.addCleanup(self.case.close)
 
     def click(self, ras=MIDDLE, modifiers=()):
-        click("Red", ras, modifiers)
-        self.case.settle()
+        click_and_wait(self.case, ras, modifiers)
 
     def status(self):
         return self.case.effect.editor.status
@@ -266,8 +265,7 @@ class RobustnessTest(unittest.TestCase):
         self.assertEqual(len(self.case.clicks()), 1)
         effect = other.activate(NAME)
         self.case.editor.setActiveEffect(None)
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         self.assertTrue(other.mask().any())
         self.assertEqual(len(self.case.clicks()), 1)
         self.assertIsNot(effect, self.case.effect)
@@ -275,8 +273,7 @@ class RobustnessTest(unittest.TestCase):
     def test_no_segment_selected(self):
         self.case.editor.setCurrentSegmentID("")
         self.case.effect.updateTarget()
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertEqual(self.case.mask().sum(), 0)
 
     def test_one_predictor_serves_all_editors(self):

@@ -13,7 +13,16 @@ import qt
 import slicer
 import vtk
 from mouse_case import ASIDE, MIDDLE, ShapeCase
-from view_mouse import click, drag_xy, hover, interactor_of, press_key, ras_of, xy_of
+from view_mouse import (
+    click,
+    click_and_wait,
+    drag_xy,
+    hover,
+    interactor_of,
+    press_key,
+    ras_of,
+    xy_of,
+)
 
 from CTSAM3DLib.mrml import shape_from_markup
 
@@ -64,8 +73,7 @@ class DrawingTest(ShapeCase):
     def test_outside_and_undo_and_redo(self):
         for tool, kind in ((self.lasso, "lasso"), (self.box, "box")):
             with self.subTest(kind=kind):
-                click("Red", MIDDLE)
-                self.case.settle()
+                click_and_wait(self.case, MIDDLE)
                 before = self.case.mask().copy()
                 press_key("Red", self.middle, "o", "o")
                 tool()
@@ -105,8 +113,7 @@ class DrawingTest(ShapeCase):
             press_key("Red", self.middle, key, key)
             self.assertEqual(options.statusLabel.text, text)
         press_key("Red", self.middle, "l", "l")
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         press_key("Red", self.middle, "o", "o")
         self.assertEqual(options.statusLabel.text, "Click outside the structure.")
         self.case.predictor.gate.clear()

@@ -11,7 +11,7 @@ from ball_predictor import RADIUS, BallPredictor
 from console_case import INSIDE
 from ctsam3d_case import CTSAM3DCase
 from segmentation_case import SPACING, ball_volume
-from view_mouse import click
+from view_mouse import click_and_wait
 
 OWN = {"hip_left": 3.0}
 VOXEL_MM = 2.0
@@ -43,21 +43,18 @@ class VoxelSizeTest(unittest.TestCase):
                 segmentation = self.case.segmentation.GetSegmentation()
                 segment_id = segmentation.AddEmptySegment(f"s{number}", name)
                 self.case.editor.setCurrentSegmentID(segment_id)
-                click("Red", INSIDE)
-                self.case.settle()
+                click_and_wait(self.case, INSIDE)
                 self.assert_ball(self.case.mask(segment_id), voxel_mm)
 
     def test_after_another_name_the_mask_stays_and_the_next_point_counts(self):
-        click("Red", INSIDE)
-        self.case.settle()
+        click_and_wait(self.case, INSIDE)
         before = self.case.mask()
         self.assert_ball(before, VOXEL_MM)
         self.case.segmentation.GetSegmentation().GetSegment("organ").SetName("Left hip")
         self.case.settle()
         np.testing.assert_array_equal(self.case.mask(), before)
         beside = np.add(INSIDE, (4.0, 0.0, 0.0))
-        click("Red", beside)
-        self.case.settle()
+        click_and_wait(self.case, beside)
         after = self.case.mask()
         self.assertTrue(after[before].all())
         self.assertGreater(volume_mm3(after), 0.9 * ball_mm3(3.0))

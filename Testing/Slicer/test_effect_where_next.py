@@ -9,7 +9,7 @@ import slicer
 from ball_predictor import BallPredictor
 from event_loop import until
 from mouse_case import MIDDLE, MouseCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 
 class DoubtfulPredictor(BallPredictor):
@@ -38,8 +38,7 @@ class WhereNextTest(MouseCase):
         from CTSAM3DLib.engine import SegmentationEngine
 
         self.case.logic.setEngine(SegmentationEngine(lambda model, device: predictor))
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         mask, prompts = self.case.mask().copy(), self.case.clicks()
         decoded = predictor.decoded
         self.options.nextButton.click()

@@ -16,7 +16,7 @@ from ball_predictor import BallPredictor
 from event_loop import until
 from fault_table import show
 from panel_case import MIDDLE, PanelCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.mrml import volume_from_node
@@ -127,8 +127,7 @@ class PanelFaults:
         self.case = PanelCase()
         self.case.add("spleen")
         self.case.press("insideButton")
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         assert self.case.mask().any()
         assert len(self.case.clicks()) == 1
         return "before"

@@ -8,7 +8,7 @@ import slicer
 from event_loop import until
 from panel_case import StateTestCase
 from test_console_carrying import BrightPredictor, ball, frame
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.geometry.overlap import dice
 
@@ -37,16 +37,14 @@ class FramesTest(StateTestCase):
         self.case.parameters.volume = proxy
         self.case.add("liver")
         self.case.press("insideButton")
-        click("Red", (30.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (30.0, 44.0, 60.0))
 
     def test_each_press_is_one_frame_and_one_segmentation(self):
         self.begin([frame(shift) for shift in SHIFTS])
         first = self.case.segmentation
         self.assertFalse(self.ui.nextFrameButton.isHidden())
         for number in (1, 2):
-            self.case.press("nextFrameButton")
-            self.case.settle()
+            self.case.press_and_wait("nextFrameButton")
             self.assertEqual(self.browser.GetSelectedItemNumber(), number)
             self.assertIn(f"Frame {number + 1}: 1 structures", self.case.status)
             self.assertGreater(dice(self.case.mask(), ball(SHIFTS[number])), 0.9)
@@ -63,8 +61,7 @@ class FramesTest(StateTestCase):
 
     def test_a_structure_that_changes_much_is_told(self):
         self.begin([frame(0.0), frame(0.0, 8.0)])
-        self.case.press("nextFrameButton")
-        self.case.settle()
+        self.case.press_and_wait("nextFrameButton")
         self.assertIn("Liver differs much from the frame before", self.case.status)
 
     def test_a_failing_model_leaves_the_frame_as_it_was(self):
@@ -73,8 +70,7 @@ class FramesTest(StateTestCase):
         from CTSAM3DLib.errors import BundleError
 
         self.case.predictor.fail_next = BundleError("the model is gone")
-        self.case.press("nextFrameButton")
-        self.case.settle()
+        self.case.press_and_wait("nextFrameButton")
         self.assertIn("the model is gone", self.case.status)
         self.assertTrue(self.ui.nextFrameButton.enabled)
         self.assertEqual(self.browser.GetSelectedItemNumber(), 0)
@@ -117,8 +113,7 @@ class FramesTest(StateTestCase):
             self.assertIs(self.case.segmentation, before)
             self.assertTrue((self.case.mask() == mask).all())
             self.assertEqual(len(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")), 1)
-        self.case.press("nextFrameButton")
-        self.case.settle()
+        self.case.press_and_wait("nextFrameButton")
         self.assertEqual(self.browser.GetSelectedItemNumber(), 1)
 
     def test_what_was_changed_meanwhile_is_not_carried(self):

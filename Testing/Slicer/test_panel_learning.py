@@ -16,7 +16,7 @@ from CTSAM3DModuleLib.panel.panel import Panel
 from event_loop import until
 from models_case import BUNDLED, FolderCase
 from panel_case import MIDDLE
-from view_mouse import click
+from view_mouse import click_and_wait
 
 from CTSAM3DLib.training.learning_cases import find_learning_cases, read_learning_case
 
@@ -65,7 +65,6 @@ class LearningTest(FolderCase):
     def check(self):
         """Segment something and check it in the list."""
         self.segment()
-        self.case.settle()
         self.section.show()
         self.section.list.item(0).setCheckState(qt.Qt.Checked)
 
@@ -105,8 +104,7 @@ class LearningTest(FolderCase):
         self.assertEqual(self.section.learn_button.text, "Cancel")
         self.assertFalse(self.section.folder_button.enabled)
         before = self.case.rows()[0][1]
-        click("Red", tuple(np.add(MIDDLE, 4.0)))
-        self.case.settle()
+        click_and_wait(self.case, tuple(np.add(MIDDLE, 4.0)))
         self.assertNotEqual(self.case.rows()[0][1], before)
         self.assertTrue(self.section.busy)
         self.section.learn_button.click()
@@ -167,8 +165,7 @@ class LearningTest(FolderCase):
         self.add_point((70.0, 44.0, 60.0))
         self.assertIsNone(self.case.loaded[-1][0])
         self.case.loaded.clear()
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         self.assertEqual([model for model, _ in self.case.loaded], ["my-model", None])
         self.case.widget.panel.workplace.select(liver)
         self.assertEqual(self.shown(), ("my-model", "Model of this segment:"))
@@ -231,8 +228,7 @@ class LearningTest(FolderCase):
     def add_point(self, ras):
         if not self.ui.insideButton.checked:
             self.case.press("insideButton")
-        click("Red", ras)
-        self.case.settle()
+        click_and_wait(self.case, ras)
 
     def test_model_that_is_not_better_is_not_offered(self):
         self.run_script(END, word="not better", code=1)

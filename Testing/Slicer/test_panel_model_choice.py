@@ -8,7 +8,7 @@ from unittest import mock
 import slicer
 from ctsam3d_case import CTSAM3DCase
 from models_case import BUNDLED, FolderCase, ModelsCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.mrml import segment_model, set_segment_model
@@ -54,8 +54,7 @@ class RemoveModelTest(ModelsCase):
         self.assertEqual(effect.GetAttribute("CT-SAM3D.Model"), "default")
         self.case.widget.panel.workplace.select(segments[0])
         self.case.press("insideButton")
-        click("Red", (48.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (48.0, 44.0, 60.0))
         self.assertEqual(self.case.loaded[-1], (None, "auto"))
 
     def test_a_model_that_is_gone_already(self):

@@ -13,7 +13,7 @@ from CTSAM3DModuleLib.panel.model_import import ImportStopped, ModelImport
 from event_loop import HANG_S, until
 from models_case import BUNDLED, ModelsCase, imported
 from panel_case import MIDDLE
-from view_mouse import click
+from view_mouse import click_and_wait
 
 from CTSAM3DLib.errors import CheckpointError, ModelExistsError
 
@@ -39,11 +39,9 @@ class AddModelTest(ModelsCase):
         self.assertEqual(self.ui.modelStatusLabel.styleSheet, "")
         self.assertEqual(self.case.parameters.model, "")
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.loaded[-1][0], None)
         self.ui.modelBox.currentIndex = 1
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertEqual(self.case.loaded[-1][0], "mine")
 
     def test_slicer_goes_on_and_progress_is_told(self):
@@ -147,11 +145,9 @@ class AddModelTest(ModelsCase):
         self.again()
         self.ui.modelBox.currentIndex = 1
         self.segment()
-        self.case.settle()
         loads = self.case.loaded.count(("mine", "auto"))
         self.add(lambda path, replace, report: imported())
-        click("Red", (60.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (60.0, 44.0, 60.0))
         self.assertEqual(self.case.loaded.count(("mine", "auto")), loads + 1)
         self.assertEqual(self.case.rows()[0][1], "2 / 0")
 

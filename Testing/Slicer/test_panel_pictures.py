@@ -12,7 +12,7 @@ from CTSAM3DModuleLib.editing.markers import LOOKS
 from event_loop import until
 from panel_case import MIDDLE, PanelCase
 from segmentation_case import ball_volume
-from view_mouse import click, drag_xy, xy_of
+from view_mouse import click_and_wait, drag_xy, xy_of
 
 FOLDER = Path("build/test-pictures")
 PANEL_WIDTH = 400
@@ -67,11 +67,9 @@ class PictureTest(unittest.TestCase):
         for name, place in places.items():
             self.case.add(name)
             self.case.press("insideButton")
-            click("Red", place)
-            self.case.settle()
+            click_and_wait(self.case, place)
         self.case.press("outsideButton")
-        click("Red", (36.0, 46.0, 54.0))
-        self.case.settle()
+        click_and_wait(self.case, (36.0, 46.0, 54.0))
 
     def test_shapes_and_the_list_of_prompts(self):
         ui = self.case.ui

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from event_loop import until
 from panel_case import MIDDLE, StateTestCase
-from view_mouse import click, drag_xy, xy_of
+from view_mouse import click_and_wait, drag_xy, xy_of
 
 ASIDE = (70.0, 44.0, 60.0)
 
@@ -22,11 +22,9 @@ class PromptsTest(StateTestCase):
         self.addCleanup(self.ui.pointButton.click)
         self.liver = self.case.add("liver")
         self.case.press("insideButton")
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.case.press("outsideButton")
-        click("Red", ASIDE)
-        self.case.settle()
+        click_and_wait(self.case, ASIDE)
         self.spleen = self.case.add("spleen")
         self.case.press("boxButton")
         self.case.press("insideButton")
@@ -70,24 +68,20 @@ class PromptsTest(StateTestCase):
                 np.testing.assert_allclose(matrix[:3, 3], ASIDE, atol=1.5)
 
     def test_deleting_is_one_step_of_undo_also_of_another_structure(self):
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         before = self.case.mask(self.liver)
         self.ui.promptsTable.selectRow(1)
         self.assertEqual(self.case.segment_id, self.spleen)
-        self.case.press("deletePromptButton")
-        self.case.settle()
+        self.case.press_and_wait("deletePromptButton")
         kinds = [("Point", "Inside", "Liver"), ("Box", "Inside", "Spleen")]
         self.assertEqual(self.rows(), kinds)
         self.assertEqual([one.positive for one in self.case.clicks(self.liver)], [True])
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertEqual(len(self.rows()), 3)
         np.testing.assert_array_equal(self.case.mask(self.liver), before)
 
     def test_the_list_follows_undo_and_an_empty_scene(self):
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertEqual(len(self.rows()), 2)
         slicer.mrmlScene.Clear()
         slicer.app.processEvents()

@@ -13,7 +13,7 @@ from CTSAM3DModuleLib.editing.status import Status
 from CTSAM3DModuleLib.torch_setup import TorchSetup
 from panel_case import MIDDLE, StateTestCase
 from segmentation_case import ball_volume
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.errors import BundleError
 
@@ -48,7 +48,6 @@ class GuardTest(StateTestCase):
         slicer.app.processEvents()
         self.assertIs(self.ui.volumeSelector.currentNode(), self.case.volume)
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_no_structure(self):
@@ -65,9 +64,7 @@ class GuardTest(StateTestCase):
     def test_the_hint_fits_the_buttons_that_are_down(self):
         self.start()
         self.segment()
-        self.case.settle()
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertEqual(self.case.status, "Click inside Liver in a slice view.")
         self.case.press("lassoButton")
         self.assertEqual(self.case.status, "Draw inside Liver in a slice view.")
@@ -87,7 +84,6 @@ class GuardTest(StateTestCase):
     def test_a_button_that_is_pressed_after_a_result_shows_its_hint(self):
         self.start()
         self.segment()
-        self.case.settle()
         for button, hint in (
             ("outsideButton", "Click outside Liver in a slice view."),
             ("insideButton", "Click inside Liver in a slice view."),
@@ -99,8 +95,7 @@ class GuardTest(StateTestCase):
                 self.assertEqual(self.case.status, "Found.")
                 self.case.press(button)
                 self.assertEqual(self.case.status, hint)
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertIn("Prompts: 2.", self.case.status)
         self.case.press("insideButton")  # ends
         self.assertIn("Prompts: 2.", self.case.status)
@@ -132,17 +127,14 @@ class GuardTest(StateTestCase):
     def test_click_outside_the_volume(self):
         self.start()
         self.segment(place=(-6.0, 44.0, 60.0))
-        self.case.settle()
         self.assertIn("outside the CT", self.case.status)
         self.assertEqual(self.case.rows(), [("Liver", "0 / 0", "0.0")])
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_a_hidden_structure_is_told(self):
         self.start()
         self.segment()
-        self.case.settle()
         display = self.case.segmentation.GetDisplayNode()
         told = "Liver is hidden: show it in the module Data or Segment Editor."
         self.assertNotIn(told, self.case.status)
@@ -154,39 +146,32 @@ class GuardTest(StateTestCase):
             ),
         ):
             hide()
-            self.case.press("undoButton")
-            self.case.settle()
+            self.case.press_and_wait("undoButton")
             self.assertEqual(self.case.status, f"Click inside Liver in a slice view. {told}")
             self.case.press("redoButton")
             show()
-            self.case.press("undoButton")
-            self.case.settle()
+            self.case.press_and_wait("undoButton")
             self.assertEqual(self.case.status, "Click inside Liver in a slice view.")
-            self.case.press("redoButton")
-            self.case.settle()
+            self.case.press_and_wait("redoButton")
 
     def test_only_outside(self):
         self.start()
         self.case.add("liver")
         self.case.press("outsideButton")
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertIn("click inside the structure, too", self.case.status)
         self.assertEqual(self.case.rows(), [("Liver", "0 / 1", "0.0")])
 
     def test_failing_model_leaves_everything(self):
         self.start()
         self.segment()
-        self.case.settle()
         before = self.case.mask()
         self.case.predictor.fail_next = BundleError("checksum of the model is wrong")
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertEqual(self.case.status, "checksum of the model is wrong")
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
         np.testing.assert_array_equal(self.case.mask(), before)
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertEqual(self.case.rows()[0][1], "2 / 0")
 
     def test_model_of_a_scene_that_is_not_here(self):
@@ -195,7 +180,6 @@ class GuardTest(StateTestCase):
         self.case.parameters.model = "other-model"
         self.assertEqual(self.ui.modelBox.currentText, "other-model")
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.loaded[-1][0], "other-model")
 
     def test_device_and_grow_are_used(self):
@@ -208,7 +192,6 @@ class GuardTest(StateTestCase):
         self.assertTrue(self.ui.growBox.checked)
         self.ui.growBox.checked = False
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.loaded[-1], (None, "cuda:1"))
         self.assertFalse(self.case.widget.panel.workplace.editor.choice.grow)
         self.case.panel.exit()

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from panel_case import StateTestCase
 from segmentation_case import SPACING, ball_volume
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 ELSEWHERE = np.diag([*SPACING, 1.0]) + 10.0 * np.eye(4, k=3)
 
@@ -21,7 +21,6 @@ class TwoTest(StateTestCase):
         self.start()
         self.first = self.case.volume
         self.segment()
-        self.case.settle()
         self.made = self.case.segmentation
         self.mask, self.clicks = self.case.mask(), self.case.clicks()
 
@@ -38,7 +37,6 @@ class TwoTest(StateTestCase):
         told = "CT segmentation is of another CT and stays as it is."
         self.assertTrue(self.case.status.startswith(told), self.case.status)
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.segmentation.GetName(), "Other segmentation")
         self.assertEqual(self.case.rows()[0][:2], ("Liver", "1 / 0"))
         self.assertNotIn("another", self.case.status)
@@ -53,12 +51,10 @@ class TwoTest(StateTestCase):
     def test_a_ct_in_the_same_place_goes_on_with_the_segmentation(self):
         self.choose(ball_volume())  # another phase, for example
         self.assertIs(self.case.segmentation, self.made)
-        click("Red", (60.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (60.0, 44.0, 60.0))
         self.assertEqual(self.case.rows()[0][1], "1 / 0")  # placing has ended
         self.case.press("insideButton")
-        click("Red", (60.0, 44.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (60.0, 44.0, 60.0))
         self.assertEqual(self.case.rows()[0][1], "2 / 0")
 
     def test_a_segmentation_that_is_chosen_by_hand_stays(self):

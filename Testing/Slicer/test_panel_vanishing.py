@@ -13,7 +13,7 @@ import slicer
 from event_loop import HANG_S
 from panel_case import MIDDLE, StateTestCase, ready_torch
 from segmentation_case import ball_volume
-from view_mouse import click
+from view_mouse import click_and_wait
 
 BESIDE = (60.0, 44.0, 60.0)
 SEGMENT_BUTTONS = ("insideButton", "outsideButton", "segmentButton", "segmentAllButton")
@@ -27,7 +27,7 @@ class VanishingTest(StateTestCase):
     def begin(self):
         """Have a click under way."""
         self.case.predictor.gate.clear()
-        self.segment()
+        self.segment(wait=False)
         self.assertEqual(self.case.status, "Segmenting ...")
         self.assertEqual(self.ui.progressBar.maximum, 0)
         self.assertTrue(self.ui.cancelButton.enabled)
@@ -45,8 +45,7 @@ class VanishingTest(StateTestCase):
         self.assertEqual(self.case.status, "Cancelled; nothing was changed.")
         self.end()
         self.assertEqual(self.case.rows(), [("Liver", "0 / 0", "0.0")])
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_scene_is_closed(self):
@@ -59,7 +58,6 @@ class VanishingTest(StateTestCase):
         self.case.volume = ball_volume()
         self.ui.volumeSelector.setCurrentNode(self.case.volume)
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_volume_is_deleted(self):
@@ -76,7 +74,6 @@ class VanishingTest(StateTestCase):
         self.end()
         self.assertEqual(self.case.rows(), [])
         self.segment("spleen")
-        self.case.settle()
         self.assertEqual(self.case.rows()[0][:2], ("Spleen", "1 / 0"))
 
     def test_segment_is_deleted(self):
@@ -122,15 +119,13 @@ class VanishingTest(StateTestCase):
         self.ui = self.case.ui
         self.assertEqual([row[0] for row in self.case.rows()], ["Liver"])
         self.case.press("insideButton")
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_second_panel(self):
         second = slicer.modules.ctsam3d.createNewWidgetRepresentation()
         second.self().cleanup()
         self.segment()
-        self.case.settle()
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
 
@@ -141,8 +136,7 @@ class HandOverTest(StateTestCase):
 
     def test_scene_is_saved_and_loaded(self):
         self.segment()
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         mask, rows = self.case.mask(), self.case.rows()
         self.case.add("spleen")
         with tempfile.TemporaryDirectory() as folder:
@@ -159,16 +153,13 @@ class HandOverTest(StateTestCase):
         self.ui.segmentsTable.selectRow(0)
         np.testing.assert_array_equal(self.case.mask(), mask)
         slicer.util.setSliceViewerLayers(background=self.case.volume, fit=True)
-        self.case.press("removeLastButton")
-        self.case.settle()
+        self.case.press_and_wait("removeLastButton")
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         np.testing.assert_array_equal(self.case.mask(), mask)
 
     def test_the_structure_that_was_selected_is_so_after_loading(self):
         self.segment()
-        self.case.settle()
         spleen = self.case.add("spleen")
         self.case.add("aorta")
         self.case.widget.panel.workplace.select(spleen)
@@ -183,7 +174,6 @@ class HandOverTest(StateTestCase):
 
     def test_a_scene_that_was_saved_while_points_are_placed(self):
         self.segment()
-        self.case.settle()
         self.assertTrue(self.ui.insideButton.checked)
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "scene.mrb")
@@ -194,14 +184,12 @@ class HandOverTest(StateTestCase):
         self.case.settle()
         slicer.util.setSliceViewerLayers(background=self.case.parameters.volume, fit=True)
         lists = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode")
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsNode"), lists)
         self.assertEqual(self.case.rows()[0][1], "1 / 0")
 
     def test_segment_editor_gets_what_is_edited(self):
         self.segment()
-        self.case.settle()
         node = self.case.logic.editorNode()
         self.assertIs(node.GetSegmentationNode(), self.case.segmentation)
         self.assertIs(node.GetSourceVolumeNode(), self.case.volume)
@@ -219,20 +207,17 @@ class HandOverTest(StateTestCase):
 
     def test_masks_of_the_segment_editor_hold(self):
         self.segment("liver")
-        self.case.settle()
         liver = self.case.segment_id
         node = self.case.logic.editorNode()
         node.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
         node.SetMaskSegmentID(liver)
         self.addCleanup(node.SetMaskMode, slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere)
         self.segment("spleen", BESIDE)
-        self.case.settle()
         self.assertTrue(self.case.mask().any())
         self.assertFalse((self.case.mask() & ~self.case.mask(liver)).any())
 
     def test_change_by_others_is_shown(self):
         self.segment()
-        self.case.settle()
         segment = self.case.segmentation.GetSegmentation().GetSegment(self.case.segment_id)
         segment.SetName("Renamed")
         segment.SetColor(1, 0, 0)
@@ -246,7 +231,6 @@ class HandOverTest(StateTestCase):
         self.case.wait_for_torch()
         self.case.volume.SetName("Doe^Jane")
         self.segment()
-        self.case.settle()
         self.case.press("diagnosticsButton")
         text = qt.QApplication.clipboard().text()
         self.assertIn("Device in use: cpu", text)

@@ -6,8 +6,7 @@ import unittest
 
 import numpy as np
 import slicer
-from panel_case import MIDDLE, PanelCase
-from view_mouse import click
+from panel_case import MIDDLE, PanelTestCase
 
 from CTSAM3DLib.errors import BundleError
 
@@ -24,29 +23,14 @@ def points(name, *places, labels=()):
     return node
 
 
-class WorkTestCase(unittest.TestCase):
-    def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = PanelCase()
-        self.ui = self.case.ui
-        self.addCleanup(self.case.close)
-
+class WorkTestCase(PanelTestCase):
     def bring(self, node):
         """Choose a list and press the button."""
         self.ui.importSelector.setCurrentNode(node)
-        self.case.press("importButton")
-        self.case.settle()
+        self.case.press_and_wait("importButton")
 
     def counts(self):
         return {row[0]: row[1] for row in self.case.rows()}
-
-    def segment(self, name, place):
-        segment_id = self.case.add(name)
-        self.case.press("insideButton")
-        click("Red", place)
-        self.case.settle()
-        self.case.press("insideButton")
-        return segment_id
 
 
 class ImportTest(WorkTestCase):
@@ -143,12 +127,10 @@ class ScribbleTest(WorkTestCase):
             self.assertTrue(mask[20, 22, i])
         (line,) = self.lines()
         np.testing.assert_allclose(line[[0, -1]], [LEFT, RIGHT], atol=1e-3)
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertEqual((self.case.mask().sum(), len(self.case.clicks())), (0, 0))
         self.assertEqual(self.lines(), [])
-        self.case.press("redoButton")
-        self.case.settle()
+        self.case.press_and_wait("redoButton")
         np.testing.assert_array_equal(self.case.mask(), mask)
         self.assertEqual(len(self.lines()), 1)
 
@@ -172,8 +154,7 @@ class ScribbleTest(WorkTestCase):
         scribble, click = self.case.clicks(segment_id)
         self.assertEqual(scribble.kind, "scribble")
         np.testing.assert_allclose(click.position_ras, RIM, atol=1e-6)
-        self.case.press("removeLastButton")
-        self.case.settle()
+        self.case.press_and_wait("removeLastButton")
         self.assertEqual(self.counts(), {"Liver": "1 / 0"})
 
     def test_a_curve_out_of_the_volume(self):
@@ -189,12 +170,10 @@ class RecomputeTest(WorkTestCase):
         before = self.case.mask()
         self.paint(segment_id)
         self.assertGreater(self.case.mask().sum(), before.sum())
-        self.case.press("segmentButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentButton")
         np.testing.assert_array_equal(self.case.mask(), before)
         self.assertEqual(self.counts(), {"Liver": "1 / 0"})
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertGreater(self.case.mask().sum(), before.sum())
 
     def paint(self, segment_id):
@@ -224,8 +203,7 @@ class RecomputeTest(WorkTestCase):
 
     def test_clicks_go_on_after_it(self):
         self.segment("liver", MIDDLE)
-        self.case.press("segmentButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentButton")
         before = self.case.mask()
         self.segment("liver", RIGHT)
         self.assertEqual(self.counts(), {"Liver": "2 / 0"})
@@ -253,8 +231,7 @@ class RecomputeTest(WorkTestCase):
         expected = self.case.mask(second)
         self.paint(second)
         self.case.predictor.fail_next = BundleError("the model is damaged")
-        self.case.press("segmentAllButton")
-        self.case.settle()
+        self.case.press_and_wait("segmentAllButton")
         self.assertEqual(self.case.status, "Liver: the model is damaged")
         np.testing.assert_array_equal(self.case.mask(second), expected)
 

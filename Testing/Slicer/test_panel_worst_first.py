@@ -9,7 +9,7 @@ import slicer
 from ball_predictor import BallPredictor
 from event_loop import until
 from panel_case import StateTestCase
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.errors import BundleError
 
@@ -41,7 +41,6 @@ class WorstFirstTest(StateTestCase):
         for name, place in PLACES.items():
             self.predictor.doubt = DOUBTS[name]
             self.segment(name.lower(), place)
-            self.case.settle()
             self.case.press("insideButton")
 
     def press(self):
@@ -84,8 +83,7 @@ class WorstFirstTest(StateTestCase):
         self.assertEqual(sorted(told, key=told.get, reverse=True), ORDER)
         self.predictor.doubt = 0
         self.case.press("insideButton")
-        click("Red", (48.0, 36.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (48.0, 36.0, 60.0))
         now = {row[0]: row[3] for row in self.case.rows()}
         self.assertEqual(now["Spleen"], "-")  # not known any more
         self.assertEqual(float(now["Heart"]), told["Heart"])
@@ -97,11 +95,9 @@ class WorstFirstTest(StateTestCase):
         self.press()
         before = self.case.rows()
         self.case.press("insideButton")
-        click("Red", (48.0, 36.0, 60.0))
-        self.case.settle()
+        click_and_wait(self.case, (48.0, 36.0, 60.0))
         self.assertNotEqual(self.case.rows(), before)
-        self.case.press("undoButton")
-        self.case.settle()
+        self.case.press_and_wait("undoButton")
         self.assertEqual(self.case.rows(), before)
 
     def test_slicer_goes_on_meanwhile_and_cancel_changes_nothing(self):
@@ -127,7 +123,6 @@ class WorstFirstTest(StateTestCase):
         for name, taken_away in remove.items():
             with self.subTest(what=name):
                 self.segment("liver", PLACES["Liver"])
-                self.case.settle()
                 if self.ui.insideButton.checked:
                     self.case.press("insideButton")
                 self.predictor.gate.clear()

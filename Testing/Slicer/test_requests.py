@@ -9,7 +9,7 @@ import slicer
 from ctsam3d_case import CTSAM3DCase
 from event_loop import until
 from segmentation_case import ball_volume
-from view_mouse import click
+from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.prompts import ClickHistory
 
@@ -26,8 +26,7 @@ class RequestsTest(unittest.TestCase):
         self.controller = self.case.controller
 
     def click(self, ras):
-        click("Red", ras)
-        self.case.settle()
+        click_and_wait(self.case, ras)
 
     def hold(self):
         self.case.predictor.gate.clear()

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from ctsam3d_case import NAME, CTSAM3DCase
 from segmentation_case import SegmentationCase
-from view_mouse import click
+from view_mouse import click_and_wait
 
 MIDDLE = (48.0, 44.0, 60.0)
 ASIDE = (70.0, 44.0, 60.0)
@@ -39,8 +39,7 @@ class TwoEditorsTest(unittest.TestCase):
 
     def test_a_click_comes_once_and_both_show_it(self):
         second = self.both()
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         slicer.app.processEvents()
         self.assertEqual(len(self.case.clicks()), 1)
         for effect in (self.case.effect, second):
@@ -56,8 +55,7 @@ class TwoEditorsTest(unittest.TestCase):
 
     def test_a_click_of_one_under_way_is_kept_by_the_other(self):
         second = self.both()
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.case.predictor.gate.clear()
         self.case.effect.onClick(list(ASIDE), True)
         self.assertEqual(len(second.editor.markers.shown), 2)  # what its user takes back now is one
@@ -104,8 +102,7 @@ class TwoEditorsTest(unittest.TestCase):
         now = len(self.case.controller.finished), len(self.case.controller.started)
         self.assertEqual(now, finished)
         self.assertLessEqual(len(self.markers()), len(alone) + 1)
-        click("Red", BESIDE)
-        self.case.settle()
+        click_and_wait(self.case, BESIDE)
         self.assertEqual(len(self.case.clicks()), 3)
 
     def test_a_segment_that_one_removes_is_gone_for_both(self):
@@ -120,6 +117,5 @@ class TwoEditorsTest(unittest.TestCase):
         self.both("other")
         self.case.editor.setCurrentSegmentID("other")
         self.case.effect = self.case.activate(NAME)
-        click("Red", MIDDLE)
-        self.case.settle()
+        click_and_wait(self.case, MIDDLE)
         self.assertEqual(len(self.case.clicks("other")), 1)

@@ -71,14 +71,13 @@ class LockTest(StateTestCase):
     def test_structures_computed_again(self):
         for name, place in (("liver", (36.0, 44.0, 60.0)), ("spleen", (60.0, 44.0, 60.0))):
             self.segment(name, place)
-            self.case.settle()
             self.case.press("insideButton")
         self.case.press("segmentAllButton")
         self.assert_lock_is_released_until(lambda: not self.case.logic.controller.busy)
         self.assertIn("Structures: 2.", self.case.status)
 
     def test_a_click(self):
-        self.segment()
+        self.segment(wait=False)
         self.assert_lock_is_released_until(lambda: not self.case.logic.controller.busy)
 
     def test_what_the_engine_does_besides_requests(self):
@@ -93,7 +92,6 @@ class LockTest(StateTestCase):
 
     def test_what_is_carried_to_the_next_frame(self):
         self.segment()
-        self.case.settle()
         answers, controller = [], self.case.logic.controller
         editor = self.case.widget.panel.workplace.editor
         _, volume = controller.volumes.get(self.case.volume)
@@ -111,7 +109,6 @@ class LockTest(StateTestCase):
 
     def test_it_ends_with_the_work(self):
         self.segment()
-        self.case.settle()
         rounds = []
 
         def rests():
@@ -150,7 +147,6 @@ class LockTest(StateTestCase):
     def test_no_timer_that_slicer_never_frees(self):
         with mock.patch.object(qt.QTimer, "singleShot", side_effect=AssertionError):
             self.segment()
-            self.case.settle()
             markers = self.case.widget.panel.workplace.editor.markers.node(True)
             markers.SetNthControlPointPositionWorld(0, -500.0, 0.0, 0.0)  # out of the volume
             markers.InvokeCustomModifiedEvent(markers.PointEndInteractionEvent)

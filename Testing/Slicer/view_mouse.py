@@ -34,6 +34,13 @@ def click(view: str, ras: Sequence[float], modifiers: Sequence[str] = ()) -> lis
     return ras_of(view, xy)
 
 
+def click_and_wait(case, ras: Sequence[float], modifiers: Sequence[str] = ()) -> list[float]:
+    """Click in the red view of a case, and wait for all that comes of it; returns as `click`."""
+    hit = click("Red", ras, modifiers)
+    case.settle()
+    return hit
+
+
 def drag(
     view: str,
     start_ras: Sequence[float],
