@@ -130,8 +130,27 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
     )
 
 
+def _box_property(kind: type, name: str) -> Any:
+    def getter(self: Any) -> Any:
+        return getattr(self._box, name)
+
+    def setter(self: Any, value: Any) -> None:
+        setattr(self._box, name, value)
+        self._show()
+
+    return cpp_property(kind, getter, setter)
+
+
 class _NumberWidget(QtWidgets.QWidget):
     """A double spin box, with or without a slider."""
+
+    value = _box_property(float, "value")
+    minimum = _box_property(float, "minimum")
+    maximum = _box_property(float, "maximum")
+    singleStep = _box_property(float, "singleStep")
+    decimals = _box_property(int, "decimals")
+    prefix = _box_property(str, "prefix")
+    suffix = _box_property(str, "suffix")
 
     def _build(self, slider: Any) -> None:
         box = QtWidgets.QDoubleSpinBox()
@@ -142,16 +161,9 @@ class _NumberWidget(QtWidgets.QWidget):
         layout.addWidget(box)
         self.__dict__["_box"], self.__dict__["_slider"] = box, slider
 
-
-def _box_property(kind: type, name: str) -> Any:
-    def getter(self: Any) -> Any:
-        return getattr(self._box, name)
-
-    def setter(self: Any, value: Any) -> None:
-        setattr(self._box, name, value)
-        self._show()
-
-    return cpp_property(kind, getter, setter)
+    def setValue(self, value: float) -> None:
+        """Set the value."""
+        self._box.setValue(value)
 
 
 @native_class()
@@ -187,13 +199,6 @@ class ctkSliderWidget(_NumberWidget):
             self._box.minimum + step * (self._box.maximum - self._box.minimum) / self.STEPS
         )
 
-    value = _box_property(float, "value")
-    minimum = _box_property(float, "minimum")
-    maximum = _box_property(float, "maximum")
-    singleStep = _box_property(float, "singleStep")
-    decimals = _box_property(int, "decimals")
-    prefix = _box_property(str, "prefix")
-    suffix = _box_property(str, "suffix")
     pageStep = native_property("pageStep", 1.0)
     tracking = native_property("tracking", default=True)
     spinBoxVisible = native_property(
@@ -201,10 +206,6 @@ class ctkSliderWidget(_NumberWidget):
         default=True,
         on_change=lambda self: self._box.setVisible(self.spinBoxVisible),
     )
-
-    def setValue(self, value: float) -> None:
-        """Set the value."""
-        self._box.setValue(value)
 
     def setDecimals(self, decimals: int) -> None:
         """Set the digits behind the point."""
@@ -226,18 +227,6 @@ class ctkDoubleSpinBox(_NumberWidget):
 
     def _show(self) -> None:
         """There is no slider to follow."""
-
-    value = _box_property(float, "value")
-    minimum = _box_property(float, "minimum")
-    maximum = _box_property(float, "maximum")
-    singleStep = _box_property(float, "singleStep")
-    decimals = _box_property(int, "decimals")
-    prefix = _box_property(str, "prefix")
-    suffix = _box_property(str, "suffix")
-
-    def setValue(self, value: float) -> None:
-        """Set the value."""
-        self._box.setValue(value)
 
 
 @native_class()

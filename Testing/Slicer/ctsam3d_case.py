@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import unittest
+
 import slicer
 from ball_predictor import BallPredictor
 from event_loop import until
 from segmentation_case import SegmentationCase
+from view_mouse import click
 
 from CTSAM3DLib.engine import SegmentationEngine
 
 NAME = "CT-SAM3D"
+MIDDLE = (48.0, 44.0, 60.0)
+ASIDE = (70.0, 44.0, 60.0)
 
 
 class CTSAM3DCase(SegmentationCase):
@@ -57,3 +62,18 @@ class CTSAM3DCase(SegmentationCase):
         self.predictor.gate.set()
         super().close()
         self.logic.setEngine(SegmentationEngine())
+
+
+class EffectTestCase(unittest.TestCase):
+    """The effect in a new scene."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        self.case = CTSAM3DCase()
+        self.addCleanup(self.case.close)
+
+    def click(self, ras=MIDDLE, view="Red", modifiers=()):
+        """Click, and wait for all that comes of it; return the position that was hit."""
+        hit = click(view, ras, modifiers)
+        self.case.settle()
+        return hit

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import unittest
-
 import slicer
-from ctsam3d_case import CTSAM3DCase
+from ctsam3d_case import MIDDLE, EffectTestCase
 from view_mouse import drag_xy, hover, interactor_of, press_key, xy_of
 
 from CTSAM3DLib.mrml import MARKUPS_CLASSES
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 ROUND = [(-30, 0), (-20, 25), (0, 35), (20, 25), (30, 0), (20, -25), (0, -35), (-20, -25)]
 
 
-class MouseCase(unittest.TestCase):
+class MouseCase(EffectTestCase):
     def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
+        super().setUp()
         self.interaction = slicer.app.applicationLogic().GetInteractionNode()
         self.addCleanup(
             lambda: self.interaction.SetCurrentInteractionMode(self.interaction.ViewTransform)

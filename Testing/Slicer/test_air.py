@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unittest
-
 import slicer
-from mouse_case import ASIDE, MIDDLE, MouseCase
+from ctsam3d_case import ASIDE, MIDDLE
+from mouse_case import MouseCase
 from panel_case import StateTestCase
 from view_mouse import click, click_and_wait
 
@@ -77,7 +76,3 @@ class ConsoleTest(StateTestCase):
                 self.case.volume, {"liver": {"positive": [list(AIR)]}}
             )
         self.assertIn(SAID, "\n".join(logs.output))
-
-
-if __name__ == "__main__":
-    unittest.main()

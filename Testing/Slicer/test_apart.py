@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tracemalloc
-import unittest
 
 import numpy as np
 import slicer
-from mouse_case import MIDDLE, MouseCase
+from ctsam3d_case import MIDDLE
+from mouse_case import MouseCase
 from panel_case import StateTestCase
 from view_mouse import click, click_and_wait
 
@@ -107,7 +107,3 @@ class PanelTest(StateTestCase):
         np.testing.assert_array_equal(self.case.mask(liver), first)
         self.case.press_and_wait("segmentAllButton")
         self.assertFalse((self.case.mask() & self.case.mask(liver)).any())
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -101,9 +101,3 @@ class CarryingTest(ConsoleCase):
         other.SetOrigin(5.0, 0.0, 0.0)
         with self.assertRaisesRegex(VolumeError, "frames of one voxel grid"):
             self.logic.segmentSequence([frame(0.0), other], CLICKS, carry=True)
-
-
-if __name__ == "__main__":
-    import unittest
-
-    unittest.main()

@@ -167,7 +167,3 @@ class ConsoleTest(ConsoleCase):
             r"2\.9 GiB",
             lambda: self.logic.segment(volume, self.clicks()),
         )
-
-
-if __name__ == "__main__":
-    unittest.main()

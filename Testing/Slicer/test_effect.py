@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import threading
-import unittest
 
 import numpy as np
 import slicer
 from ball_predictor import RADIUS
-from ctsam3d_case import NAME, CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, NAME, EffectTestCase
 from event_loop import until
 from view_mouse import click, drag, xy_of
 
 from CTSAM3DLib.engine import SegmentationEngine
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 BALL_MM3 = 4 / 3 * np.pi * (2.0 * RADIUS) ** 3  # the model looks at voxels of 2 mm
 VOXEL_MM3 = 12.0
 
 
-class EffectTest(unittest.TestCase):
-    def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
-
-    def click(self, ras=MIDDLE, view="Red", modifiers=()):
-        hit = click(view, ras, modifiers)
-        self.case.settle()
-        return hit
-
+class EffectTest(EffectTestCase):
     def status(self):
         return self.case.effect.editor.status
 
@@ -275,7 +262,3 @@ class EffectTest(unittest.TestCase):
         self.assertFalse(slicer.mrmlScene.IsNodePresent(node))
         self.case.effect = self.case.activate(NAME)
         self.assertEqual(self.markers().GetNumberOfControlPoints(), 1)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
-from mouse_case import MIDDLE, ShapeCase
+from ctsam3d_case import MIDDLE
+from mouse_case import ShapeCase
 from view_mouse import click, click_and_wait, drag_xy, hover, press_key, xy_of
 
 PIXELS = 40
@@ -183,7 +182,3 @@ class ReachTest(DeleteCase):
         self.assertTrue(met(48.0 + reach_mm - 0.5))
         self.assertFalse(met(30.0))
         self.assertFalse(met(66.0))
-
-
-if __name__ == "__main__":
-    unittest.main()

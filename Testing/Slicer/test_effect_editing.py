@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import unittest
 from pathlib import Path
 
 import numpy as np
 import slicer
-from ctsam3d_case import NAME, CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, NAME, CTSAM3DCase, EffectTestCase
 from segmentation_case import SHAPE_KJI, ijk_to_ras
 from view_mouse import click, click_and_wait
-
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 
 
 def write(case, mask, segment_id="organ"):
@@ -29,15 +25,7 @@ def box(*slices):
     return mask
 
 
-class EditingTest(unittest.TestCase):
-    def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
-
-    def click(self, ras=MIDDLE, modifiers=()):
-        return click_and_wait(self.case, ras, modifiers)
-
+class EditingTest(EffectTestCase):
     # ---- what the Segment Editor allows
 
     def test_intensity_range_and_editable_area_are_honoured(self):
@@ -111,7 +99,7 @@ class EditingTest(unittest.TestCase):
     def test_refining_an_imported_segment_starts_from_its_mask(self):
         imported = box(slice(12, 28), slice(15, 29), slice(16, 32))
         write(self.case, imported)
-        hit = self.click(MIDDLE, ["Control"])
+        hit = self.click(MIDDLE, modifiers=["Control"])
         after = self.case.mask()
         self.assertFalse((after & ~imported).any())
         removed = np.argwhere(imported & ~after)
@@ -247,7 +235,3 @@ class EditingTest(unittest.TestCase):
         self.assertFalse(self.case.effect.options.growBox.checked)
         self.assertEqual(self.case.node.GetAttribute(f"{NAME}.SmoothingMm"), "3.5")
         self.assertFalse(self.case.effect.editor.choice.grow)
-
-
-if __name__ == "__main__":
-    unittest.main()

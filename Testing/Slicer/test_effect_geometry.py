@@ -157,7 +157,3 @@ class GeometryTest(unittest.TestCase):
         click_and_wait(self.case, np.add(middle, (16.0, 0.0, 0.0)))
         self.assertEqual(len(self.case.clicks()), 2)
         self.assertGreater(self.found()[0], middle[0] + 3.0)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -161,7 +161,3 @@ class GrowingTest(unittest.TestCase):
         self.click_and_see_the_first_part()
         self.assertLess(undone, self.calls_until_it_ends())
         self.assertGreater(self.found(), 0.97)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -12,14 +12,11 @@ from unittest import mock
 
 import numpy as np
 import slicer
-from ctsam3d_case import NAME, CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, NAME, EffectTestCase
 from segmentation_case import SHAPE_KJI, SegmentationCase, ball_volume
 from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import ModelChoice
-
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 
 
 def write(case, mask):
@@ -29,16 +26,11 @@ def write(case, mask):
     )
 
 
-class MemoryTest(unittest.TestCase):
+class MemoryTest(EffectTestCase):
     def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
+        super().setUp()
         self.imported = np.zeros(SHAPE_KJI, bool)
         self.imported[12:28, 15:29, 16:32] = True
-
-    def click(self, ras=MIDDLE, modifiers=()):
-        click_and_wait(self.case, ras, modifiers)
 
     def set_device(self, name):
         box = self.case.effect.options.deviceBox
@@ -217,7 +209,3 @@ class OrderTest(unittest.TestCase):
             with mock.patch.dict(sys.modules, {"torch": torch}):
                 self.assertEqual(imported_devices(), ())
         self.assertEqual(ModelChoice().device, "auto")
-
-
-if __name__ == "__main__":
-    unittest.main()

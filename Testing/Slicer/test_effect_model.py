@@ -108,7 +108,3 @@ class BundledModelTest(unittest.TestCase):
         matrix = slicer.vtkMRMLSliceNode().GetXYToRAS()
         self.case.volume.GetIJKToRASMatrix(matrix)
         return slicer.util.arrayFromVTKMatrix(matrix)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import qt
 import slicer
-from mouse_case import ASIDE, MIDDLE, MouseCase
+from ctsam3d_case import ASIDE, MIDDLE
+from mouse_case import MouseCase
 from view_mouse import (
     click,
     click_and_wait,
@@ -324,7 +323,3 @@ class ThinVolumeTest(MouseCase):
         volume.SetSpacing(2.0, 2.0, 3.0)
         self.case.effect = self.case.activate("CT-SAM3D")
         self.assertTrue(label.isHidden())
-
-
-if __name__ == "__main__":
-    unittest.main()

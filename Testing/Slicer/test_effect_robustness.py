@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import unittest
 from concurrent.futures import Future
 from unittest import mock
 
 import numpy as np
 import slicer
 from ball_predictor import BallPredictor
-from ctsam3d_case import NAME, CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, NAME, CTSAM3DCase, EffectTestCase
 from segmentation_case import SegmentationCase
 from view_mouse import click, click_and_wait
 
 from CTSAM3DLib.engine import SegmentationEngine
 from CTSAM3DLib.errors import BundleError
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 
-
-class RobustnessTest(unittest.TestCase):
-    def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
-
-    def click(self, ras=MIDDLE, modifiers=()):
-        click_and_wait(self.case, ras, modifiers)
-
+class RobustnessTest(EffectTestCase):
     def status(self):
         return self.case.effect.editor.status
 
@@ -281,7 +269,3 @@ class RobustnessTest(unittest.TestCase):
         self.assertIsInstance(self.case.predictor, BallPredictor)
         first = self.case.logic.engine
         self.assertIs(slicer.util.getModuleLogic("CTSAM3D").engine, first)
-
-
-if __name__ == "__main__":
-    unittest.main()

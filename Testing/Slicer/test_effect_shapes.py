@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import unittest
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -12,7 +11,8 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from mouse_case import ASIDE, MIDDLE, ShapeCase
+from ctsam3d_case import ASIDE, MIDDLE
+from mouse_case import ShapeCase
 from view_mouse import (
     click,
     click_and_wait,
@@ -260,7 +260,3 @@ class LostReleaseTest(ShapeCase):
         hover("Red", (self.middle[0] + 20, self.middle[1]))
         click("Red", MIDDLE, ["Control"])
         self.assertEqual(self.kinds(), [("click", False)])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
-from mouse_case import ASIDE, MIDDLE, MouseCase
+from ctsam3d_case import ASIDE, MIDDLE
+from mouse_case import MouseCase
 from view_mouse import click, drag_xy, hover, interactor_of, press_key, ras_of, xy_of
 
 
@@ -104,7 +103,3 @@ class StrokeTest(MouseCase):
         drag_xy("Red", self.start, self.end)
         self.assertEqual(self.signs(), [True])
         self.assertEqual(self.strokes(), [])
-
-
-if __name__ == "__main__":
-    unittest.main()

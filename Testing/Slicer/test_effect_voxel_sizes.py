@@ -70,7 +70,3 @@ class VoxelSizeTest(unittest.TestCase):
                 node, segmentation.GetNthSegmentID(number), self.case.volume
             )
             self.assert_ball(labels > 0, voxel_mm)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from ball_predictor import BallPredictor
+from ctsam3d_case import MIDDLE
 from event_loop import until
-from mouse_case import MIDDLE, MouseCase
+from mouse_case import MouseCase
 from view_mouse import click, click_and_wait
 
 
@@ -90,7 +89,3 @@ class WhereNextTest(MouseCase):
         self.case.logic.setEngine(SegmentationEngine(load))
         self.options.nextButton.click()
         until(lambda: "17 MB" in self.options.statusLabel.text, "the error")
-
-
-if __name__ == "__main__":
-    unittest.main()

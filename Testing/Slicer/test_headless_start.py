@@ -87,7 +87,3 @@ class StartTest(unittest.TestCase):
         added = [path for path in self.found["paths"] if Path(path) != Path(self.folder)]
         self.assertEqual(sorted(added), sorted([str(ROOT / "CTSAM3D"), str(ROOT)]))
         self.assertEqual(self.found["last"], str(ROOT))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import qt
 import slicer
 from panel_case import PanelTestCase
@@ -103,7 +101,3 @@ class StructureTest(PanelTestCase):
         self.assertEqual([row[0] for row in self.case.rows()], ["Liver"])
         self.case.press_and_wait("undoButton")
         self.assertEqual([row[0] for row in self.case.rows()], ["Liver", "Spleen"])
-
-
-if __name__ == "__main__":
-    unittest.main()

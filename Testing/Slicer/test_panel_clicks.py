@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from event_loop import until
@@ -169,7 +167,3 @@ class ClickTest(PanelTestCase):
         segment_id = self.segment()
         expected = self.case.mask(segment_id).sum() * 12 / 1000
         self.assertEqual(self.case.rows()[0][2], f"{expected:.1f}")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import slicer
 from panel_case import MIDDLE, StateTestCase
 from view_mouse import click, drag_xy, hover, interactor_of, press_key, xy_of
@@ -155,7 +153,3 @@ class DrawingTest(StateTestCase):
         slicer.app.layoutManager().layoutChanged.emit(1)
         self.drag()
         self.assertEqual(self.kinds(), [("box", True)])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -182,9 +182,3 @@ class FramesTest(StateTestCase):
         self.start()
         self.case.add("liver")
         self.assertTrue(self.ui.nextFrameButton.isHidden())
-
-
-if __name__ == "__main__":
-    import unittest
-
-    unittest.main()

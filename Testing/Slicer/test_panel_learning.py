@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unittest
 from pathlib import Path
 from unittest import mock
 
@@ -297,7 +296,3 @@ class LearningTest(FolderCase):
         self.assertFalse(self.section.busy)
         self.assertNotEqual(self.text, "")
         self.assertEqual(self.asked, [])
-
-
-if __name__ == "__main__":
-    unittest.main()

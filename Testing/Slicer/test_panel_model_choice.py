@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
 from unittest import mock
 
 import slicer
@@ -142,7 +141,3 @@ class EffectModelsTest(FolderCase):
         x = 30.0 + 12 * len(self.effect_case.clicks())
         click("Red", (x, 44.0, 60.0))
         self.effect_case.settle()
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -207,7 +207,3 @@ class AddModelTest(ModelsCase):
         self.assertEqual([file.name for file in self.folder.iterdir()], ["models.json"])
 
     test_a_real_file_and_a_damaged_one.slow = True  # writes 592 MB
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -144,7 +144,3 @@ class PictureTest(unittest.TestCase):
         self.picture("panel-busy.png")
 
     test_panel_while_searching_and_busy.slow = True
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from event_loop import until
@@ -109,7 +107,3 @@ class PromptsTest(StateTestCase):
         self.case.add("kidney left")
         self.assertFalse(self.ui.nextButton.enabled)
         self.assertEqual(self.ui.nextButton.toolTip, "There are no points yet.")
-
-
-if __name__ == "__main__":
-    unittest.main()

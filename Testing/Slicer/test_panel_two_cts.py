@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from panel_case import StateTestCase
@@ -155,7 +153,3 @@ class TwoTest(StateTestCase):
         self.assertFalse(self.case.mask(own).any())
         self.end()
         self.assertEqual(len(self.case.clicks()), 3)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from panel_case import PanelTestCase
@@ -95,7 +93,3 @@ class UndoTest(PanelTestCase):
                 self.assertEqual(self.case.status, told)
         self.case.press_and_wait("undoButton")
         self.assertFalse(self.case.mask().any())
-
-
-if __name__ == "__main__":
-    unittest.main()

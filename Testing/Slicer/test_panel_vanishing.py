@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import unittest
 from pathlib import Path
 from unittest import mock
 
@@ -256,7 +255,3 @@ class BareTest(StateTestCase):
         self.assertIsNone(widget.panel.torch.state)
         del volume
         widget.cleanup()
-
-
-if __name__ == "__main__":
-    unittest.main()

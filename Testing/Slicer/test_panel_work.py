@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from panel_case import MIDDLE, PanelTestCase
@@ -264,7 +262,3 @@ class RecomputeTest(WorkTestCase):
 def grown(mask):
     """Return a mask with its box filled: what a hand might have drawn."""
     return type(mask)(np.ones_like(mask.mask_kji), mask.bbox)
-
-
-if __name__ == "__main__":
-    unittest.main()

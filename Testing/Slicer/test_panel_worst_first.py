@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
 from ball_predictor import BallPredictor
@@ -160,7 +158,3 @@ class WorstFirstTest(StateTestCase):
         self.case.add("liver")
         self.assertFalse(self.ui.worstButton.enabled)
         self.assertEqual(self.ui.worstButton.toolTip, "No structure has points yet.")
-
-
-if __name__ == "__main__":
-    unittest.main()

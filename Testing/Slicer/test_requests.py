@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
-from ctsam3d_case import CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, CTSAM3DCase, EffectTestCase
 from event_loop import until
 from segmentation_case import ball_volume
-from view_mouse import click, click_and_wait
+from view_mouse import click
 
 from CTSAM3DLib.prompts import ClickHistory
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 BELOW = (30.0, 44.0, 60.0)
 
 
-class RequestsTest(unittest.TestCase):
+class RequestsTest(EffectTestCase):
     def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
+        super().setUp()
         self.controller = self.case.controller
-
-    def click(self, ras):
-        click_and_wait(self.case, ras)
 
     def hold(self):
         self.case.predictor.gate.clear()
@@ -156,7 +147,3 @@ class RequestsTest(unittest.TestCase):
         np.testing.assert_allclose(only.anchor_ras, ASIDE, atol=1.5)
         self.assertTrue(self.case.mask()[20, 22, 24])
         self.assertTrue(self.case.mask()[20, 22, 35])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import unittest
-
 import numpy as np
 import slicer
-from ctsam3d_case import NAME, CTSAM3DCase
+from ctsam3d_case import ASIDE, MIDDLE, NAME, EffectTestCase
 from segmentation_case import SegmentationCase
 from view_mouse import click_and_wait
 
-MIDDLE = (48.0, 44.0, 60.0)
-ASIDE = (70.0, 44.0, 60.0)
 BESIDE = (30.0, 44.0, 60.0)
 
 
-class TwoEditorsTest(unittest.TestCase):
+class TwoEditorsTest(EffectTestCase):
     def setUp(self):
-        slicer.mrmlScene.Clear()
-        self.case = CTSAM3DCase()
-        self.addCleanup(self.case.close)
+        super().setUp()
         self.other = SegmentationCase(self.case.volume)
         self.addCleanup(self.other.close)
         self.other.editor.setSegmentationNode(self.case.segmentation)

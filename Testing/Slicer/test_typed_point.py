@@ -119,7 +119,3 @@ class PanelTest(StateTestCase):
         self.assertTrue(self.case.mask()[20, 22, 24])
         typed(row, "abc")
         self.assertIn("expected three numbers", self.case.status)
-
-
-if __name__ == "__main__":
-    unittest.main()

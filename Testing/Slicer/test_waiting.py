@@ -201,7 +201,3 @@ class ModelImportLockTest(ModelsCase):
         self.case.press("addModelButton")
         turns = turns_until(lambda: not self.section.busy)
         self.assertLessEqual(turns, 3 * (waiting.rounds - before) + 3)
-
-
-if __name__ == "__main__":
-    unittest.main()
