@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from CTSAM3DLib.errors import NodeError
@@ -16,6 +15,7 @@ from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.io.segmentation_reader import check_names
 from CTSAM3DLib.io.simpleitk import silent_simpleitk
 from CTSAM3DLib.mrml import read_segment, volume_from_node
+from CTSAM3DModuleLib.panel.nodes import reference_volume
 
 
 def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = None) -> int:
@@ -28,7 +28,7 @@ def write_cases(folder: Path, segmentations: Sequence[Any], volume_node: Any = N
     """
     count = 0
     for number, node in enumerate(segmentations, start=1):
-        ct_node = _source_volume(node) or volume_node
+        ct_node = reference_volume(node) or volume_node
         if ct_node is None:
             text = _("{name} has no source volume: choose its CT in the Segment Editor")
             raise NodeError(text.format(name=node.GetName()))
@@ -54,11 +54,6 @@ def _segments(node: Any, ct_node: Any) -> list[Segment]:
             found.append(Segment(name, RegionMask(mask.mask_kji, mask.bbox)))
     check_names([segment.name for segment in found])
     return found
-
-
-def _source_volume(node: Any) -> Any:
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    return node.GetNodeReference(role)
 
 
 def _write_volume(path: Path, volume: Volume) -> None:

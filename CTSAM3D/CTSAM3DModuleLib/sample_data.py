@@ -52,12 +52,12 @@ class TorsoSource:
         return load_torso()
 
 
-def load_torso(spacing_mm: float = 2.0) -> list[Any]:
+def load_torso() -> list[Any]:
     """Generate the torso, show it, and return its node and a point list for each anatomy."""
     from CTSAM3DLib.phantom import torso_phantom
     from CTSAM3DLib.resources import resource_path
 
-    volume, _truth = torso_phantom(spacing_mm)
+    volume, _truth = torso_phantom()
     node = add_volume(volume, TORSO)
     return [node, *load_clicks(node, resource_path(TORSO_CLICKS))]
 

@@ -65,10 +65,6 @@ def _slicer_extensions() -> Any:
     return slicer.app.extensionsManagerModel()
 
 
-def _slicer_runner() -> Any:
-    return getattr(slicer.util, "executePythonModule", None)
-
-
 @dataclass(frozen=True)
 class TorchSetup:
     """Looks at PyTorch and has it installed. Main thread only; keeps nothing between calls."""
@@ -82,7 +78,7 @@ class TorchSetup:
     # Tells whether the computer has an NVIDIA graphics card
     has_gpu: Callable[[], bool] = has_nvidia_driver
     # Returns Slicer's function that runs a Python module beside Slicer; None before 5.11
-    runner: Callable[[], Any] = _slicer_runner
+    runner: Callable[[], Any] = lambda: getattr(slicer.util, "executePythonModule", None)
 
     def state(self) -> TorchState:
         """Return what is there. Imports PyTorch, which takes seconds, but only if it is found."""

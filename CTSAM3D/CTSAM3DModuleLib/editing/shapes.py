@@ -96,10 +96,7 @@ def _ring(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cut_faces(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the pieces (M, 2, 3) in which the plane z = 0 cuts the faces of a box.
-
-    Its points (7, 3) are those of `world_points`.
-    """
+    """Return the pieces (M, 2, 3) in which z = 0 cuts the faces of a box with points (7, 3)."""
     middle, halves = points[0], (points[4:] - points[1:4]) / 2.0
     pieces = []
     for axis, sign in itertools.product(range(3), (-1.0, 1.0)):
@@ -119,10 +116,7 @@ _PIECES = {"scribble": _line, "lasso": _ring, "box": _cut_faces}
 def _gaps(
     pieces: NDArray[np.float64], xy: list[int], depth: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how far pieces (M, 2, 3) are from a pixel, and how far from z = 0 they are there.
-
-    What is farther than a depth from z = 0 is left out.
-    """
+    """Return how far pieces no deeper than depth are from a pixel, and there from z = 0."""
     start, way = pieces[:, 0], pieces[:, 1] - pieces[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.sort((np.array([[-depth], [depth]]) - start[:, 2]) / way[:, 2], axis=0)

@@ -17,9 +17,8 @@ REST_MS = 200
 class PlaceMode(VTKObservationMixin):
     """Slicer's place mode on our point lists; ends when the user chooses another mode.
 
-    `node_of` gives the point list of a sign, None where nothing can be placed; `on_rest` is called
-    with world RAS, mm, where the mouse rests while points are placed; `on_end` when the mode has
-    ended.
+    `node_of` gives the point list of a sign; `on_rest` is called with world RAS, mm, where the
+    mouse rests while points are placed; `on_end` when the mode has ended.
     """
 
     def __init__(
@@ -55,15 +54,11 @@ class PlaceMode(VTKObservationMixin):
         before = selection.GetActivePlaceNodeID() or ""
         # Both now: Slicer places points into whichever list was made last.
         nodes = {sign: self._node_of(sign) for sign in (True, False)}
-        node = nodes[positive]
-        if node is None:
-            self.stop()
-            return
         if self._node is None:
             self._id_before = before
             self._persistence_before = interaction.GetPlaceModePersistence()
         self._unobserve()
-        self._node = node
+        self._node = node = nodes[positive]
         selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
         selection.SetActivePlaceNodeID(node.GetID())
         interaction.SetPlaceModePersistence(1)

@@ -77,19 +77,11 @@ class Progress:
 
 
 class QuestionProgress(Progress):
-    """Asks the engine several questions; what comes of them is shown after the last answer."""
+    """Asks the engine several questions: `ask`; after the last answer `finish` shows them."""
 
     def __init__(self, work: Any, targets: Iterable[EditTarget] = ()) -> None:
         super().__init__(targets)
         self._work = work
-
-    def ask(self) -> None:
-        """Ask for all of them; raises CTSAM3DError."""
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """Show what has come of it, once everything is answered."""
-        raise NotImplementedError
 
     def on_answer(self, future: Future[Any] | None, note: Callable[[Any], object]) -> None:
         """Have an answer noted; one that failed or was cancelled ends the others, too."""

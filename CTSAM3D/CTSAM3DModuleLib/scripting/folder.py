@@ -29,9 +29,9 @@ def segment_folder(
     logic: Any,
     folder_or_table: str | Path,
     output_dir: str | Path,
-    choice: ModelChoice | None = None,
-    progress: Progress | None = None,
-    overwrite: bool = False,
+    choice: ModelChoice,
+    progress: Progress | None,
+    overwrite: bool,
 ) -> dict[str, Any]:
     """Segment many CTs from files into files; the scene is not touched.
 
@@ -41,7 +41,6 @@ def segment_folder(
     the place of an input.
     """
     source, output = Path(folder_or_table), Path(output_dir)
-    chosen = choice or ModelChoice()
     if source.is_dir():
         cases = cases_in_folder(source, output)
     else:
@@ -51,15 +50,15 @@ def segment_folder(
     tables = [] if source.is_dir() else [source]
     outputs = [item.case.files for item in cases if not item.error]
     check_outputs([*outputs, reports], [*tables, *inputs])
-    model = _Model(logic, chosen)
+    model = _Model(logic, choice)
     output.mkdir(parents=True, exist_ok=True)
     batch = BatchRun(
         output,
         lambda: model.loaded,
         model.settings,
-        chosen.spacing_mm,
+        choice.spacing_mm,
         overwrite=overwrite,
-        grow=chosen.grow,
+        grow=choice.grow,
         warn=logging.getLogger(__name__).warning,
     )
     for number, item in enumerate(cases, 1):

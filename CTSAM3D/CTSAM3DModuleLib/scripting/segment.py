@@ -60,9 +60,9 @@ def segment(
     logic: Any,
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     clicks: Any,
-    segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
-    choice: ModelChoice | None = None,
-    progress: Progress | None = None,
+    segmentation_node: slicer.vtkMRMLSegmentationNode | None,
+    choice: ModelChoice,
+    progress: Progress | None,
 ) -> slicer.vtkMRMLSegmentationNode | None:
     """Segment every clicked structure of a volume; all of it is written, or nothing.
 
@@ -73,9 +73,8 @@ def segment(
     """
     structures = prompts_on_volume(clicks, in_scene(logic, volume_node))
     name = f"{text_of(volume_node.GetName()) or 'volume'} segmentation"
-    chosen = choice or ModelChoice()
     return segment_prompts(
-        logic, volume_node, structures, segmentation_node, chosen, progress, name
+        logic, volume_node, structures, segmentation_node, choice, progress, name
     )
 
 

@@ -21,9 +21,9 @@ def segment_sequence(
     logic: Any,
     volumes: Any,
     clicks: Any,
-    choice: ModelChoice | None = None,
-    progress: Progress | None = None,
-    carry: bool = False,
+    choice: ModelChoice,
+    progress: Progress | None,
+    carry: bool,
 ) -> list[slicer.vtkMRMLSegmentationNode]:
     """Segment several volumes, or all frames of a sequence; see `ConsoleMethods.segmentSequence`.
 
@@ -32,7 +32,6 @@ def segment_sequence(
     """
     found: list[slicer.vtkMRMLSegmentationNode] = []
     tracks: list[Track] = []
-    chosen = choice or ModelChoice()
     with _frames(logic, volumes) as frames:
         of_frames = [
             prompts_on_volume(
@@ -47,9 +46,9 @@ def segment_sequence(
             step = _step(progress, label, done, total)
             name, volume_node = f"{label} segmentation", show()
             if tracks:
-                node = carry_on(logic, volume_node, tracks, chosen, step, name)
+                node = carry_on(logic, volume_node, tracks, choice, step, name)
             else:
-                node = segment_prompts(logic, volume_node, structures, None, chosen, step, name)
+                node = segment_prompts(logic, volume_node, structures, None, choice, step, name)
             if node is None:
                 break
             if carry and not tracks:
