@@ -20,10 +20,9 @@ from CTSAM3DLib.errors import (
     ClicksFileError,
     VolumeError,
 )
-from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.clicks import check_name, prompts_from_points
-from CTSAM3DLib.io.segment import Base, RegionMask, Segment
+from CTSAM3DLib.io.segment import Base, RegionMask, Segment, Segmentation
 from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import Prompts
@@ -118,11 +117,9 @@ def open_session(
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentationResult:
-    """The structures that were segmented in one volume."""
+class SegmentationResult(Segmentation):
+    """The structures that were segmented in one volume, in the order of the clicks."""
 
-    segments: tuple[Segment, ...]  # In the order of the clicks
-    geometry: Geometry  # Of the volume
     volume_name: str  # Stored with the clicks
     seconds: Mapping[str, float]  # For each structure, by its name
     load_seconds: float  # For the model
@@ -134,13 +131,6 @@ class SegmentationResult:
     notices: tuple[str, ...] = ()
     # See `InteractiveSession.uncertainty`; without structures that the model was not asked for
     uncertainty: Mapping[str, float] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Segment:
-        """Return the segment of a structure; KeyError when there is none."""
-        for segment in self.segments:
-            if segment.name == name:
-                return segment
-        raise KeyError(name)
 
     @property
     def volumes_cm3(self) -> dict[str, float]:

@@ -125,7 +125,7 @@ class BatchRecords:
         seen = self._stamp()
         try:
             journal = _journal(self._folder / JOURNAL_NAME)
-            written, self._damaged, self._table = _report(self._folder / REPORT_NAME)
+            written, self._damaged, self._table = reported(self._folder / REPORT_NAME)
         except OSError as error:
             text = f"cannot read the earlier report: {error}. Close what has it open, then resume"
             raise OutputFileError(text) from error
@@ -142,14 +142,8 @@ class BatchRecords:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def reported(path: Path) -> tuple[dict[str, Entry], bool]:
-    """Return the entries of a report by name, none of a missing one, and whether it is damaged."""
-    entries, damaged, _ = _report(path)
-    return entries, damaged
-
-
-def _report(path: Path) -> tuple[dict[str, Entry], bool, str]:
-    """Return the same, and the checksum of the table that was written with it, if it is known."""
+def reported(path: Path) -> tuple[dict[str, Entry], bool, str]:
+    """Return the entries of a report by name, whether it is damaged, and the table's checksum."""
     try:
         content = json_content(path.read_bytes().decode("utf-8-sig"))
         cases = {one["case"]: one for one in content["cases"] if isinstance(one["status"], str)}

@@ -24,15 +24,15 @@ from CTSAM3DLib.network.model import PromptableModel
 _NO_ID = "default"  # the Segment Editor effect stores it where no model is chosen
 
 
-def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> str:
+def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> None:
     """Script a model and write it with its settings, whole or not at all.
 
     With `half` it stores float16 weights, which are converted in place and widened when loaded.
-    Returns the SHA-256 of the file. Raises OutputFileError: the file cannot be written.
+    Raises OutputFileError: the file cannot be written.
     """
     with written_atomically(path) as temporary:
         _save(model, temporary, half)
-    return _vouch_for(path)
+    _vouch_for(path)
 
 
 def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
@@ -50,12 +50,10 @@ def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = Fal
         path.write_bytes(content)  # into the file that is locked, not in place of it
 
 
-def _vouch_for(path: Path) -> str:
-    """Remember a file that was made here; returns its SHA-256."""
-    sha256 = file_sha256(path)
+def _vouch_for(path: Path) -> None:
+    """Remember a file that was made here."""
     with suppress(OutputFileError):  # without a data folder the user can still trust the file
-        remember(path, sha256)
-    return sha256
+        remember(path, file_sha256(path))
 
 
 def _compress(archive: IO[bytes], path: Path) -> None:

@@ -188,10 +188,7 @@ class _Reporter:
 
 
 def _bring_to_present(session: InteractiveSession, request: ClickRequest) -> None:
-    """Go to the prompts before, and to the present mask if it is another one than theirs.
-
-    Where the prompts alone give the present mask, their logits are kept, soft borders included.
-    """
+    """Go to the prompts before; to the present mask only if they do not give it themselves."""
     session.set_prompts(request.prompts_before)
     present = request.present
     if present is not None and _differs(present, session.state):

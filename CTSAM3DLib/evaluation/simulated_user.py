@@ -93,18 +93,13 @@ def _largest_component(
     missed: NDArray[np.bool_], added: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], bool]:
     """Return the largest connected part of either error; on a tie the missed one."""
-    best: tuple[int, NDArray[np.bool_], bool] | None = None
-    for error, positive in ((missed, True), (added, False)):
-        labels, count = ndimage.label(error, structure=_NEIGHBOURS)
-        if count == 0:
-            continue
-        sizes = np.bincount(labels.ravel())[1:]
-        largest = int(sizes.argmax())
-        if best is None or sizes[largest] > best[0]:
-            best = int(sizes[largest]), labels == largest + 1, positive
-    if best is None:
-        raise GeometryError("expected at least one wrong voxel, got none")
-    return best[1], best[2]
+    most, region, positive = 0, missed, True
+    for error, sign in ((missed, True), (added, False)):
+        labels, _ = ndimage.label(error, structure=_NEIGHBOURS)
+        sizes = np.bincount(labels.ravel(), minlength=2)[1:]
+        if sizes.max() > most:
+            most, region, positive = sizes.max(), labels == sizes.argmax() + 1, sign
+    return region, positive
 
 
 def _depth_mm(

@@ -191,10 +191,7 @@ def _grid_positions(
 
 
 def _read_axis(positions: NDArray[np.float64], size: int, step: float = 1.0) -> _AxisRead | None:
-    """Return how to read a source axis of `size` at `positions`; None if all lie outside.
-
-    `step` is the signed distance of the positions; from 2 on, blocks are averaged.
-    """
+    """Return how to read a source axis at positions a step apart; None if all lie outside."""
     holders = nearest_indices(positions)
     inside = np.flatnonzero((holders >= 0) & (holders < size))
     if inside.size == 0:

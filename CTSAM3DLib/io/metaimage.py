@@ -162,10 +162,7 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
 def _numbers(
     fields: dict[str, str], names: tuple[str, ...], count: int | None = None
 ) -> np.ndarray | None:
-    """Return the numbers of a field that has several names, of the sizes those of the first.
-
-    Raises VolumeError: no numbers, or two names for one thing with different numbers.
-    """
+    """Return the numbers of a field with several names; VolumeError: none, or two that differ."""
     found = {name: numbers_in(fields[name], name, count) for name in names if name in fields}
     first = next(iter(found), "")
     for name, numbers in found.items():

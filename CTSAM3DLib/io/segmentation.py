@@ -91,10 +91,7 @@ def check_name(path: str | Path) -> None:
 def _layers(
     segments: Sequence[Segment], box: BoundingBox
 ) -> tuple[list[_Labels], list[tuple[int, int]]]:
-    """Return label arrays of the box, and layer and label value of every segment.
-
-    A segment goes into the first layer where none of its voxels is taken.
-    """
+    """Return label arrays of the box without overlaps, and layer and label of each segment."""
     dtype = np.dtype(np.uint8 if len(segments) <= 255 else np.uint16)
     layers: list[_Labels] = []
     used: list[int] = []

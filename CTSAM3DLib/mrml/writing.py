@@ -181,10 +181,7 @@ class Plan:
         return (tight(moved), None) if self._replaces or self._is_new else (moved, covered)
 
     def _leave_foreign_layer(self) -> None:
-        """Take an empty segment out of a shared labelmap on another grid.
-
-        Writing it there would resample the other segments of that labelmap.
-        """
+        """Take an empty segment out of a labelmap on another grid, which would be resampled."""
         node, segment_id = self._target.segmentation_node, self._target.segment_id
         layer = layer_of(node, segment_id)
         if layer is None or box_of(layer).is_empty:

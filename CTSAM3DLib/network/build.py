@@ -18,15 +18,14 @@ def build_lite(
     config: LiteConfig | None = None,
     model_id: str = "ctsam3d-lite",
     patch_size: int = 64,
-    windows_hu: tuple[tuple[float, float], ...] = LITE_WINDOWS_HU,
 ) -> PromptableModel:
     """Build our own network with random weights, in evaluation mode.
 
-    `patch_size` is the edge of a patch in voxels; each HU window is one input channel. The
-    attribute ``settings`` of the model belongs into the bundle.
+    `patch_size` is the edge of a patch in voxels. The attribute ``settings`` of the model belongs
+    into the bundle.
     """
-    sizes = config or LiteConfig(image_channels=len(windows_hu))
-    return build_promptable(LiteSegmenter(sizes), model_id, patch_size, windows_hu)
+    segmenter = LiteSegmenter(config or LiteConfig())
+    return build_promptable(segmenter, model_id, patch_size, LITE_WINDOWS_HU)
 
 
 def build_promptable(
@@ -37,7 +36,8 @@ def build_promptable(
 ) -> PromptableModel:
     """Build the model round a segmenter that was trained here, in evaluation mode.
 
-    The other arguments are those of `build_lite`. The cross-patch predictor has random weights.
+    Each HU window is one input channel; `build_lite` has the other arguments. The cross-patch
+    predictor has random weights.
     """
     settings = ModelSettings(
         model_id, patch_size, (1.5, 4.0), 2.5, windows_hu, cross_patch_aligned=True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CTSAM3DLib.geometry.box import IJK, BoundingBox
+from CTSAM3DLib.session.state import inside_any
 from CTSAM3DLib.session.step import PatchAnswer
 
 SLAB_FRACTION = 16
@@ -65,16 +66,8 @@ def leads_out(face: Face, covered: Iterable[BoundingBox], grid_shape_kji: IJK) -
     Nothing lies beyond the border of the grid.
     """
     outside = face.beyond()
-    result = np.zeros(outside.shape_kji, bool)
-    in_grid = outside.clipped(grid_shape_kji)
-    if in_grid.is_empty:
-        return result
-    result[in_grid.relative_to(outside).slices_kji] = True
-    for box in covered:
-        part = box.intersection(outside)
-        if not part.is_empty:
-            result[part.relative_to(outside).slices_kji] = False
-    return result
+    in_grid = inside_any([BoundingBox.from_shape(grid_shape_kji)], outside)
+    return in_grid & ~inside_any(covered, outside)
 
 
 def _slab(patch: BoundingBox, axis: int, side: int, layers: int) -> BoundingBox:

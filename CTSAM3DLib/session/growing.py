@@ -193,10 +193,7 @@ def _followed(
 
 
 def _refined_answer(growth: _Growth, view: PatchView) -> PatchAnswer | None:
-    """Return the answer for a patch with a coarse answer, near whose surface it counts.
-
-    None if it is refused.
-    """
+    """Return the answer near the surface of a coarse one for a patch; None if refused."""
     answer = asked(growth.encoder, view)
     if dice(answer.logits > 0, view.known > 0) <= growth.rules.overlap_dice:
         return None

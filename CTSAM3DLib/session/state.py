@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
@@ -203,8 +203,8 @@ def _mask_after(
         positive = positive_on_volume(logits, grid, geometry, part)
         if positive is False and before.mask.occupied_box(part).is_empty:
             continue
-        decoded = _inside_any(decoded_boxes, part)
-        seen = decoded | _inside_any(coarse_boxes, part)
+        decoded = inside_any(decoded_boxes, part)
+        seen = decoded | inside_any(coarse_boxes, part)
         present = before.mask.read(part)
         kept = given.read(part) & ~decoded
         if adds_only:
@@ -225,10 +225,7 @@ def _mask_after(
 def _fallen(
     before: SessionState, logits: BlockArray, changed: BoundingBox, newest: Place
 ) -> BlockArray:
-    """Return a field of the grid that is above 0 up to a voxel round what fell below 0.
-
-    So it is round the newest prompt.
-    """
+    """Return a field above 0 up to a voxel round what fell below 0, and round the newest prompt."""
     fell = (before.logits.read(changed) > 0) & ~(logits.read(changed) > 0)
     field = BlockArray(before.grid.shape_kji, np.float16, _NOT_FALLEN, LOGITS_BLOCK)
     field = field.written(changed, np.where(fell, 1.0, _NOT_FALLEN))
@@ -255,7 +252,7 @@ def _box_to_resample(
     return box
 
 
-def _inside_any(boxes: Sequence[BoundingBox], part: BoundingBox) -> NDArray[np.bool_]:
+def inside_any(boxes: Iterable[BoundingBox], part: BoundingBox) -> NDArray[np.bool_]:
     """Return which voxels of a part of the volume lie in one of the boxes."""
     inside = np.zeros(part.shape_kji, bool)
     for box in boxes:

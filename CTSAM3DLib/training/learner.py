@@ -170,10 +170,7 @@ class Learner:
     # ---- one step
 
     def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        """Decode twice at most: clicks of the user's lessons, then those of the teacher's.
-
-        The encoder stays as it is: an embedding serves both models and several clicks.
-        """
+        """Decode with clicks of the lessons, then of the teacher, on one fixed embedding."""
         own = [self.lessons.own(rng, generator) for _ in range(self.config.lessons)]
         other = [self.lessons.other(rng, generator) for _ in range(self.config.lessons)]
         lessons = [lesson for lesson in own for _ in lesson.points] + other

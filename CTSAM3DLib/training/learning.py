@@ -300,10 +300,7 @@ class _Run:
     def _choose(
         self, learner: Learner, asked: Sequence[Question], before: Sequence[Result], held_out: bool
     ) -> tuple[float, Sequence[Result]]:
-        """Return how far the model goes and its scores there, see `furthest_better`.
-
-        Where no other patients are `held_out`, nothing tells when it is too far.
-        """
+        """Return how far the model goes, less far without `held_out` patients, and its scores."""
         learnt = learner.learnt()
         furthest = furthest_share(learner.iteration) if held_out else FURTHEST_BLIND
         shares = [share for share in SHARES if share <= furthest]

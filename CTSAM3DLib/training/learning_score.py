@@ -102,10 +102,7 @@ def mean_dice(results: Sequence[Result], family: str, clicks: int) -> float:
 
 
 def _dice_of(results: Sequence[Result], family: str, clicks: int) -> NDArray[np.float64]:
-    """Return the Dice of each structure of a family after so many clicks, (N,).
-
-    A structure that is asked several times is one observation, the mean.
-    """
+    """Return the mean Dice (N,) of each structure of a family after so many clicks."""
     found: dict[tuple[str, str], list[float]] = {}
     for r in results:
         if r.family == family:
