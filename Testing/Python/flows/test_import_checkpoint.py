@@ -10,13 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_case import (
-    content_of,
-    know_micro,
-    micro_state,
-    save,
-    use_data_folder,
-)
+from checkpoint_case import content_of, micro_state, save
 from disk_cases import run_command as run
 
 from CTSAM3DLib.bundles.importing import ImportRequest, import_official
@@ -25,19 +19,6 @@ from CTSAM3DLib.errors import BundleError, CheckpointError, OutputFileError
 from CTSAM3DLib.models.store import ModelStore, resolve_model
 
 KEY = "image_encoder.stem.proj.1.running_var"
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the user's folder of models, which is not there yet; only a micro network is known."""
-    know_micro(monkeypatch)
-    return use_data_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """Return a checkpoint of the micro network."""
-    return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_case import Bomb, know_micro, micro_state, save, use_data_folder
+from checkpoint_case import Bomb, micro_state, save
 
 from CTSAM3DLib.bundles.checkpoint_file import read_checkpoint
 from CTSAM3DLib.bundles.importing import (
@@ -27,13 +27,6 @@ from CTSAM3DLib.bundles.official_weights import official_weights
 from CTSAM3DLib.errors import CheckpointError
 
 LEGACY_NUMBER = 0x1950A86A20F9469CFC6C
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the user's folder of models, which is not there yet; only a micro network is known."""
-    know_micro(monkeypatch)
-    return use_data_folder(tmp_path, monkeypatch)
 
 
 def refused(path: Path, models: Path) -> str:

@@ -20,19 +20,6 @@ from CTSAM3DLib.models.store import ModelStore
 KEY = "image_encoder.stem.proj.1.running_var"
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the user's folder of models, which is not there yet; only a micro network is known."""
-    know_micro(monkeypatch)
-    return use_data_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """Return a checkpoint of the micro network."""
-    return save(tmp_path / "params.pth", {"model_state_dict": micro_state()})
-
-
 @pytest.fixture(scope="module")
 def imported_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the micro network as the model ct-sam3d-micro; for copies of it."""

@@ -16,12 +16,6 @@ from CTSAM3DLib.io.image import read_scan, read_volume
 OBLIQUE = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 
 
-@pytest.fixture
-def hu(rng: np.random.Generator) -> NDArray[np.int16]:
-    """A small CT (4, 5, 6)."""
-    return rng.integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
-
-
 def test_a_dicom_folder_gives_hu_at_their_places(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     write_series(tmp_path / "study", hu, stack(4))
     volume = read_volume(tmp_path / "study")

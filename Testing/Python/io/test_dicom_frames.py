@@ -15,12 +15,6 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.image import read_scan, read_volume
 
 
-@pytest.fixture
-def hu(rng: np.random.Generator) -> NDArray[np.int16]:
-    """A small CT (4, 5, 6)."""
-    return rng.integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
-
-
 def test_frames_have_their_own_place_and_rescale(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     rescales = [(1, -1024), (2, 0), (0.5, 10), (1, 0)]
     order = [2, 0, 3, 1]

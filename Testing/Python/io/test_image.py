@@ -20,12 +20,6 @@ from CTSAM3DLib.io.image import read_volume
 OBLIQUE = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
 
 
-@pytest.fixture
-def hu(rng: np.random.Generator) -> NDArray[np.int16]:
-    """A small CT (4, 5, 6)."""
-    return rng.integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
-
-
 @pytest.fixture(autouse=True)
 def _nothing_printed(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Reading, and refusing to read, writes nothing to the terminal."""

@@ -17,12 +17,6 @@ from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.io.image import read_scan
 
 
-@pytest.fixture
-def hu(rng: np.random.Generator) -> NDArray[np.int16]:
-    """A small CT (4, 5, 6)."""
-    return rng.integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
-
-
 @pytest.mark.parametrize("suffix", ["vtk", "gipl", "mrc"])
 def test_a_format_without_directions_is_told(
     tmp_path: Path, hu: NDArray[np.int16], suffix: str
