@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import unittest
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +154,3 @@ class UndoTest(MouseCase):
         self.go_on()
         self.undo(left=1)
         np.testing.assert_array_equal(again.mask(), self.before[0])
-
-
-if __name__ == "__main__":
-    unittest.main()
