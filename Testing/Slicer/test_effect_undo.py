@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from ctsam3d_case import NAME
+from ctsam3d_case import ASIDE, MIDDLE, NAME
 from event_loop import until
-from mouse_case import ASIDE, MIDDLE, MouseCase
+from mouse_case import MouseCase
 from view_mouse import click
 
 BELOW = (30.0, 44.0, 60.0)
