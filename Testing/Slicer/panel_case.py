@@ -31,6 +31,7 @@ class PanelCase:
         self.logic.setEngine(SegmentationEngine(self.load))
         self.volume = (volume or ball_volume()) if with_volume else None
         self.panel.enter()
+        self.ui.pointButton.checked = True  # what draws is kept while Slicer runs
         self.wait_for_torch()
 
     def renew(self):

@@ -16,7 +16,6 @@ class DrawingTest(StateTestCase):
         self.case.add("liver")
         self.x, self.y = xy_of("Red", MIDDLE)
         self.interaction = slicer.app.applicationLogic().GetInteractionNode()
-        self.addCleanup(self.ui.pointButton.click)
 
     def drag(self, half=30):
         drag_xy("Red", (self.x - half, self.y - half), (self.x + half, self.y + half))

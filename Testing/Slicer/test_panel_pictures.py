@@ -75,7 +75,6 @@ class PictureTest(unittest.TestCase):
         ui = self.case.ui
         ui.promptsSection.collapsed = False
         self.addCleanup(setattr, ui.promptsSection, "collapsed", True)
-        self.addCleanup(ui.pointButton.click)
         self.case.add("liver")
         x, y = xy_of("Red", MIDDLE)
         for tool, sign, start, end in (

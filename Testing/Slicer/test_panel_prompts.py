@@ -17,7 +17,6 @@ class PromptsTest(StateTestCase):
         self.start()
         self.ui.promptsSection.collapsed = False
         self.addCleanup(setattr, self.ui.promptsSection, "collapsed", True)
-        self.addCleanup(self.ui.pointButton.click)
         self.liver = self.case.add("liver")
         self.case.press("insideButton")
         click_and_wait(self.case, MIDDLE)
