@@ -109,19 +109,20 @@ def _interrupted_later() -> Iterator[None]:
     Threads that start in the block, and all processes that they start at any time, know no Ctrl+C,
     which a terminal sends to every process.
     """
-    if current_thread() is not main_thread():  # where it never comes
+    before = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or not callable(before):  # it never comes
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     if sys.platform != "win32":
         resource_tracker.ensure_running()  # else the first process lets it through again
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt

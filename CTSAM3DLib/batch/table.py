@@ -13,7 +13,7 @@ from pathlib import Path
 
 from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
-from CTSAM3DLib.io.other_files import image_stem
+from CTSAM3DLib.io.other_files import check_letters, image_stem
 from CTSAM3DLib.io.segmentation import SUFFIX
 from CTSAM3DLib.io.text import decoded, read_bounded, table_of
 
@@ -169,12 +169,9 @@ def _real(path: Path) -> Path:
 
 
 def _absolute(value: str, folder: Path) -> Path:
-    """Return a path from the table; a relative one counts from the table's folder.
-
-    Raises UnicodeEncodeError: this process has no such letters in file names.
-    """
+    """Return a path from the table; a relative one counts from the table's folder."""
     path = folder / os.path.expanduser(value)  # noqa: PTH111 - an unknown user is no error
-    os.fsencode(path)  # else the file would be told to be missing
+    check_letters(path, ClicksFileError)
     return path
 
 

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="of learning; default: 10")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    parser.add_argument("--threads", type=at_least(1), default=0, help="default: all processors")
+    parser.add_argument("--threads", type=at_least(0), default=0, help="default: 0, all of them")
     parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--install-anyway", action="store_true", help="also if it is not better")
     parser.add_argument(

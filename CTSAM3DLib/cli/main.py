@@ -97,11 +97,6 @@ def _run(command: str, words: list[str], debug: bool) -> int:
 def _plain(error: Exception) -> str:
     """Return what went wrong, in one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
-        return (
-            f"file names cannot hold {error.object!r} here, where their encoding is "
-            f"{error.encoding}. Set the environment variable PYTHONUTF8=1 and run it again"
-        )
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"the Python package {error.name!r} is needed here and is not installed"
     if isinstance(error, (CTSAM3DError, OSError, ImportError)):

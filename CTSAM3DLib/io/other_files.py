@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.io.header_numbers import GZIP
 from CTSAM3DLib.io.simpleitk import printable
 
@@ -34,6 +37,21 @@ def image_stem(name: str) -> str:
     """
     ends = (end for end in (".seg.nrrd", *IMAGE_SUFFIXES) if name.lower().endswith(end))
     return name[: -len(next(ends, Path(name).suffix)) or None]
+
+
+def check_letters(path: Path, kind: type[CTSAM3DError]) -> None:
+    """Raise an error of a kind for a name that files cannot have in the locale of this process.
+
+    Otherwise the file would be told to be missing.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise kind(
+            f"file names cannot hold {str(path)!r} here, where their encoding is "
+            f"{sys.getfilesystemencoding()}. Set the environment variable PYTHONUTF8=1 and run it "
+            "again"
+        ) from error
 
 
 def other_file(file: Path, is_read_as_nifti: bool) -> str:

@@ -60,10 +60,9 @@ def write_picture(
     mark for positive (round) and one for negative clicks (cross). Each tile shows one structure in
     the axial slice of its first positive click; one that consists of air in a window for lungs.
     Slices tell their place, and planes the millimetres along their edges, RAS, unless the volume is
-    oblique. Up
-    to 12 structures get a tile, the largest first. Above the picture stands the title, by default
-    the name of the volume. Long names are shortened in their middle; letters that no installed font
-    has become boxes. A file at `path` is replaced whole. Needs matplotlib. Raises
+    oblique. Up to 12 structures get a tile, the largest first. Above the picture stands the title,
+    by default the name of the volume. Long names are shortened in their middle; letters that no
+    installed font has become boxes. A file at `path` is replaced whole. Needs matplotlib. Raises
     SegmentationFileError: a mask outside the volume; OSError: the file cannot be written.
     """
     with warnings.catch_warnings(), written_atomically(path) as temporary:
@@ -185,7 +184,7 @@ class _Picture:
             return ""
         axis = plane.normal
         place = self._grid.first_ras[axis] + index * self._grid.spacing_mm[axis]
-        return f" {'RAS'[axis]} {place:.0f} mm"
+        return f" {'RAS'[axis]} {round(place)} mm"
 
     def _best_slice(self, plane: Plane) -> int:
         """Return the slice that cuts most structures, each weighed by its own largest slice."""

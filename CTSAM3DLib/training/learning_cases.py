@@ -20,7 +20,7 @@ from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
 from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_volume
-from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES, image_stem
+from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES, check_letters, image_stem
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
 from CTSAM3DLib.io.text import decoded, read_bounded, read_json, table_of
 
@@ -249,7 +249,7 @@ def _in_table(table: Path) -> list[CasePaths]:
             )
         ct, segmentation = (table.parent / cells[key] for key in ("ct", "segmentation"))
         for path in (ct, segmentation):
-            os.fsencode(path)  # UnicodeEncodeError: it has letters that no file name has here
+            check_letters(path, LearningError)
             if not os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
                 raise LearningError(f"{table}, line {number}: there is no {path}")
         stem = _stem(segmentation)

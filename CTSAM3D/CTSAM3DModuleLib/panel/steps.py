@@ -11,7 +11,7 @@ from CTSAM3DModuleLib.panel.nodes import PanelNodes
 
 
 class Steps:
-    """Keeps, takes back and redoes steps, also while the panel is closed."""
+    """Keeps a state before each step, also while the panel is closed."""
 
     def __init__(self, logic: Any, nodes: PanelNodes) -> None:
         self._logic, self._nodes = logic, nodes

@@ -11,7 +11,7 @@ from CTSAM3DLib.cli import main as cli
 NUMBERS = {
     "evaluate --data DATA": ["--threads 0", "--threads -1", "--clicks 0", "--limit 0", "--seed -1",
         "--limit-cases -1", "--min-voxels 0", "--spacing-mm -1", "--spacing-mm nan"],
-    "learn DATA --id x": ["--threads 0", "--threads -1", "--threads two", "--seed -1"],
+    "learn DATA --id x": ["--threads -1", "--threads two", "--seed -1"],
     "train pack DATA a.npz": ["--limit -1", "--pseudo-cases -1"],
     "train cut a.npz b.npz": ["--megabytes 0", "--megabytes nan"],
     "train run a.npz run": ["--threads 0", "--iterations -1", "--seconds nan", "--cpu-seconds -1",
