@@ -34,6 +34,7 @@ _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 _SMALL_MM = 40.0
+_UNIT = 2e-3  # how far directions rounded to three digits may be from length 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +203,13 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
         spacing = checked_spacing(image.GetSpacing(), image.GetSize())
         axes = np.array(image.GetDirection()).reshape(3, 3)
         squared_directions(axes, spacing.tolist())
+        lengths = np.linalg.norm(axes, axis=0)
+        if np.abs(lengths - 1).max() > _UNIT:
+            shown = ", ".join(f"{length:.4g}" for length in lengths)
+            raise VolumeError(
+                f"expected directions of length 1 in the header, got {shown}, which would change "
+                "the voxel size; correct the directions or export the CT again"
+            )
         origin = checked_origin(image.GetOrigin())
         geometry = Geometry.from_lps(origin.tolist(), spacing.tolist(), axes, array.shape)
     return array, geometry, notes

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from CTSAM3DLib.errors import VolumeError
-from CTSAM3DLib.io.data_files import check_data_files
 from CTSAM3DLib.io.header_numbers import (
     GZIP_RATIO,
     checked_origin,
@@ -18,16 +17,24 @@ from CTSAM3DLib.io.header_numbers import (
     numbers_in,
     squared_directions,
     surplus_note,
-    unpacked_length,
 )
-from CTSAM3DLib.io.simpleitk import printable
+from CTSAM3DLib.io.metaimage_files import NumberType, pieces_of, surplus_of
 
 _HEADER_LIMIT = 1 << 20
 _MATRICES = ("TransformMatrix", "Rotation", "Orientation")
 _OFFSETS = ("Offset", "Position", "Origin")
 _SIZES = ("ElementSpacing", "ElementSize")  # steps and extents of voxels, which may differ
-_AT_THE_END = "-1"  # HeaderSize of voxels that end with their file
-_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+_TYPES = {
+    "CHAR": "i1", "SHORT": "i2", "INT": "i4", "LONG": "i4", "LONG_LONG": "i8",
+    "FLOAT": "f4", "DOUBLE": "f8",
+}  # fmt: skip
+# Of a field that is there twice, the library takes the first one.
+_ONCE = {
+    "NDims", "DimSize", "ElementType", "CompressedData", "BinaryData", "HeaderSize",
+    *_MATRICES, *_OFFSETS, *_SIZES,
+}  # fmt: skip
+# The sides at which an axis of L, P, S begins and ends
+_SIDES = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
 def check_metaimage(file: Path) -> list[str]:
@@ -43,14 +50,13 @@ def check_metaimage(file: Path) -> list[str]:
     if size is None or data_file is None or not (np.isfinite(size) & (size == np.rint(size))).all():
         raise VolumeError("expected a MetaImage header with DimSize and ElementDataFile, got none")
     counts = [int(count) for count in size]
-    kind = fields.get("ElementType", "").removeprefix("MET_").removesuffix("_ARRAY")
-    each = _BYTES.get(re.sub("^U(?=CH|SH|INT|LONG)", "", kind), 1)
+    number = _number_type(fields.get("ElementType", ""))
+    each = number.itemsize
     local = data_file.upper() == "LOCAL" and _is_true(fields, "BinaryData", "True")
     compressed = _is_true(fields, "CompressedData", "False")
     there = (file.stat().st_size - end) * (GZIP_RATIO if compressed else 1)
     checked_size(counts, each, there if local else math.inf)
-    if data_file.upper() != "LOCAL" and data_file.split()[:1] != ["LIST"]:
-        check_data_files(file, data_file.split()[:1] if "%" in data_file else [data_file])
+    pieces = pieces_of(file, fields, end, counts)
     axes_by_number = _numbers(fields, ("NDims",), 1)
     if axes_by_number is not None and axes_by_number[0] != len(counts):
         raise VolumeError(
@@ -68,7 +74,8 @@ def check_metaimage(file: Path) -> list[str]:
         axes = matrix.reshape(len(counts), -1)[:3, :3]
         if axes.shape == (3, 3):
             squared_directions(axes.T, (1, 1, 1), "TransformMatrix")
-    surplus = _surplus(file, fields, end, math.prod(counts) * each)
+    is_text = not _is_true(fields, "BinaryData", "True")
+    surplus = surplus_of(pieces, number, is_text=is_text, is_packed=compressed)
     missing = [
         told
         for told, numbers in (
@@ -79,49 +86,15 @@ def check_metaimage(file: Path) -> list[str]:
         if numbers is None
     ]
     notes = [f"the header has no {told}, as Slicer does" for told in missing]
-    return notes + _notes(fields) + surplus_note(surplus)
+    return notes + _notes(fields) + surplus_note(surplus, "number" if is_text else "byte")
 
 
-def _surplus(file: Path, fields: dict[str, str], end: int, voxels: int) -> int:
-    """Return how many bytes follow the last voxel, 0 where a list of files or text hides it.
-
-    Packed voxels are unpacked once: the library of MetaImage takes what is cut off or damaged.
-    """
-    name, skip = fields["ElementDataFile"], fields.get("HeaderSize", "0")
-    if not skip.isdecimal() and skip != _AT_THE_END:
-        raise VolumeError(
-            f"expected a HeaderSize of {_AT_THE_END}, 0 or more bytes, got {skip!r}; correct the "
-            "header"
-        )
-    hidden = "%" in name or name.split()[:1] == ["LIST"]
-    if hidden or not _is_true(fields, "BinaryData", "True"):
-        return 0
-    is_local = name.upper() == "LOCAL"
-    data, start = (file, end) if is_local else (file.parent / name, max(int(skip), 0))
-    there = data.stat().st_size - start
-    if not _is_true(fields, "CompressedData", "False"):
-        if there < voxels:
-            raise VolumeError(
-                f"expected {voxels} bytes of voxels in {printable(data.name)}, got "
-                f"{max(there, 0)}: it is truncated or the header is wrong; copy it again"
-            )
-        return 0 if skip == _AT_THE_END else there - voxels
-    stated = fields.get("CompressedDataSize", "")
-    if is_local and not stated.isdecimal():
-        raise VolumeError(
-            "expected CompressedDataSize in the header of packed voxels, without which they cannot "
-            "be found; save the CT again"
-        )
-    packed = int(stated) if stated.isdecimal() else there
-    with data.open("rb") as stream:
-        stream.seek(start)
-        unpacked = unpacked_length(stream, packed)
-    if unpacked < voxels:
-        raise VolumeError(
-            f"expected {voxels} bytes of packed voxels, got a truncated or damaged file; copy it "
-            "again"
-        )
-    return unpacked - voxels + there - packed
+def _number_type(name: str) -> NumberType:
+    """Return the type of the voxels; of an unknown one ITK says what is wrong."""
+    kind = name.removeprefix("MET_").removesuffix("_ARRAY")
+    signed = re.sub("^U(?=CH|SH|INT|LONG)", "", kind)
+    code = _TYPES.get(signed, "u1")
+    return np.dtype(code if signed == kind else code.replace("i", "u"))
 
 
 def _notes(fields: dict[str, str]) -> list[str]:
@@ -136,7 +109,30 @@ def _notes(fields: dict[str, str]) -> list[str]:
             f"the header has a slope of {scale[0] or 1} and an offset of {scale[1] or 0} for its "
             "voxels; took the voxels as they are, as Slicer does"
         )
-    return notes
+    return notes + _side_notes(fields)
+
+
+def _side_notes(fields: dict[str, str]) -> list[str]:
+    """Return what to tell where the sides that the header names are not those of its matrix."""
+    named = fields.get("AnatomicalOrientation", "").upper()
+    matrix = _numbers(fields, _MATRICES)
+    if matrix is None or matrix.size != 9 or not re.fullmatch("[RLAPIS]{3}", named):
+        return []
+    rows = matrix.reshape(3, 3)
+    axes = np.abs(rows).argmax(axis=1)
+    forward = [bool(row[axis] > 0) for row, axis in zip(rows, axes, strict=True)]
+    # Some programs name the sides where the axes begin, as ITK does, others where they end.
+    for end in (0, 1):
+        sides = (
+            _SIDES[axis][end if ahead else 1 - end]
+            for axis, ahead in zip(axes, forward, strict=True)
+        )
+        if "".join(sides) == named:
+            return []
+    return [
+        f"the header names the sides {named} (AnatomicalOrientation), its TransformMatrix others; "
+        "took the matrix, as Slicer does"
+    ]
 
 
 def _is_true(fields: dict[str, str], name: str, default: str) -> bool:
@@ -153,8 +149,14 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
         name, mark, value = line.decode("utf-8", "surrogateescape").partition("=")
         if not mark:
             break
-        fields[name.strip()] = value.strip()
-        if name.strip() == "ElementDataFile":
+        name, value = name.strip(), value.strip()
+        if name in _ONCE and fields.get(name, value) != value:
+            raise VolumeError(
+                f"expected every field once, got {name} = {fields[name]} and {value}; find out "
+                "which is right and remove the other"
+            )
+        fields[name] = value
+        if name == "ElementDataFile":
             break
     return fields, position
 
@@ -166,7 +168,7 @@ def _numbers(
     found = {name: numbers_in(fields[name], name, count) for name in names if name in fields}
     first = next(iter(found), "")
     for name, numbers in found.items():
-        if names != _SIZES and not np.array_equal(numbers, found[first]):
+        if names != _SIZES and not np.array_equal(numbers, found[first], equal_nan=True):
             raise VolumeError(
                 f"expected one place in the header, got {first} = {fields[first]} and {name} = "
                 f"{fields[name]}; find out which is right and remove the other"

@@ -103,3 +103,36 @@ def test_voxels_beside_a_header_that_end_early_are_refused(tmp_path: Path, skip:
     (tmp_path / "ct.raw").write_bytes(raw[:-30])
     with pytest.raises(VolumeError, match=r"240 bytes of voxels in ct\.raw, got 210: it is trunc"):
         read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("ElementSpacing", "1 1 1"), ("DimSize", "5 6 4"), ("Offset", "0 0 0"), ("NDims", "2")],
+)
+def test_a_field_that_is_there_twice_is_refused(tmp_path: Path, name: str, other: str) -> None:
+    path = _written(tmp_path / "ct.mha")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"ElementType", f"{name} = {other}\nElementType".encode()))
+    with pytest.raises(VolumeError, match=f"every field once, got {name} = .* and {other}; find"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("matrix", ["0 2 0 2 0 0 0 0 2", "0 2 0 3 0 0 0 0 5"])
+def test_a_matrix_that_would_change_the_voxel_size_is_refused(tmp_path: Path, matrix: str) -> None:
+    with pytest.raises(VolumeError, match=r"of length 1 in the header, got .*; correct"):
+        read_scan(_written(tmp_path / "ct.mha", TransformMatrix=matrix))
+
+
+@pytest.mark.parametrize(
+    ("sides", "is_told"), [("ARI", False), ("PLS", False), ("???", False), ("RAI", True)]
+)
+def test_sides_that_are_not_those_of_the_matrix_are_told(
+    tmp_path: Path, sides: str, is_told: bool
+) -> None:
+    notes = read_scan(_written(tmp_path / "ct.mha", AnatomicalOrientation=sides)).notes
+    assert [f"names the sides {sides}" in note for note in notes] == [True] * is_told
+
+
+def test_an_offset_of_nan_says_so(tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match="expected Offset within 20000 mm, got nan, 0, 0"):
+        read_scan(_written(tmp_path / "ct.mha", Offset="nan 0 0"))
