@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import VolumeError
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.dicom_frames import BrokenSliceError, Frame, is_dicom, read_frames
-from CTSAM3DLib.io.dicom_stack import slices_of, stacked
+from CTSAM3DLib.io.dicom_stack import HU_UNITS, slices_of, stacked
 from CTSAM3DLib.io.other_files import others_in
 from CTSAM3DLib.io.simpleitk import printable
 
@@ -74,12 +74,14 @@ class _Study:
         """UIDs, the one to take first: a volume of CT with most places, then in text order."""
         return sorted(self.series, key=self._rank)
 
-    def _rank(self, uid: str) -> tuple[bool, bool, bool, int, str]:
+    def _rank(self, uid: str) -> tuple[bool, bool, bool, bool, int, str]:
         frames = slices_of(self.series[uid])
         first = frames[0]
         is_picture = first.is_localizer or first.samples != 1
         places = {frame.position for frame in frames}  # fewer than frames in phases and pictures
-        return is_picture, not first.position, first.modality != "CT", -len(places), uid
+        is_derived = bool(first.projection) or first.unit not in HU_UNITS
+        is_other = first.modality != "CT"
+        return is_picture, not first.position, is_other, is_derived, -len(places), uid
 
 
 def read_dicom_folder(

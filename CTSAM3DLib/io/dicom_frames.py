@@ -16,7 +16,8 @@ from CTSAM3DLib.io.simpleitk import optional_module, printable
 
 _PROJECTION = {"MIP", "MAX_IP", "CSA MIP", "MINIP", "MIN_IP", "CSA MINIP"}  # of Image Type
 _LOCALIZER = {"LOCALIZER", "SCOUT", "TOPOGRAM", "TOPO"}  # values of Image Type
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
+_BIG_ENDIAN_GROUP = b"\x00\x08\x00"  # and the first byte of an element
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _META_BYTES, _PIECE, _MOST_BYTES = 1 << 12, 1 << 20, 1 << 30
 _CHECKED_TAGS = [
@@ -27,7 +28,8 @@ _CHECKED_TAGS = [
     "SliceThickness", "SpacingBetweenSlices", "FrameOfReferenceUID", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "GantryDetectorTilt",
-    "InConcatenationNumber", "InConcatenationTotalNumber",
+    "InConcatenationNumber", "InConcatenationTotalNumber", "PixelRepresentation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
 ]  # fmt: skip
 # What slices of one scan have in common; of these the acquisition and its times alone may change on
 # the way.
@@ -41,6 +43,9 @@ _MARKS = {
     "NominalPercentageOfCardiacPhase": "Nominal Percentage of Cardiac Phase",
     "ContrastBolusAgent": "Contrast/Bolus Agent",
     "ReconstructionDiameter": "Reconstruction Diameter",
+    "FrameAcquisitionDateTime": "Frame Acquisition DateTime",
+    "ContrastBolusAgentNumber": "Contrast/Bolus Agent Number",
+    "PatientName": "Patient's Name", "PatientBirthDate": "Patient's Birth Date",
 }  # fmt: skip
 
 
@@ -82,12 +87,19 @@ class Frame:
     is_rescaled: bool  # Whether the file gives both
     unit: str  # Of the rescaled numbers, when the file names one
     is_inverted: bool  # Whether small numbers are shown white (MONOCHROME1)
+    # Lowest and highest HU of pixels outside the measured field; empty when the file names none
+    padding: tuple[float, ...]
 
     @property
     def name(self) -> str:
         """File name, with the number of the frame where there are many."""
         name = printable(self.file.name)
         return name if self.count == 1 else f"frame {self.number + 1} of {name}"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is no slice: an overview, or a page in colours without a place."""
+        return self.is_localizer or (self.samples != 1 and not self.position)
 
     @property
     def text(self) -> str:
@@ -102,7 +114,13 @@ def is_dicom(file: Path) -> bool:
     """Whether a file begins as DICOM files do, with or without the preamble of 128 bytes."""
     with file.open("rb") as stream:
         start = stream.read(132)
-    return start[128:] == b"DICM" or (start[:2] in _FIRST_GROUPS and start[3:4] == b"\0")
+    is_big_endian = start.startswith(_BIG_ENDIAN_GROUP) and start[4:6].isupper()
+    is_bare = is_big_endian or (start[:2] in _FIRST_GROUPS and start[3:4] == b"\0")
+    return is_bare or start[128:] == b"DICM"
+
+
+class _OtherNumbersError(ValueError):
+    """A whole file stores its numbers in a way that is not read."""
 
 
 class BrokenSliceError(VolumeError):
@@ -133,8 +151,10 @@ def read_frames(file: Path) -> list[Frame]:
         with suppress(Exception), quiet_pydicom():
             series = str(dataset.get("SeriesInstanceUID", "")) if dataset is not None else ""
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        is_whole = isinstance(error, _OtherNumbersError)
+        reason, do = (str(error), "export the CT") if is_whole else (reason, "copy the file")
         raise BrokenSliceError(
-            f"{printable(file.name)} cannot be read ({reason}); copy the file again", series
+            f"{printable(file.name)} cannot be read ({reason}); {do} again", series
         ) from error
 
 
@@ -197,13 +217,16 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
     ]
     shown = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
     if shown == "PALETTE COLOR":
-        raise ValueError("a palette of colours in place of grey values")
+        raise _OtherNumbersError("a palette of colours in place of grey values")
     if dataset.get("ModalityLUTSequence"):
-        raise ValueError("a table in place of slope and intercept (Modality LUT)")
+        raise _OtherNumbersError("a table in place of slope and intercept (Modality LUT)")
+    slope, intercept = (
+        _number(rescale, "RescaleSlope", 1.0), _number(rescale, "RescaleIntercept", 0.0),
+    )  # fmt: skip
     return Frame(
         file=file,
         instance=str(dataset.get("SOPInstanceUID", "")),
-        marks={name: str(content.get(tag, dataset.get(tag, ""))) for tag, name in _MARKS.items()},
+        marks=_marks(dataset, number),
         part=(
             int(dataset.get("InConcatenationNumber") or 1),
             int(dataset.get("InConcatenationTotalNumber") or 1),
@@ -227,12 +250,43 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         spacing=_numbers(measures, "PixelSpacing", 2),
         thickness=next(iter(_numbers(measures, "SliceThickness", 1)), None),
         between=next(iter(_numbers(measures, "SpacingBetweenSlices", 1)), None),
-        slope=_number(rescale, "RescaleSlope", 1.0),
-        intercept=_number(rescale, "RescaleIntercept", 0.0),
+        slope=slope,
+        intercept=intercept,
         is_rescaled=all(_numbers(rescale, f"Rescale{name}", 1) for name in ("Slope", "Intercept")),
         unit=str(rescale.get("RescaleType") or ""),
         is_inverted=shown == "MONOCHROME1",
+        padding=tuple(sorted(slope * value + intercept for value in _padding(dataset))),
     )
+
+
+def _marks(dataset: Any, number: int) -> dict[str, str]:
+    """Return what slices of one scan have in common, of the frame, of all frames or of the file."""
+    places = [dataset]
+    for sequence, index in (
+        ("SharedFunctionalGroupsSequence", 0),
+        ("PerFrameFunctionalGroupsSequence", number),
+    ):
+        for element in (dataset.get(sequence) or {index: ()})[index]:
+            places += element.value[:1] if element.VR == "SQ" else ()
+    found = {}
+    for tag, name in _MARKS.items():
+        values = (place.get(tag) for place in reversed(places))
+        found[name] = str(next((one for one in values if one is not None), "")).rstrip(" ^\0")
+    return found
+
+
+def _padding(dataset: Any) -> list[int]:
+    """Return the stored numbers that are padding: none, or the ends of their range."""
+    value = dataset.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return []
+    limit = dataset.get("PixelPaddingRangeLimit")
+    is_signed = bool(dataset.get("PixelRepresentation"))
+    # Some programs write a negative number as one without a sign.
+    return [
+        one - (1 << 16) if is_signed and one >= 1 << 15 else one
+        for one in (value, limit if isinstance(limit, int) else value)
+    ]
 
 
 def _number(item: Any, name: str, default: float) -> float:
@@ -240,7 +294,7 @@ def _number(item: Any, name: str, default: float) -> float:
     found = _numbers(item, name, 1)
     value = found[0] if found else default
     if not math.isfinite(value) or (value == 0 and default == 1):
-        raise ValueError(f"{name} of {value:g}")
+        raise _OtherNumbersError(f"{name} of {value:g}")
     return value
 
 

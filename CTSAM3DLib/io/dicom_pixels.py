@@ -34,6 +34,7 @@ _GROUPS_BEHIND = (0xFFFA, 0xFFFC)  # signatures and padding; private groups have
 _JPEG = ("1.2.840.10008.1.2.4.5", "1.2.840.10008.1.2.4.6", "1.2.840.10008.1.2.4.7",
          "1.2.840.10008.1.2.4.8")  # fmt: skip
 _RLE, _RLE_HEADER = "1.2.840.10008.1.2.5", 64
+_BODY_HU, _MUCH_PADDING = -300.0, 0.05
 _JPEG_START = b"\xff\xd8"
 _JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # the last one is of JPEG-LS
 _FRAMES_OF_WORDS = "1.2.840.10008.5.1.4.1.1.7.3"  # a class of images without places
@@ -65,7 +66,24 @@ def read_pixels(frames: Sequence[Frame]) -> tuple[list[NDArray[Any]], list[str]]
         "right, copy the files again (not as text), or export the CT again"
         for name in longer[:1]
     ]
-    return [found[id(frame)] for frame in frames], notes
+    return [found[id(frame)] for frame in frames], notes + _padding_note(frames, found)
+
+
+def _padding_note(frames: Sequence[Frame], found: dict[int, NDArray[Any]]) -> list[str]:
+    """Return what to tell about much padding that has the HU of a body."""
+    padded = total = 0
+    for frame in frames:
+        total += found[id(frame)].size
+        if frame.padding and frame.padding[-1] > _BODY_HU:
+            low, high = frame.padding[0], frame.padding[-1]
+            padded += int(((found[id(frame)] >= low) & (found[id(frame)] <= high)).sum())
+    if padded <= _MUCH_PADDING * total:
+        return []
+    named = max(frame.padding[-1] for frame in frames if frame.padding)
+    return [
+        f"{100 * padded / total:.0f} % of the pixels are padding (Pixel Padding Value) of "
+        f"{named:g} HU, as a body may have; took them as they are, as Slicer does"
+    ]
 
 
 def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
@@ -75,10 +93,14 @@ def _stored(file: Path) -> tuple[Callable[[int], NDArray[Any]], int]:
     try:
         with quiet_pydicom():
             dataset = pydicom.dcmread(file, force=True)
+            if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+                raise _OddPixelsError("decimals (Float Pixel Data)")
             if "PixelData" not in dataset or not len(dataset.PixelData):
                 raise ValueError("it holds no pixels")
             meta = getattr(dataset, "file_meta", {})
-            syntax = str(meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+            is_little = dataset.original_encoding[1] is not False
+            plain = "1.2.840.10008.1.2" if is_little else _BIG_ENDIAN
+            syntax = str(meta.get("TransferSyntaxUID") or plain)
             is_native = syntax in _UNCOMPRESSED
             images, surplus = _native(dataset, syntax) if is_native else (_decoded(dataset), 0)
             surplus += _behind(file, dataset, syntax) if is_native else 0

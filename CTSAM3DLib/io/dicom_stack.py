@@ -28,13 +28,15 @@ SLICE_TOLERANCE = 0.1
 _LEAST_TILT = 0.5  # degrees
 _WIDE_GAP = 1.5  # times the thickness: slices may be missing
 _ONE = {"study": "study", "patient": "patient", "reference": "frame of reference"}
-_MAY_CHANGE = ("Acquisition Number", "Acquisition Time", "Trigger Time")
+_MAY_CHANGE = ("Acquisition Number", "Acquisition Time", "Acquisition DateTime", "Trigger Time")
 _NAMES = 4  # in a message
+HU_UNITS = ("", "HU", "US")
+"""Units that the numbers of a CT in HU are said to have; US is for unspecified."""
 
 
 def slices_of(frames: list[Frame]) -> list[Frame]:
-    """Return the frames of a series that are no overview pictures; all when it has no others."""
-    return [frame for frame in frames if not frame.is_localizer] or frames
+    """Return the frames of a series that are no pictures; all when it has no others."""
+    return [frame for frame in frames if not frame.is_picture] or frames
 
 
 def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, list[str]]:
@@ -114,9 +116,10 @@ def _check_alike(slices: list[Frame], name: str) -> None:
     ):
         without = [frame for frame in slices if not getattr(frame, what)]
         if without:
+            is_file = len(without) < len(slices) and all(frame.count == 1 for frame in without)
             raise VolumeError(
                 f"expected {tag} in every slice of {name}, got none in {_names(without)}; export "
-                "the CT again with it"
+                "the CT again with it" + ", or move these files away" * is_file
             )
     without = [frame for frame in slices if not frame.is_rescaled]
     if 0 < len(without) < len(slices):
@@ -132,7 +135,8 @@ def _check_alike(slices: list[Frame], name: str) -> None:
             raise VolumeError(
                 f"expected slices of one size, spacing and orientation in {name}, got "
                 f"{first.text} in slice {1 + slices.index(first)} and {frame.text} in slice "
-                f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack"
+                f"{1 + slices.index(frame)} ({first.name} and {frame.name}); export one stack, or "
+                "move away what does not belong to it"
             )
     for what, shown in _ONE.items():
         values = {getattr(frame, what): frame for frame in slices}
@@ -142,7 +146,7 @@ def _check_alike(slices: list[Frame], name: str) -> None:
                 f"expected slices of one {shown} in {name}, got those of {len(ones)}: "
                 f"{_names(ones)}; sort the files by {shown} first"
             )
-    stacks = sorted({frame.stack for frame in slices})
+    stacks = sorted({frame.stack for frame in slices} - {""})
     if len(stacks) > 1:
         raise VolumeError(
             f"expected one stack in {name}, got stacks {', '.join(stacks)}; export one of them"
@@ -158,16 +162,19 @@ def _kind_notes(frames: list[Frame], slices: list[Frame]) -> list[str]:
     """Return what to tell about slices that are read or left out for what they are."""
     notes = []
     left_out = [frame for frame in frames if frame.is_localizer]
+    pages = [frame for frame in frames if frame.is_picture and not frame.is_localizer]
     if slices[0].is_localizer:
         notes.append("the series is a localizer, an overview picture and no CT volume")
     elif left_out:
         notes.append(f"left out {len(left_out)} localizer pictures: {_names(left_out)}")
+    if pages:
+        notes.append(f"left out {len(pages)} pictures in colours, no slices: {_names(pages)}")
     kinds = sorted({frame.modality or "none" for frame in slices} - {"CT"})
     if kinds:
         notes.append(f"expected the modality CT, got {', '.join(kinds)}; the model knows CT alone")
     for kind in sorted({frame.projection for frame in slices} - {""}):
         notes.append(f"the slices are projections ({kind}), not cuts; expect a poor result")
-    units = sorted({frame.unit for frame in slices} - {"", "HU", "US"})
+    units = sorted({frame.unit for frame in slices}.difference(HU_UNITS))
     if units:
         notes.append(f"expected values in HU, got {', '.join(units)}")
     inverted = [frame for frame in slices if frame.is_inverted]

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from dicom_cases import stack, write_enhanced
+from dicom_cases import stack, write_enhanced, write_slice
 from numpy.typing import NDArray
 
 from CTSAM3DLib.errors import VolumeError
@@ -123,3 +123,44 @@ def test_a_part_of_a_scan_in_several_files_is_told(tmp_path: Path, hu: NDArray[n
     (tmp_path / "1.dcm").unlink()
     (note,) = read_scan(tmp_path).notes
     assert "cut into 2 files (a concatenation), got 1; give a folder with all" in note
+
+
+@pytest.mark.parametrize(
+    ("group", "tag", "values", "name"),
+    [
+        ("CTXRayDetailsSequence", "KVP", (80, 140), "KVP"),
+        ("CTReconstructionSequence", "ConvolutionKernel", ("A", "B"), "Convolution Kernel"),
+        ("PixelMeasuresSequence", "SliceThickness", (2.5, 5), "Slice Thickness"),
+        ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", (10, 60), "Cardiac"),
+        ("ContrastBolusUsageSequence", "ContrastBolusAgentNumber", (1, 2), "Contrast/Bolus"),
+        ("FrameContentSequence", "FrameAcquisitionDateTime", ("20260101", "20260102"), "DateTime"),
+    ],
+)
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_frames_that_differ_in_a_group_of_their_own_are_told(
+    tmp_path: Path, hu: NDArray[np.int16], group: str, tag: str, values: tuple, name: str,
+    is_mixed: bool,
+) -> None:  # fmt: skip
+    path = tmp_path / "ct.dcm"
+    write_enhanced(path, hu, stack(4))
+    dataset = pydicom.dcmread(path)
+    (measures,) = dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    for n, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        item = pydicom.Dataset()
+        item.PixelSpacing = measures.PixelSpacing
+        setattr(item, tag, values[n % 2 if is_mixed else 0])
+        setattr(frame, group, [item])
+    dataset.save_as(path)
+    scan = read_scan(path)
+    assert np.array_equal(scan.volume.array_kji, hu.astype(int) - 1024)
+    told = [f"slices differ in {name}" in note or name in note for note in scan.notes]
+    assert told == [True] * is_mixed
+
+
+def test_frames_and_slices_of_one_series_are_one_volume(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    write_enhanced(tmp_path / "ct.dcm", hu[:2], stack(2))
+    for n in (2, 3):
+        write_slice(tmp_path / f"{n}.dcm", hu[n], stack(4)[n])
+    assert np.array_equal(read_scan(tmp_path).volume.array_kji, hu.astype(int) - 1024)

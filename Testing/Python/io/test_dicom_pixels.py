@@ -255,3 +255,47 @@ def test_run_lengths_that_would_end_the_process_are_refused(
     dataset.save_as(path)
     with pytest.raises(VolumeError, match="segments of run lengths in place of 2"):
         read_scan(path)
+
+
+@pytest.mark.parametrize("is_bare", [True, False])
+@pytest.mark.parametrize("is_little", [True, False])
+def test_a_file_that_does_not_say_its_byte_order_is_read_in_the_one_that_it_has(
+    tmp_path: Path, stored: NDArray[np.int16], is_bare: bool, is_little: bool
+) -> None:
+    for n, position in enumerate(stack(4)):
+        path = tmp_path / f"{n}.dcm"
+        write_slice(path, stored[n], position)
+        dataset = pydicom.dcmread(path)
+        if not is_little:
+            dataset.PixelData = stored[n].astype(">i2").tobytes()
+        dataset["PixelData"].VR = "OW"
+        del dataset.file_meta
+        dataset.preamble = None
+        pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=is_little)
+        if not is_bare:
+            meta = b"\x02\0\0\0UL\4\0\x0e\0\0\0\x02\0\1\0OB\0\0\2\0\0\0\0\1"
+            path.write_bytes(bytes(128) + b"DICM" + meta + path.read_bytes())
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, stored - 1024)
+    assert not scan.notes
+
+
+def test_pixels_of_decimals_say_what_to_do(tmp_path: Path, stored: NDArray[np.int16]) -> None:
+    path = tmp_path / "one.dcm"
+    write_slice(path, stored[0], stack(1)[0])
+    dataset = pydicom.dcmread(path)
+    dataset.FloatPixelData, dataset.BitsAllocated = stored[0].astype("<f4").tobytes(), 32
+    del dataset.PixelData
+    dataset.save_as(path)
+    with pytest.raises(VolumeError, match=r"got decimals \(Float Pixel Data\) in one\.dcm; save"):
+        read_scan(path)
+
+
+def test_a_table_in_place_of_a_slope_says_to_export_again(
+    tmp_path: Path, stored: NDArray[np.int16]
+) -> None:
+    table = pydicom.Dataset()
+    table.ModalityLUTType = "HU"
+    write_slice(tmp_path / "one.dcm", stored[0], stack(1)[0], ModalityLUTSequence=[table])
+    with pytest.raises(VolumeError, match=r"Modality LUT\)\); export the CT again"):
+        read_scan(tmp_path / "one.dcm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_cases import SERIES, stack, write_series, write_slice
 from numpy.typing import NDArray
@@ -106,6 +107,9 @@ def test_a_slice_that_is_there_twice_says_what_to_do(tmp_path: Path, hu: NDArray
         ("SeriesDescription", ("art", "ven", "art", "ven"), "slices differ in Series Description"),
         ("ContrastBolusAgent", ("", "I", "", "I"), "slices differ in Contrast/Bolus Agent"),
         ("ReconstructionDiameter", (400, 300, 400, 300), "differ in Reconstruction Diameter"),
+        ("PatientName", ("A^B", "A^B", "C^D", "C^D"), "slices differ in Patient's Name"),
+        ("PatientName", ("A^B", "A^B^^^", "A^B ", "A^B"), ""),
+        ("PatientBirthDate", ("19500101", "19500101", "19700101", "19500101"), "Birth Date"),
         ("SOPInstanceUID", ("1.2", "1.3", "1.2", "1.4"), "several files have one SOP Instance"),
         ("SeriesInstanceUID", ("", "", "", ""), "the files name no series"),
         ("GantryDetectorTilt", (15, 15, 15, 15), "a gantry tilt of 15 degrees, the places show"),
@@ -163,3 +167,56 @@ def test_projections_are_told(tmp_path: Path, hu: NDArray[np.int16]) -> None:
     write_series(tmp_path, hu[:4], stack(4), ImageType=kinds)
     (note,) = read_scan(tmp_path).notes
     assert note.startswith("the slices are projections (MIP)")
+
+
+def test_a_page_in_colours_among_the_slices_is_left_out_and_told(
+    tmp_path: Path, hu: NDArray[np.int16]
+) -> None:
+    write_series(tmp_path, hu, stack(4))
+    page = tmp_path / "report.dcm"
+    write_slice(page, hu[0], stack(1)[0], ImagePositionPatient=None, SamplesPerPixel=3)
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, hu - 1024)
+    assert scan.notes == ("left out 1 pictures in colours, no slices: report.dcm",)
+    write_slice(page, hu[0], stack(1)[0], ImagePositionPatient=None)
+    with pytest.raises(VolumeError, match=r"got none in report\.dcm; .*, or move these files away"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tags", [{"RescaleType": "Z_EFF"}, {"ImageType": ["DERIVED", "SECONDARY", "MPR", "MIP"]}]
+)
+def test_a_map_of_another_unit_or_a_projection_is_not_taken_before_the_ct(
+    tmp_path: Path, hu: NDArray[np.int16], tags: dict
+) -> None:
+    write_series(tmp_path, hu[:3], stack(3))
+    write_series(tmp_path, hu, stack(4), SeriesInstanceUID=f"{SERIES}.1", **tags)
+    scan = read_scan(tmp_path)
+    assert np.array_equal(scan.volume.array_kji, hu[:3] - 1024)
+    assert scan.notes[0].endswith(f"takes another: {SERIES}.1 (4 slices)")
+
+
+@pytest.mark.parametrize(
+    ("padding", "is_told"), [((0,), True), ((500, 300), True), ((100,), False), ((-1000,), False)]
+)
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_much_padding_with_the_hu_of_a_body_is_told(
+    tmp_path: Path, hu: NDArray[np.int16], padding: tuple, is_told: bool, is_signed: bool
+) -> None:
+    offset = 0 if is_signed else -1024
+    stored = hu - offset
+    stored[:, 0] = padding[0] - offset
+    if padding == (100,):
+        stored[:, 0] = 900
+    tags = dict(zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), padding, strict=False))
+    for n, position in enumerate(stack(4)):
+        write_slice(tmp_path / f"{n}.dcm", stored[n], position, RescaleIntercept=offset,
+                    PixelRepresentation=int(is_signed))  # fmt: skip
+        dataset = pydicom.dcmread(tmp_path / f"{n}.dcm")
+        for name, value in tags.items():
+            kind = "SS" if is_signed else "US"
+            dataset.add_new(name, kind, value - offset)
+        dataset.save_as(tmp_path / f"{n}.dcm")
+    notes = read_scan(tmp_path).notes
+    wanted = f"% of the pixels are padding (Pixel Padding Value) of {max(padding)} HU"
+    assert [wanted in note for note in notes] == [True] * is_told
