@@ -25,7 +25,18 @@ def check_data_files(header: Path, names: Iterable[str]) -> None:
                 "copy them there and correct the header"
             )
         if "%" not in name and not Path(path).is_file():
+            if found := _alike(header.parent, name):
+                raise VolumeError(
+                    f"expected the voxels in {printable(name)} beside {printable(header.name)}, "
+                    f"found {printable(found)}; correct the name in the header"
+                )
             raise VolumeError(
                 f"expected the voxels in {printable(name)} beside {printable(header.name)}, found "
                 "no such file; copy both"
             )
+
+
+def _alike(folder: Path, name: str) -> str:
+    """Return a file whose name differs in capitals or in the folder of Windows; or nothing."""
+    wanted = name.replace("\\", "/").rpartition("/")[2].casefold()
+    return next((one.name for one in folder.iterdir() if one.name.casefold() == wanted), "")

@@ -34,6 +34,7 @@ _FEW_SLICES = 8
 _WITH_DIRECTIONS = {".hdf5", ".hdf", ".h5", ".he5", ".hd5", ".mnc"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how one begins
 _SMALL_MM = 40.0
+_NO_READER = "Unable to determine ImageIO reader"
 _UNIT = 2e-3  # how far directions rounded to three digits may be from length 1
 
 
@@ -196,9 +197,7 @@ def _read_with_itk(file: Path) -> tuple[NDArray[Any], Geometry, list[str]]:
             array = sitk.GetArrayFromImage(image)
     # What SimpleITK raises, and what Python does where its message is no Unicode.
     except (RuntimeError, UnicodeDecodeError) as error:
-        raise VolumeError(
-            f"expected a readable image, got: {itk_reason(error)}; export the CT again"
-        ) from error
+        raise _unreadable(file, error) from error
     if geometry is None:
         spacing = checked_spacing(image.GetSpacing(), image.GetSize())
         axes = np.array(image.GetDirection()).reshape(3, 3)
@@ -219,8 +218,31 @@ def _check_header(size: tuple[int, ...], components: int) -> None:
     """Raise VolumeError unless the image is 3D, or 4D with one frame, with one value a voxel."""
     if components != 1:
         raise VolumeError(
-            f"expected one value per voxel, got {components} (a colour or vector image)"
+            f"expected one value per voxel, got {components} (a colour or vector image); save the "
+            "CT with one number a voxel"
         )
     if len(size) != 3 and size[3:] != (1,):
-        kind = f"{len(size)}D image" if len(size) < 3 else "series of frames"
-        raise VolumeError(f"expected a 3D image, got a {kind} of size {size}")
+        kind, do = (
+            (f"{len(size)}D image", "save all slices of the CT in one file")
+            if len(size) < 3
+            else ("series of frames", "export one of them")
+        )
+        raise VolumeError(f"expected a 3D image, got a {kind} of size {size}; {do}")
+
+
+def _unreadable(file: Path, error: Exception) -> VolumeError:
+    """Return what to say of a file that ITK does not read."""
+    reason = itk_reason(error)
+    if _NO_READER not in reason:
+        return VolumeError(f"expected a readable image, got: {reason}; export the CT again")
+    headers = [file.with_suffix(suffix) for suffix in (".mhd", ".nhdr", ".hdr")]
+    if found := next((header for header in headers if header.is_file()), None):
+        return VolumeError(
+            f"expected an image, got voxels without their header; give {printable(found.name)}"
+        )
+    if file.suffix.lower() in (".img", ".raw", ".zraw"):
+        return VolumeError("expected an image, got voxels without their header; copy both files")
+    return VolumeError(
+        "expected an image as NIfTI, NRRD, MetaImage or DICOM, got a file of an unknown kind; save "
+        "the CT as .nii.gz or .nrrd"
+    )

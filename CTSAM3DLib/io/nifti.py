@@ -148,7 +148,9 @@ def _qform(header: NiftiHeader) -> tuple[NDArray[np.float64], NDArray[np.float64
     b, c, d = header.quaternion
     rest = 1.0 - (b * b + c * c + d * d)
     if not rest >= -1e-3:  # also NaN
-        raise VolumeError(f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}")
+        raise VolumeError(
+            f"expected a unit quaternion in the qform, got {b:g}, {c:g}, {d:g}; save the CT again"
+        )
     # The rest of single precision is noise; ITK draws the same line.
     a = math.sqrt(rest) if rest >= _LEAST_REST else 0.0
     axes: NDArray[np.float64] = Rotation.from_quat((b, c, d, a)).as_matrix()

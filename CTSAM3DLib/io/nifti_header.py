@@ -95,11 +95,13 @@ class NiftiHeader:
         if self.datatype in _MANY_VALUES:
             count = _MANY_VALUES[self.datatype]
             raise VolumeError(
-                f"expected one value per voxel, got {count} (a colour or complex image)"
+                f"expected one value per voxel, got {count} (a colour or complex image); save "
+                "the CT with one number a voxel"
             )
         if self.datatype not in _TYPES:
             raise VolumeError(
-                f"expected a NIfTI data type of whole bytes, got number {self.datatype}"
+                f"expected a NIfTI data type of whole bytes, got number {self.datatype}; "
+                "save the CT with 16 or 32 bits a voxel"
             )
         return np.dtype(self.order + _TYPES[self.datatype])
 
@@ -121,8 +123,16 @@ def _size(dim: tuple[int, ...]) -> tuple[int, ...]:
         raise VolumeError(f"expected 1 to 7 axes in the header, got {dim[0]}")
     size = dim[1 : dim[0] + 1]
     if dim[0] < 3:
-        raise VolumeError(f"expected a 3D image, got a {dim[0]}D image of size {size}")
+        raise VolumeError(
+            f"expected a 3D image, got a {dim[0]}D image of size {size}; save all slices of the CT "
+            "in one file"
+        )
     if any(count > 1 for count in size[3:]):
+        if size[2] == 1:
+            raise VolumeError(
+                f"expected the slices along the third axis, got size {size}; save the CT again "
+                "without a time axis"
+            )
         raise VolumeError(
             f"expected a 3D image, got a series of frames of size {size}; export one of them"
         )

@@ -141,7 +141,9 @@ def _geometry(header: NrrdHeader, sizes: list[int], space: str) -> Geometry:
     size = [count for count, way in zip(sizes, vectors, strict=True) if way is not None]
     ways = [way for way in vectors if way is not None]
     if len(ways) != 3 or any(len(way) != 3 for way in ways):
-        raise VolumeError(f"expected a 3D image, got space directions {given}")
+        raise VolumeError(
+            f"expected a 3D image, got space directions {given}; save the CT again with three axes"
+        )
     directions = np.array(ways).T
     checked_spacing(np.linalg.norm(directions, axis=0), size)
     squared_directions(directions, (1, 1, 1), "space directions")

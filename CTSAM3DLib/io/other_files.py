@@ -14,6 +14,7 @@ from CTSAM3DLib.io.simpleitk import printable
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 """How files end that are looked for by name; other images are read when they are named."""
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _PACKED = (b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _GZIP_READ = (".nii.gz", ".hdr.gz", ".img.gz", ".gipl.gz")
 _UNPACK = "unpack it and give what is in it"
@@ -97,6 +98,11 @@ def others_in(folder: Path, files: Iterable[Path]) -> str:
         found.append(f"it holds {_shown(images)}: give that file")
     if packed:
         found.append(f"it holds {_shown(packed)}: unpack that first")
+    if pictures := [name for name in names if name.lower().endswith(_PICTURES)]:
+        found.append(
+            f"it holds {_shown(pictures)}: pictures, without HU and distances; give the files of "
+            "the scanner"
+        )
     return "; ".join(found)
 
 
