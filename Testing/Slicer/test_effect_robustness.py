@@ -60,6 +60,15 @@ class RobustnessTest(EffectTestCase):
         position = markers.GetNthControlPointPositionWorld(0)
         np.testing.assert_allclose(position, MIDDLE, atol=1.5)
 
+    def test_a_list_of_points_that_is_deleted_is_there_again_after_the_answer(self):
+        self.hold_and_click()
+        markers = self.case.effect.editor.markers
+        slicer.mrmlScene.RemoveNode(markers.node(True))
+        self.go_on()
+        self.assertEqual(len(self.case.clicks()), 1)
+        lists = slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+        self.assertEqual([node.GetNumberOfControlPoints() for node in lists], [1])
+
     def test_a_model_that_fails_once(self):
         self.click()
         before = self.state()

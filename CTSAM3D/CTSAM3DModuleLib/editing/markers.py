@@ -139,6 +139,8 @@ class ClickMarkers(VTKObservationMixin):
 
     def _is_complete(self) -> bool:
         """Tell whether the lists hold the points of all clicks where they belong."""
+        if not all(self._scene.IsNodePresent(node) for node in self._nodes.values()):
+            return False
         try:
             return self._from_points()[0] == self._shown
         except CTSAM3DError:
