@@ -12,7 +12,10 @@ from event_loop import until
 from mouse_case import MouseCase
 from view_mouse import click
 
+from CTSAM3DLib.mrml.labelmaps import voxels_of
+
 BELOW = (30.0, 44.0, 60.0)
+INSIDE, CORNER = (23, 21, 19), (3, 3, 3)  # voxels
 
 
 class UndoTest(MouseCase):
@@ -38,6 +41,21 @@ class UndoTest(MouseCase):
     def go_on(self):
         self.case.predictor.gate.set()
         self.case.settle()
+
+    def paint(self, index, mode="Add"):
+        """Paint a few voxels in the selected segment, as Paint or Erase does."""
+        effect = self.case.effect.scriptedEffect
+        effect.saveStateForUndo()
+        labelmap = effect.defaultModifierLabelmap()
+        i, j, k = index
+        voxels_of(labelmap)[k : k + 2, j : j + 2, i : i + 2] = 1
+        labelmap.Modified()
+        effect.modifySelectedSegmentByLabelmap(labelmap, getattr(effect, f"ModificationMode{mode}"))
+
+    def noticed(self):
+        """Let the controller see what there is now."""
+        self.case.controller.drain()
+        slicer.app.processEvents()
 
     def assert_as_before(self):
         np.testing.assert_array_equal(self.case.mask(), self.before[0])
@@ -118,6 +136,69 @@ class UndoTest(MouseCase):
         self.undo(left=1)
         self.go_on()
         self.assert_as_before()
+
+    def test_a_stroke_that_was_drawn_since_goes_before_the_click(self):
+        for mode, index in (("Remove", INSIDE), ("Add", CORNER)):
+            for is_noticed in (False, True):
+                with self.subTest(mode=mode, is_noticed=is_noticed):
+                    self.hold(ASIDE)
+                    self.paint(index, mode)
+                    self.assertTrue((self.case.mask() != self.before[0]).any())
+                    if is_noticed:
+                        self.noticed()
+                    self.case.editor.undo()
+                    self.noticed()
+                    np.testing.assert_array_equal(self.case.mask(), self.before[0])
+                    self.assertEqual(len(self.case.effect.editor.markers.shown), 2)
+                    self.undo(left=1)
+                    self.go_on()
+                    self.assert_as_before()
+
+    def test_a_stroke_that_is_redone_takes_no_click_back(self):
+        self.paint(INSIDE, "Remove")
+        once = self.case.mask()
+        self.paint((24, 22, 20), "Remove")
+        twice = self.case.mask()
+        for _ in range(2):
+            self.case.editor.undo()
+        self.hold(ASIDE)
+        for expected in (once, twice):
+            self.case.editor.redo()
+            self.noticed()
+            np.testing.assert_array_equal(self.case.mask(), expected)
+        self.go_on()
+        self.assertEqual(len(self.case.clicks()), 2)
+
+    def test_strokes_and_clicks_in_turn_go_in_turn(self):
+        self.hold(ASIDE)
+        self.paint(INSIDE, "Remove")
+        painted = self.case.mask()
+        click("Red", BELOW)
+        self.paint(CORNER)
+        for left, mask in ((3, painted), (2, painted), (2, self.before[0]), (1, self.before[0])):
+            self.case.editor.undo()
+            self.noticed()
+            self.assertEqual(len(self.case.effect.editor.markers.shown), left)
+            np.testing.assert_array_equal(self.case.mask(), mask)
+
+    def test_a_click_and_the_step_before_at_once(self):
+        click("Red", (48.0, 60.0, 60.0))
+        self.case.settle()
+        self.hold(ASIDE)
+        self.case.editor.undo()
+        self.undo(left=1)
+        self.go_on()
+        self.assert_as_before()
+        self.case.editor.redo()
+        self.assertEqual(len(self.case.clicks()), 2)
+
+    def test_a_segment_that_was_added_since_takes_no_click_back_and_stays(self):
+        self.hold(ASIDE)
+        self.case.segmentation.GetSegmentation().AddEmptySegment("third", "third")
+        self.undo(left=1)
+        self.go_on()
+        self.assert_as_before()
+        self.assertIn("third", self.case.segmentation.GetSegmentation().GetSegmentIDs())
 
     def test_a_removal_goes_and_the_point_stays(self):
         self.case.predictor.gate.clear()

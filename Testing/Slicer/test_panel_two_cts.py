@@ -153,3 +153,27 @@ class TwoTest(StateTestCase):
         self.assertFalse(self.case.mask(own).any())
         self.end()
         self.assertEqual(len(self.case.clicks()), 3)
+
+    def two_under_way(self):
+        """Have prompts of two segmentations under way; return the second one."""
+        self.begin()
+        self.choose(ball_volume(ELSEWHERE))
+        self.case.add("spleen")
+        self.case.press("insideButton")
+        click("Red", (48.0, 44.0, 60.0))
+        return self.case.segmentation
+
+    def test_a_segmentation_that_is_deleted_takes_no_clicks_of_another(self):
+        slicer.mrmlScene.RemoveNode(self.two_under_way())
+        slicer.app.processEvents()
+        self.assertEqual(self.case.logic.controller.segmentations, [self.made])
+        self.end()
+        self.assertEqual(len(self.case.clicks()), 3)
+
+    def test_undo_takes_back_no_clicks_of_another_segmentation(self):
+        self.two_under_way()
+        self.case.press("undoButton")
+        self.assertFalse(self.ui.undoButton.enabled)
+        self.assertEqual(self.case.logic.controller.segmentations, [self.made])
+        self.end()
+        self.assertEqual(len(self.case.clicks()), 3)

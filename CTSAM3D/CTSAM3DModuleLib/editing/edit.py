@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
@@ -13,6 +13,7 @@ from CTSAM3DLib.errors import CTSAM3DError
 from CTSAM3DLib.mrml import volume_identity
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DModuleLib.editing.fingerprints import Series
+from CTSAM3DModuleLib.editing.snapshots import Content
 from CTSAM3DModuleLib.editing.target import EditTarget
 
 
@@ -42,6 +43,7 @@ class Edit:
     request: ClickRequest | None = None
     series: Series | None = None
     parts: int = 0
+    base: Content = field(default_factory=dict)  # What it was asked for
 
     @property
     def stored(self) -> Prompts:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
-from functools import partial
 from typing import Any
 
 import slicer
@@ -29,9 +28,9 @@ from CTSAM3DLib.session.memory import memory_error
 from CTSAM3DModuleLib.editing.edit import Edit, Outcomes
 from CTSAM3DModuleLib.editing.fingerprints import Fingerprints, Series
 from CTSAM3DModuleLib.editing.questions import Questions
-from CTSAM3DModuleLib.editing.snapshots import Snapshots
 from CTSAM3DModuleLib.editing.target import EditTarget
 from CTSAM3DModuleLib.editing.undo import UndoStates
+from CTSAM3DModuleLib.editing.undone import Undone
 from CTSAM3DModuleLib.editing.volumes import Volumes
 from CTSAM3DModuleLib.waiting import Waiting
 
@@ -62,7 +61,7 @@ class Requests:
         self._under_way: dict[Future[Any], Edit] = {}
         self.volumes = Volumes(scene, self._forget)
         self._fingerprints = Fingerprints()
-        self._snapshots = Snapshots(scene)
+        self._undone = Undone(scene, self.undo, self._edits)
         self.questions = Questions(self.volumes, self._fingerprints, self._outcomes)
         self.engine = engine
 
@@ -93,7 +92,7 @@ class Requests:
         VolumeError: at once, with nothing changed.
         """
         target.check(prompts)
-        self._follow_undo()
+        self._undone.follow(self._take_back_undone)
         before = self.prompts(target)
         if prompts == before and not anew:
             return
@@ -102,12 +101,12 @@ class Requests:
         if len(edits) == 1:
             try:
                 self._ask(edits[0])
-                self._snapshots.take(self.segmentations)
             except Exception:
                 del self._edits[target.key]
                 raise
         elif edits[0].request is not None:
             edits[0].request.hurry.set()
+        self._undone.asked(edits[-1])
         for callback in self.started:
             callback()
 
@@ -134,7 +133,7 @@ class Requests:
     @property
     def segmentations(self) -> list[Any]:
         """The segmentations whose answers are awaited."""
-        return [edits[0].target.segmentation_node for edits in self._edits.values()]
+        return self._undone.segmentations
 
     def wait(self, seconds: float = 60.0) -> None:
         """Write all answers under way, waiting for them; for scripts and tests.
@@ -151,7 +150,7 @@ class Requests:
 
         An error of a listener is raised in the end.
         """
-        self._follow_undo()
+        self._undone.follow(self._take_back_undone)
         for item in self._engine.drain():
             try:
                 self.questions.answer(item)
@@ -168,6 +167,7 @@ class Requests:
                         self._under_way.pop(future, None)
                 except Exception as error:  # one answer must not take the others with it
                     self._give_up(edit, error)
+        self._undone.take()
         self._outcomes.tell()
 
     def _go_on(self) -> bool:
@@ -181,27 +181,23 @@ class Requests:
 
     # ---- ending
 
-    def cancel(self) -> None:
-        """Take back what is under way; the segments stay as they are."""
-        self.engine.cancel()
-        ended = [edit for edits in self._edits.values() for edit in edits]
-        self._edits, self._under_way = {}, {}
+    def cancel(self, segmentation_node: Any = None) -> None:
+        """Take back questions, and edits of one segmentation or all; segments stay as they are."""
+        if segmentation_node is None:
+            self.engine.cancel()
         self.questions.cancel()
-        for edit in ended:
-            self._fingerprints.distrust(edit.target.key)
-            self._outcomes.add(edit, partial=edit.parts > 0)
+        for edits in list(self._edits.values()):
+            if segmentation_node is None or edits[0].is_of(segmentation_node):
+                self._stop(edits[0])
         self._outcomes.tell()
 
     def take_back(self, segmentation_node: Any) -> bool:
         """Take back the newest edit of a segmentation that has written nothing; False for none."""
-        edits = self._newest(segmentation_node)
+        edits = self._undone.newest(segmentation_node)
         if not edits or edits[-1].anew or edits[-1].parts:
             return False
         if len(edits) == 1:
-            for future in [one for one, edit in self._under_way.items() if edit is edits[0]]:
-                future.cancel()
-            edits[0].request.hurry.set()
-            self._give_up(edits[0], None)
+            self._stop(edits[0])
         else:
             self._outcomes.add(edits.pop())
             if len(edits) == 1 and edits[0].request is not None:
@@ -209,25 +205,23 @@ class Requests:
         self._outcomes.tell()
         return True
 
-    def _newest(self, segmentation_node: Any) -> list[Edit]:
-        """Return the edits of the structure that was edited last; none if none is awaited."""
-        there = [one for one in self._edits.values() if one[0].is_of(segmentation_node)]
-        return there[-1] if there else []
+    def _stop(self, edit: Edit) -> None:
+        """Take back the edit of a structure that is under way, and those that wait for it."""
+        for future in [one for one, asked in self._under_way.items() if asked is edit]:
+            future.cancel()
+        if edit.request is not None:
+            edit.request.hurry.set()
+        self._give_up(edit, None)
 
-    def _follow_undo(self) -> None:
-        """Have an undo of a user take back the newest edit that is awaited, and not a step."""
-        for node in dict.fromkeys(self.segmentations):
-            is_back = partial(self._snapshots.is_back, node)
-            # Of an edit whose parts were written they are gone.
-            if self._snapshots.differ(node) and not self._newest(node)[-1].parts:
-                for _ in range(self.undo.bring_back(node, is_back)):
-                    if not self.take_back(node):
-                        self.cancel()
-        self._snapshots.take(self.segmentations)
+    def _take_back_undone(self, segmentation_node: Any) -> None:
+        if not self.take_back(segmentation_node):
+            self.cancel(segmentation_node)
 
     def reset(self) -> None:
         """Forget everything of the scene: it is about to close."""
-        self._edits, self._under_way = {}, {}
+        self._edits.clear()
+        self._under_way = {}
+        self._undone.take()
         self.questions.clear()
         self.engine.cancel()
         self.volumes.clear()
@@ -334,6 +328,7 @@ class Requests:
         if edit.anew:
             update = target.change_to(update)
         self._write(target, update, edit.after, is_step=not edit.parts)
+        self._undone.written(edit)
         self._fingerprints.remember(target, edit.series, edit.after)
 
     def _write(
@@ -346,4 +341,4 @@ class Requests:
         nodes = (target.segmentation_node, target.volume_node, target.editor_node)
         with self.undo.writer(*nodes) as editor_logic:
             target.write(update, prompts, editor_logic, save)
-        self._snapshots.take(self.segmentations)
+        self._undone.take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import slicer
@@ -77,10 +78,12 @@ class UndoStates:
         if not any(kept) and editor_node.GetSegmentationNode() is segmentation_node:
             self.editor_logic(editor_node).SaveStateForUndo()
 
-    def bring_back(self, segmentation_node: Any, is_back: Callable[[], bool]) -> int:
-        """Bring back the steps that were just undone in an editor; return how many, 0 for none.
+    def bring_back(
+        self, segmentation_node: Any, is_back: Callable[[], bool]
+    ) -> list[Callable[[], object]]:
+        """Bring back the steps that were just undone in an editor; return what undoes each again.
 
-        `is_back` tells whether the segmentation is as before.
+        `is_back` tells whether the segmentation is as before; without that nothing comes back.
         """
         for step in list(self.steppers.values()):
             done = 0
@@ -90,10 +93,10 @@ class UndoStates:
                     break
                 done += 1
                 if is_back():
-                    return done
+                    return [partial(step, segmentation_node, -1)] * done
             for _ in range(done):  # it was no undo
                 step(segmentation_node, -1)
-        return 0
+        return []
 
     def clear(self) -> None:
         """Forget our own editors and their steps."""

@@ -65,8 +65,8 @@ class ClickSection:
             guarded.allow(
                 work.nodes.volume_reason or ("" if work.nodes.segment_id else work.reason)
             )
-        self._undo.allow("" if work.can_undo() else _("There is nothing to take back."))
-        self._redo.allow("" if work.can_redo() else _("Nothing was taken back."))
+        self._undo.allow("" if work.steps.can_undo() else _("There is nothing to take back."))
+        self._redo.allow("" if work.steps.can_redo() else _("Nothing was taken back."))
         if self._ui.importSelector.currentNode() is not work.nodes.import_node:
             self._ui.importSelector.setCurrentNode(work.nodes.import_node)
         no_list = "" if work.nodes.import_node is not None else _("Choose a point list first.")

@@ -35,6 +35,10 @@ class Progress:
         """Whether structures are awaited."""
         return bool(self._waiting)
 
+    def is_of(self, segmentation_node: Any) -> bool:
+        """Tell whether structures of a segmentation are awaited."""
+        return any(key[0] == segmentation_node.GetID() for key in self._waiting)
+
     @property
     def done(self) -> int:
         """How many have ended, well or not."""

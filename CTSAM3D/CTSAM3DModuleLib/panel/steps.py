@@ -24,6 +24,23 @@ class Steps:
             logic.SetMaximumNumberOfUndoStates(states)
         return logic
 
+    @property
+    def awaited(self) -> bool:
+        """Whether answers are awaited here: not those for a segmentation that was left."""
+        controller = self._logic.controller
+        here = self._nodes.segmentation in controller.segmentations
+        return here or bool(controller.questions.awaited)
+
+    def can_undo(self) -> bool:
+        """Tell whether there is a step to take back; what is under way counts."""
+        there = self._nodes.segmentation is not None
+        return there and (self.awaited or bool(self.editor_logic().CanUndo()))
+
+    def can_redo(self) -> bool:
+        """Tell whether a step was taken back."""
+        there = self._nodes.segmentation is not None
+        return there and not self.awaited and bool(self.editor_logic().CanRedo())
+
     def keep(self, segmentation: Any) -> bool:
         """Keep a state of a segmentation; True if it is the one that is edited."""
         if self._logic.editorNode().GetSegmentationNode() is not segmentation:

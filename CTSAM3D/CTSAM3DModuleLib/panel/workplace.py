@@ -160,7 +160,9 @@ class Workplace:
     def _leave(self, segmentation: Any) -> Status:
         """Return what becomes of what is asked, now that another segmentation is chosen."""
         if segmentation is not None and not slicer.mrmlScene.IsNodePresent(segmentation):
-            self.cancel()  # answers could not be written any more
+            if self.progress.is_of(segmentation):
+                self.progress = Progress()
+            self.logic.controller.cancel(segmentation)  # could not be written any more
         self.logic.controller.questions.cancel()
         others = {*self.logic.controller.segmentations} - {self.nodes.segmentation}
         if not others:
@@ -217,26 +219,12 @@ class Workplace:
 
     # ---- undo
 
-    def can_undo(self) -> bool:
-        """Tell whether there is a step to take back; what is under way counts."""
-        return self.nodes.segmentation is not None and (
-            self.busy or bool(self.steps.editor_logic().CanUndo())
-        )
-
-    def can_redo(self) -> bool:
-        """Tell whether a step was taken back."""
-        return (
-            self.nodes.segmentation is not None
-            and not self.busy
-            and bool(self.steps.editor_logic().CanRedo())
-        )
-
     def undo(self) -> None:
         """Take back the last step: what waits, else what is under way, or points and voxels."""
         if self.editor is not None and self.editor.take_back():
             return
-        if self.busy:
-            self.cancel()
+        if self.steps.awaited:
+            self.cancel(self.nodes.segmentation)
             return
         self.steps.editor_logic().Undo()
         self.tell(Status())
@@ -322,10 +310,10 @@ class Workplace:
             self.tell(Status(str(error), "error"))
         self.refresh()
 
-    def cancel(self) -> None:
-        """Take back what is under way."""
+    def cancel(self, segmentation: Any = None) -> None:
+        """Take back what is under way, all or for one segmentation."""
         self.progress = Progress()
-        self.logic.controller.cancel()
+        self.logic.controller.cancel(segmentation)
         self.tell(Status(_("Cancelled; nothing was changed.")))
         self._on_changed()
 
