@@ -8,6 +8,8 @@ from pathlib import Path
 
 from CTSAM3DLib.cli.options import at_least, positive
 from CTSAM3DLib.cli.process import keep_freed_memory
+from CTSAM3DLib.io.outputs import check_replaceable
+from CTSAM3DLib.io.safe_write import check_writable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,6 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     cut_parser.add_argument("source", type=Path, help="packed cases")
     cut_parser.add_argument("output", type=Path, help="the .npz to write")
     cut_parser.add_argument("--megabytes", type=positive, default=60.0, help="its largest size")
+    for one in (pack_parser, cut_parser):
+        one.add_argument(
+            "--overwrite",
+            action="store_true",
+            help="replace a file that is no packed data",
+        )
     for name, text in (
         ("run", "train the segmenter, resuming where the run stopped"),
         ("cross-patch", "train the cross-patch predictor, resuming likewise"),
@@ -68,22 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         problem = _problem(args)
         if problem:
             parser.error(problem)
-    if args.command == "pack":
-        from CTSAM3DLib.training.packing import pack
-
-        choice = (args.split, args.pseudo_cases, args.limit, args.annotations, args.leave_out)
-        header = pack(args.data, args.output, *choice)
-        targets = sum(len(case["targets"]) for case in header["cases"])
-        print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
-        return 0
-    if args.command == "cut":
-        from CTSAM3DLib.training.cutting import cut_pack
-
-        header = cut_pack(args.source, args.output, args.megabytes)
-        size = args.output.stat().st_size / 1e6
-        print(f"kept {len(header['cases'])} cases in {args.output}, {size:.1f} MB")
-        return 0
-    return _run(args)
+    return _run(args) if args.command in ("run", "cross-patch") else _write(args)
 
 
 def _problem(args: argparse.Namespace) -> str:
@@ -101,6 +94,26 @@ def _problem(args: argparse.Namespace) -> str:
             return "nothing would end the run: expected --iterations or a time"
         args.iterations = 2**31
     return ""
+
+
+def _write(args: argparse.Namespace) -> int:
+    """Pack data, or cut what is packed."""
+    from CTSAM3DLib.training.cutting import cut_pack
+    from CTSAM3DLib.training.packing import is_replaceable_pack, pack
+
+    check_writable(args.output)
+    if not args.overwrite:
+        check_replaceable([args.output], is_replaceable_pack)
+    if args.command == "pack":
+        choice = (args.split, args.pseudo_cases, args.limit, args.annotations, args.leave_out)
+        header = pack(args.data, args.output, *choice)
+        targets = sum(len(case["targets"]) for case in header["cases"])
+        print(f"packed {len(header['cases'])} cases with {targets} targets into {args.output}")
+        return 0
+    header = cut_pack(args.source, args.output, args.megabytes)
+    size = args.output.stat().st_size / 1e6
+    print(f"kept {len(header['cases'])} cases in {args.output}, {size:.1f} MB")
+    return 0
 
 
 def _run(args: argparse.Namespace) -> int:

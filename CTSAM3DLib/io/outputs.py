@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -65,13 +65,15 @@ def check_outputs(outputs: Iterable[Mapping[str, Path]], inputs: Iterable[Path])
             checked.add(path.parent)
 
 
-def check_replaceable(paths: Iterable[Path]) -> None:
+def check_replaceable(
+    paths: Iterable[Path], may_replace: Callable[[Path], bool] = is_replaceable
+) -> None:
     """Raise OutputFileError for a file that this program did not write, or that was changed since.
 
-    Raises OSError: a file that exists cannot be read.
+    `may_replace` tells it of a path. Raises OSError: a file that exists cannot be read.
     """
     for path in paths:
-        if not is_replaceable(path):
+        if not may_replace(path):
             raise OutputFileError(
                 f"{path} exists and was not written by this program, or was changed since. "
                 "Choose another name, or replace it with --overwrite"

@@ -7,7 +7,9 @@ The file is an uncompressed ``.npz`` with the flat arrays ``hu`` (int16), ``labe
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,23 @@ def pack(
             f"no case of split {split!r} under {data_dir}: expected ct/*/meta.json there"
         )
     return writer.write(output)
+
+
+def is_replaceable_pack(path: Path) -> bool:
+    """Tell whether a path is free, or holds an empty file or packed data: no other work is lost.
+
+    Raises OSError: a file that exists cannot be read.
+
+    Examples
+    --------
+    >>> is_replaceable_pack(Path("no such file")), is_replaceable_pack(Path(__file__))
+    (True, False)
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+        return {"header.npy", "points.npy"} <= set(file.namelist())
+    return False
 
 
 class _Writer:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from packed_case import ball_case, write_case
 
+from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.training.data import PackedData
 from CTSAM3DLib.training.packing import pack
 
@@ -74,3 +75,24 @@ def test_packing_nothing_is_an_error(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(1))
     with pytest.raises(ValueError, match="expected an array 'header'"):
         PackedData(tmp_path / "other.npz", CPU)
+
+
+def test_a_file_that_is_no_packed_data_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_case(tmp_path / "data" / "ct" / "balls__1", 1)
+    output, cut = tmp_path / "out.npz", tmp_path / "cut.npz"
+    words = ["train", "pack", str(tmp_path / "data"), str(output)]
+    cutting = ["train", "cut", str(output), str(cut)]
+    np.savez(output, mine=np.ones(3))
+    cut.write_text("my notes")
+    before = output.read_bytes()
+    assert main(words) == 2
+    assert "out.npz exists and was not written by this program" in capsys.readouterr().err
+    assert output.read_bytes() == before
+    assert main([*words, "--overwrite"]) == 0
+    assert main(words) == 0
+    assert main(cutting) == 2
+    assert cut.read_text() == "my notes"
+    assert main([*cutting, "--overwrite"]) == 0
+    assert main(cutting) == 0
