@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
         options.models_dir,
         torso=not options.no_torso,
         seed=options.seed,
+        overwrite=options.overwrite,
     )
     stop = request.folder / STOP_FILE
     asked: list[int] = []
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         "--restart",
         action="store_true",
         help="forget an earlier run of this id, and replace its model",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a report that somebody changed, too"
     )
     parser.add_argument("--work-dir", type=Path, help="folder of state and report")
     parser.add_argument("--models-dir", type=Path, help="folder of models; default: the user's")

@@ -17,6 +17,7 @@ from CTSAM3DLib.bundles.export import check_target, export_model, write_bundle
 from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
 from CTSAM3DLib.errors import LearningError, ModelExistsError
 from CTSAM3DLib.evaluation.summary import Result
+from CTSAM3DLib.io.outputs import check_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.folder import locked_folder
@@ -34,7 +35,7 @@ from CTSAM3DLib.training.learning_cases import (
     read_learning_case,
     structures_of,
 )
-from CTSAM3DLib.training.learning_report import REPORT, LearningReport
+from CTSAM3DLib.training.learning_report import PLOT, REPORT, SCORES, LearningReport
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.learning_score import (
     AFTER,
@@ -83,6 +84,7 @@ class LearningRequest:
     rate: float = LearnerConfig.rate
     torso: bool = True  # Keep and score a generated torso as well
     seed: int = 0
+    overwrite: bool = False  # Also a report that somebody changed
 
     @property
     def folder(self) -> Path:
@@ -150,6 +152,8 @@ class _Run:
         check_target(request.manifest, request.model_id)
         for path in (request.manifest, request.folder / REPORT):
             check_writable(path)
+        if not request.overwrite:
+            check_replaceable(request.folder / name for name in (REPORT, SCORES, PLOT))
         self.parent = resolve_model(request.parent)
         self._check_name()
         self.device = resolve_device(request.device)

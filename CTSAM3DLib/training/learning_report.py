@@ -10,7 +10,7 @@ from typing import Any
 from CTSAM3DLib.evaluation.protocol import ClickProtocol
 from CTSAM3DLib.evaluation.report import save_plot
 from CTSAM3DLib.evaluation.summary import Result
-from CTSAM3DLib.io.safe_write import write_text_atomically
+from CTSAM3DLib.io.content_mark import BLANK, KEY, write_marked_text
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.training.learner import Learner
 from CTSAM3DLib.training.learning_cases import Division
@@ -83,14 +83,21 @@ class LearningReport:
             "parent": f"{self.parent.model_id} {self.parent.sha256}",
             "installed": installed.name if installed else "no",
         }
-        lines = [f"# What {model_id} has learnt", "", self.verdict.text, ""]
+        lines = [
+            f"<!-- {KEY}: {BLANK} -->",
+            f"# What {model_id} has learnt",
+            "",
+            self.verdict.text,
+            "",
+        ]
         if self.division.kind != "patients":
             lines += [NOT_HELD_OUT, ""]
         lines += [f"- {key}: {value}" for key, value in facts.items()]
         lines += ["", "Mean Dice after 1, 3 and 5 clicks:", "", *table(self.before, self.after)]
         lines += ["", self._plot()]
-        write_text_atomically(self.folder / REPORT, "\n".join(lines) + "\n")
+        write_marked_text(self.folder / REPORT, "\n".join(lines) + "\n")
         content = {
+            KEY: BLANK,
             **facts,
             "text": self.verdict.text,
             "better": self.verdict.is_better,
@@ -99,7 +106,7 @@ class LearningReport:
             BEFORE: _scores(self.before),
             AFTER: _scores(self.after),
         }
-        write_text_atomically(self.folder / SCORES, json.dumps(content, indent=1) + "\n")
+        write_marked_text(self.folder / SCORES, json.dumps(content, indent=1) + "\n")
 
     def _plot(self) -> str:
         """Draw Dice against clicks; return the line that shows it."""

@@ -15,6 +15,7 @@ from learning_case import ticking, write_case, write_model
 from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.errors import BundleError, LearningError, ModelExistsError, OutputFileError
+from CTSAM3DLib.io.outputs import check_replaceable
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import read_manifest
 from CTSAM3DLib.models.store import FOLDER_VARIABLE, ModelStore, file_sha256, verify
@@ -87,6 +88,7 @@ def test_a_model_with_card_and_report(request_, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [
         "report.json", "report.md", "report.png",
     ]  # fmt: skip
+    check_replaceable((tmp_path / "work").iterdir())  # by a run that begins anew
     # The default of this installation stays.
     store = ModelStore([tmp_path / "parent", tmp_path / "models"])
     assert store.default().model_id == "tiny"
@@ -205,6 +207,16 @@ def test_a_folder_that_cannot_be_written(request_, tmp_path):
         with pytest.raises(OutputFileError, match="is a file, not a folder"):
             learn(request_)
         (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.json", "report.png"])
+def test_a_report_that_somebody_changed_is_kept(request_, name):
+    request_.folder.mkdir(parents=True)
+    report = request_.folder / name
+    report.write_text("what I think of it")
+    with pytest.raises(OutputFileError, match=f"{name} exists and was not written by this program"):
+        learn(replace(request_, restart=True))
+    assert report.read_text() == "what I think of it"
 
 
 def test_two_runs_in_one_folder(request_):
