@@ -15,7 +15,7 @@ from CTSAM3DLib.batch.case import Case
 from CTSAM3DLib.errors import ClicksFileError
 from CTSAM3DLib.io.other_files import check_letters, image_stem
 from CTSAM3DLib.io.segmentation import SUFFIX
-from CTSAM3DLib.io.text import decoded, read_bounded, table_of
+from CTSAM3DLib.io.text import decoded, found_instead, read_bounded, table_of
 
 _LOG = logging.getLogger(__name__)
 _REQUIRED = ("ct", "clicks")
@@ -113,11 +113,11 @@ def _rows(table: Path, warn: Callable[[str], None]) -> list[tuple[int, dict[str,
         lines = [(number, row) for number, row in stripped if any(row)]
     except FileNotFoundError as error:
         raise ClicksFileError(
-            f"{table}: expected a readable CSV table, found nothing there"
+            f"{table}: expected a readable CSV table, {found_instead(error)}"
         ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ClicksFileError(
-            f"{table}: expected a readable CSV table, got {error}. {_REMEDY}"
+            f"{table}: expected a readable CSV table, {found_instead(error)}. {_REMEDY}"
         ) from error
     columns = [name.lower() for name in lines[0][1]] if lines else []
     _check_columns(columns, table, warn)

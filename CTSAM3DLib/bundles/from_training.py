@@ -15,6 +15,7 @@ import torch
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, CheckpointError
+from CTSAM3DLib.io.text import found_instead
 from CTSAM3DLib.models.store import check_trusted
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
@@ -103,6 +104,10 @@ def _load(path: Path, key: str) -> dict[str, Any]:
         raise CheckpointError(f"expected last.pt of a training run, got a bundle: {path}")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: expected a training checkpoint, {found_instead(error)}"
+        ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise CheckpointError(
             f"expected a training checkpoint, got a file that is none: {path}"

@@ -9,11 +9,12 @@ from typing import Any
 
 from CTSAM3DLib.errors import ClicksFileError, SegmentationFileError
 from CTSAM3DLib.geometry.grid import ras_from_lps
+from CTSAM3DLib.io.dicom_frames import is_dicom
 from CTSAM3DLib.io.fcsv import markups_from_fcsv
 from CTSAM3DLib.io.markups import click_at, prompts_from_markups
 from CTSAM3DLib.io.safe_write import write_text_atomically
 from CTSAM3DLib.io.segmentation_reader import is_segmentation, read_prompts
-from CTSAM3DLib.io.text import begins_as_text, decoded, json_content, read_bounded
+from CTSAM3DLib.io.text import begins_as_text, decoded, found_instead, json_content, read_bounded
 from CTSAM3DLib.prompts import Click, Prompt, Prompts, prompt_from_row
 
 _SYSTEMS = ("RAS", "LPS")
@@ -177,6 +178,11 @@ def _read_file(path: Path, ct_name: str) -> dict[str, Prompts]:
     if is_segmentation(path):
         return _from_segmentation(path)
     try:
+        if is_dicom(path):
+            raise ClicksFileError(
+                f"{path}: expected {_FORMATS}, got a DICOM file, which holds no clicks. Give the "
+                ".seg.nrrd of the same result"
+            )
         if not begins_as_text(path):
             raise ClicksFileError(
                 f"{path}: expected {_FORMATS}, got a file that is no text, such as an image. "
@@ -184,7 +190,9 @@ def _read_file(path: Path, ct_name: str) -> dict[str, Prompts]:
             )
         text = decoded(read_bounded(path))
     except OSError as error:
-        raise ClicksFileError(f"{path}: expected a readable clicks file, got {error}") from error
+        raise ClicksFileError(
+            f"{path}: expected a readable clicks file, {found_instead(error)}"
+        ) from error
     except UnicodeDecodeError as error:
         raise ClicksFileError(
             f"{path}: expected {_FORMATS}, got a file that is not in UTF-8 ({error}). If it holds "

@@ -23,6 +23,7 @@ from CTSAM3DLib.errors import SegmentationFileError, VolumeError
 from CTSAM3DLib.io.content_mark import BLANK, KEY, fill_mark
 from CTSAM3DLib.io.header_numbers import GZIP_RATIO, checked_size
 from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.io.text import found_instead
 
 _MAGIC = b"NRRD000"
 _TYPES = {"uint8": "unsigned char", "uint16": "unsigned short"}
@@ -120,7 +121,7 @@ def read_nrrd(path: str | Path) -> tuple[NrrdHeader, NDArray[Any]]:
             return header, _read_voxels(file, header)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SegmentationFileError(
-            f"{path}: expected a readable NRRD file, got {error}"
+            f"{path}: expected a readable NRRD file, {found_instead(error)}"
         ) from error
     except (SegmentationFileError, VolumeError) as error:
         raise SegmentationFileError(f"{path}: {error}") from error

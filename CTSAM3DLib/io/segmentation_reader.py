@@ -23,6 +23,7 @@ from CTSAM3DLib.io.segment import (
     Segment,
     Segmentation,
 )
+from CTSAM3DLib.io.text import found_instead
 from CTSAM3DLib.prompts import CLICKS_TAG, Prompts
 
 _MOVED = 0.1  # voxels: a mask so far from its place was moved
@@ -88,7 +89,9 @@ def read_prompts(path: str | Path) -> dict[str, Prompts]:
     try:
         keys = read_nrrd_header(path)[0].keys
     except OSError as error:
-        raise SegmentationFileError(f"{path}: expected a readable file, got {error}") from error
+        raise SegmentationFileError(
+            f"{path}: expected a readable file, {found_instead(error)}"
+        ) from error
     found: list[tuple[str, Prompts]] = []
     for number in _segment_numbers(keys):
         tags = _tags(keys, number)

@@ -69,6 +69,23 @@ def decoded(content: bytes) -> str:
     return content.decode("utf-16" if content.startswith(_WIDE) else "utf-8-sig")
 
 
+def found_instead(error: Exception) -> str:
+    """Return, for a message, what there was in place of a file that can be read.
+
+    Examples
+    --------
+    >>> found_instead(FileNotFoundError(errno.ENOENT, "No such file or directory", "a.json"))
+    'found nothing there'
+    >>> found_instead(ValueError("text that is no JSON"))
+    'got text that is no JSON'
+    """
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "found nothing there"
+    if isinstance(error, IsADirectoryError):
+        return "found a folder there"
+    return f"got {error}"
+
+
 def table_of(text: str) -> tuple[str, str]:
     r"""Return a CSV text from its header on, and what separates its columns.
 
@@ -121,7 +138,9 @@ def read_settings(
     try:
         values = read_json(path)
     except (OSError, ValueError) as error:
-        raise kind(f"{path}: expected readable settings in JSON{example}, got {error}") from error
+        raise kind(
+            f"{path}: expected readable settings in JSON{example}, {found_instead(error)}"
+        ) from error
     if not isinstance(values, dict) or not values.keys() <= set(known):
         got = sorted(values.keys() - set(known)) if isinstance(values, dict) else values
         names = ", ".join(known)

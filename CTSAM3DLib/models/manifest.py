@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
-from CTSAM3DLib.io.text import read_json
+from CTSAM3DLib.io.text import found_instead, read_json
 from CTSAM3DLib.models.contract import ModelSettings
 
 MANIFEST_NAME = "models.json"
@@ -132,7 +132,9 @@ def _read_json(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as error:
-        raise BundleError(f"the model manifest {path} cannot be read: {error}") from error
+        raise BundleError(
+            f"{path}: expected a readable model manifest, {found_instead(error)}"
+        ) from error
 
 
 def _plain_file_name(value: Any) -> str:

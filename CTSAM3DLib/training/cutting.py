@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from CTSAM3DLib.errors import LearningError
 from CTSAM3DLib.io.outputs import check_outputs
 from CTSAM3DLib.io.safe_write import written_atomically
+from CTSAM3DLib.io.text import found_instead
 
 LEVELS_HU = np.concatenate(
     [np.arange(-1024, -200, 16), np.arange(-200, 300, 5), np.arange(300, 1720, 20)]
@@ -69,7 +70,8 @@ def read_pack(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise LearningError(
-            f"{path} is no packed data, which the command train pack makes: {error}"
+            f"{path}: expected packed data, which the command train pack makes, "
+            f"{found_instead(error)}"
         ) from error
     if "parts" not in arrays:
         return arrays

@@ -22,7 +22,7 @@ from CTSAM3DLib.io.hounsfield import check_hu
 from CTSAM3DLib.io.image import read_volume
 from CTSAM3DLib.io.other_files import IMAGE_SUFFIXES, check_letters, image_stem
 from CTSAM3DLib.io.segmentation_reader import check_names, read_segmentation
-from CTSAM3DLib.io.text import decoded, read_bounded, read_json, table_of
+from CTSAM3DLib.io.text import decoded, found_instead, read_bounded, read_json, table_of
 
 SEGMENTATION_SUFFIX = ".seg.nrrd"
 DICOM_SUFFIX = ".dcm"
@@ -192,7 +192,7 @@ def _names(paths: CasePaths) -> dict[int, str]:
         return names
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise LearningError(
-            f'{paths.names}: expected names such as {{"1": "liver"}}, got {error}'
+            f'{paths.names}: expected names such as {{"1": "liver"}}, {found_instead(error)}'
         ) from error
 
 
@@ -239,7 +239,9 @@ def _in_table(table: Path) -> list[CasePaths]:
         stream = io.StringIO(text, newline="")
         rows = list(csv.DictReader(stream, delimiter=delimiter, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LearningError(f"{table}: expected a readable CSV table, got {error}") from error
+        raise LearningError(
+            f"{table}: expected a readable CSV table, {found_instead(error)}"
+        ) from error
     found = []
     for number, row in enumerate(rows, start=2):
         cells = {str(key).strip().lower(): str(value or "").strip() for key, value in row.items()}

@@ -128,8 +128,15 @@ def test_bad_files_are_refused_with_file_structure_and_click(
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClicksFileError, match=r"none\.json: expected a readable clicks file"):
-        read_clicks(tmp_path / "none.json")
+    for name in ("none.json", "none.seg.nrrd"):
+        with pytest.raises(ClicksFileError, match=r"readable clicks file, found nothing there$"):
+            read_clicks(tmp_path / name)
+    (tmp_path / "ct").mkdir()
+    with pytest.raises(ClicksFileError, match=r"readable clicks file, found a folder there$"):
+        read_clicks(tmp_path / "ct")
+    (tmp_path / "seg.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(ClicksFileError, match=r"holds no clicks\. Give the \.seg\.nrrd of"):
+        read_clicks(tmp_path / "seg.dcm")
     (tmp_path / "x.json").write_bytes(b"\xfc\x81")
     with pytest.raises(ClicksFileError, match=r"x\.json: .* not in UTF-8 .*save it as UTF-8"):
         read_clicks(tmp_path / "x.json")

@@ -60,5 +60,5 @@ def test_a_device_that_is_not_there_is_told(packed: Path, tmp_path: Path) -> Non
 def test_what_is_no_packed_data_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     for command in (["run", "{}", "{}.run", "--iterations", "1"], ["cut", "{}", "{}.small"]):
-        with pytest.raises(LearningError, match=r"a\.npz is no packed data"):
+        with pytest.raises(LearningError, match=r"a\.npz: expected packed data"):
             main([word.format(tmp_path / "a.npz") for word in command])
