@@ -44,13 +44,18 @@ def stacked(frames: list[Frame], name: str) -> tuple[NDArray[Any], Geometry, lis
 
     The frames are in any order; overview pictures among slices are left out. The geometry follows
     from position, orientation and pixel spacing of every slice; the slice step is the mean. `name`
-    is that of the series, for messages. Raises VolumeError: slices without a place, of different
-    size, spacing or orientation, of several stacks, doubled, missing, uneven or tilted, or one that
-    cannot be decoded.
+    is that of the series, for messages. Raises VolumeError: a segmentation, slices without a place,
+    of different size, spacing or orientation, of several stacks, doubled, missing, uneven or
+    tilted, or one that cannot be decoded.
     """
     slices = slices_of(frames)
-    _check_alike(slices, name)
     first = slices[0]
+    if first.modality == "SEG":
+        raise VolumeError(
+            f"expected a CT, got a segmentation (DICOM SEG) in {name}; give the CT that it was "
+            "made on"
+        )
+    _check_alike(slices, name)
     axes, squared = _axes(first)
     origins = np.array([frame.position for frame in slices], np.float64)
     order = np.argsort(origins @ axes[:, 2], kind="stable")

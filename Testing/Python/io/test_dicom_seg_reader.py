@@ -10,7 +10,12 @@ import pytest
 from dicom_ct import SIZE, write_tilted_ct
 from learning_case import write_case
 
-from CTSAM3DLib.errors import GeometryError, LearningError, SegmentationFileError
+from CTSAM3DLib.errors import (
+    GeometryError,
+    LearningError,
+    SegmentationFileError,
+    VolumeError,
+)
 from CTSAM3DLib.geometry.grid import Geometry
 from CTSAM3DLib.io.dicom_seg import write_dicom_seg
 from CTSAM3DLib.io.dicom_seg_reader import read_dicom_seg
@@ -125,6 +130,16 @@ def test_what_is_written_here_is_read_with_overlap_and_empty_segments(
     read = read_dicom_seg(tmp_path / "s.dcm", geometry_of(ct), ct)
     assert list(read) == list(masks)
     assert all(np.array_equal(read[name], mask) for name, mask in masks.items())
+
+
+def test_a_segmentation_is_no_ct(ct: Path, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    write_seg(tmp_path / "s" / "s.dcm", ct, "BINARY")
+    for given in (tmp_path / "s", tmp_path / "s" / "s.dcm"):
+        with pytest.raises(
+            VolumeError, match=r"got a segmentation .* give the CT that it was made"
+        ):
+            read_scan(given)
 
 
 def test_another_frame_of_reference_is_refused(ct: Path, tmp_path: Path) -> None:
