@@ -35,6 +35,7 @@ _ONCE = {
 }  # fmt: skip
 # The sides at which an axis of L, P, S begins and ends
 _SIDES = (("R", "L"), ("A", "P"), ("I", "S"))
+_CLEAR_SIDE = 0.8  # of a direction of length 1
 
 
 def check_metaimage(file: Path) -> list[str]:
@@ -119,6 +120,8 @@ def _side_notes(fields: dict[str, str]) -> list[str]:
     if matrix is None or matrix.size != 9 or not re.fullmatch("[RLAPIS]{3}", named):
         return []
     rows = matrix.reshape(3, 3)
+    if (np.abs(rows).max(axis=1) < _CLEAR_SIDE).any():
+        return []  # so oblique that the sides are a matter of choice
     axes = np.abs(rows).argmax(axis=1)
     forward = [bool(row[axis] > 0) for row, axis in zip(rows, axes, strict=True)]
     # Some programs name the sides where the axes begin, as ITK does, others where they end.

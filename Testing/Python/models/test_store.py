@@ -181,7 +181,7 @@ def test_path_that_nothing_vouches_for(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "cannot be read"),
+        ("{", "expected a readable model manifest"),
         ("[]", "expected a manifest of schema 1, got schema None"),
         ('{"schema": 2, "models": []}', "expected a manifest of schema 1, got schema 2"),
         ('{"schema": 1, "models": {}}', "expected a list of 'models', got dict"),
