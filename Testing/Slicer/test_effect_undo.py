@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+import vtk
 from ctsam3d_case import ASIDE, MIDDLE, NAME
 from event_loop import until
 from mouse_case import MouseCase
@@ -154,6 +155,23 @@ class UndoTest(MouseCase):
                     self.undo(left=1)
                     self.go_on()
                     self.assert_as_before()
+
+    def test_what_is_no_undo_leaves_no_warning_in_the_log(self):
+        before, window = vtk.vtkOutputWindow.GetInstance(), vtk.vtkStringOutputWindow()
+        shown = vtk.vtkObject.GetGlobalWarningDisplay()
+        self.addCleanup(vtk.vtkOutputWindow.SetInstance, before)
+        self.addCleanup(vtk.vtkObject.SetGlobalWarningDisplay, shown)
+        self.hold(ASIDE)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(
+            (~self.before[0]).astype(np.uint8), self.case.segmentation, "organ", self.case.volume
+        )
+        vtk.vtkOutputWindow.SetInstance(window)
+        vtk.vtkObject.SetGlobalWarningDisplay(1)
+        self.noticed()
+        self.assertEqual(window.GetOutput(), "")
+        self.assertEqual(vtk.vtkObject.GetGlobalWarningDisplay(), 1)
+        self.go_on()
+        self.assertEqual(len(self.case.clicks()), 2)
 
     def test_a_stroke_that_is_redone_takes_no_click_back(self):
         self.paint(INSIDE, "Remove")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import slicer
+import vtk
 
 from CTSAM3DLib.mrml.labelmaps import voxels_of
 from CTSAM3DModuleLib.editing.snapshots import snapshot
@@ -89,7 +90,9 @@ class UndoStates:
             done = 0
             while done < AT_ONCE:
                 before = snapshot(segmentation_node)
-                if not step(segmentation_node, 1) or snapshot(segmentation_node) == before:
+                with _silent_vtk():  # Slicer warns where there is nothing to redo
+                    is_stepped = step(segmentation_node, 1)
+                if not is_stepped or snapshot(segmentation_node) == before:
                     break
                 done += 1
                 if is_back():
@@ -118,3 +121,14 @@ def undo_states(segmentation_node: slicer.vtkMRMLSegmentationNode | None) -> int
     )
     largest = max((voxels_of(layer).nbytes for layer in layers if layer is not None), default=0)
     return max(FEWEST, min(MOST, BUDGET_BYTES // max(1, largest)))
+
+
+@contextmanager
+def _silent_vtk() -> Iterator[None]:
+    """Keep warnings of VTK out of the log."""
+    shown = vtk.vtkObject.GetGlobalWarningDisplay()
+    vtk.vtkObject.SetGlobalWarningDisplay(0)
+    try:
+        yield
+    finally:
+        vtk.vtkObject.SetGlobalWarningDisplay(shown)
