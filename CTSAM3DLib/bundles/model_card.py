@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
-from CTSAM3DLib.io.text import found_instead, read_json
+from CTSAM3DLib.io.text import readable_json
 
 _KEYS = ("licence", "training_data", "quality")
 
@@ -31,12 +31,7 @@ def read_card(path: Path) -> dict[str, Any]:
     ``licence`` and, if wanted, ``url``) and optionally ``quality`` (any object). Raises
     BundleError: the file cannot be read, an entry is missing, unknown or of another form.
     """
-    try:
-        card = read_json(path)
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path}: expected a readable JSON file, {found_instead(error)}"
-        ) from error
+    card = readable_json(path, "a readable JSON file", BundleError)
     if not isinstance(card, Mapping) or not {*_KEYS[:2]} <= set(card) <= set(_KEYS):
         got = sorted(card) if isinstance(card, Mapping) else type(card).__name__
         message = f"{path}: expected the keys licence, training_data and optionally quality"

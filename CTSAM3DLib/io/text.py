@@ -131,16 +131,19 @@ def read_json(path: Path) -> Any:
     return json_content(read_bounded(path).decode("utf-8-sig"))
 
 
+def readable_json(path: Path, what: str, kind: type[CTSAM3DError]) -> Any:
+    """Return the content of a JSON file; an error of a kind, which says what it is, without one."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise kind(f"{path}: expected {what}, {found_instead(error)}") from error
+
+
 def read_settings(
     path: Path, known: Collection[str], kind: type[CTSAM3DError], example: str = ""
 ) -> dict[str, Any]:
     """Return a JSON file of an object with `known` keys; an error of a kind if it is another."""
-    try:
-        values = read_json(path)
-    except (OSError, ValueError) as error:
-        raise kind(
-            f"{path}: expected readable settings in JSON{example}, {found_instead(error)}"
-        ) from error
+    values = readable_json(path, f"readable settings in JSON{example}", kind)
     if not isinstance(values, dict) or not values.keys() <= set(known):
         got = sorted(values.keys() - set(known)) if isinstance(values, dict) else values
         names = ", ".join(known)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from CTSAM3DLib.errors import BundleError
-from CTSAM3DLib.io.text import found_instead, read_json
+from CTSAM3DLib.io.text import readable_json
 from CTSAM3DLib.models.contract import ModelSettings
 
 MANIFEST_NAME = "models.json"
@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> tuple[str, list[ModelEntry]]:
     manifest; nothing is verified. Raises BundleError if it cannot be read, has another schema or an
     entry is missing or of the wrong form.
     """
-    values = _read_json(path)
+    values = readable_json(path, "a readable model manifest", BundleError)
     schema = values.get("schema") if isinstance(values, Mapping) else None
     if schema != MANIFEST_SCHEMA:
         raise BundleError(
@@ -112,7 +112,7 @@ def entry_beside(path: Path) -> ModelEntry:
         raise BundleError(f"the model file is missing: {path}")
     sidecar = path.with_name(path.name + ".json")
     if sidecar.is_file():
-        values = _read_json(sidecar)
+        values = readable_json(sidecar, "a readable model manifest", BundleError)
         if isinstance(values, Mapping):
             values = {**values, "file": path.name}
         return ModelEntry.from_dict(values, path.parent, sidecar)
@@ -125,16 +125,6 @@ def entry_beside(path: Path) -> ModelEntry:
         f"the model file {path} has no entry: expected one (id, sha256, bytes, licence, "
         f"settings) in {sidecar.name} or {MANIFEST_NAME} next to it"
     )
-
-
-def _read_json(path: Path) -> Any:
-    """Parse a file of JSON."""
-    try:
-        return read_json(path)
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path}: expected a readable model manifest, {found_instead(error)}"
-        ) from error
 
 
 def _plain_file_name(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,27 +116,27 @@ def test_a_dicom_seg_of_another_ct_is_refused_before_any_work(tmp_path: Path) ->
         run_case(case, None)  # type: ignore[arg-type]
 
 
-def test_a_name_that_is_nearly_an_anatomy_is_told(tmp_path: Path) -> None:
-    clicks = {"splen": TWO["liver"], "my lesion": TWO["liver"]}
+def told_of(clicks: dict[str, Any], folder: Path) -> list[str]:
+    """Return what is told while clicks are answered."""
     case = Case(
-        write_ct(tmp_path / "ct.nrrd"),
-        (write_clicks_file(tmp_path / "c.json", clicks),),
-        tmp_path / "o.seg.nrrd",
+        write_ct(folder / "ct.nrrd"),
+        (write_clicks_file(folder / "c.json", clicks),),
+        folder / "o.seg.nrrd",
     )
     told: list[str] = []
     run_case(case, ball_model(), warn=told.append)
+    return told
+
+
+def test_a_name_that_is_nearly_an_anatomy_is_told(tmp_path: Path) -> None:
+    clicks = {"splen": TWO["liver"], "my lesion": TWO["liver"]}
+    told = told_of(clicks, tmp_path)
     assert [text for text in told if "spleen" in text and "'splen'" in text]
     assert not [text for text in told if "lesion" in text]
 
 
 def test_two_names_of_one_anatomy_are_told(tmp_path: Path) -> None:
     clicks = dict.fromkeys(("Kidney left", "my lesion", "kidney_left"), TWO["liver"])
-    case = Case(
-        write_ct(tmp_path / "ct.nrrd"),
-        (write_clicks_file(tmp_path / "c.json", clicks),),
-        tmp_path / "o.seg.nrrd",
-    )
-    told: list[str] = []
-    run_case(case, ball_model(), warn=told.append)
+    told = told_of(clicks, tmp_path)
     (text,) = [text for text in told if "one anatomy" in text]
     assert text.startswith("structures 'Kidney left' and 'kidney_left'")
