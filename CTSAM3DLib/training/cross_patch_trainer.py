@@ -19,7 +19,7 @@ from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_data import Pair, draw_pair
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.losses import mixed_precision
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.state_file import write_state
 from CTSAM3DLib.training.stream import random_sources, write_log
 

@@ -11,7 +11,8 @@ from CTSAM3DLib.network.segmenters import Segmenter
 from CTSAM3DLib.training.batches import Samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.intensity import window
-from CTSAM3DLib.training.losses import dice_of, mixed_precision, segmentation_loss
+from CTSAM3DLib.training.losses import dice_of, segmentation_loss
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.simulated_clicks import next_clicks, render_each
 
 

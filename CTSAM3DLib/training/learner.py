@@ -20,7 +20,8 @@ from CTSAM3DLib.training.episodes import Episode
 from CTSAM3DLib.training.intensity import window
 from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig, Lessons
-from CTSAM3DLib.training.losses import mixed_precision, segmentation_loss
+from CTSAM3DLib.training.losses import segmentation_loss
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.simulated_clicks import render_each
 from CTSAM3DLib.training.state_file import NO_STATE, write_state
 from CTSAM3DLib.training.stream import random_sources

@@ -55,7 +55,7 @@ from CTSAM3DLib.training.learning_score import (
     score,
 )
 from CTSAM3DLib.training.lessons import LearnerConfig
-from CTSAM3DLib.training.losses import cpu_has_bfloat16
+from CTSAM3DLib.training.precision import cpu_has_bfloat16
 
 MOST_LEARNT, MOST_OTHER, MOST_TORSO = 12, 12, 8
 TORSO, TORSO_MM = "generated torso", 3.0

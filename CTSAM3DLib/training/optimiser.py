@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from CTSAM3DLib.training.precision import quick_dtype
+
 # Quintic Newton-Schulz coefficients of the published method: fast growth of small singular values.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Bring all singular values of (..., M, N) near 1 by Newton-Schulz steps; gives bfloat16."""
-    x = matrix.bfloat16()
+    """Bring all singular values of (..., M, N) near 1 by Newton-Schulz steps; see `quick_dtype`."""
+    x = matrix.to(quick_dtype(matrix))
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT

@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import nn
 
 from CTSAM3DLib.network.prompt_maps import render_clicks
+from CTSAM3DLib.training import precision
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.intensity import vary_intensity, window
 from CTSAM3DLib.training.losses import dice_of, segmentation_loss
@@ -50,11 +51,18 @@ def test_dice_of_shifted_boxes() -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (40, 8), (16, 16)])
-def test_orthogonalise_keeps_directions_and_evens_singular_values(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_orthogonalise_keeps_directions_and_evens_singular_values(
+    shape: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A processor without bfloat16 instructions is more than ten times slower in it.
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: dtype == torch.bfloat16)
     torch.manual_seed(0)
     matrix = torch.randn(shape)
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
-    out = orthogonalise(matrix).float()
+    out = orthogonalise(matrix)
+    assert out.dtype == dtype
+    out = out.float()
     values = torch.linalg.svdvals(out)
     assert float(values.max()) < 1.4
     assert float(values.min()) > 0.4

@@ -24,7 +24,7 @@ from CTSAM3DLib.training.batches import Samples
 from CTSAM3DLib.training.config import TrainConfig
 from CTSAM3DLib.training.cross_patch_trainer import CrossPatchTrainer
 from CTSAM3DLib.training.data import PackedData
-from CTSAM3DLib.training.losses import mixed_precision
+from CTSAM3DLib.training.precision import mixed_precision
 from CTSAM3DLib.training.trainer import Budget, Trainer
 
 CPU = torch.device("cpu")
