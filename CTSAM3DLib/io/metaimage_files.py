@@ -81,7 +81,7 @@ def surplus_of(
 
 def _names(file: Path, given: str, end: int, size: Sequence[int]) -> list[str]:
     """Return the names of the files with voxels: one, or one of each slice."""
-    words = given.split()
+    words, each = given.split(), str(len(size) - 1)
     if given.startswith(_LIST):
         with file.open("rb") as stream:
             stream.seek(end)
@@ -94,7 +94,7 @@ def _names(file: Path, given: str, end: int, size: Sequence[int]) -> list[str]:
         names = _by_pattern(words[0], [int(word) for word in numbers]) if is_known else []
     else:
         return [given]
-    is_known = is_known and dimensions in ([], [str(len(size) - 1)])
+    is_known = is_known and dimensions in ([], [each], [f"{each}D"])
     if not is_known or len(names) != size[-1]:
         raise VolumeError(
             f"expected the names of {size[-1]} files, one of each slice, in ElementDataFile, got "

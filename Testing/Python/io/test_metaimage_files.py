@@ -36,7 +36,7 @@ def _list(count: int, folder: str = "") -> bytes:
 
 @pytest.mark.parametrize(
     ("given", "content"),
-    [("LIST", _list(4)), ("LIST 2", _list(4)), ("%d.raw 0 3 1", b"")],
+    [("LIST", _list(4)), ("LIST 2", _list(4)), ("LIST 2D", _list(4)), ("%d.raw 0 3 1", b"")],
 )
 def test_a_file_of_each_slice_is_read(tmp_path: Path, given: str, content: bytes) -> None:
     _slices(tmp_path)
