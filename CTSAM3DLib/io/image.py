@@ -235,7 +235,8 @@ def _unreadable(file: Path, error: Exception) -> VolumeError:
     reason = itk_reason(error)
     if _NO_READER not in reason:
         return VolumeError(f"expected a readable image, got: {reason}; export the CT again")
-    headers = [file.with_suffix(suffix) for suffix in (".mhd", ".nhdr", ".hdr")]
+    ends = (".mhd", ".nhdr", ".hdr")
+    headers = [file.with_suffix(end) for end in ends if file.suffix.lower() not in ends]
     if found := next((header for header in headers if header.is_file()), None):
         return VolumeError(
             f"expected an image, got voxels without their header; give {printable(found.name)}"

@@ -46,6 +46,8 @@ def test_several_numbers_a_voxel_say_what_to_do(tmp_path: Path, name: str) -> No
         ("ct.img", "other.hdr", "without their header; copy both files"),
         ("ct.mgz", "other.hdr", r"of an unknown kind; save the CT as \.nii\.gz"),
         ("ct.npy", "other.hdr", r"of an unknown kind; save the CT as \.nii\.gz"),
+        ("ct.hdr", "ct.mhd", r"of an unknown kind; save the CT as \.nii\.gz"),
+        ("ct.nhdr", "other.hdr", r"of an unknown kind; save the CT as \.nii\.gz"),
     ],
 )
 def test_voxels_alone_and_unknown_kinds_say_what_to_give(
