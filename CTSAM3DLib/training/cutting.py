@@ -68,7 +68,7 @@ def read_pack(path: Path) -> dict[str, NDArray[Any]]:
             if "header" not in file:
                 raise ValueError("expected an array 'header', got none")
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise LearningError(
             f"{path}: expected packed data, which the command train pack makes, "
             f"{found_instead(error)}"

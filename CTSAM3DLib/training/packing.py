@@ -96,7 +96,8 @@ def is_replaceable_pack(path: Path) -> bool:
     """
     if not path.is_file() or not path.stat().st_size:
         return True
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as file:
+    # Also of a kind of zip that Python does not read, or with odd names.
+    with suppress(zipfile.BadZipFile, RuntimeError, ValueError), zipfile.ZipFile(path) as file:
         return {"header.npy", "points.npy"} <= set(file.namelist())
     return False
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -32,3 +34,13 @@ def write_case(folder: Path, seed: int, *, ct: bool = True, origin: str = "human
     nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "labels.nii.gz")
     (folder / "labels.json").write_text(json.dumps({"1": "spleen", "2": "kidney_left"}))
     (folder / "meta.json").write_text(json.dumps({"split": "train", "label_origin": origin}))
+
+
+def newer_zip() -> bytes:
+    """A zip file of a version that Python does not read."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as file:
+        file.writestr("header.npy", b"")
+    content = bytearray(stream.getvalue())
+    content[content.index(b"PK\x01\x02") + 6] = 99  # tenths of the version that is needed
+    return bytes(content)

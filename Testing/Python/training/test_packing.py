@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from packed_case import ball_case, write_case
+from packed_case import ball_case, newer_zip, write_case
 
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.training.data import PackedData
@@ -85,14 +85,16 @@ def test_a_file_that_is_no_packed_data_is_kept(
     words = ["train", "pack", str(tmp_path / "data"), str(output)]
     cutting = ["train", "cut", str(output), str(cut)]
     np.savez(output, mine=np.ones(3))
-    cut.write_text("my notes")
     before = output.read_bytes()
     assert main(words) == 2
     assert "out.npz exists and was not written by this program" in capsys.readouterr().err
     assert output.read_bytes() == before
     assert main([*words, "--overwrite"]) == 0
     assert main(words) == 0
-    assert main(cutting) == 2
-    assert cut.read_text() == "my notes"
+    for content in (b"my notes", newer_zip()):
+        cut.write_bytes(content)
+        assert main(cutting) == 2
+        assert "cut.npz exists and was not written" in capsys.readouterr().err
+        assert cut.read_bytes() == content
     assert main([*cutting, "--overwrite"]) == 0
     assert main(cutting) == 0
