@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import unittest
 from unittest import mock
 
-import numpy as np
 import slicer
-from ball_predictor import BallPredictor
+from bar_case import START, BarPredictor, bar_volume, click_and_see_the_first_part, go_on
 from ctsam3d_case import CTSAM3DCase
-from event_loop import HANG_S, until
+from event_loop import until
 from view_mouse import click, click_and_wait
-
-SHAPE_KJI = (100, 30, 30)
-START = (30.0, 30.0, 40.0)
-
-
-class BarPredictor(BallPredictor):
-    """Finds what is bright; with `permits`, only as many calls are answered as were permitted."""
-
-    permits = None
-    asked = 0
-
-    def _enter(self):
-        if self.permits is not None:
-            self.asked += 1
-            self.permits.acquire(timeout=HANG_S)
-        super()._enter()
-
-    def encode(self, patch_hu):
-        self._enter()
-        self.encoded += 1
-        return np.where(patch_hu > 0, 8.0, -8.0).astype(np.float32)
-
-    def decode(self, embedding, points_kji, labels, previous_logits):
-        self._enter()
-        self.decoded += 1
-        return embedding
 
 
 class GrowingTest(unittest.TestCase):
     def setUp(self):
         slicer.mrmlScene.Clear()
-        # As far from 0 as the bar, which so keeps its width when it is seen with larger voxels.
-        array = np.full(SHAPE_KJI, -100, np.int16)
-        array[5:95, 10:20, 10:20] = 100
-        self.bar = array > 0
-        volume = slicer.util.addVolumeFromArray(array, np.diag([2.0, 2.0, 2.0, 1.0]), "Bar")
-        volume.CreateDefaultDisplayNodes()
-        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        volume, self.bar = bar_volume()
         self.case = CTSAM3DCase(volume, BarPredictor())
         self.addCleanup(self.case.close)
         self.case.effect.options.growBox.checked = True
@@ -72,24 +38,12 @@ class GrowingTest(unittest.TestCase):
         self.assertLess(self.found(), 0.5)
 
     def click_and_see_the_first_part(self):
-        """Permit one call after the other until something is shown; the rest is held back."""
-        predictor = self.case.predictor
-        predictor.permits, predictor.asked = threading.Semaphore(0), 0
-        click("Red", START)
-        for number in range(1, 21):
-            # The call that waits for its permit comes after what the one before has told.
-            until(lambda number=number: predictor.asked == number, f"call {number}")
-            self.case.controller.drain()
-            if self.case.mask().any():
-                break
-            predictor.permits.release()
+        click_and_see_the_first_part(self.case, self.case.controller)
         self.assertTrue(0 < self.found() < 0.6)
         self.assertTrue(self.case.controller.busy)
 
     def go_on(self):
-        for _ in range(200):
-            self.case.predictor.permits.release()
-        self.case.settle()
+        go_on(self.case)
 
     def test_parts_are_shown_as_they_come(self):
         self.click_and_see_the_first_part()

@@ -313,8 +313,8 @@ class Workplace:
     def cancel(self, segmentation: Any = None) -> None:
         """Take back what is under way, all or for one segmentation."""
         self.progress = Progress()
-        self.logic.controller.cancel(segmentation)
         self.tell(Status(_("Cancelled; nothing was changed.")))
+        self.logic.controller.cancel(segmentation)  # tells of parts that are kept
         self._on_changed()
 
     def _on_finished(self, outcome: Outcome) -> None:
