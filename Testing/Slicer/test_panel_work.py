@@ -223,6 +223,24 @@ class RecomputeTest(WorkTestCase):
             np.testing.assert_array_equal(self.case.mask(one), mask)
         self.assertTrue(self.ui.segmentAllButton.enabled)
 
+    def test_cancel_between_two_tells_how_many_are_computed(self):
+        first, second = self.segment("liver", LEFT), self.segment("spleen", RIGHT)
+        for segment_id in (first, second):
+            self.paint(segment_id)
+        before = [self.case.mask(one).sum() for one in (first, second)]
+        finished = self.case.logic.controller.finished
+
+        def cancel_once(_outcome):
+            finished.remove(cancel_once)
+            self.case.press("cancelButton")
+
+        finished.append(cancel_once)
+        self.case.press_and_wait("segmentAllButton")
+        told = "Cancelled; 1 of 2 structures are computed, the others stay."
+        self.assertEqual(self.case.status, told)
+        self.assertNotEqual(self.case.mask(first).sum(), before[0])
+        self.assertEqual(self.case.mask(second).sum(), before[1])
+
     def test_one_that_fails_does_not_stop_the_rest(self):
         first, second = self.segment("liver", LEFT), self.segment("spleen", RIGHT)
         del first

@@ -25,6 +25,7 @@ class Progress:
     def __init__(self, targets: Iterable[EditTarget] = ()) -> None:
         self._waiting = {target.key: _name(target) for target in targets}
         self.total = len(self._waiting)
+        self._computed = 0
         self._seconds = 0.0
         self._device = ""
         self._notices: list[str] = []
@@ -59,6 +60,7 @@ class Progress:
         if outcome.answer is None:
             self._problems.append(_("{name} was changed meanwhile").format(name=name))
         else:
+            self._computed += 1
             self._notices += outcome.answer.notices
             self._seconds += outcome.answer.seconds
             self._device = outcome.answer.device
@@ -79,6 +81,13 @@ class Progress:
         kind = "warning" if self._notices else "done"
         return Status(" ".join([*self._notices, text]), kind)
 
+    def cancelled(self) -> Status:
+        """Return a line for the user when what is awaited is taken back."""
+        if not self._computed:
+            return Status(_("Cancelled; nothing was changed."))
+        text = _("Cancelled; {number} of {total} structures are computed, the others stay.")
+        return Status(text.format(number=self._computed, total=self.total))
+
 
 class QuestionProgress(Progress):
     """Asks the engine several questions: `ask`; after the last answer `finish` shows them."""
@@ -92,7 +101,7 @@ class QuestionProgress(Progress):
         if self._work.progress is not self:  # the panel was left, or an answer before failed
             return
         if future is None or future.cancelled():
-            self._work.end(Status(_("Cancelled; nothing was changed.")))
+            self._work.end(self.cancelled())
         elif future.exception() is not None:
             self._work.end(Status(str(future.exception()), "error"))
         else:

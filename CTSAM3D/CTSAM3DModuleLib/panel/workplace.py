@@ -312,8 +312,8 @@ class Workplace:
 
     def cancel(self, segmentation: Any = None) -> None:
         """Take back what is under way, all or for one segmentation."""
-        self.progress = Progress()
-        self.tell(Status(_("Cancelled; nothing was changed.")))
+        told, self.progress = self.progress.cancelled(), Progress()
+        self.tell(told)
         self.logic.controller.cancel(segmentation)  # tells of parts that are kept
         self._on_changed()
 
