@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+from bar_case import SHAPE_KJI, START, BarPredictor
 from console_case import ConsoleCase
-from test_effect_growing import SHAPE_KJI, START, BarPredictor
 
 from CTSAM3DLib.api import segment
 from CTSAM3DLib.mrml import volume_from_node
