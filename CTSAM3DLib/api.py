@@ -27,6 +27,7 @@ from CTSAM3DLib.io.segmentation import write_segmentation
 from CTSAM3DLib.models.contract import ModelSettings, Predictor, notices_of
 from CTSAM3DLib.prompts import Prompts
 from CTSAM3DLib.session.air import air_notices
+from CTSAM3DLib.session.cuts import cut_notices
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_warning
 from CTSAM3DLib.session.points import obeyed_voxels
@@ -219,6 +220,7 @@ def segment(
     session = open_session(volume, model, device, spacing_mm, grow)
     load_seconds = perf_counter() - start
     segments: list[Segment] = []
+    cuts: list[str] = []
     seconds, uncertainty = {}, {}
     answered = _counted(click_progress, sum(map(len, structures.values())))
     for name, prompts in structures.items():
@@ -228,6 +230,7 @@ def segment(
         update = one.state.changes_since(session.state)  # tight; `mask` would be the whole volume
         mask = RegionMask(update.mask_kji, update.bbox)
         segments.append(Segment(name, mask, prompts, corrected=base is not None))
+        cuts += [f"structure {name!r}: {text}" for text in cut_notices(one.state)]
         if one.uncertainty is not None:
             uncertainty[name] = one.uncertainty
         seconds[name] = perf_counter() - start
@@ -243,7 +246,7 @@ def segment(
         device=session.predictor.device,
         grid_spacing_mm=session.grid.spacing_mm[0],
         grow=session.grow,
-        notices=(*notices_of(session.predictor), *_in_air(volume, structures, bases)),
+        notices=(*notices_of(session.predictor), *_in_air(volume, structures, bases), *cuts),
         uncertainty=uncertainty,
     )
 

@@ -18,6 +18,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.models.contract import Predictor, notices_of
 from CTSAM3DLib.prompts import Click
 from CTSAM3DLib.session.air import air_notices
+from CTSAM3DLib.session.cuts import cut_notices
 from CTSAM3DLib.session.encoder import PatchEncoder
 from CTSAM3DLib.session.growing_rules import GrowMode
 from CTSAM3DLib.session.memory import memory_error, memory_warning
@@ -75,6 +76,7 @@ class Sessions:
         before = set(request.prompts_before)
         added = [prompt for prompt in request.prompts_after if prompt not in before]
         self._notices += air_notices(request.volume, added)
+        self._notices += cut_notices(session.state)
         return self._answer(session, update, started)
 
     def carry(self, request: ClickRequest, cancelled: Callable[[], bool]) -> ClickAnswer:

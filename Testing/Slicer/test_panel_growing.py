@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bar_case import BarPredictor, bar_volume, click_and_see_the_first_part, go_on
+from bar_case import START, BarPredictor, bar_volume, click_and_see_the_first_part, go_on
 from panel_case import StateTestCase
+from view_mouse import click_and_wait
 
 
 class GrowingTest(StateTestCase):
@@ -26,3 +27,15 @@ class GrowingTest(StateTestCase):
                 self.case.press_and_wait("undoButton")
                 self.assertFalse(self.case.mask().any())
                 self.case.predictor.permits = None
+
+    def test_a_mask_that_ends_where_nobody_has_looked_is_told_by_name(self):
+        self.ui.growBox.checked = False
+        told = "The mask ends in a straight cut (4 cm2) where the model has not looked"
+        for name in ("liver", "spleen"):
+            self.case.add(name)
+            self.case.press("insideButton")
+            click_and_wait(self.case, START)
+            self.assertTrue(self.case.status.startswith(told), self.case.status)
+        self.case.press_and_wait("segmentAllButton")
+        for name in ("Liver", "Spleen"):
+            self.assertIn(f"{name}: {told}", self.case.status)

@@ -61,7 +61,8 @@ class Progress:
             self._problems.append(_("{name} was changed meanwhile").format(name=name))
         else:
             self._computed += 1
-            self._notices += outcome.answer.notices
+            of = f"{name}: " if self.total > 1 else ""
+            self._notices += [of + notice for notice in outcome.answer.notices]
             self._seconds += outcome.answer.seconds
             self._device = outcome.answer.device
         return True

@@ -252,12 +252,11 @@ def answers(
             except ModuleNotFoundError as error:
                 raise ImportError(NO_TORCH) from error
             updates.append(answer.update)
+            name = str(request.structure_key)
             for notice in answer.notices:
-                logging.warning("CT-SAM3D: %s", notice)
-            if progress is not None:
-                name = str(request.structure_key)
-                if progress(name, number, len(requests)) is False:
-                    return None
+                logging.warning("CT-SAM3D: %s: %s", name, notice)
+            if progress is not None and progress(name, number, len(requests)) is False:
+                return None
         return updates
     finally:
         for key in {request.volume_key for request in requests}:
