@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CTSAM3DLib.geometry.box import BoundingBox
+from CTSAM3DLib.geometry.grid import AxisMap
 from CTSAM3DLib.session.points import box_of, nearest_voxels
 from CTSAM3DLib.session.state import SessionState
 
@@ -50,7 +51,7 @@ def cut_mm2(state: SessionState) -> float:
             ]
             if beyond:
                 voxels = np.unique(np.concatenate(beyond), axis=0)  # boxes may share a face
-                count += len(voxels) - _in_mask(state, voxels)
+                count += len(voxels) - _in_mask(state, voxels, axis, side)
     return float(count * state.grid.spacing_mm[0] ** 2)
 
 
@@ -71,10 +72,14 @@ def _open_voxels(
     return voxels
 
 
-def _in_mask(state: SessionState, voxels: NDArray[np.intp]) -> int:
-    """Return how many voxels of the grid, (N, 3), have their centre in the mask."""
-    centres_ras = state.grid.ras_from_ijk(voxels.astype(np.float64))
-    at = nearest_voxels(centres_ras, state.geometry)
+def _in_mask(state: SessionState, voxels: NDArray[np.intp], axis: int, side: int) -> int:
+    """Return beyond how many voxels of the grid, (N, 3), at a face the mask goes on."""
+    # The first voxels of the volume whose centre lies beyond the face: where slices are thick,
+    # the next voxel of the grid may lie in one that still belongs to the box.
+    scale = AxisMap.between(state.geometry, state.grid).scales[axis]
+    centres = voxels.astype(np.float64)
+    centres[:, axis] += side * (0.501 / abs(scale) - 0.5)
+    at = nearest_voxels(state.grid.ras_from_ijk(centres), state.geometry)
     box = box_of(at)
     i, j, k = (at - np.array(box.start_ijk)).T
     return int(np.count_nonzero(state.mask.read(box)[k, j, i]))

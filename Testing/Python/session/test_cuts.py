@@ -40,6 +40,15 @@ def test_the_area_is_that_of_the_cross_sections_at_which_it_ends(name: str) -> N
     assert cut_mm2(session.state) == pytest.approx(3 * DISC_MM2, rel=0.1)
 
 
+@pytest.mark.parametrize("slices", [38, 39])
+def test_thick_slices_hide_no_cut(slices: int) -> None:
+    geometry = centred_geometry((60, 60, 7 * slices), (2, 2, 7))
+    truth = phantom(geometry, tube((0, 0, -999), (0, 0, 999), 12.0))
+    session = open_session(truth.volume, ComponentPredictor())
+    session.add_click(MIDDLE.position_ras)
+    assert cut_mm2(session.state) == pytest.approx(2 * DISC_MM2, rel=0.1)
+
+
 def test_a_structure_that_was_followed_to_its_ends_has_none() -> None:
     session = open_session(long_tube().volume, ComponentPredictor(), grow="frontier")
     session.add_click(MIDDLE.position_ras)
