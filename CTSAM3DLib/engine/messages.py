@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from CTSAM3DLib.geometry.box import BoundingBox
 from CTSAM3DLib.geometry.volume import MaskUpdate, Volume
 from CTSAM3DLib.prompts import Prompts
 
@@ -49,6 +50,7 @@ class ClickRequest:
     prompts_after: Prompts
     choice: ModelChoice = DEFAULT_CHOICE
     present: MaskUpdate | None = None
+    limit: BoundingBox | None = None  # Outside this box of the volume no voxel is wanted
     in_parts: bool = True  # Tell what each patch changes; the answer is then what is left
     # Set it when a newer prompt waits: in mode auto the structure is not followed any further
     hurry: Event = field(default_factory=Event)
@@ -73,3 +75,5 @@ class ClickAnswer:
     device: str  # Where the model ran
     # Sentences for the user, each in one answer only: another device, too little memory
     notices: tuple[str, ...] = ()
+    # Sentences on the mask as it is now: the next answer for the structure replaces them
+    cuts: tuple[str, ...] = ()

@@ -76,8 +76,8 @@ class Sessions:
         before = set(request.prompts_before)
         added = [prompt for prompt in request.prompts_after if prompt not in before]
         self._notices += air_notices(request.volume, added)
-        self._notices += cut_notices(session.state)
-        return self._answer(session, update, started)
+        cuts = cut_notices(session.state, request.limit)
+        return self._answer(session, update, started, cuts)
 
     def carry(self, request: ClickRequest, cancelled: Callable[[], bool]) -> ClickAnswer:
         """Answer the prompts after, with the present mask as that of the frame before.
@@ -91,16 +91,20 @@ class Sessions:
             update = session.carry(request.prompts_after, request.present or MaskUpdate.nothing())
         if cancelled():
             raise CancelledError
-        return self._answer(session, update, started)
+        return self._answer(session, update, started, cut_notices(session.state))
 
     def _answer(
-        self, session: InteractiveSession, update: MaskUpdate, started: float
+        self,
+        session: InteractiveSession,
+        update: MaskUpdate,
+        started: float,
+        cuts: tuple[str, ...],
     ) -> ClickAnswer:
         seconds = perf_counter() - started
         predictor = session.predictor
         notices = (*self._notices, *notices_of(predictor))
         self._notices.clear()
-        return ClickAnswer(update, seconds, session.timings_ms, predictor.device, notices)
+        return ClickAnswer(update, seconds, session.timings_ms, predictor.device, notices, cuts)
 
     def where_next(self, request: ClickRequest) -> Suggestion | None:
         """Return where a further prompt helps most after `prompts_before` of a request."""

@@ -10,6 +10,7 @@ from CTSAM3DLib.mrml.clicks import click_from_world_ras as click_from_world_ras
 from CTSAM3DLib.mrml.clicks import clicks_from_markups_node as clicks_from_markups_node
 from CTSAM3DLib.mrml.clicks import is_defined as is_defined
 from CTSAM3DLib.mrml.clicks import world_from_click as world_from_click
+from CTSAM3DLib.mrml.limits import box_of_roi as box_of_roi
 from CTSAM3DLib.mrml.limits import voxels_inside_roi as voxels_inside_roi
 from CTSAM3DLib.mrml.prompts import MARKUPS_CLASSES as MARKUPS_CLASSES
 from CTSAM3DLib.mrml.prompts import prompt_from_world_ras as prompt_from_world_ras

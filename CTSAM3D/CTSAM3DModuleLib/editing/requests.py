@@ -255,6 +255,7 @@ class Requests:
             edit.after,
             edit.choice,
             present,
+            target.limit(),
             in_parts=not edit.anew,
         )
         self._under_way[self.engine.request(edit.request)] = edit

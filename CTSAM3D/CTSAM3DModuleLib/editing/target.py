@@ -16,6 +16,7 @@ from CTSAM3DLib.geometry.volume import MaskUpdate
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.mrml import (
     SegmentTarget,
+    box_of_roi,
     mask_digest,
     prompts_text,
     read_segment,
@@ -135,6 +136,10 @@ class EditTarget:
         """Return a choice for what the segment is, with the model that it has for itself."""
         name = text_of(segment_of(self.segmentation_node, self.segment_id).GetName())
         return for_structure(choice, name, self.own_model)
+
+    def limit(self) -> BoundingBox | None:
+        """Return the voxels of the volume round the box, outside of which nothing changes."""
+        return None if self.roi_node is None else box_of_roi(self.roi_node, self.volume_node)
 
     def check_limits(self, prompt: Prompt) -> None:
         """Raise ClickOutsideVolumeError for a prompt that is not wholly inside the box.

@@ -62,7 +62,7 @@ class Progress:
         else:
             self._computed += 1
             of = f"{name}: " if self.total > 1 else ""
-            self._notices += [of + notice for notice in outcome.answer.notices]
+            self._notices += [of + text for text in (*outcome.answer.notices, *outcome.answer.cuts)]
             self._seconds += outcome.answer.seconds
             self._device = outcome.answer.device
         return True

@@ -253,7 +253,7 @@ def answers(
                 raise ImportError(NO_TORCH) from error
             updates.append(answer.update)
             name = str(request.structure_key)
-            for notice in answer.notices:
+            for notice in (*answer.notices, *answer.cuts):
                 logging.warning("CT-SAM3D: %s: %s", name, notice)
             if progress is not None and progress(name, number, len(requests)) is False:
                 return None

@@ -93,7 +93,7 @@ def test_the_engine_tells_it_with_the_answer() -> None:
     engine = SegmentationEngine(lambda _model, _device: ComponentPredictor())
     try:
         request = ClickRequest(truth.volume, "ct", "aorta", Prompts(), Prompts([MIDDLE]))
-        (notice,) = engine.request(request).result(HANG_S).notices
+        (notice,) = engine.request(request).result(HANG_S).cuts
     finally:
         engine.close()
     assert "straight cut" in notice
