@@ -5,6 +5,7 @@ from __future__ import annotations
 from unittest import mock
 
 import slicer
+from bar_case import START, bar_volume
 from event_loop import until
 from panel_case import StateTestCase
 from test_console_carrying import BrightPredictor, ball, frame
@@ -22,7 +23,7 @@ class FramesTest(StateTestCase):
             self.sequences = slicer.vtkSlicerSequencesLogic()
             self.sequences.SetMRMLScene(slicer.mrmlScene)
 
-    def begin(self, volumes):
+    def begin(self, volumes, place=(30.0, 44.0, 60.0), grow=True):
         """Show a sequence, and segment its first frame by a click."""
         sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "Breathing")
         for number, volume in enumerate(volumes):
@@ -34,10 +35,11 @@ class FramesTest(StateTestCase):
         proxy = self.browser.GetProxyNode(sequence)
         slicer.util.setSliceViewerLayers(background=proxy, fit=True)
         self.start(volume=proxy, predictor=BrightPredictor())
+        self.ui.growBox.checked = grow
         self.case.parameters.volume = proxy
         self.case.add("liver")
         self.case.press("insideButton")
-        click_and_wait(self.case, (30.0, 44.0, 60.0))
+        click_and_wait(self.case, place)
 
     def test_each_press_is_one_frame_and_one_segmentation(self):
         self.begin([frame(shift) for shift in SHIFTS])
@@ -63,6 +65,11 @@ class FramesTest(StateTestCase):
         self.begin([frame(0.0), frame(0.0, 8.0)])
         self.case.press_and_wait("nextFrameButton")
         self.assertIn("Liver differs much from the frame before", self.case.status)
+
+    def test_a_mask_that_ends_where_nobody_has_looked_is_told_by_name(self):
+        self.begin([bar_volume()[0] for _ in range(2)], START, grow=False)
+        self.case.press_and_wait("nextFrameButton")
+        self.assertIn("Liver: The mask ends in a straight cut", self.case.status)
 
     def test_a_failing_model_leaves_the_frame_as_it_was(self):
         self.begin([frame(0.0), frame(7.0)])

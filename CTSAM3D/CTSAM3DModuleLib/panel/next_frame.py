@@ -108,7 +108,8 @@ class Carrying(QuestionProgress):
 
     def _note(self, answer: ClickAnswer) -> None:
         self._updates.append(answer.update)
-        self._notices += answer.notices
+        of = f"{self._tracks[self.done - 1].name}: "
+        self._notices += [*answer.notices, *(of + text for text in answer.cuts)]
 
     def _show(self) -> Status:
         """Show the next frame with its segmentation, and return what to tell."""
@@ -131,7 +132,8 @@ class Carrying(QuestionProgress):
             frame=self._item + 2, count=self.total
         )
         told = _warnings(node)
-        return Status(" ".join([*self._notices, text, *told]), "error" if told else "done")
+        kind = "error" if told else "warning" if self._notices else "done"
+        return Status(" ".join([*self._notices, text, *told]), kind)
 
 
 def _warnings(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[str]:
