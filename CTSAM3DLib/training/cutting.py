@@ -11,7 +11,9 @@ import json
 import lzma
 import math
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +32,9 @@ LEVELS_HU = np.concatenate(
 ).astype(np.int16)
 POINTS_PER_TARGET = 64
 VOLUMES = ("hu", "labels", "pseudo")
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)  # zip, its content, a header
+_UNREADABLE = (OSError, ValueError, TypeError, EOFError, RuntimeError, *_DAMAGED)
 
 
 def cut_pack(source: Path, output: Path, megabytes: float) -> dict[str, Any]:
@@ -68,7 +73,7 @@ def read_pack(path: Path) -> dict[str, NDArray[Any]]:
             if "header" not in file:
                 raise ValueError("expected an array 'header', got none")
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise LearningError(
             f"{path}: expected packed data, which the command train pack makes, "
             f"{found_instead(error)}"

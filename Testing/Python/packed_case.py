@@ -44,3 +44,13 @@ def newer_zip() -> bytes:
     content = bytearray(stream.getvalue())
     content[content.index(b"PK\x01\x02") + 6] = 99  # tenths of the version that is needed
     return bytes(content)
+
+
+def damaged_zip() -> bytes:
+    """A zip file whose compressed content is damaged."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("header.npy", bytes(99))
+    content = bytearray(stream.getvalue())
+    content[30 + len("header.npy")] = 255  # no kind of block begins so
+    return bytes(content)

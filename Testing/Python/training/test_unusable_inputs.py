@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from packed_case import newer_zip
+from packed_case import damaged_zip, newer_zip
 
 from CTSAM3DLib.cli.train import main
 from CTSAM3DLib.errors import CheckpointError, DeviceError, LearningError
@@ -57,7 +57,9 @@ def test_a_device_that_is_not_there_is_told(packed: Path, tmp_path: Path) -> Non
         main([*words, "cuda:77"])
 
 
-@pytest.mark.parametrize("content", [b"ct,clicks", b"", b"PK\x03\x04damaged", newer_zip()])
+@pytest.mark.parametrize(
+    "content", [b"ct,clicks", b"", b"PK\x03\x04damaged", newer_zip(), damaged_zip()]
+)
 def test_what_is_no_packed_data_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     for command in (["run", "{}", "{}.run", "--iterations", "1"], ["cut", "{}", "{}.small"]):
