@@ -61,7 +61,8 @@ class BundledModelTest(unittest.TestCase):
                 self.case.editor.setCurrentSegmentID(segment_id)
                 for ras in points:
                     click_and_wait(self.case, ras)
-                    self.assertEqual(self.case.effect.editor.status.kind, "done")
+                    # A warning where the liver ends at the border of what has been looked at.
+                    self.assertIn(self.case.effect.editor.status.kind, ("done", "warning"))
                 mask = self.case.mask(segment_id)
                 for made in self.case.clicks(segment_id):
                     ijk = np.rint(np.linalg.inv(self.matrix()) @ [*made.position_ras, 1.0])
