@@ -27,15 +27,12 @@ def cut_notices(state: SessionState, within: BoundingBox | None = None) -> tuple
     >>> state = SessionState.empty(geometry, geometry)
     >>> state = state.with_logits(BoundingBox((0, 0, 0), (32, 32, 32)), logits)
     >>> cut_notices(state)[0]
-    'The mask ends in a straight cut (10 cm2) where the model has not looked: click beyond it.'
+    'The mask ends in a straight cut (10 cm2): click beyond it.'
     """
     cut_cm2 = cut_mm2(state, within) / 100.0
     if cut_cm2 < _LEAST_CM2:
         return ()
-    return (
-        f"The mask ends in a straight cut ({cut_cm2:.0f} cm2) where the model has not looked: "
-        "click beyond it.",
-    )
+    return (f"The mask ends in a straight cut ({cut_cm2:.0f} cm2): click beyond it.",)
 
 
 def cut_mm2(state: SessionState, within: BoundingBox | None = None) -> float:

@@ -318,7 +318,9 @@ class ClickEditor:
         )
         if outcome.prompts and not outcome.prompts.has_positive and not outcome.target.has_voxels():
             text = _("Only points outside so far: click inside the structure, too.")
-        self._notices += answer.cuts  # of the last answer alone
+        if answer.cuts:  # of the last answer alone; both together are too long for the label
+            self._notices += answer.cuts
+            text = ""
         kind = "warning" if self._notices else "done"
         return Status(self._with_notices(text), kind)
 
