@@ -215,6 +215,7 @@ class EffectOptions:
         self._isHint, self._isBusy = True, False  # no status is shown
         self.statusLabel = qt.QLabel(self._hint())
         self.statusLabel.wordWrap = True
+        self.statusLabel.minimumHeight = 34  # two lines, as in the panel
         self.statusLabel.accessibleName = _("State")
         self.cancelButton = self._button(
             _("Cancel"), _("Take back what is being computed."), onClicked=self.effect.onCancel
