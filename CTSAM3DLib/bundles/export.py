@@ -9,10 +9,12 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import torch
 
+from CTSAM3DLib.bundles.adapters import ADAPTERS_FILE, Adapter, to_bytes
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
 from CTSAM3DLib.errors import BundleError, OutputFileError
 from CTSAM3DLib.io.safe_write import write_text_atomically, written_atomically
@@ -24,25 +26,39 @@ from CTSAM3DLib.network.model import PromptableModel
 _NO_ID = "default"  # the Segment Editor effect stores it where no model is chosen
 
 
-def write_bundle(model: PromptableModel, path: Path, *, half: bool = True) -> None:
+def write_bundle(
+    model: PromptableModel,
+    path: Path,
+    *,
+    half: bool = True,
+    adapters: Mapping[str, Adapter] = MappingProxyType({}),
+) -> None:
     """Script a model and write it with its settings, whole or not at all.
 
     With `half` it stores float16 weights, which are converted in place and widened when loaded.
-    Raises OutputFileError: the file cannot be written.
+    `adapters` are those that its settings name. Raises OutputFileError: the file cannot be written.
     """
     with written_atomically(path) as temporary:
-        _save(model, temporary, half)
+        _save(model, temporary, half, adapters)
     _vouch_for(path)
 
 
-def _save(model: PromptableModel, path: Path, half: bool, compressed: bool = False) -> None:
+def _save(
+    model: PromptableModel,
+    path: Path,
+    half: bool,
+    adapters: Mapping[str, Adapter] = MappingProxyType({}),
+    compressed: bool = False,
+) -> None:
     """Write a bundle file, whose bytes do not depend on its name.
 
     PyTorch would end the whole program where it cannot write to a disk itself; so it writes to
     memory, about three times the size of the file for a moment.
     """
     scripted = torch.jit.script(model.half() if half else model)
-    extra = {SETTINGS_FILE: json.dumps(model.settings.to_dict())}
+    extra: dict[str, Any] = {SETTINGS_FILE: json.dumps(model.settings.to_dict())}
+    if adapters:
+        extra[ADAPTERS_FILE] = to_bytes(adapters)
     content = scripted.save_to_buffer(_extra_files=extra)
     if compressed:
         _compress(io.BytesIO(content), path)
@@ -91,21 +107,22 @@ def export_model(
     card: Mapping[str, Any],
     *,
     half: bool = True,
+    adapters: Mapping[str, Adapter] = MappingProxyType({}),
     compressed: bool = False,
 ) -> Path:
     """Write a bundle and its entry in the manifest next to it, both or neither.
 
     Replaces the entry of a model of the same id. The first model of a manifest is its default. A
     missing `manifest` is made, with its folder. `card` is from `read_card` or `official_card`.
-    `half` is as in `write_bundle`; `compressed` pays for rounded weights. Returns the bundle file.
-    Raises BundleError as `check_target`; or the entry would not be understood; OutputFileError: a
-    file cannot be written.
+    `half` and `adapters` are as in `write_bundle`; `compressed` pays for rounded weights. Returns
+    the bundle file. Raises BundleError as `check_target`; or the entry would not be understood;
+    OutputFileError: a file cannot be written.
     """
     identifier = model.settings.model_id
     check_target(manifest, identifier)
     path = manifest.parent / f"{identifier}.pt"
     with written_with(path, manifest) as temporary:
-        _save(model, temporary, half, compressed)
+        _save(model, temporary, half, adapters, compressed)
         entry = _entry(model, card, temporary, path)
         write_text_atomically(manifest, listing_with(manifest, entry))
     _vouch_for(path)

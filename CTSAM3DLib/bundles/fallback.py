@@ -86,12 +86,14 @@ class FallbackPredictor:
         points_kji: NDArray[np.float32],
         labels: NDArray[np.int64],
         previous_logits: NDArray[np.float32] | None,
+        adapter: str = "",
     ) -> NDArray[np.float32]:
         """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
 
         def decoded(model: Predictor) -> NDArray[np.float32]:
             value = self._value(model, embedding)
-            return model.decode(value, points_kji, labels, previous_logits)
+            asked = (value, points_kji, labels, previous_logits)
+            return model.decode(*asked, adapter=adapter) if adapter else model.decode(*asked)
 
         return self._run(decoded)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from CTSAM3DLib.bundles.adapters import CHANGE_FILE, Adapter, low_rank
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, CheckpointError
 from CTSAM3DLib.io.text import found_instead
+from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import check_trusted
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
@@ -61,6 +63,43 @@ def model_from_checkpoint(
         _fill(model.cross_patch_net, _cross_patch_weights(cross_patch), cross_patch)
         model.settings = replace(model.settings, cross_patch_trained=True)
     return model
+
+
+def model_with_adapters(
+    entry: ModelEntry, changes: Mapping[str, Path], rank: int, model_id: str
+) -> tuple[Any, dict[str, Adapter]]:
+    """Return the model of a bundle, as it stands, with settings that name adapters; and these.
+
+    `changes` are the ``adapter.pt`` of training runs from this bundle, by the name of the adapter;
+    `rank` is theirs. Adapters that the bundle has already are not kept. Raises CheckpointError: a
+    file is none, was trained from another bundle, or two of them have an anatomy in common.
+    """
+    adapters: dict[str, Adapter] = {}
+    owner: dict[str, str] = {}
+    for name, path in changes.items():
+        anatomies, change = _change(path, entry.sha256)
+        twice = sorted(set(anatomies) & set(owner))
+        if twice:
+            raise CheckpointError(f"{path}: {', '.join(twice)} has an adapter already")
+        owner.update(dict.fromkeys(anatomies, name))
+        adapters[name] = low_rank(change, rank)
+    model: Any = torch.jit.load(str(entry.path), map_location="cpu")
+    model.settings = replace(entry.settings, model_id=model_id, adapters=owner)
+    return model, adapters
+
+
+def _change(path: Path, parent_sha256: str) -> tuple[list[str], dict[str, torch.Tensor]]:
+    """Read what `training.adapting` has learnt."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        anatomies, parent, change = (state[key] for key in ("anatomies", "parent", "change"))
+    except (OSError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError) as e:
+        raise CheckpointError(f"expected {CHANGE_FILE} of training, got none: {path}") from e
+    if parent != parent_sha256:
+        raise CheckpointError(
+            f"{path} was trained from another bundle (SHA-256 {parent}), expected {parent_sha256}"
+        )
+    return anatomies, change
 
 
 def _is_script(path: Path) -> bool:

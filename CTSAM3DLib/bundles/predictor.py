@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from CTSAM3DLib.bundles.adapters import ADAPTERS_FILE, adapted, check_fit, from_bytes
 from CTSAM3DLib.bundles.fallback import FallbackPredictor, stages_from
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, DeviceError
@@ -84,7 +85,7 @@ class TorchPredictor:
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._device = resolve_device(device)
         check_script(path)
-        extra = {SETTINGS_FILE: ""}
+        extra: dict[str, Any] = {SETTINGS_FILE: "", ADAPTERS_FILE: b""}
         try:
             module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
         except MemoryError:
@@ -103,10 +104,13 @@ class TorchPredictor:
                 f"{path} is damaged: its {SETTINGS_FILE} is no JSON ({error})"
             ) from error
         self.settings = ModelSettings.from_dict(settings)
-        module = module.to(torch.float32).eval().to(self._device)
-        # Rows are convolved on a processor only.
-        on_processor = self._device.type == "cpu"
-        self.module: Any = arrange_weights(module) if on_processor else module
+        self.adapters = from_bytes(extra[ADAPTERS_FILE], path)
+        check_fit(self.adapters, module, path)
+        missing = set(self.settings.adapters.values()) - set(self.adapters)
+        if missing:
+            raise BundleError(f"{path} is damaged: it lacks its adapters {sorted(missing)}")
+        self.module = self._arranged(module.to(torch.float32).eval().to(self._device))
+        self._adapted: dict[str, Any] = {"": self.module}  # the others when first asked for
 
     @property
     def device(self) -> str:
@@ -126,11 +130,14 @@ class TorchPredictor:
         points_kji: NDArray[np.float32],
         labels: NDArray[np.int64],
         previous_logits: NDArray[np.float32] | None,
+        adapter: str = "",
     ) -> NDArray[np.float32]:
         """Decode clicks into (D, H, W) logits; see `Predictor.decode`."""
+        if adapter not in self._adapted:
+            self._adapted[adapter] = self._arranged(adapted(self.module, self.adapters[adapter]))
         previous = None if previous_logits is None else self._tensor(previous_logits)
         with self._as_written():
-            logits = self.module.decode(
+            logits = self._adapted[adapter].decode(
                 embedding,
                 self._tensor(np.asarray(points_kji, np.float32).reshape(-1, 3)),
                 torch.tensor(np.asarray(labels, np.int64).tolist(), dtype=torch.int64),
@@ -152,6 +159,10 @@ class TorchPredictor:
                 self._batch(neighbour_hu),
             )
         return to_numpy(heat[0])
+
+    def _arranged(self, module: Any) -> Any:
+        """Return a module ready to run; rows are convolved on a processor only."""
+        return arrange_weights(module) if self._device.type == "cpu" else module
 
     @contextmanager
     def _as_written(self) -> Iterator[None]:

@@ -1,14 +1,21 @@
-"""Command line: ``python -m CTSAM3DLib export``, from a training checkpoint to a bundle."""
+"""Command line: ``python -m CTSAM3DLib export``, from what was trained to a bundle."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from CTSAM3DLib.bundles.export import check_target, export_model
-from CTSAM3DLib.bundles.from_training import model_from_checkpoint, round_weights
+from CTSAM3DLib.bundles.from_training import (
+    model_from_checkpoint,
+    model_with_adapters,
+    round_weights,
+)
 from CTSAM3DLib.bundles.model_card import read_card
+from CTSAM3DLib.cli.options import at_least
+from CTSAM3DLib.models.store import resolve_model
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,9 +23,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m CTSAM3DLib export",
         description="Make a model, a bundle with its entry in a manifest, of a checkpoint of "
-        "training.",
+        "training, or of a bundle and adapters.",
     )
-    parser.add_argument("checkpoint", type=Path, help="last.pt of a training run")
+    parser.add_argument(
+        "checkpoint", type=Path, help="last.pt of a training run; with --adapter a bundle"
+    )
     parser.add_argument("manifest", type=Path, help="models.json to update")
     parser.add_argument("--id", default="ctsam3d-lite")
     parser.add_argument(
@@ -40,13 +49,29 @@ def main(argv: list[str] | None = None) -> int:
         help="round the weights to so many and compress the file; default: all 11",
     )
     parser.add_argument(
+        "--adapter",
+        type=_adapter,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="adapter.pt of a training run from the bundle, under this name; may be repeated",
+    )
+    parser.add_argument("--rank", type=at_least(1), default=4, help="of adapters, default 4")
+    parser.add_argument(
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
     )
     args = parser.parse_args(argv)
     if args.share is not None and not args.average_with:
         parser.error("--share is that of the first in a mean: expected --average-with as well")
+    if args.adapter and (args.average_with or args.cross_patch or args.significant_bits):
+        parser.error("--adapter leaves the weights of the bundle as they are: expected it alone")
     card = read_card(args.card)
     check_target(args.manifest, args.id)
+    if args.adapter:
+        entry = resolve_model(args.checkpoint)
+        model, adapters = model_with_adapters(entry, dict(args.adapter), args.rank, args.id)
+        path = export_model(model, args.manifest, card, adapters=adapters, compressed=True)
+        return _told(path, args.manifest)
     model = model_from_checkpoint(
         args.checkpoint, args.id, args.cross_patch, args.average_with, args.share
     )
@@ -54,8 +79,19 @@ def main(argv: list[str] | None = None) -> int:
     if rounded:
         round_weights(model, args.significant_bits)
     path = export_model(model, args.manifest, card, compressed=rounded)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {args.manifest}")
+    return _told(path, args.manifest)
+
+
+def _told(path: Path, manifest: Path) -> int:
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB) and its entry in {manifest}")
     return 0
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not path:
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, a lower-case name, got {text!r}")
+    return name, Path(path)
 
 
 def _share(text: str) -> float:

@@ -1,15 +1,18 @@
-"""Command line: ``python -m CTSAM3DLib train pack|cut|run|cross-patch``."""
+"""Command line: ``python -m CTSAM3DLib train pack|cut|run|cross-patch|adapter``."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import time
 from pathlib import Path
+from typing import Any
 
 from CTSAM3DLib.cli.options import at_least, positive
 from CTSAM3DLib.cli.process import keep_freed_memory
 from CTSAM3DLib.io.outputs import check_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.io.terminology import find
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,12 +74,41 @@ def main(argv: list[str] | None = None) -> int:
             run_parser.add_argument(
                 "--segmenter", type=Path, help="bundle whose masks are learnt from"
             )
+    _add_adapter(commands)
     args = parser.parse_args(argv)
+    if args.command == "adapter":
+        return _run_adapter(args)
     if args.command == "run":
         problem = _problem(args)
         if problem:
             parser.error(problem)
     return _run(args) if args.command in ("run", "cross-patch") else _write(args)
+
+
+def _add_adapter(commands: Any) -> None:
+    parser = commands.add_parser(
+        "adapter", help="train what the decoder changes for a few anatomies, resuming likewise"
+    )
+    parser.add_argument("data", type=Path, help="folder with ct/")
+    parser.add_argument("run_dir", type=Path, help="folder of its state and of adapter.pt")
+    parser.add_argument(
+        "--structures", type=_anatomy, nargs="+", required=True, help="names of anatomies"
+    )
+    parser.add_argument("--annotations", type=Path, help="folder of further label maps")
+    parser.add_argument("--leave-out", nargs="+", default=[], help="names of cases")
+    parser.add_argument("--start-from", help="id or bundle, default: the bundled model")
+    parser.add_argument("--cpu-minutes", type=positive, default=60.0, help="default 60")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=at_least(1), default=1)
+
+
+def _anatomy(text: str) -> str:
+    anatomy = find(text)
+    if anatomy is None:
+        raise argparse.ArgumentTypeError(
+            f"expected a name of `python -m CTSAM3DLib anatomies`, got {text!r}"
+        )
+    return anatomy.name
 
 
 def _problem(args: argparse.Namespace) -> str:
@@ -153,4 +185,45 @@ def _run(args: argparse.Namespace) -> int:
     if not budget.lasts(trainer.seconds, trainer.cpu_seconds):
         print("the time of all calls is used")
     print(f"finished at iteration {trainer.iteration}; checkpoint {trainer.checkpoint}")
+    return 0
+
+
+def _run_adapter(args: argparse.Namespace) -> int:
+    import torch
+
+    from CTSAM3DLib.bundles.adapters import CHANGE_FILE
+    from CTSAM3DLib.bundles.predictor import resolve_device
+    from CTSAM3DLib.models.store import resolve_model
+    from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans
+    from CTSAM3DLib.training.lessons import LearnerConfig
+
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    entry = resolve_model(args.start_from)
+    names = sorted(set(args.structures))
+    args.run_dir.mkdir(parents=True, exist_ok=True)
+    check_writable(args.run_dir / CHANGE_FILE)
+    scans = adapter_scans(args.data, names, entry.settings, args.annotations, args.leave_out)
+    print(f"{len(names)} structures in {len(scans)} CTs", flush=True)
+    network = torch.jit.load(str(entry.path), map_location="cpu").to(torch.float32).eval()
+    network = network.to(resolve_device(args.device))
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    mark = " ".join([entry.sha256, *names])
+    config = LearnerConfig(
+        60.0 * args.cpu_minutes, patch_size=48, clicks=1, rounds=0.6, save_every_s=300.0, mark=mark
+    )
+    learner = AdapterLearner(
+        network, entry.settings, scans, config, args.run_dir, clock=time.process_time
+    )
+
+    def tell(share: float, _seconds_left: float) -> None:
+        if learner.iteration % 50 == 0:
+            loss = sum(learner.losses[-50:]) / len(learner.losses[-50:])
+            print(f"{share:.0%}: iteration {learner.iteration}, loss {loss:.3f}", flush=True)
+
+    print(f"starting at iteration {learner.iteration}", flush=True)
+    learner.run(progress=tell)
+    path = learner.write_change(entry.sha256)
+    print(f"finished at iteration {learner.iteration}; wrote {path}")
     return 0

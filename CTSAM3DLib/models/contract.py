@@ -51,6 +51,8 @@ class ModelSettings:
     intensity_weight: float = 0.0  # See `session.intensities.sharpened`
     opposite_weight: float = 0.0  # See `session.opposite.less_the_opposite`
     calibrated_as: str = ""  # Model whose calibration holds for this one as well
+    # Adapter of the decoder by anatomy, for those that have one; see `tuning.adapter_of`
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -102,6 +104,10 @@ class ModelSettings:
                 intensity_weight=float(values.get("intensity_weight", 0.0)),
                 opposite_weight=float(values.get("opposite_weight", 0.0)),
                 calibrated_as=str(values.get("calibrated_as", "")),
+                adapters={
+                    str(name): str(adapter)
+                    for name, adapter in dict(values.get("adapters", {})).items()
+                },
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error
@@ -140,6 +146,7 @@ class Predictor(Protocol):
         points_kji: NDArray[np.float32],
         labels: NDArray[np.int64],
         previous_logits: NDArray[np.float32] | None,
+        adapter: str = "",
     ) -> NDArray[np.float32]:
         """Segment the object that the clicks describe.
 
@@ -154,6 +161,9 @@ class Predictor(Protocol):
             1 for a positive click, 0 for a negative one.
         previous_logits : ndarray, float32, (D, H, W), or None
             Earlier result in this patch (before the sigmoid), or None at the first click.
+        adapter : str
+            One of those that the settings name, to decode with; empty for the usual decoder. A
+            model whose settings name none is never asked with one.
 
         Returns
         -------

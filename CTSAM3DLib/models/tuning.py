@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from CTSAM3DLib.errors import BundleError
 from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.resources import resource_path
+
+T = TypeVar("T")
 
 TUNING_FILE = "Models/tuning.json"
 
@@ -52,10 +54,26 @@ def voxel_size_mm(settings: ModelSettings, name: str = "") -> float:
     >>> voxel_size_mm(settings), voxel_size_mm(settings, "lesion")
     (2.0, 2.0)
     """
-    own = tuned(settings).voxel_sizes_mm
+    return _of(tuned(settings).voxel_sizes_mm, name, settings.default_spacing_mm)
+
+
+def adapter_of(settings: ModelSettings, name: str = "") -> str:
+    """Return the adapter that decodes a structure by its name, as in `find`; mostly none, empty.
+
+    Examples
+    --------
+    >>> bones = {"sacrum": "pelvis"}
+    >>> settings = ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),), adapters=bones)
+    >>> adapter_of(settings, "Sacrum"), adapter_of(settings, "liver"), adapter_of(settings)
+    ('pelvis', '', '')
+    """
+    return _of(settings.adapters, name, "")
+
+
+def _of(own: Mapping[str, T], name: str, usual: T) -> T:
+    """Return what a mapping by anatomies has for a name."""
     anatomy = find(name) if own and name else None
-    known = "" if anatomy is None else anatomy.name
-    return own.get(known, settings.default_spacing_mm)
+    return usual if anatomy is None else own.get(anatomy.name, usual)
 
 
 @lru_cache(maxsize=1)

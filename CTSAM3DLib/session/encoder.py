@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.resampling import extract_patch
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import Embedding, Predictor
+from CTSAM3DLib.models.tuning import adapter_of
 from CTSAM3DLib.session.patches import choose_spacing_mm
 
 OTHER_SHARE = 4
@@ -54,6 +56,7 @@ class PatchEncoder:
         self.predictor = predictor
         self.max_patches = max_patches
         self.is_for_all = is_for_all
+        self.adapter = ""
         self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
         self._others: dict[float, PatchEncoder] = {}
         self._usual = self
@@ -73,8 +76,8 @@ class PatchEncoder:
     def with_voxels_of(self, spacing_mm: float) -> PatchEncoder:
         """Return the encoder of the same volume and model on a grid of voxels of another size.
 
-        Made when first asked for; it has a cache of its own, smaller by `OTHER_SHARE`. Raises
-        GeometryError if the spacing is not a positive number.
+        Made when first asked for; it has a cache of its own, smaller by `OTHER_SHARE`, and the
+        adapter of this one. Raises GeometryError if the spacing is not a positive number.
         """
         if spacing_mm == self.grid.spacing_mm[0]:
             return self
@@ -84,15 +87,18 @@ class PatchEncoder:
             other = PatchEncoder(self.volume, grid, self.predictor, kept, self.is_for_all)
             other._usual = self._usual
             self._others[spacing_mm] = other
-        return self._others[spacing_mm]
+        return self._others[spacing_mm]._with_adapter(self.adapter)
 
     def for_anatomy(self, name: str) -> PatchEncoder:
-        """Return the encoder with the voxels with which the model sees a structure best."""
-        if self.is_for_all:
-            return self._usual
-        settings = self.predictor.settings
-        spacing_mm = choose_spacing_mm(self.volume.geometry, settings, anatomy=name)
-        return self._usual.with_voxels_of(spacing_mm)
+        """Return the encoder with the voxels and the adapter that suit a structure best.
+
+        Encoders that differ in the adapter alone share their embeddings.
+        """
+        settings, encoder = self.predictor.settings, self._usual
+        if not self.is_for_all:
+            spacing_mm = choose_spacing_mm(self.volume.geometry, settings, anatomy=name)
+            encoder = encoder.with_voxels_of(spacing_mm)
+        return encoder._with_adapter(adapter_of(settings, name))
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
         """Return what the model sees of the volume in a patch: HU, float32 (D, H, W); not kept.
@@ -111,3 +117,23 @@ class PatchEncoder:
         while len(self._kept) > self.max_patches:
             self._kept.popitem(last=False)
         return embedding
+
+    def decode(
+        self,
+        patch: BoundingBox,
+        points_kji: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        previous_logits: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Return the answer for clicks in a patch by `Predictor.decode`."""
+        asked = (self.embedding(patch), points_kji, labels, previous_logits)
+        if not self.adapter:
+            return self.predictor.decode(*asked)
+        return self.predictor.decode(*asked, adapter=self.adapter)
+
+    def _with_adapter(self, adapter: str) -> PatchEncoder:
+        if adapter == self.adapter:
+            return self
+        other = copy(self)  # the cache is the same
+        other.adapter = adapter
+        return other

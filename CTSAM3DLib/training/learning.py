@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import Any
 
 import torch
 
+from CTSAM3DLib.bundles.adapters import Adapter
 from CTSAM3DLib.bundles.export import check_target, export_model, write_bundle
 from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
 from CTSAM3DLib.errors import LearningError, ModelExistsError
 from CTSAM3DLib.evaluation.summary import Result
 from CTSAM3DLib.io.outputs import check_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
+from CTSAM3DLib.io.terminology import find
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
@@ -155,6 +157,7 @@ class _Run:
         if not request.overwrite:
             check_replaceable(request.folder / name for name in (REPORT, SCORES, PLOT))
         self.parent = resolve_model(request.parent)
+        self.adapters: Mapping[str, Adapter] = {}
         self._check_name()
         self.device = resolve_device(request.device)
 
@@ -164,7 +167,9 @@ class _Run:
         self.check_stop()
         division, others = self._read()
         questions = self._questions(division, others)
-        before = self._score("scoring before", self._predictor(self.parent.path), questions, BEFORE)
+        parent = self._predictor(self.parent.path)
+        self.adapters = parent.adapters
+        before = self._score("scoring before", parent, questions, BEFORE)
         learner = self._learner(division)
         self.tell("learning", learner.share)
         finished = learner.run(
@@ -180,8 +185,8 @@ class _Run:
         installed = None
         if share and (report.verdict.is_better or request.install_anyway):
             model = learner.student.cpu()
-            model.settings = self._settings()
-            installed = export_model(model, request.manifest, report.card())
+            model.settings = self._settings(learner.names)
+            installed = export_model(model, request.manifest, report.card(), adapters=self.adapters)
         report.write(request.model_id, installed)
         for name in (learner.state_file, request.folder / CANDIDATE):
             name.unlink(missing_ok=True)
@@ -286,11 +291,13 @@ class _Run:
             parameter.requires_grad_(False)
         return module
 
-    def _settings(self) -> ModelSettings:
-        """Return those of the new model: what was measured for the parent holds for it as well."""
+    def _settings(self, learnt: Sequence[str]) -> ModelSettings:
+        """Return those of the new model: as the parent's, without adapters for what is learnt."""
         own = tuned(self.parent.settings)
         as_parent = own.calibrated_as or own.model_id
-        return replace(own, model_id=self.request.model_id, calibrated_as=as_parent)
+        known = {anatomy.name for anatomy in map(find, learnt) if anatomy is not None}
+        kept = {name: adapter for name, adapter in own.adapters.items() if name not in known}
+        return replace(own, model_id=self.request.model_id, calibrated_as=as_parent, adapters=kept)
 
     def _mark(self, division: Division, config: LearnerConfig) -> str:
         digest = hashlib.sha256(self.parent.sha256.encode())
@@ -334,6 +341,8 @@ class _Run:
         own = network.segmenter.state_dict()
         own.update({k: v.cpu() for k, v in learner.student.segmenter.state_dict().items()})
         network.segmenter.load_state_dict(own)
-        network.settings = self.parent.settings
-        write_bundle(network, path)
+        # Voxel sizes and weights of rules are looked up by the parent's id.
+        adapters = self._settings(learner.names).adapters
+        network.settings = replace(self.parent.settings, adapters=adapters)
+        write_bundle(network, path, adapters=self.adapters)
         return path

@@ -31,6 +31,7 @@ class DecodeCall:
     points_kji: NDArray[np.float32]
     labels: NDArray[np.int64]
     previous_logits: NDArray[np.float32] | None
+    adapter: str = ""
 
 
 @dataclass
@@ -38,7 +39,7 @@ class BallPredictor:
     """Balls around positive clicks, joined with the earlier mask, minus balls around negatives.
 
     Logits are signed distances in voxels (positive inside), so that a resampled zero crossing
-    stays on the sphere. Radii in voxels of the patch.
+    stays on the sphere. Radii in voxels of the patch; those of an adapter are twice as large.
     """
 
     patch_size: int = 32
@@ -50,6 +51,7 @@ class BallPredictor:
     voxel_sizes_mm: dict[str, float] = field(default_factory=dict)
     intensity_weight: float = 0.0
     opposite_weight: float = 0.0
+    adapters: dict[str, str] = field(default_factory=dict)
     encoded: list[NDArray[np.float32]] = field(default_factory=list)
     decoded: list[DecodeCall] = field(default_factory=list)
     fail_next: Exception | None = None
@@ -65,6 +67,7 @@ class BallPredictor:
             voxel_sizes_mm=self.voxel_sizes_mm,
             intensity_weight=self.intensity_weight,
             opposite_weight=self.opposite_weight,
+            adapters=self.adapters,
         )
 
     @property
@@ -87,15 +90,19 @@ class BallPredictor:
         points_kji: NDArray[np.float32],
         labels: NDArray[np.int64],
         previous_logits: NDArray[np.float32] | None,
+        adapter: str = "",
     ) -> NDArray[np.float32]:
+        if adapter and adapter not in self.adapters.values():
+            raise AssertionError(f"adapter {adapter!r}")
         self._check_points(points_kji, labels)
         if previous_logits is not None:
             self._check_patch(previous_logits)
         if len(labels) == 0 and (previous_logits is None or previous_logits.max() <= 0):
             raise AssertionError("neither a click nor an earlier mask")
         self._fail_if_told()
-        self.decoded.append(DecodeCall(embedding, points_kji, labels, previous_logits))
-        return self.logits(self.decoded[-1]).astype(np.float32)
+        call = DecodeCall(embedding, points_kji, labels, previous_logits, adapter)
+        self.decoded.append(call)
+        return self.logits(call).astype(np.float32)
 
     def cross_patch(
         self,
@@ -111,8 +118,9 @@ class BallPredictor:
         logits = np.full((self.patch_size,) * 3, -20.0)
         if call.previous_logits is not None:
             logits = np.maximum(logits, call.previous_logits)
+        radius = self.radius * (2.0 if call.adapter else 1.0)
         for point in call.points_kji[call.labels == 1]:
-            logits = np.maximum(logits, self.radius - self._distance(point))
+            logits = np.maximum(logits, radius - self._distance(point))
         for point in call.points_kji[call.labels == 0]:
             logits = np.minimum(logits, self._distance(point) - self.negative_radius)
         return logits

@@ -63,3 +63,29 @@ def test_the_encoder_of_larger_voxels_is_kept_with_a_cache_of_its_own() -> None:
     coarse.embedding(patch(0))
     assert (len(encoder), len(coarse)) == (0, 1)
     assert encoder_with_room_for(1).with_voxels_of(4.0).max_patches == 1
+
+
+CLICK = (np.float32([[16, 16, 16]]), np.int64([1]), None)
+
+
+def test_encoders_with_an_adapter_share_their_embeddings() -> None:
+    usual = encoder_with_room_for(4)
+    usual.predictor.adapters = {"sacrum": "pelvis", "hip_left": "pelvis", "rib_left_1": "ribs"}
+    by_name = {name: usual.for_anatomy(name) for name in ("Sacrum", "hip_left", "liver", "")}
+    assert by_name["liver"] is by_name[""] is usual
+    assert by_name["hip_left"].for_anatomy("liver") is usual
+    for encoder in by_name.values():
+        encoder.decode(patch(0), *CLICK)
+    assert usual.predictor.encode_calls == 1
+    assert [call.adapter for call in usual.predictor.decoded] == ["pelvis", "pelvis", "", ""]
+    assert by_name["Sacrum"].for_anatomy("Rib left 1").adapter == "ribs"
+
+
+def test_an_adapter_stays_on_voxels_of_another_size() -> None:
+    usual = encoder_with_room_for(4)
+    usual.predictor.adapters = {"sacrum": "pelvis"}
+    coarse = usual.for_anatomy("sacrum").with_voxels_of(4.0)
+    coarse.decode(patch(0), *CLICK)
+    assert usual.predictor.decoded[0].adapter == "pelvis"
+    assert usual.with_voxels_of(4.0).adapter == ""
+    assert patch(0) in usual.with_voxels_of(4.0)

@@ -1,0 +1,132 @@
+"""Train an adapter: what the decoder of a model changes for a few anatomies alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from CTSAM3DLib.bundles.adapters import CHANGE_FILE
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases, load_case, structures_of
+from CTSAM3DLib.models.contract import ModelSettings
+from CTSAM3DLib.training.episodes import Episode
+from CTSAM3DLib.training.intensity import window
+from CTSAM3DLib.training.learner import Learner
+from CTSAM3DLib.training.learning_cases import LearningCase
+from CTSAM3DLib.training.learning_scan import LearningScan
+from CTSAM3DLib.training.lessons import LearnerConfig
+from CTSAM3DLib.training.losses import segmentation_loss
+from CTSAM3DLib.training.precision import mixed_precision
+from CTSAM3DLib.training.simulated_clicks import render_each
+from CTSAM3DLib.training.state_file import write_state
+
+MOST_CORRECTIONS = 3
+
+
+class AdapterLearner(Learner):
+    """A learner that keeps nothing of the old model: others are decoded without the adapter.
+
+    Each lesson is a first click and, with the probability `LearnerConfig.rounds` each, up to
+    `MOST_CORRECTIONS` further ones at its errors. See `Learner`; there is no teacher.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        settings: ModelSettings,
+        scans: Sequence[LearningScan],
+        config: LearnerConfig,
+        run_dir: Path,
+        **options: Any,
+    ) -> None:
+        super().__init__(network, network, settings, scans, [], config, run_dir, **options)
+
+    def write_change(self, parent_sha256: str) -> Path:
+        """Write `CHANGE_FILE`: structures, change of each parameter, checksum of the bundle.
+
+        Raises OutputFileError: it cannot be written.
+        """
+        names = [name for name, _ in self.student.segmenter.named_parameters()]
+        pairs = zip(self.start, self.parameters, strict=True)
+        change = {n: (p.detach() - s).cpu() for n, (s, p) in zip(names, pairs, strict=True)}
+        state = {"anatomies": list(self.names), "parent": parent_sha256, "change": change}
+        write_state(self.run_dir / CHANGE_FILE, state)
+        return self.run_dir / CHANGE_FILE
+
+    def _loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        lessons = [self.lessons.own(rng, generator) for _ in range(self.config.lessons)]
+        numbers = [n for n, lesson in enumerate(lessons) for _ in lesson.points]
+        index = torch.tensor(numbers, device=self.device)
+        image = window(
+            torch.stack([lesson.hu for lesson in lessons]).to(self.device),
+            self.settings.windows_hu,
+        )
+        known = torch.stack([lessons[n].target for n in numbers])[:, None].float().to(self.device)
+        points = torch.cat([lesson.points for lesson in lessons]).to(self.device)
+        labels = torch.ones(len(points), dtype=torch.int64, device=self.device)
+        segmenter = self.student.segmenter
+        with torch.no_grad(), mixed_precision(image):
+            embedding = [maps[index] for maps in segmenter.encode(image)]
+        probability = torch.zeros_like(known[:, 0])
+        clicks = render_each(points, labels, image.shape[2:])
+        episode = Episode(image, known.clone(), probability, clicks)
+        losses: list[Tensor] = []
+        while True:
+            prompt = episode.prompt(probability)
+            with mixed_precision(prompt):
+                logits = segmenter.decode(embedding, prompt).float()
+            losses.append(segmentation_loss(logits, known))
+            if len(losses) > MOST_CORRECTIONS or rng.random() >= self.config.rounds:
+                return torch.stack(losses).mean()
+            before = logits.detach()
+            jitter = torch.rand(probability.shape, generator=generator).to(self.device)
+            episode.correct(before, jitter)
+            probability = torch.sigmoid(before[:, 0])
+
+
+def adapter_scans(
+    data: Path,
+    structures: Sequence[str],
+    settings: ModelSettings,
+    annotations: Path | None = None,
+    leave_out: Sequence[str] = (),
+) -> list[LearningScan]:
+    """Return the CTs of the training split that have some of the structures labelled.
+
+    `data` and `annotations` are as in `find_cases`; labels of `annotations` replace those of the
+    case. Raises LearningError: none has.
+    """
+    cases = {case.name: case for case in find_cases(data, "train")}
+    if annotations is not None:
+        labelled = find_cases(data, "train", annotations=annotations)
+        cases.update({case.name: case for case in labelled})
+    chosen = [
+        case
+        for name, case in sorted(cases.items())
+        if name not in leave_out and set(structures) & set(case.anatomies.values())
+    ]
+    scans = [_scan(case, structures, settings) for case in chosen]
+    found = [scan for scan in scans if scan is not None]
+    missing = set(structures) - {name for scan in found for name in scan.names}
+    if missing:
+        raise LearningError(
+            f"no CT of the training split in {data} has {', '.join(sorted(missing))}; leave out "
+            "these names, or give a folder of --annotations that has them"
+        )
+    return found
+
+
+def _scan(
+    case: LabelledCase, structures: Sequence[str], settings: ModelSettings
+) -> LearningScan | None:
+    volume, labels = load_case(case)
+    found = structures_of(case, volume, labels)
+    masks = {item.anatomy: item.truth_kji for item in found if item.anatomy in structures}
+    if not masks:
+        return None
+    return LearningScan.of(LearningCase(case.name, case.name, volume, masks), settings)

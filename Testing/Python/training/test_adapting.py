@@ -1,0 +1,205 @@
+"""Adapters are learnt from labelled CTs, exported into a bundle, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from learning_case import SHAPE, scan, write_image, write_model
+
+from CTSAM3DLib.bundles.predictor import TorchPredictor
+from CTSAM3DLib.cli.main import main
+from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.models.manifest import entry_beside
+from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans
+from CTSAM3DLib.training.lessons import LearnerConfig
+
+CONFIG = LearnerConfig(seconds=1e6, patch_size=32, warmup=1, lessons=1, clicks=1, rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Two CTs of the training split, the second one without a cyst."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, names in enumerate((("spleen", "gallbladder"), ("spleen",))):
+        hu, masks = scan(number)
+        case = folder / f"case{number}"
+        parts = [masks[name] for name in ("spleen", "cyst")][: len(names)]
+        labels = np.zeros(SHAPE, np.uint8)
+        for value, part in enumerate(parts, 1):
+            labels[part] = value
+        write_image(case / "ct.nii.gz", hu)
+        write_image(case / "labels.nii.gz", labels)
+        (case / "labels.json").write_text(json.dumps(dict(enumerate(names, 1))))
+        meta = {"split": "train", "body_region": "abdomen", "label_origin": "human"}
+        (case / "meta.json").write_text(json.dumps(meta))
+    return folder
+
+
+def network(bundle: Path):
+    module = torch.jit.load(str(bundle)).to(torch.float32).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def learner(bundle: Path, data: Path, folder: Path, config: LearnerConfig = CONFIG):
+    folder.mkdir(exist_ok=True)
+    settings = entry_beside(bundle).settings
+    scans = adapter_scans(data, ["spleen"], settings)
+    return AdapterLearner(network(bundle), settings, scans, config, folder)
+
+
+def test_the_structures_of_the_training_split_are_found(bundle, data) -> None:
+    settings = entry_beside(bundle).settings
+    both = adapter_scans(data, ["spleen", "gallbladder"], settings)
+    assert [scan.names for scan in both] == [("spleen", "gallbladder"), ("spleen",)]
+    assert np.count_nonzero(both[0].masks[1]) == np.count_nonzero(scan(0)[1]["cyst"])
+    left = adapter_scans(data, ["spleen"], settings, leave_out=["case0"])
+    assert len(left) == 1
+    with pytest.raises(LearningError, match=r"no CT of the training split .* has gallbladder"):
+        adapter_scans(data, ["spleen", "gallbladder"], settings, leave_out=["case0"])
+
+
+def test_labels_of_annotations_replace_those_of_the_case(bundle, data, tmp_path) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:12, 2:12, 2:12] = 1
+    write_image(tmp_path / "case0" / "labels.nii.gz", labels)
+    (tmp_path / "case0" / "labels.json").write_text('{"1": "liver"}')
+    settings = entry_beside(bundle).settings
+    found = adapter_scans(data, ["liver", "spleen"], settings, annotations=tmp_path)
+    assert [scan.names for scan in found] == [("liver",), ("spleen",)]
+    assert np.count_nonzero(found[0].masks[0]) == 1000
+
+
+def test_steps_bring_the_answers_nearer_to_a_lesson(bundle, data, tmp_path) -> None:
+    ours = learner(bundle, data, tmp_path)
+    encoder = {
+        name: value.clone()
+        for name, value in ours.student.segmenter.named_parameters()
+        if name.startswith(("stem", "stages", "laterals", "fine"))
+    }
+    losses = []
+    for _ in range(6):
+        ours.iteration = 0  # the same lesson again
+        losses.append(ours.step())
+    assert losses[-1] < losses[0] - 0.05
+    parameters = dict(ours.student.segmenter.named_parameters())
+    for name, value in encoder.items():
+        assert torch.equal(parameters[name], value), name
+
+
+def test_a_run_that_was_stopped_goes_on(bundle, data, tmp_path) -> None:
+    straight = learner(bundle, data, tmp_path / "a")
+    for _ in range(3):
+        straight.step()
+    first = learner(bundle, data, tmp_path / "b")
+    first.step()
+    first.save()
+    second = learner(bundle, data, tmp_path / "b")
+    second.step()
+    second.step()
+    for one, other in zip(straight.learnt(), second.learnt(), strict=True):
+        assert torch.equal(one, other)
+    other = replace(CONFIG, mark="other structures")
+    with pytest.raises(LearningError, match="holds a run on other cases"):
+        learner(bundle, data, tmp_path / "b", other)
+
+
+def test_corrections_are_learnt_with_the_answer_before(bundle, data, tmp_path) -> None:
+    ours = learner(bundle, data, tmp_path, replace(CONFIG, rounds=1.0))
+    asked = []
+    decode = ours.student.segmenter.decode
+
+    class Recorded:
+        encode = ours.student.segmenter.encode
+
+        def decode(self, embedding, prompt):
+            asked.append(prompt.detach())
+            return decode(embedding, prompt)
+
+    class Student:
+        segmenter = Recorded()
+
+    ours.student = Student()
+    ours.step()
+    assert len(asked) == 4
+    assert asked[0][:, 0].max() == 0.0
+    for before, after in pairwise(asked):
+        assert after[:, 0].max() > 0.0
+        clicks = [float(prompt[:, 1:].sum()) for prompt in (before, after)]
+        assert clicks[1] > clicks[0]
+
+
+def export(source: Path, target: Path, *adapters: str) -> int:
+    card = target.parent / "card.json"
+    card.write_text('{"licence": "MIT", "training_data": [{"name": "balls", "licence": "MIT"}]}')
+    options = [part for adapter in adapters for part in ("--adapter", adapter)]
+    return main(["export", str(source), str(target), "--id", "new", "--card", str(card), *options])
+
+
+@pytest.fixture(scope="module")
+def change(bundle, data, tmp_path_factory) -> Path:
+    """Return what the command has learnt; its time ends before the second step."""
+    folder = tmp_path_factory.mktemp("run")
+    options = ["--structures", "Spleen", "--start-from", str(bundle), "--cpu-minutes", "1e-6"]
+    assert main(["train", "adapter", str(data), str(folder), *options]) == 0
+    return folder / "adapter.pt"
+
+
+def test_from_labels_to_a_bundle_by_commands(bundle, change, tmp_path) -> None:
+    assert export(bundle, tmp_path / "models.json", f"belly={change}") == 0
+    entry = entry_beside(tmp_path / "new.pt")
+    assert entry.settings.adapters == {"spleen": "belly"}
+    old, new = (TorchPredictor(path, "cpu") for path in (bundle, tmp_path / "new.pt"))
+    patch = np.random.default_rng(0).normal(0, 200, (32, 32, 32)).astype(np.float32)
+    click = (np.float32([[16, 15, 14]]), np.int64([1]), None)
+    before = old.decode(old.encode(patch), *click)
+    np.testing.assert_array_equal(new.decode(new.encode(patch), *click), before)
+    learnt = deepcopy(network(bundle))
+    parameters = dict(learnt.segmenter.named_parameters())
+    for name, value in torch.load(change, weights_only=True)["change"].items():
+        parameters[name].add_(value)
+    with torch.no_grad():
+        points = torch.from_numpy(click[0]), torch.from_numpy(click[1])
+        embedding = learnt.encode(torch.from_numpy(patch))
+        expected = learnt.decode(embedding, *points, None).numpy()
+    got = new.decode(new.encode(patch), *click, adapter="belly")
+    np.testing.assert_allclose(got, expected, atol=0.002)
+    assert np.abs(got - before).max() > 0.01
+
+
+def test_what_cannot_be_exported_is_told(bundle, change, tmp_path, capsys) -> None:
+    target = tmp_path / "models.json"
+    state = torch.load(change, weights_only=True)
+    torch.save({**state, "parent": "0" * 64}, tmp_path / "foreign.pt")
+    (tmp_path / "text.pt").write_text("no state")
+    for adapters, message in (
+        ([f"belly={tmp_path / 'foreign.pt'}"], "was trained from another bundle"),
+        ([f"belly={tmp_path / 'text.pt'}"], "expected adapter.pt of training, got none"),
+        ([f"belly={tmp_path / 'none.pt'}"], "expected adapter.pt of training, got none"),
+        ([f"a={change}", f"b={change}"], "spleen has an adapter already"),
+    ):
+        assert export(bundle, target, *adapters) == 2
+        assert message in capsys.readouterr().err
+        assert not target.exists()
+    with pytest.raises(SystemExit):
+        export(bundle, target, "belly")
+    assert "expected NAME=FILE" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_anatomy_is_refused(data, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "adapter", str(data), str(tmp_path), "--structures", "my lesion"])
+    assert "expected a name of `python -m CTSAM3DLib anatomies`" in capsys.readouterr().err
