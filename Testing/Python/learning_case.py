@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 from random_weights import with_random_weights
 
 from CTSAM3DLib.bundles.export import export_model
@@ -59,12 +61,17 @@ def write_case(folder: Path, seed: int, names: tuple[str, ...] = ("spleen", "cys
     return folder
 
 
-def write_model(folder: Path) -> Path:
-    """Write the tiny model "tiny" with random weights into a folder of models; returns its file."""
+def write_model(folder: Path, adapted: tuple[str, ...] = ()) -> Path:
+    """Write the tiny model "tiny" with random weights into a folder of models; returns its file.
+
+    It decodes the anatomies `adapted` with an adapter.
+    """
     model = build_lite(LiteConfig((4, 8, 8, 8, 8), hidden=4), "tiny", patch_size=32)
     with_random_weights(model)
+    model.settings = replace(model.settings, adapters=dict.fromkeys(adapted, "belly"))
+    adapters = {"belly": {"head.bias": (torch.ones(1),)}} if adapted else {}
     card = {"licence": "MIT", "training_data": [{"name": "balls", "licence": "MIT"}]}
-    return export_model(model, folder / "models.json", card)
+    return export_model(model, folder / "models.json", card, adapters=adapters)
 
 
 def ticking() -> Callable[[], float]:

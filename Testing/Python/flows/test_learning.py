@@ -29,7 +29,7 @@ from CTSAM3DLib.training.lessons import LearnerConfig
 def inputs(tmp_path_factory) -> Path:
     """A folder with a model and the cases of two patients."""
     folder = tmp_path_factory.mktemp("inputs")
-    write_model(folder / "parent")
+    write_model(folder / "parent", adapted=("spleen", "liver"))
     for seed in range(2):
         write_case(folder / "cases" / f"p{seed}", seed)
     return folder
@@ -263,6 +263,8 @@ def test_the_command(request_, tmp_path, capsys, monkeypatch):
     assert "use it with --model mine" in told
     _, (entry,) = read_manifest(tmp_path / "models" / "models.json")
     assert (entry.path.name, entry.settings.calibrated_as) == ("mine.pt", "tiny")
+    assert entry.settings.adapters == {"liver": "belly"}  # the spleen is learnt by the decoder
+    assert set(TorchPredictor(entry.path, "cpu").adapters) == {"belly"}
     card = (tmp_path / "models" / "models.json").read_text()
     assert json.dumps(str(tmp_path))[1:-1] not in card  # it may be given to others
     assert main(["learn", str(tmp_path / "none"), "--id", "x", "--no-torso"]) == 2
