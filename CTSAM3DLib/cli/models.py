@@ -66,4 +66,6 @@ def describe(entry: ModelEntry) -> str:
     spacing = f"{low:g} mm" if low == high else f"{low:g} to {high:g} mm"
     windows = ", ".join(f"{a:g} to {b:g}" for a, b in settings.windows_hu)
     cross_patch = "yes" if settings.cross_patch_trained else "no"
-    return f"{kind}; cross-patch predictor: {cross_patch}; voxels of {spacing}; HU {windows}"
+    text = f"{kind}; cross-patch predictor: {cross_patch}; voxels of {spacing}; HU {windows}"
+    count = len(settings.adapters)
+    return f"{text}; anatomies with adapters: {count}" if count else text

@@ -15,6 +15,7 @@ from learning_case import SHAPE, scan, write_image, write_model
 
 from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.cli.main import main
+from CTSAM3DLib.cli.models import describe
 from CTSAM3DLib.errors import LearningError
 from CTSAM3DLib.models.manifest import entry_beside
 from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans
@@ -162,6 +163,7 @@ def test_from_labels_to_a_bundle_by_commands(bundle, change, tmp_path) -> None:
     assert export(bundle, tmp_path / "models.json", f"belly={change}") == 0
     entry = entry_beside(tmp_path / "new.pt")
     assert entry.settings.adapters == {"spleen": "belly"}
+    assert describe(entry).endswith("; anatomies with adapters: 1")
     old, new = (TorchPredictor(path, "cpu") for path in (bundle, tmp_path / "new.pt"))
     patch = np.random.default_rng(0).normal(0, 200, (32, 32, 32)).astype(np.float32)
     click = (np.float32([[16, 15, 14]]), np.int64([1]), None)
