@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     """Compare methods on labelled CTs; returns the exit code."""
     args = _parser().parse_args(argv)
     cases = find_cases(args.data, args.split, args.case_filter, args.limit_cases, args.annotations)
+    cases = _with_structures(cases, args.structure_filter)
     _check_files(args, cases)
     users = STRATEGIES if args.strategy == ALL else (args.strategy,)
     protocols = [
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", default="validation", help="as in meta.json, or all")
     parser.add_argument(
         "--case-filter", type=_expression, help="regular expression in the name of a case"
+    )
+    parser.add_argument(
+        "--structure-filter", type=_expression, help="regular expression in the name of a structure"
     )
     parser.add_argument(
         "--annotations", type=Path, help="folder with other label maps, a folder a case"
@@ -106,6 +110,24 @@ def _check_files(args: argparse.Namespace, cases: list[LabelledCase]) -> None:
     check_outputs([files], [*inputs, *(case.labels_folder / "labels.json" for case in cases)])
     if not args.overwrite:
         check_replaceable(files.values())
+
+
+def _with_structures(cases: list[LabelledCase], pattern: str | None) -> list[LabelledCase]:
+    """Return the cases with the structures of a name, without the cases that have none."""
+    if pattern is None:
+        return cases
+    names = {name for case in cases for name in case.anatomies.values()}
+    chosen = {name for name in names if re.search(pattern, name)}
+    if not chosen:
+        raise CTSAM3DError(
+            f"--structure-filter: no labelled structure has {pattern!r} in its name, of "
+            f"{', '.join(sorted(names))}"
+        )
+    kept = (
+        replace(case, anatomies={v: n for v, n in case.anatomies.items() if n in chosen})
+        for case in cases
+    )
+    return [case for case in kept if case.anatomies]
 
 
 def _expression(text: str) -> str:

@@ -55,6 +55,16 @@ def test_command_stops_at_the_limit(data_folder, capsys, monkeypatch):
     assert "b__one" not in output
 
 
+def test_structures_are_chosen_by_name(data_folder, capsys):
+    words = ["--data", str(data_folder), "--split", "all", "--clicks", "1"]
+    words += ["--methods", "confidence_connected", "--min-voxels", "1", "--structure-filter"]
+    assert command.main([*words, "^dot"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
+    assert [line.split(":")[0] for line in lines] == ["[1/2] a__two dot", "[2/2] b__one dot"]
+    assert main(["evaluate", *words, "^heart"]) == FAILURE
+    assert "has '^heart' in its name, of absent, dot, liver" in capsys.readouterr().err
+
+
 def test_all_simulated_users_stand_in_one_table(data_folder, tmp_path):
     table = tmp_path / "out.md"
     arguments = ["--data", str(data_folder), "--clicks", "1", "--strategy", "all"]
