@@ -1,13 +1,13 @@
 """Adapters: small changes of a decoder for some anatomies, kept in the bundle beside its weights.
 
 A change of a kernel is the product of two thin matrices (LoRA, arXiv 2106.09685), so that a group
-of anatomies costs a fiftieth of the decoder; the changes of small parameters are kept whole.
+of anatomies costs a thirtieth of the decoder; the changes of small parameters are kept whole.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
+import json
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from CTSAM3DLib.errors import BundleError
 
-ADAPTERS_FILE = "adapters.npz"
-"""File in a bundle: arrays ``ADAPTER/PARAMETER/0`` and, where there are two factors, ``.../1``."""
+ADAPTERS_FILE = "adapters.bin"
+"""File in a bundle: a line of JSON, a list of [adapter, parameter, shape], then the numbers of all
+arrays of this list one after the other, little-endian float16."""
 CHANGE_FILE = "adapter.pt"
 """File of a training run: anatomies, the change of each parameter, checksum of the bundle."""
 SMALL = 3000
@@ -67,49 +68,49 @@ def adapted(module: Any, adapter: Adapter) -> Any:
 
 
 def to_bytes(adapters: Mapping[str, Adapter]) -> bytes:
-    """Return the content of `ADAPTERS_FILE`, float16; empty for no adapters."""
-    arrays = {
-        f"{adapter}/{name}/{number}": np.asarray(factor.tolist(), np.float16)
+    """Return the content of `ADAPTERS_FILE`; empty for no adapters."""
+    arrays = [
+        (adapter, name, np.asarray(factor.tolist(), "<f2"))
         for adapter, changes in adapters.items()
         for name, factors in changes.items()
-        for number, factor in enumerate(factors)
-    }
+        for factor in factors
+    ]
     if not arrays:
         return b""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    header = json.dumps([[adapter, name, array.shape] for adapter, name, array in arrays])
+    return b"".join([header.encode(), b"\n", *(array.tobytes() for _, _, array in arrays)])
 
 
 def from_bytes(content: bytes, path: Path) -> dict[str, dict[str, tuple[Tensor, ...]]]:
     """Read what `to_bytes` has written; `path` is the bundle, for messages.
 
-    Raises BundleError: it is damaged, or would unpack to more than it is.
+    Raises BundleError: it is damaged.
     """
     found: dict[str, dict[str, tuple[Tensor, ...]]] = {}
     if not content:
         return found
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise ValueError("its arrays are compressed")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            for key in arrays.files:
-                adapter, name, number = key.split("/")
-                factors = found.setdefault(adapter, {}).setdefault(name, ())
-                if int(number) != len(factors):
-                    raise ValueError(f"{key} is out of order")
-                array = arrays[key].astype(np.float32)
-                factor = torch.frombuffer(bytearray(array.tobytes()), dtype=torch.float32)
-                found[adapter][name] = (*factors, factor.view(array.shape))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        header, _, numbers = content.partition(b"\n")
+        values = np.frombuffer(numbers, "<f2").astype(np.float32)
+        arrays = [(str(a), str(n), tuple(map(int, shape))) for a, n, shape in json.loads(header)]
+        sizes = [math.prod(shape) if all(n > 0 for n in shape) else -1 for _, _, shape in arrays]
+        if min(sizes, default=-1) < 0 or sum(sizes) != len(values):
+            raise ValueError(f"expected {sum(sizes)} numbers, got {len(values)}")
+        if not np.isfinite(values).all():
+            raise ValueError("it holds NaN or infinity")
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: its {ADAPTERS_FILE}: {error}") from error
+    flat = torch.frombuffer(bytearray(values.tobytes()), dtype=torch.float32)
+    for (adapter, name, shape), part in zip(arrays, flat.split(sizes), strict=True):
+        changes = found.setdefault(adapter, {})
+        changes[name] = (*changes.get(name, ()), part.view(shape))
     return found
 
 
 def check_fit(adapters: Mapping[str, Adapter], module: Any, path: Path) -> None:
     """Raise BundleError unless each change has the size of a parameter of the segmenter."""
-    shapes = {name: p.shape for name, p in module.segmenter.named_parameters()}
+    segmenter = getattr(module, "segmenter", None)
+    shapes = {name: p.shape for name, p in segmenter.named_parameters()} if segmenter else {}
     for adapter, changes in adapters.items():
         for name, factors in changes.items():
             expected = shapes.get(name)
@@ -122,10 +123,9 @@ def check_fit(adapters: Mapping[str, Adapter], module: Any, path: Path) -> None:
 
 
 def _fits(factors: tuple[Tensor, ...], shape: torch.Size) -> bool:
-    finite = all(bool(torch.isfinite(factor).all()) for factor in factors)
     if len(factors) == 1:
-        return finite and factors[0].shape == shape
+        return factors[0].shape == shape
     if len(factors) != 2 or any(factor.ndim != 2 for factor in factors) or not shape:
         return False
     (rows, rank), (inner, others) = factors[0].shape, factors[1].shape
-    return finite and rank == inner and rows == shape[0] and rows * others == shape.numel()
+    return rank == inner and rows == shape[0] and rows * others == shape.numel()

@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 
-from CTSAM3DLib.bundles.adapters import CHANGE_FILE, Adapter, low_rank
+from CTSAM3DLib.bundles.adapters import CHANGE_FILE, Adapter, check_fit, low_rank
 from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, CheckpointError
 from CTSAM3DLib.io.text import found_instead
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import check_trusted
+from CTSAM3DLib.models.tuning import tuned
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.segmenters import build_segmenter
@@ -71,8 +72,9 @@ def model_with_adapters(
     """Return the model of a bundle, as it stands, with settings that name adapters; and these.
 
     `changes` are the ``adapter.pt`` of training runs from this bundle, by the name of the adapter;
-    `rank` is theirs. Adapters that the bundle has already are not kept. Raises CheckpointError: a
-    file is none, was trained from another bundle, or two of them have an anatomy in common.
+    `rank` is theirs. Adapters that the bundle has already are not kept; what was measured for it,
+    such as sizes of voxels, is. Raises CheckpointError: a file is none, was trained from another
+    bundle or has learnt nothing, or two of them have an anatomy in common.
     """
     adapters: dict[str, Adapter] = {}
     owner: dict[str, str] = {}
@@ -83,18 +85,45 @@ def model_with_adapters(
             raise CheckpointError(f"{path}: {', '.join(twice)} has an adapter already")
         owner.update(dict.fromkeys(anatomies, name))
         adapters[name] = low_rank(change, rank)
-    model: Any = torch.jit.load(str(entry.path), map_location="cpu")
-    model.settings = replace(entry.settings, model_id=model_id, adapters=owner)
+        if not adapters[name]:
+            raise CheckpointError(f"{path} changes nothing: train it for longer")
+    model = loaded_bundle(entry.path)
+    check_fit(adapters, model, entry.path)
+    own = tuned(entry.settings)
+    as_before = own.calibrated_as or own.model_id
+    model.settings = replace(own, model_id=model_id, calibrated_as=as_before, adapters=owner)
     return model, adapters
+
+
+def loaded_bundle(path: Path) -> Any:
+    """Return the TorchScript module of a bundle whose checksum is verified, on the processor.
+
+    Raises BundleError: its code could do more than compute, or it cannot be read.
+    """
+    check_script(path)
+    try:
+        return torch.jit.load(str(path), map_location="cpu")
+    except RuntimeError as error:
+        raise BundleError(f"{path} is not a readable TorchScript bundle: {error}") from error
 
 
 def _change(path: Path, parent_sha256: str) -> tuple[list[str], dict[str, torch.Tensor]]:
     """Read what `training.adapting` has learnt."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        anatomies, parent, change = (state[key] for key in ("anatomies", "parent", "change"))
-    except (OSError, RuntimeError, EOFError, LookupError, TypeError, pickle.UnpicklingError) as e:
-        raise CheckpointError(f"expected {CHANGE_FILE} of training, got none: {path}") from e
+        anatomies = [str(name) for name in state["anatomies"]]
+        change = {str(name): value.float() for name, value in state["change"].items()}
+        parent = str(state["parent"])
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise CheckpointError(f"expected {CHANGE_FILE} of training, got none: {path}") from error
     if parent != parent_sha256:
         raise CheckpointError(
             f"{path} was trained from another bundle (SHA-256 {parent}), expected {parent_sha256}"

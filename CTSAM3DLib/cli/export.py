@@ -7,6 +7,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+
 from CTSAM3DLib.bundles.export import check_target, export_model
 from CTSAM3DLib.bundles.from_training import (
     model_from_checkpoint,
@@ -15,6 +17,7 @@ from CTSAM3DLib.bundles.from_training import (
 )
 from CTSAM3DLib.bundles.model_card import read_card
 from CTSAM3DLib.cli.options import at_least
+from CTSAM3DLib.errors import BundleError
 from CTSAM3DLib.models.store import resolve_model
 
 
@@ -29,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         "checkpoint", type=Path, help="last.pt of a training run; with --adapter a bundle"
     )
     parser.add_argument("manifest", type=Path, help="models.json to update")
-    parser.add_argument("--id", default="ctsam3d-lite")
+    parser.add_argument("--id", help="name of the model; without --adapter: ctsam3d-lite")
     parser.add_argument(
         "--average-with",
         type=Path,
@@ -63,15 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.share is not None and not args.average_with:
         parser.error("--share is that of the first in a mean: expected --average-with as well")
-    if args.adapter and (args.average_with or args.cross_patch or args.significant_bits):
-        parser.error("--adapter leaves the weights of the bundle as they are: expected it alone")
+    if args.adapter:
+        problem = _problem(args)
+        if problem:
+            parser.error(problem)
+        return _with_adapters(args)
+    args.id = args.id or "ctsam3d-lite"
     card = read_card(args.card)
     check_target(args.manifest, args.id)
-    if args.adapter:
-        entry = resolve_model(args.checkpoint)
-        model, adapters = model_with_adapters(entry, dict(args.adapter), args.rank, args.id)
-        path = export_model(model, args.manifest, card, adapters=adapters, compressed=True)
-        return _told(path, args.manifest)
     model = model_from_checkpoint(
         args.checkpoint, args.id, args.cross_patch, args.average_with, args.share
     )
@@ -79,6 +81,36 @@ def main(argv: list[str] | None = None) -> int:
     if rounded:
         round_weights(model, args.significant_bits)
     path = export_model(model, args.manifest, card, compressed=rounded)
+    return _told(path, args.manifest)
+
+
+def _problem(args: argparse.Namespace) -> str:
+    """Say what is wrong with options beside --adapter; empty when nothing is."""
+    if args.average_with or args.cross_patch or args.significant_bits:
+        return "--adapter leaves the weights of the bundle as they are: expected it alone"
+    if not args.id:
+        return "--adapter makes a further model: expected --id with its name"
+    names = [name for name, _ in args.adapter]
+    if len(set(names)) != len(names):
+        return f"--adapter: expected different names, got {', '.join(names)}"
+    return ""
+
+
+def _with_adapters(args: argparse.Namespace) -> int:
+    card = read_card(args.card)
+    check_target(args.manifest, args.id)
+    entry = resolve_model(args.checkpoint)
+    target = args.manifest.parent / f"{args.id}.pt"
+    if target.resolve() == entry.path.resolve():
+        raise BundleError(
+            f"{target} is the bundle to begin with: expected another folder or --id, so that it "
+            "is kept"
+        )
+    model, adapters = model_with_adapters(entry, dict(args.adapter), args.rank, args.id)
+    half = next(iter(model.parameters())).dtype == torch.float16
+    if entry.variant:
+        card["variant"] = entry.variant
+    path = export_model(model, args.manifest, card, half=half, adapters=adapters, compressed=True)
     return _told(path, args.manifest)
 
 

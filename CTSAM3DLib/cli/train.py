@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def _add_adapter(commands: Any) -> None:
     parser.add_argument("--annotations", type=Path, help="folder of further label maps")
     parser.add_argument("--leave-out", nargs="+", default=[], help="names of cases")
     parser.add_argument("--start-from", help="id or bundle, default: the bundled model")
+    parser.add_argument("--restart", action="store_true", help="forget what was learnt there")
     parser.add_argument("--cpu-minutes", type=positive, default=60.0, help="default 60")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=at_least(1), default=1)
@@ -192,27 +194,35 @@ def _run_adapter(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.bundles.adapters import CHANGE_FILE
+    from CTSAM3DLib.bundles.from_training import loaded_bundle
     from CTSAM3DLib.bundles.predictor import resolve_device
     from CTSAM3DLib.models.store import resolve_model
-    from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans
+    from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans, mark_of
     from CTSAM3DLib.training.lessons import LearnerConfig
 
     torch.set_num_threads(args.threads)
     keep_freed_memory()
-    entry = resolve_model(args.start_from)
-    names = sorted(set(args.structures))
-    args.run_dir.mkdir(parents=True, exist_ok=True)
+    device = resolve_device(args.device)
     check_writable(args.run_dir / CHANGE_FILE)
-    scans = adapter_scans(args.data, names, entry.settings, args.annotations, args.leave_out)
-    print(f"{len(names)} structures in {len(scans)} CTs", flush=True)
-    network = torch.jit.load(str(entry.path), map_location="cpu").to(torch.float32).eval()
-    network = network.to(resolve_device(args.device))
+    entry = resolve_model(args.start_from)
+    network = loaded_bundle(entry.path).to(torch.float32).eval().to(device)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    mark = " ".join([entry.sha256, *names])
+    names = sorted(set(args.structures))
+    scans = adapter_scans(args.data, names, entry.settings, args.annotations, args.leave_out)
+    print(f"{len(names)} structures in {len(scans)} CTs", flush=True)
+    size = entry.settings.patch_size
     config = LearnerConfig(
-        60.0 * args.cpu_minutes, patch_size=48, clicks=1, rounds=0.6, save_every_s=300.0, mark=mark
+        60.0 * args.cpu_minutes,
+        size if entry.settings.official else min(size, 48),  # as in `learn`
+        clicks=1,
+        rounds=0.6,
+        save_every_s=300.0,
     )
+    config = replace(config, mark=mark_of(entry.sha256, scans, config))
+    args.run_dir.mkdir(parents=True, exist_ok=True)
+    if args.restart:
+        (args.run_dir / "learner.pt").unlink(missing_ok=True)
     learner = AdapterLearner(
         network, entry.settings, scans, config, args.run_dir, clock=time.process_time
     )

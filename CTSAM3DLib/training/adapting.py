@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from CTSAM3DLib.bundles.adapters import CHANGE_FILE
-from CTSAM3DLib.errors import LearningError
+from CTSAM3DLib.errors import CTSAM3DError, LearningError
 from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases, load_case, structures_of
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.training.episodes import Episode
@@ -98,20 +102,25 @@ def adapter_scans(
 ) -> list[LearningScan]:
     """Return the CTs of the training split that have some of the structures labelled.
 
-    `data` and `annotations` are as in `find_cases`; labels of `annotations` replace those of the
-    case. Raises LearningError: none has.
+    `data` and `annotations` are as in `find_cases`; where both have a structure of a CT, that of
+    `annotations` counts. Raises LearningError: no CT has one of the structures, or there is no CT
+    of a name in `leave_out`.
     """
-    cases = {case.name: case for case in find_cases(data, "train")}
-    if annotations is not None:
-        labelled = find_cases(data, "train", annotations=annotations)
-        cases.update({case.name: case for case in labelled})
-    chosen = [
-        case
-        for name, case in sorted(cases.items())
-        if name not in leave_out and set(structures) & set(case.anatomies.values())
-    ]
-    scans = [_scan(case, structures, settings) for case in chosen]
-    found = [scan for scan in scans if scan is not None]
+    root = data / "ct" if (data / "ct").is_dir() else data
+    unknown = sorted(name for name in set(leave_out) if not (root / name).is_dir())
+    if unknown:
+        raise LearningError(
+            f"no case {', '.join(unknown)} in {root}: expected names of its folders"
+        )
+    labelled = [] if annotations is None else find_cases(data, "train", annotations=annotations)
+    with suppress(CTSAM3DError) if labelled else nullcontext():
+        labelled = [*find_cases(data, "train"), *labelled]
+    by_name: dict[str, list[LabelledCase]] = {}
+    for case in labelled:
+        if case.name not in leave_out and set(structures) & set(case.anatomies.values()):
+            by_name.setdefault(case.name, []).append(case)
+    scans = [_scan(cases, structures, settings) for _, cases in sorted(by_name.items())]
+    found = [scan for scan in scans if scan.masks]
     missing = set(structures) - {name for scan in found for name in scan.names}
     if missing:
         raise LearningError(
@@ -121,12 +130,24 @@ def adapter_scans(
     return found
 
 
+def mark_of(parent_sha256: str, scans: Sequence[LearningScan], config: LearnerConfig) -> str:
+    """Return a checksum of bundle, CTs, masks and settings but the time: `LearnerConfig.mark`."""
+    digest = hashlib.sha256(parent_sha256.encode())
+    digest.update(repr(replace(config, seconds=0.0, mark="")).encode())
+    for scan in scans:
+        digest.update(repr((scan.names, scan.spacing_kji_mm, tuple(scan.hu.shape))).encode())
+        for array in (scan.hu, *scan.masks):
+            digest.update(array.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _scan(
-    case: LabelledCase, structures: Sequence[str], settings: ModelSettings
-) -> LearningScan | None:
-    volume, labels = load_case(case)
-    found = structures_of(case, volume, labels)
-    masks = {item.anatomy: item.truth_kji for item in found if item.anatomy in structures}
-    if not masks:
-        return None
+    cases: Sequence[LabelledCase], structures: Sequence[str], settings: ModelSettings
+) -> LearningScan:
+    """Prepare a CT with the label maps that it has; the later one counts."""
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for case in cases:
+        volume, labels = load_case(case)
+        found = structures_of(case, volume, labels)
+        masks |= {item.anatomy: item.truth_kji for item in found if item.anatomy in structures}
     return LearningScan.of(LearningCase(case.name, case.name, volume, masks), settings)

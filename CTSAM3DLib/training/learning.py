@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -157,7 +157,6 @@ class _Run:
         if not request.overwrite:
             check_replaceable(request.folder / name for name in (REPORT, SCORES, PLOT))
         self.parent = resolve_model(request.parent)
-        self.adapters: Mapping[str, Adapter] = {}
         self._check_name()
         self.device = resolve_device(request.device)
 
@@ -299,6 +298,9 @@ class _Run:
         kept = {name: adapter for name, adapter in own.adapters.items() if name not in known}
         return replace(own, model_id=self.request.model_id, calibrated_as=as_parent, adapters=kept)
 
+    def _adapters(self, settings: ModelSettings) -> dict[str, Adapter]:
+        return {name: self.adapters[name] for name in sorted(set(settings.adapters.values()))}
+
     def _mark(self, division: Division, config: LearnerConfig) -> str:
         digest = hashlib.sha256(self.parent.sha256.encode())
         digest.update(json.dumps([asdict(config), self.request.torso]).encode())
@@ -344,5 +346,5 @@ class _Run:
         # Voxel sizes and weights of rules are looked up by the parent's id.
         adapters = self._settings(learner.names).adapters
         network.settings = replace(self.parent.settings, adapters=adapters)
-        write_bundle(network, path, adapters=self.adapters)
+        write_bundle(network, path, adapters=self._adapters(network.settings))
         return path

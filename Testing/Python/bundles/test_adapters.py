@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -110,40 +110,47 @@ def test_a_model_goes_on_with_the_adapter_on_the_processor(bundle) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def arrays(**parts: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **parts)
-    return buffer.getvalue()
+def content(*parts: tuple[object, object, object], numbers: int = 1, value: float = 0.0) -> bytes:
+    return json.dumps(parts).encode() + b"\n" + np.full(numbers, value, "<f2").tobytes()
 
 
-def squeezed() -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{"pelvis/head.bias/0": np.zeros(1, np.float16)})
-    return buffer.getvalue()
-
-
-HEAD = "pelvis/head.bias/0"
+HEAD = ("pelvis", "head.bias", [1])
 DAMAGED = {
-    "no archive": (b"abc", "is damaged: its adapters.npz"),
-    "cut off": (arrays(**{HEAD: np.zeros(1)})[:-30], "is damaged: its adapters.npz"),
-    "compressed": (squeezed(), "its arrays are compressed"),
-    "other keys": (arrays(pelvis=np.zeros(1)), "is damaged: its adapters.npz"),
-    "second factor alone": (arrays(**{"pelvis/head.bias/1": np.zeros(1)}), "out of order"),
-    "objects": (arrays(**{HEAD: np.array([{}], object)}), "is damaged: its adapters.npz"),
-    "another size": (arrays(**{HEAD: np.zeros(2)}), "changes 'head.bias' by .*expected .1,"),
-    "no such parameter": (arrays(**{"pelvis/x/0": np.zeros(1)}), "no such parameter"),
-    "no number": (arrays(**{HEAD: np.full(1, np.nan)}), "changes 'head.bias'"),
-    "lacks one": (arrays(**{HEAD: np.zeros(1)}), r"lacks its adapters \['ribs'\]"),
+    "no JSON": (b"abc", "is damaged: its adapters.bin"),
+    "not UTF-8": (b"\xff\xfe\n", "is damaged: its adapters.bin"),
+    "deep": (b"[" * 100_000 + b"\n", "is damaged: its adapters.bin"),
+    "another list": (content(("pelvis", "head.bias")), "is damaged: its adapters.bin"),
+    "a number": (b"5\n", "is damaged: its adapters.bin"),
+    "half a number": (content(HEAD)[:-1], "is damaged: its adapters.bin"),
+    "too few": (content(HEAD, numbers=0), "expected 1 numbers, got 0"),
+    "too many": (content(HEAD, numbers=2), "expected 1 numbers, got 2"),
+    "huge": (content(("pelvis", "head.bias", [10**15, 10**8])), "numbers, got 1"),
+    "below zero": (content(("pelvis", "head.bias", [-1, -1])), "numbers, got 1"),
+    "no number": (content(HEAD, value=np.nan), "holds NaN"),
+    "another size": (content(("pelvis", "head.bias", [2]), numbers=2), r"expected \(1,\)"),
+    "three factors": (content(HEAD, HEAD, HEAD, numbers=3), "changes 'head.bias'"),
+    "factors that do not fit": (
+        content(("pelvis", "head.weight", [1, 2]), ("pelvis", "head.weight", [2, 9]), numbers=20),
+        "changes 'head.weight' by .* expected .1, 4, 3, 3, 3.",
+    ),
+    "no such parameter": (content(("pelvis", "x", [1])), "no such parameter"),
+    "lacks one": (content(HEAD), r"lacks its adapters \['ribs'\]"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged_adapters_are_told(bundle, tmp_path, name) -> None:
-    content, message = DAMAGED[name]
+    damaged, message = DAMAGED[name]
     path = tmp_path / "damaged.pt"
     with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(path, "w") as target:
         for record in source.infolist():
             ours = record.filename.endswith(ADAPTERS_FILE)
-            target.writestr(record.filename, content if ours else source.read(record))
+            target.writestr(record.filename, damaged if ours else source.read(record))
     with pytest.raises(BundleError, match=message):
         TorchPredictor(path, "cpu")
+
+
+def test_a_model_without_adapters_need_not_have_a_segmenter() -> None:
+    adapters.check_fit({}, object(), Path("other.pt"))
+    with pytest.raises(BundleError, match="no such parameter"):
+        adapters.check_fit({"a": {"x": (torch.ones(1),)}}, object(), Path("other.pt"))

@@ -81,6 +81,8 @@ def test_a_structure_that_is_named_later_is_decoded_with_the_adapter(volume, pre
 
 
 def test_a_growing_session_keeps_the_adapter(volume, predictor) -> None:
+    predictor.radius = 9.0  # so that the answer reaches the faces of its patch
     session = InteractiveSession.for_volume(volume, predictor, grow="coarse")
     session.for_another_structure(anatomy="sacrum").add_click(MIDDLE)
+    assert len(predictor.decoded) > 1
     assert {call.adapter for call in predictor.decoded} == {"pelvis"}
