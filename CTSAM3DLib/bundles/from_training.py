@@ -89,9 +89,10 @@ def model_with_adapters(
             raise CheckpointError(f"{path} changes nothing: train it for longer")
     model = loaded_bundle(entry.path)
     check_fit(adapters, model, entry.path)
-    own = tuned(entry.settings)
-    as_before = own.calibrated_as or own.model_id
-    model.settings = replace(own, model_id=model_id, calibrated_as=as_before, adapters=owner)
+    own = entry.settings
+    if model_id != own.model_id:  # what is looked up by the id
+        own = replace(tuned(own), calibrated_as=own.calibrated_as or own.model_id)
+    model.settings = replace(own, model_id=model_id, adapters=owner)
     return model, adapters
 
 

@@ -265,6 +265,8 @@ def test_what_was_measured_for_the_bundle_holds_for_that_with_adapters(change, t
     assert model.settings.intensity_weight == tuned(parent.settings).intensity_weight > 0
     assert calibration_of(model.settings) == calibration_of(parent.settings)
     assert calibration_of(model.settings).is_measured
+    same, _ = model_with_adapters(parent, {"a": tmp_path / "adapter.pt"}, 3, parent.model_id)
+    assert same.settings == replace(parent.settings, adapters={"spleen": "a"})
 
 
 def test_a_bundle_of_float32_stays_so(change, tmp_path) -> None:
