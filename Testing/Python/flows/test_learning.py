@@ -81,7 +81,8 @@ def test_a_model_with_card_and_report(request_, tmp_path, monkeypatch):
     assert outcome.report.with_name("report.png").stat().st_size > 1000
     patch = np.zeros((32, 32, 32), np.float32)
     new, old = (TorchPredictor(path, "cpu") for path in (outcome.installed, parent))
-    assert new.settings == replace(old.settings, model_id="mine", calibrated_as="tiny")
+    ours = {"model_id": "mine", "calibrated_as": "tiny", "adapters": {"liver": "belly"}}
+    assert new.settings == replace(old.settings, **ours)
     click = np.full((1, 3), 16, np.float32), np.ones(1, np.int64)
     answers = [model.decode(model.encode(patch), *click, None) for model in (new, old)]
     assert not np.allclose(*answers, atol=1e-4)
