@@ -120,13 +120,13 @@ class PatchEncoder:
 
     def decode(
         self,
-        patch: BoundingBox,
+        embedding: Embedding,
         points_kji: NDArray[np.float32],
         labels: NDArray[np.int64],
         previous_logits: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """Return the answer for clicks in a patch by `Predictor.decode`."""
-        asked = (self.embedding(patch), points_kji, labels, previous_logits)
+        """Return the answer of the model for clicks by `Predictor.decode`, with the adapter."""
+        asked = (embedding, points_kji, labels, previous_logits)
         if not self.adapter:
             return self.predictor.decode(*asked)
         return self.predictor.decode(*asked, adapter=self.adapter)

@@ -119,9 +119,9 @@ def asked(
     known = not np.isnan(view.known).all()
     shown = np.nan_to_num(view.known.astype(np.float32), nan=-LOGIT_LIMIT) if known else None
     started = perf_counter()
-    encoder.embedding(view.patch)
+    embedding = encoder.embedding(view.patch)
     encoded = perf_counter()
-    logits = encoder.decode(view.patch, points_kji, labels, shown)
+    logits = encoder.decode(embedding, points_kji, labels, shown)
     if logits.shape != view.known.shape or not np.isfinite(logits).all():
         raise ModelAnswerError(
             f"expected {view.known.shape} finite numbers from the model, got {logits.shape}, of "

@@ -75,7 +75,7 @@ def test_encoders_with_an_adapter_share_their_embeddings() -> None:
     assert by_name["liver"] is by_name[""] is usual
     assert by_name["hip_left"].for_anatomy("liver") is usual
     for encoder in by_name.values():
-        encoder.decode(patch(0), *CLICK)
+        encoder.decode(encoder.embedding(patch(0)), *CLICK)
     assert usual.predictor.encode_calls == 1
     assert [call.adapter for call in usual.predictor.decoded] == ["pelvis", "pelvis", "", ""]
     assert by_name["Sacrum"].for_anatomy("Rib left 1").adapter == "ribs"
@@ -85,7 +85,7 @@ def test_an_adapter_stays_on_voxels_of_another_size() -> None:
     usual = encoder_with_room_for(4)
     usual.predictor.adapters = {"sacrum": "pelvis"}
     coarse = usual.for_anatomy("sacrum").with_voxels_of(4.0)
-    coarse.decode(patch(0), *CLICK)
+    coarse.decode(coarse.embedding(patch(0)), *CLICK)
     assert usual.predictor.decoded[0].adapter == "pelvis"
     assert usual.with_voxels_of(4.0).adapter == ""
     assert patch(0) in usual.with_voxels_of(4.0)
