@@ -19,7 +19,7 @@ from CTSAM3DLib.errors import BundleError, CheckpointError
 from CTSAM3DLib.io.text import found_instead
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import check_trusted
-from CTSAM3DLib.models.tuning import tuned
+from CTSAM3DLib.models.tuning import inherited
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.segmenters import build_segmenter
@@ -91,8 +91,8 @@ def model_with_adapters(
     check_fit(adapters, model, entry.path)
     own = entry.settings
     if model_id != own.model_id:  # what is looked up by the id
-        own = replace(tuned(own), calibrated_as=own.calibrated_as or own.model_id)
-    model.settings = replace(own, model_id=model_id, adapters=owner)
+        own = inherited(own, model_id)
+    model.settings = replace(own, adapters=owner)
     return model, adapters
 
 

@@ -45,6 +45,21 @@ def tuned(settings: ModelSettings) -> ModelSettings:
         raise BundleError(f"{resource_path(TUNING_FILE)}: {error}") from error
 
 
+def inherited(settings: ModelSettings, model_id: str) -> ModelSettings:
+    """Return the settings of a model made of another one, for which what was measured holds too.
+
+    `settings` are those of the other one, `model_id` is the name of the new one. Raises as `tuned`.
+
+    Examples
+    --------
+    >>> child = inherited(ModelSettings("one", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),)), "two")
+    >>> child.model_id, child.calibrated_as
+    ('two', 'one')
+    """
+    own = tuned(settings)
+    return replace(own, model_id=model_id, calibrated_as=own.calibrated_as or own.model_id)
+
+
 def voxel_size_mm(settings: ModelSettings, name: str = "") -> float:
     """Return the voxel size for a structure by its name, as in `find`; else that of all others.
 

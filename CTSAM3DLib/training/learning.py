@@ -25,7 +25,7 @@ from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import MANIFEST_NAME
 from CTSAM3DLib.models.store import check_new_id, resolve_model, user_models_folder
-from CTSAM3DLib.models.tuning import tuned
+from CTSAM3DLib.models.tuning import inherited
 from CTSAM3DLib.phantom import torso_phantom
 from CTSAM3DLib.training.learner import Learner
 from CTSAM3DLib.training.learning_cases import (
@@ -292,11 +292,10 @@ class _Run:
 
     def _settings(self, learnt: Sequence[str]) -> ModelSettings:
         """Return those of the new model: as the parent's, without adapters for what is learnt."""
-        own = tuned(self.parent.settings)
-        as_parent = own.calibrated_as or own.model_id
+        own = inherited(self.parent.settings, self.request.model_id)
         known = {anatomy.name for anatomy in map(find, learnt) if anatomy is not None}
         kept = {name: adapter for name, adapter in own.adapters.items() if name not in known}
-        return replace(own, model_id=self.request.model_id, calibrated_as=as_parent, adapters=kept)
+        return replace(own, adapters=kept)
 
     def _adapters(self, settings: ModelSettings) -> dict[str, Adapter]:
         return {name: self.adapters[name] for name in sorted(set(settings.adapters.values()))}
