@@ -108,6 +108,17 @@ def loaded_bundle(path: Path) -> Any:
         raise BundleError(f"{path} is not a readable TorchScript bundle: {error}") from error
 
 
+def frozen_network(path: Path, device: torch.device) -> Any:
+    """Return the network of a bundle in float32 on a device, for training a copy or a part of it.
+
+    No parameter wants gradients. Raises BundleError as `loaded_bundle`.
+    """
+    module = loaded_bundle(path).to(torch.float32).eval().to(device)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
 def _change(path: Path, parent_sha256: str) -> tuple[list[str], dict[str, torch.Tensor]]:
     """Read what `training.adapting` has learnt."""
     try:

@@ -194,7 +194,7 @@ def _run_adapter(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.bundles.adapters import CHANGE_FILE
-    from CTSAM3DLib.bundles.from_training import loaded_bundle
+    from CTSAM3DLib.bundles.from_training import frozen_network
     from CTSAM3DLib.bundles.predictor import resolve_device
     from CTSAM3DLib.models.store import resolve_model
     from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans, mark_of
@@ -205,9 +205,7 @@ def _run_adapter(args: argparse.Namespace) -> int:
     device = resolve_device(args.device)
     check_writable(args.run_dir / CHANGE_FILE)
     entry = resolve_model(args.start_from)
-    network = loaded_bundle(entry.path).to(torch.float32).eval().to(device)
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
+    network = frozen_network(entry.path, device)
     names = sorted(set(args.structures))
     scans = adapter_scans(args.data, names, entry.settings, args.annotations, args.leave_out)
     print(f"{len(names)} structures in {len(scans)} CTs", flush=True)

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from CTSAM3DLib.bundles.adapters import Adapter
 from CTSAM3DLib.bundles.export import check_target, export_model, write_bundle
+from CTSAM3DLib.bundles.from_training import frozen_network
 from CTSAM3DLib.bundles.predictor import TorchPredictor, resolve_device
 from CTSAM3DLib.errors import LearningError, ModelExistsError
 from CTSAM3DLib.evaluation.summary import Result
@@ -284,11 +283,7 @@ class _Run:
         return Learner(student, teacher, settings, scans, others, config, folder, clock=self.clock)
 
     def _network(self) -> Any:
-        module = torch.jit.load(str(self.parent.path), map_location="cpu")
-        module = module.to(torch.float32).eval().to(self.device)
-        for parameter in module.parameters():
-            parameter.requires_grad_(False)
-        return module
+        return frozen_network(self.parent.path, self.device)
 
     def _settings(self, learnt: Sequence[str]) -> ModelSettings:
         """Return those of the new model: as the parent's, without adapters for what is learnt."""
