@@ -215,6 +215,8 @@ def _run_adapter(args: argparse.Namespace) -> int:
         size if entry.settings.official else min(size, 48),  # as in `learn`
         clicks=1,
         rounds=0.6,
+        hasty=0.3,
+        priors=0.2,
         save_every_s=300.0,
     )
     config = replace(config, mark=mark_of(entry.sha256, scans, config))

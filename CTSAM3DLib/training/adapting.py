@@ -26,7 +26,7 @@ from CTSAM3DLib.training.learning_scan import LearningScan
 from CTSAM3DLib.training.lessons import LearnerConfig
 from CTSAM3DLib.training.losses import segmentation_loss
 from CTSAM3DLib.training.precision import mixed_precision
-from CTSAM3DLib.training.simulated_clicks import render_each
+from CTSAM3DLib.training.simulated_clicks import partial_masks, render_each
 from CTSAM3DLib.training.state_file import write_state
 
 MOST_CORRECTIONS = 3
@@ -70,13 +70,17 @@ class AdapterLearner(Learner):
             torch.stack([lesson.hu for lesson in lessons]).to(self.device),
             self.settings.windows_hu,
         )
-        known = torch.stack([lessons[n].target for n in numbers])[:, None].float().to(self.device)
+        targets = torch.stack([lessons[n].target for n in numbers])
+        probability = torch.zeros(targets.shape)
+        if rng.random() < self.config.priors:
+            probability = partial_masks(targets, generator)
+        probability = probability.to(self.device)
+        known = targets[:, None].float().to(self.device)
         points = torch.cat([lesson.points for lesson in lessons]).to(self.device)
         labels = torch.ones(len(points), dtype=torch.int64, device=self.device)
         segmenter = self.student.segmenter
         with torch.no_grad(), mixed_precision(image):
             embedding = [maps[index] for maps in segmenter.encode(image)]
-        probability = torch.zeros_like(known[:, 0])
         clicks = render_each(points, labels, image.shape[2:])
         episode = Episode(image, known.clone(), probability, clicks)
         losses: list[Tensor] = []
@@ -89,7 +93,7 @@ class AdapterLearner(Learner):
                 return torch.stack(losses).mean()
             before = logits.detach()
             jitter = torch.rand(probability.shape, generator=generator).to(self.device)
-            episode.correct(before, jitter)
+            episode.correct(before, jitter, anywhere=self.lessons.hasty(rng))
             probability = torch.sigmoid(before[:, 0])
 
 

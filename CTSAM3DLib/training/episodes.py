@@ -39,9 +39,10 @@ class Episode:
         """Stack the previous mask and the click maps: (B, 3, D, H, W)."""
         return torch.cat([probability[:, None], self.clicks], 1)
 
-    def correct(self, logits: Tensor, jitter: Tensor) -> None:
-        """Add to each sample the click that corrects its largest error, see `next_clicks`."""
-        points, labels = next_clicks(self.target[:, 0] > 0, logits[:, 0] > 0, jitter)
+    def correct(self, logits: Tensor, jitter: Tensor, *, anywhere: bool = False) -> None:
+        """Add to each sample the click that corrects an error, see `next_clicks`."""
+        target, mask = self.target[:, 0] > 0, logits[:, 0] > 0
+        points, labels = next_clicks(target, mask, jitter, anywhere=anywhere)
         drawn = render_each(points, labels, self.target.shape[2:])
         self.clicks = torch.maximum(self.clicks, drawn)
 

@@ -35,7 +35,8 @@ class LearningScan:
     looks_mm: tuple[float, ...]  # That at which it looks at each structure
     names: tuple[str, ...]  # Structures
     masks: tuple[Tensor, ...]  # (K, J, I) uint8 each
-    points: tuple[Tensor, ...]  # (N, 3) int64 voxels of each, KJI
+    points: tuple[Tensor, ...]  # (N, 3) int64 voxels of each, KJI, deep ones more often
+    anywhere: tuple[Tensor, ...]  # (N, 3) int64 voxels of each, KJI, all alike
     elsewhere: Tensor  # (N, 3) int64 voxels of the body in no structure, KJI
     alike: Tensor  # (N, 3) those of them with intensities as in the structures
     sizes_mm: tuple[float, ...]  # At which a session looks at anatomies with sizes of their own
@@ -53,6 +54,8 @@ class LearningScan:
             inside |= mask
         body = (hu > BODY_HU) & ~inside
         own = sorted(set(tuned(settings).voxel_sizes_mm.values()))
+        points = tuple(_deep_voxels(mask, rng, spacing) for mask in masks)
+        elsewhere, alike = _some_voxels(body, rng), _alike(hu, body, hu[inside], rng)
         looks = [choose_spacing_mm(geometry, settings, anatomy=name) for name in ("", *case.masks)]
         return cls(
             torch.from_numpy(hu),
@@ -61,9 +64,10 @@ class LearningScan:
             tuple(looks[1:]),
             tuple(case.masks),
             tuple(torch.from_numpy(mask.astype(np.uint8)) for mask in masks),
-            tuple(_deep_voxels(mask, rng, spacing) for mask in masks),
-            _some_voxels(body, rng),
-            _alike(hu, body, hu[inside], rng),
+            points,
+            tuple(_some_voxels(mask, rng) for mask in masks),
+            elsewhere,
+            alike,
             tuple(
                 choose_spacing_mm(geometry, replace(settings, default_spacing_mm=mm)) for mm in own
             ),

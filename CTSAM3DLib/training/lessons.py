@@ -44,6 +44,8 @@ class LearnerConfig:
     most_bend_voxels: float = 3.0  # The strength of a bend (`random_bends`) is drawn up to this
     slabs: float = 0.2  # Share of the old model's lessons on a slab of a CT, with air beyond it
     rounds: float = 0.3  # Probability of a second decode after a correction
+    hasty: float = 0.0  # Share of the user's clicks that are anywhere, not deep inside
+    priors: float = 0.0  # Share of steps of an adapter that begin with a part of the mask
     save_every_s: float = 60.0
     seed: int = 0
     mark: str = ""  # Names model and cases: a state with another one is refused
@@ -74,23 +76,28 @@ class Lessons:
             having = [scan for scan in self.scans if name in scan.names]
             scan = having[int(rng.integers(len(having)))]
             own = scan.names.index(name)
-            placement, inside = self._place(scan, scan.points[own], scan.looks_mm[own], rng)
+            points = scan.anywhere[own] if self.hasty(rng) else scan.points[own]
+            placement, inside = self._place(scan, points, scan.looks_mm[own], rng)
             bends = self._bends(rng, generator)
             target = cut(scan.masks[own], placement, nearest=True, fill=0.0, bends=bends) > 0
             if int(target.sum()) >= SMALLEST_IN_PATCH:
-                points = []
+                clicks = []
                 for number in range(self._config.clicks):
                     # Where the patch was placed, then deep inside.
                     k, j, i = (int(v) for v in _rounded(inside))
                     there = number == 0 and bool(target[k, j, i])
                     deep = None if there else first_clicks(target[None], generator)[0]
-                    points.append(_rounded(inside) if deep is None else deep)
+                    clicks.append(_rounded(inside) if deep is None else deep)
                 image = self._image(scan, placement, bends, rng, generator)
-                return Lesson(image, target, torch.stack(points))
+                return Lesson(image, target, torch.stack(clicks))
         raise LearningError(
             f"no structure of {', '.join(self.names)} has {SMALLEST_IN_PATCH} voxels in a patch: "
             "they are too small for this model"
         )
+
+    def hasty(self, rng: np.random.Generator) -> bool:
+        """Say whether the next click is anywhere; where none is, nothing is drawn."""
+        return self._config.hasty > 0 and rng.random() < self._config.hasty
 
     def other(self, rng: np.random.Generator, generator: torch.Generator) -> Lesson:
         """Draw a click in something else."""

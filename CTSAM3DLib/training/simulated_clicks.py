@@ -35,15 +35,22 @@ def first_clicks(targets: Tensor, generator: torch.Generator) -> Tensor:
     return _unravel(row * targets.shape[-1] + column, targets.shape[1:])
 
 
-def next_clicks(target: Tensor, mask: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
+def next_clicks(
+    target: Tensor, mask: Tensor, jitter: Tensor, *, anywhere: bool = False
+) -> tuple[Tensor, Tensor]:
     """Correct the largest error of each sample: near its middle, jittered.
+
+    With `anywhere`, any wrong voxel is as likely.
 
     `target` and `mask` are (B, D, H, W) bool, `jitter` (B, D, H, W) random numbers from 0 to 1.
     Returns (B, 3) float32 voxels, KJI, and (B,) int64: 1 positive where target was missed, 0
     negative, -1 when there is no error.
     """
     missed, excess = target & ~mask, mask & ~target
-    score = torch.maximum(interior_scores(missed), interior_scores(excess))
+    if anywhere:
+        score = (missed | excess).float()
+    else:
+        score = torch.maximum(interior_scores(missed), interior_scores(excess))
     index = (score * (0.75 + 0.25 * jitter)).flatten(1).argmax(1)
     is_missed = missed.flatten(1).gather(1, index[:, None])[:, 0].long()
     is_excess = excess.flatten(1).gather(1, index[:, None])[:, 0].long()

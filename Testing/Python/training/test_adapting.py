@@ -26,6 +26,7 @@ from CTSAM3DLib.models.tuning import tuned, voxel_size_mm
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.lite import LiteConfig
 from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans, mark_of
+from CTSAM3DLib.training.episodes import Episode
 from CTSAM3DLib.training.lessons import LearnerConfig
 
 CONFIG = LearnerConfig(seconds=1e6, patch_size=32, warmup=1, lessons=1, clicks=1, rate=1e-2)
@@ -102,6 +103,27 @@ def test_labels_of_annotations_go_before_those_of_the_case(bundle, data, tmp_pat
         (tmp_path / "kept.json").rename(data / "case1" / "labels.json")
         (tmp_path / "kept0.json").rename(data / "case0" / "labels.json")
     assert np.count_nonzero(alone.masks[0]) == 1000
+
+
+def test_some_steps_begin_with_a_part_of_the_mask(bundle, data, tmp_path, monkeypatch) -> None:
+    begun = []
+    prompt = Episode.prompt
+
+    def noted(episode, probability):
+        begun.append((probability[0].clone(), episode.target[0, 0] > 0))
+        return prompt(episode, probability)
+
+    monkeypatch.setattr(Episode, "prompt", noted)
+    for share in (0.0, 1.0):
+        config = replace(CONFIG, priors=share, rounds=0.0)
+        ours = learner(bundle, data, tmp_path / str(share), config)
+        for _ in range(4):
+            ours.step()
+    empty, parts = begun[:4], begun[4:]
+    assert len(parts) == 4
+    assert all(float(prior.sum()) == 0 for prior, _ in empty)
+    assert all(float(prior[target].mean()) < 0.9 for prior, target in parts)
+    assert max(float(prior[target].max()) for prior, target in parts) > 0.5
 
 
 def test_steps_bring_the_answers_nearer_to_a_lesson(bundle, data, tmp_path) -> None:

@@ -101,6 +101,28 @@ def test_the_first_click_of_a_lesson_is_where_its_patch_was_placed(monkeypatch):
         assert all(lesson.target[tuple(point.long().tolist())] for point in lesson.points)
 
 
+def test_a_hasty_user_clicks_anywhere_in_the_structure(monkeypatch):
+    made = _scan()
+    inside = torch.stack(torch.where(made.masks[0] > 0), 1)
+    middle = inside.float().mean(0)
+    assert made.masks[0][tuple(made.anywhere[0].T)].all()
+    radii = [(places.float() - middle).norm(dim=1).mean() for places in (made.anywhere[0], inside)]
+    assert float(radii[0]) == pytest.approx(float(radii[1]), abs=0.1)
+    for share, fewest, most in ((0.0, 0, 0), (0.3, 3, 20), (1.0, 40, 40)):
+        lessons = Lessons([made], [], replace(CONFIG, hasty=share))
+        drawn, place = [], lessons._place
+
+        def noted(scan, points, look_mm, rng, drawn=drawn, place=place):
+            drawn.append(points is made.anywhere[0])
+            return place(scan, points, look_mm, rng)
+
+        monkeypatch.setattr(lessons, "_place", noted)
+        rng, generator = random_sources(CPU, 0)
+        while len(drawn) < 40:
+            lessons.own(rng, generator)
+        assert fewest <= sum(drawn) <= most
+
+
 def test_structure_and_ct_of_a_lesson_bend_together():
     def flat(hu, masks) -> None:
         hu[:] = np.where(masks["spleen"], 150.0, -50.0)

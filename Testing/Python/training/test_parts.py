@@ -110,6 +110,21 @@ def test_next_click_corrects_the_larger_error() -> None:
     assert not bool(ball[tuple(points[1].long())])
 
 
+def test_a_click_anywhere_hits_each_wrong_voxel_as_often() -> None:
+    target = torch.zeros((1, 8, 8, 8), dtype=torch.bool)
+    target[:, 2:6, 2:6, 2:6] = True
+    mask = torch.zeros_like(target)
+    mask[:, 7, 7, 6:] = True
+    jitter = torch.rand((2000, 8, 8, 8), generator=torch.Generator().manual_seed(0))
+    masks = (target.expand_as(jitter), mask.expand_as(jitter))
+    points, labels = next_clicks(*masks, jitter, anywhere=True)
+    voxels, counts = torch.unique(points, dim=0, return_counts=True)
+    assert len(voxels) == 66
+    assert 10 <= int(counts.min()) <= int(counts.max()) <= 60
+    assert torch.equal(labels == 1, target[0][tuple(points.long().T)])
+    assert next_clicks(target, target, jitter[:1], anywhere=True)[1].tolist() == [-1]
+
+
 def test_batches_of_clicks_are_those_of_each_sample() -> None:
     ball = _ball()
     half = ball.clone()
