@@ -13,13 +13,13 @@ from typing import Any
 import torch
 
 from CTSAM3DLib.bundles.adapters import CHANGE_FILE, Adapter, check_fit, low_rank
-from CTSAM3DLib.bundles.predictor import SETTINGS_FILE
+from CTSAM3DLib.bundles.predictor import SETTINGS_FILE, TorchPredictor
 from CTSAM3DLib.bundles.script_code import check_script
 from CTSAM3DLib.errors import BundleError, CheckpointError
 from CTSAM3DLib.io.text import found_instead
 from CTSAM3DLib.models.manifest import ModelEntry
 from CTSAM3DLib.models.store import check_trusted
-from CTSAM3DLib.models.tuning import inherited
+from CTSAM3DLib.models.tuning import adapter_of, inherited
 from CTSAM3DLib.network.build import build_promptable
 from CTSAM3DLib.network.model import PromptableModel
 from CTSAM3DLib.network.segmenters import build_segmenter
@@ -72,9 +72,10 @@ def model_with_adapters(
     """Return the model of a bundle, as it stands, with settings that name adapters; and these.
 
     `changes` are the ``adapter.pt`` of training runs from this bundle, by the name of the adapter;
-    `rank` is theirs. Adapters that the bundle has already are not kept; what was measured for it,
-    such as sizes of voxels, is. Raises CheckpointError: a file is none, was trained from another
-    bundle or has learnt nothing, or two of them have an anatomy in common.
+    `rank` is theirs. Adapters that the bundle has already are kept for anatomies that no file has,
+    unless one of the files takes their name; so is what was measured for it, such as sizes of
+    voxels. Raises CheckpointError: a file is none, was trained from another bundle or has learnt
+    nothing, or two of them have an anatomy in common; BundleError as `loaded_bundle`.
     """
     adapters: dict[str, Adapter] = {}
     owner: dict[str, str] = {}
@@ -87,13 +88,26 @@ def model_with_adapters(
         adapters[name] = low_rank(change, rank)
         if not adapters[name]:
             raise CheckpointError(f"{path} changes nothing: train it for longer")
+    own = entry.settings
+    kept = {a: name for a, name in own.adapters.items() if a not in owner and name not in adapters}
+    before = TorchPredictor(entry.path, "cpu").adapters if kept else {}
+    adapters |= {name: before[name] for name in sorted(set(kept.values()))}
     model = loaded_bundle(entry.path)
     check_fit(adapters, model, entry.path)
-    own = entry.settings
     if model_id != own.model_id:  # what is looked up by the id
         own = inherited(own, model_id)
-    model.settings = replace(own, adapters=owner)
+    model.settings = replace(own, adapters=kept | owner)
     return model, adapters
+
+
+def adapter_for(entry: ModelEntry, anatomies: Sequence[str]) -> tuple[str, Adapter]:
+    """Return name and change of the adapter that a bundle has for all of some anatomies.
+
+    Where it has none, or several, both are empty. Raises BundleError as `loaded_bundle`.
+    """
+    names = {adapter_of(entry.settings, anatomy) for anatomy in anatomies}
+    name = names.pop() if len(names) == 1 else ""
+    return name, TorchPredictor(entry.path, "cpu").adapters[name] if name else {}
 
 
 def loaded_bundle(path: Path) -> Any:

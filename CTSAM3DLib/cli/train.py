@@ -194,7 +194,7 @@ def _run_adapter(args: argparse.Namespace) -> int:
     import torch
 
     from CTSAM3DLib.bundles.adapters import CHANGE_FILE
-    from CTSAM3DLib.bundles.from_training import frozen_network
+    from CTSAM3DLib.bundles.from_training import adapter_for, frozen_network
     from CTSAM3DLib.bundles.predictor import resolve_device
     from CTSAM3DLib.models.store import resolve_model
     from CTSAM3DLib.training.adapting import AdapterLearner, adapter_scans, mark_of
@@ -232,6 +232,10 @@ def _run_adapter(args: argparse.Namespace) -> int:
             loss = sum(learner.losses[-50:]) / len(learner.losses[-50:])
             print(f"{share:.0%}: iteration {learner.iteration}, loss {loss:.3f}", flush=True)
 
+    name, adapter = adapter_for(entry, names)
+    if name:
+        learner.begin_with(adapter)
+        print(f"begins with the adapter {name} of the bundle", flush=True)
     print(f"starting at iteration {learner.iteration}", flush=True)
     learner.run(progress=tell)
     path = learner.write_change(entry.sha256)

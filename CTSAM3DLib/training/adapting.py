@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CTSAM3DLib.bundles.adapters import CHANGE_FILE
+from CTSAM3DLib.bundles.adapters import CHANGE_FILE, Adapter, adapted
 from CTSAM3DLib.errors import CTSAM3DError, LearningError
 from CTSAM3DLib.evaluation.cases import LabelledCase, find_cases, load_case, structures_of
 from CTSAM3DLib.models.contract import ModelSettings
@@ -49,6 +49,11 @@ class AdapterLearner(Learner):
         **options: Any,
     ) -> None:
         super().__init__(network, network, settings, scans, [], config, run_dir, **options)
+
+    def begin_with(self, adapter: Adapter) -> None:
+        """Begin with an adapter in place of no change; a run that goes on keeps its weights."""
+        if self.iteration == 0:
+            self.put(list(adapted(self.student, adapter).segmenter.parameters()))
 
     def write_change(self, parent_sha256: str) -> Path:
         """Write `CHANGE_FILE`: structures, change of each parameter, checksum of the bundle.
