@@ -1,4 +1,4 @@
-"""Packed data of two balls: packed from image files, and written without any."""
+"""Packed data of two balls, from image files and without any; a small bundle and its cases."""
 
 from __future__ import annotations
 
@@ -73,3 +73,19 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_case(root / "labels_only" / "maps__1", 3, ct=False)
     pack(root, root / "train.npz")
     return root / "train.npz"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small model."""
+    from learning_case import write_model
+
+    return write_model(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two CTs of a training split."""
+    from adapter_case import write_cases
+
+    return write_cases(tmp_path_factory.mktemp("data"))

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from adapter_case import learner, network, write_cases
-from learning_case import write_model
+from adapter_case import learner, network
 
 from CTSAM3DLib.bundles.export import export_model
 from CTSAM3DLib.bundles.from_training import model_with_adapters
@@ -23,16 +22,6 @@ from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DLib.models.tuning import tuned, voxel_size_mm
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.lite import LiteConfig
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return write_cases(tmp_path_factory.mktemp("data"))
 
 
 def export(source: Path, target: Path, *adapters: str) -> int:

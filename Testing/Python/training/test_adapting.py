@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from adapter_case import CONFIG, learner, write_cases
-from learning_case import SHAPE, scan, write_image, write_model
+from adapter_case import CONFIG, learner
+from learning_case import SHAPE, scan, write_image
 
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.errors import LearningError
 from CTSAM3DLib.models.manifest import entry_beside
 from CTSAM3DLib.training.adapting import adapter_scans, mark_of
 from CTSAM3DLib.training.episodes import Episode
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return write_cases(tmp_path_factory.mktemp("data"))
 
 
 def test_the_structures_of_the_training_split_are_found(bundle, data) -> None:
