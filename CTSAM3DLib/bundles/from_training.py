@@ -88,10 +88,10 @@ def model_with_adapters(
         adapters[name] = low_rank(change, rank)
         if not adapters[name]:
             raise CheckpointError(f"{path} changes nothing: train it for longer")
-    own = entry.settings
+    before = TorchPredictor(entry.path, "cpu")
+    own = replace(entry.settings, adapters=before.settings.adapters)  # a manifest may lack them
     kept = {a: name for a, name in own.adapters.items() if a not in owner and name not in adapters}
-    before = TorchPredictor(entry.path, "cpu").adapters if kept else {}
-    adapters |= {name: before[name] for name in sorted(set(kept.values()))}
+    adapters |= {name: before.adapters[name] for name in sorted(set(kept.values()))}
     model = loaded_bundle(entry.path)
     check_fit(adapters, model, entry.path)
     if model_id != own.model_id:  # what is looked up by the id
@@ -105,9 +105,10 @@ def adapter_for(entry: ModelEntry, anatomies: Sequence[str]) -> tuple[str, Adapt
 
     Where it has none, or several, both are empty. Raises BundleError as `loaded_bundle`.
     """
-    names = {adapter_of(entry.settings, anatomy) for anatomy in anatomies}
+    bundle = TorchPredictor(entry.path, "cpu")
+    names = {adapter_of(bundle.settings, anatomy) for anatomy in anatomies}
     name = names.pop() if len(names) == 1 else ""
-    return name, TorchPredictor(entry.path, "cpu").adapters[name] if name else {}
+    return name, bundle.adapters[name] if name else {}
 
 
 def loaded_bundle(path: Path) -> Any:

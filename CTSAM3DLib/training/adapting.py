@@ -53,6 +53,7 @@ class AdapterLearner(Learner):
     def begin_with(self, adapter: Adapter) -> None:
         """Begin with an adapter in place of no change; a run that goes on keeps its weights."""
         if self.iteration == 0:
+            self.put(self.start)  # a state that was saved here stands with it
             self.put(list(adapted(self.student, adapter).segmenter.parameters()))
 
     def write_change(self, parent_sha256: str) -> Path:

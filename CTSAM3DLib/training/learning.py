@@ -167,6 +167,8 @@ class _Run:
         questions = self._questions(division, others)
         parent = self._predictor(self.parent.path)
         self.adapters = parent.adapters
+        own = replace(self.parent.settings, adapters=parent.settings.adapters)
+        self.parent = replace(self.parent, settings=own)  # a manifest may lack them
         before = self._score("scoring before", parent, questions, BEFORE)
         learner = self._learner(division)
         self.tell("learning", learner.share)
@@ -184,7 +186,8 @@ class _Run:
         if share and (report.verdict.is_better or request.install_anyway):
             model = learner.student.cpu()
             model.settings = self._settings(learner.names)
-            installed = export_model(model, request.manifest, report.card(), adapters=self.adapters)
+            adapters = self._adapters(model.settings)
+            installed = export_model(model, request.manifest, report.card(), adapters=adapters)
         report.write(request.model_id, installed)
         for name in (learner.state_file, request.folder / CANDIDATE):
             name.unlink(missing_ok=True)

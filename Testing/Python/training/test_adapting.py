@@ -133,10 +133,29 @@ def test_corrections_are_learnt_with_the_answer_before(bundle, data, tmp_path) -
         assert clicks[1] > clicks[0]
 
 
+@pytest.mark.parametrize(("hasty", "expected"), [(0.0, {False}), (1.0, {True})])
+def test_hasty_corrections_are_anywhere(
+    bundle, data, tmp_path, monkeypatch, hasty, expected
+) -> None:
+    corrected = []
+    correct = Episode.correct
+
+    def noted(episode, logits, jitter, *, anywhere):
+        corrected.append(anywhere)
+        correct(episode, logits, jitter, anywhere=anywhere)
+
+    monkeypatch.setattr(Episode, "correct", noted)
+    learner(bundle, data, tmp_path, replace(CONFIG, rounds=1.0, hasty=hasty)).step()
+    assert set(corrected) == expected
+
+
 def test_a_run_begins_with_an_adapter(bundle, data, tmp_path) -> None:
     ours = learner(bundle, data, tmp_path)
     kernel, start = next((n, p) for n, p in ours.student.segmenter.named_parameters() if p.ndim > 1)
     change = torch.ones_like(start)
+    ours.begin_with({kernel: (change,)})
+    ours.save()
+    ours = learner(bundle, data, tmp_path)
     ours.begin_with({kernel: (change,)})
     state = torch.load(ours.write_change("parent"), weights_only=True)["change"]
     torch.testing.assert_close(state.pop(kernel), change)
