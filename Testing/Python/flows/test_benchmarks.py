@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -75,3 +77,33 @@ def test_no_patient_is_both_learnt_and_scored(monkeypatch):
         patients = {module.patient_of(case.name) for case in learnt}
         assert len(patients) >= 2
         assert not patients & {module.patient_of(case.name) for case in held_out}
+
+
+def test_cts_are_drawn_where_their_labels_say(tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    labels = np.zeros((80, 140, 140), np.uint8)
+    labels[40:60, 60:80, 60:80], labels[20:70, 90:130, 20:50] = 1, 2
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing((1.5, 1.5, 1.5))
+    image.SetDirection((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    image.SetOrigin((30.0, -20.0, 7.0))
+    names = {"vessel": {"1": "iliac_artery_left", "2": "gluteus_maximus_left"}, "none": {}}
+    for case, known in names.items():
+        folder = tmp_path / "data" / "labels_only" / case
+        folder.mkdir(parents=True)
+        sitk.WriteImage(image, str(folder / "labels.nii.gz"))
+        (folder / "labels.json").write_text(json.dumps(known))
+        (folder / "meta.json").write_text('{"split": "train"}')
+    options = ("--structures", "iliac_artery_left", "--each", "2")
+    run("draw_cts.py", str(tmp_path / "data"), str(tmp_path / "drawn"), *options)
+    cases = sorted((tmp_path / "drawn" / "ct").iterdir())
+    assert [case.name for case in cases] == ["vessel_0", "vessel_1"]
+    for case in cases:
+        hu, drawn = (sitk.ReadImage(str(case / f"{n}.nii.gz")) for n in ("ct", "labels"))
+        assert hu.GetSize() == drawn.GetSize()
+        there = sitk.Resample(image, hu, sitk.Transform(), sitk.sitkNearestNeighbor)
+        parts = sitk.GetArrayFromImage(there)
+        np.testing.assert_array_equal(parts, sitk.GetArrayFromImage(drawn))
+        assert np.count_nonzero(parts == 1) == np.count_nonzero(labels == 1)
+        values = sitk.GetArrayFromImage(hu)
+        assert values[parts == 1].mean() > values[parts == 2].mean() + 40
