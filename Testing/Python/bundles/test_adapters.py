@@ -67,7 +67,7 @@ def test_an_adapter_is_a_change_of_the_weights(bundle, tmp_path, adapter, seed) 
     expected = other.decode(other.encode(patch()), *CLICK)
     ours = TorchPredictor(bundle, "cpu")
     got = ours.decode(ours.encode(patch()), *CLICK, adapter=adapter)
-    np.testing.assert_allclose(got, expected, atol=0.02)  # factors are float16
+    np.testing.assert_allclose(got, expected, atol=0.05)  # factors are int8
     plain = ours.decode(ours.encode(patch()), *CLICK)
     assert (np.abs(plain - got).max() > 0.1) == bool(adapter)
 
@@ -86,7 +86,7 @@ def test_the_order_in_which_adapters_are_asked_does_not_matter(bundle) -> None:
 def test_the_nearest_change_of_a_rank_is_kept() -> None:
     kernel = torch.randn(24, 12, 3, 3, 3, generator=torch.Generator().manual_seed(3))
     left, right = low_rank({"kernel": kernel}, 5)["kernel"]
-    missed = np.linalg.norm(kernel.numpy().reshape(24, -1) - left.numpy() @ right.numpy())
+    missed = np.linalg.norm(kernel.numpy().reshape(24, -1) - left.numpy().T @ right.numpy())
     rest = np.linalg.svd(kernel.numpy().reshape(24, -1), compute_uv=False)[5:]
     assert missed == pytest.approx(np.linalg.norm(rest), rel=1e-4)  # Eckart, Young and Mirsky
 
@@ -95,6 +95,14 @@ def test_what_does_not_change_is_not_kept() -> None:
     change = {"same": torch.zeros(9), "bias": torch.ones(3)}
     assert list(low_rank(change, 4)) == ["bias"]
     assert adapters.to_bytes({}) == b""
+
+
+def test_a_bundle_is_read_without_numpys_arrays_in_torch(bundle, monkeypatch) -> None:
+    def fails(_array: object) -> None:
+        raise RuntimeError("Numpy is not available")  # torch 2.2, the last for Intel macOS
+
+    monkeypatch.setattr(torch, "from_numpy", fails)
+    assert sorted(TorchPredictor(bundle, "cpu").adapters) == ["pelvis", "ribs"]
 
 
 def test_a_model_goes_on_with_the_adapter_on_the_processor(bundle) -> None:
@@ -110,8 +118,24 @@ def test_a_model_goes_on_with_the_adapter_on_the_processor(bundle) -> None:
     np.testing.assert_array_equal(got, expected)
 
 
-def content(*parts: tuple[object, object, object], numbers: int = 1, value: float = 0.0) -> bytes:
-    return json.dumps(parts).encode() + b"\n" + np.full(numbers, value, "<f2").tobytes()
+def test_a_number_is_kept_to_half_a_step_and_is_the_same_when_written_again() -> None:
+    sizes = torch.tensor([1e-6, 0.1, 300.0, 0.0])[:, None]
+    rows = sizes * torch.randn(4, 99, generator=torch.Generator().manual_seed(4))
+    whole = torch.randn(50, generator=torch.Generator().manual_seed(5))
+    content = adapters.to_bytes({"pelvis": {"kernel": (rows, rows.flip(0)), "bias": (whole,)}})
+    got = adapters.from_bytes(content, Path("a.pt"))
+    for read, given in zip(got["pelvis"]["kernel"], (rows, rows.flip(0)), strict=True):
+        half = given.abs().amax(1, keepdim=True) / 254
+        assert ((read - given).abs() <= 1.001 * half).all()
+    assert (got["pelvis"]["bias"][0] - whole).abs().max() <= 1.001 * whole.abs().max() / 254
+    assert adapters.to_bytes(got) == content
+
+
+def content(
+    *parts: tuple[object, object, object], rows: int = 1, numbers: int = 1, step: float = 1.0
+) -> bytes:
+    steps = np.full(rows, step, "<f4").tobytes()
+    return json.dumps(parts).encode() + b"\n" + steps + b"\x7f" * numbers
 
 
 HEAD = ("pelvis", "head.bias", [1])
@@ -121,16 +145,19 @@ DAMAGED = {
     "deep": (b"[" * 100_000 + b"\n", "is damaged: its adapters.bin"),
     "another list": (content(("pelvis", "head.bias")), "is damaged: its adapters.bin"),
     "a number": (b"5\n", "is damaged: its adapters.bin"),
-    "half a number": (content(HEAD)[:-1], "is damaged: its adapters.bin"),
-    "too few": (content(HEAD, numbers=0), "expected 1 numbers, got 0"),
-    "too many": (content(HEAD, numbers=2), "expected 1 numbers, got 2"),
-    "huge": (content(("pelvis", "head.bias", [10**15, 10**8])), "numbers, got 1"),
-    "below zero": (content(("pelvis", "head.bias", [-1, -1])), "numbers, got 1"),
-    "no number": (content(HEAD, value=np.nan), "holds NaN"),
+    "too few": (content(HEAD, numbers=0), "expected 5 bytes, got 4"),
+    "too many": (content(HEAD, numbers=2), "expected 5 bytes, got 6"),
+    "huge": (content(("pelvis", "head.bias", [10**15, 10**8])), "bytes, got 5"),
+    "below zero": (content(("pelvis", "head.bias", [-1, -1])), "an array has no numbers"),
+    "no number": (content(HEAD, step=np.nan), "holds NaN"),
+    "too large": (content(HEAD, step=3e38), "holds NaN or infinity"),
+    "many axes": (content(("pelvis", "head.bias", [1] * 65)), r"expected \(1,\)"),
     "another size": (content(("pelvis", "head.bias", [2]), numbers=2), r"expected \(1,\)"),
-    "three factors": (content(HEAD, HEAD, HEAD, numbers=3), "changes 'head.bias'"),
+    "three factors": (content(HEAD, HEAD, HEAD, rows=3, numbers=3), "changes 'head.bias'"),
     "factors that do not fit": (
-        content(("pelvis", "head.weight", [1, 2]), ("pelvis", "head.weight", [2, 9]), numbers=20),
+        content(
+            ("pelvis", "head.weight", [1, 2]), ("pelvis", "head.weight", [2, 9]), rows=3, numbers=20
+        ),
         "changes 'head.weight' by .* expected .1, 4, 3, 3, 3.",
     ),
     "no such parameter": (content(("pelvis", "x", [1])), "no such parameter"),

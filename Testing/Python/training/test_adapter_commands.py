@@ -12,7 +12,7 @@ import torch
 from adapter_case import learner, network
 
 from CTSAM3DLib.bundles.export import export_model
-from CTSAM3DLib.bundles.from_training import model_with_adapters
+from CTSAM3DLib.bundles.from_training import adapter_for, model_with_adapters
 from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.cli.models import describe
@@ -109,7 +109,7 @@ def test_what_was_measured_for_the_bundle_holds_for_that_with_adapters(change, t
     learnt = {kernel: torch.randn(192, 192, 3, 3, 3, generator=torch.Generator().manual_seed(0))}
     torch.save({**state, "parent": parent.sha256, "change": learnt}, tmp_path / "adapter.pt")
     model, adapters = model_with_adapters(parent, {"a": tmp_path / "adapter.pt"}, 3, "mine")
-    assert [tuple(f.shape) for f in adapters["a"][kernel]] == [(192, 3), (3, 192 * 27)]
+    assert [tuple(f.shape) for f in adapters["a"][kernel]] == [(3, 192), (3, 192 * 27)]
     for name in ("sternum", "hip_left", "liver"):
         assert voxel_size_mm(model.settings, name) == voxel_size_mm(parent.settings, name)
     assert model.settings.intensity_weight == tuned(parent.settings).intensity_weight > 0
@@ -150,6 +150,19 @@ def test_adapters_that_the_bundle_has_stay_for_other_anatomies(bundle, data, tmp
             assert after["belly"].keys() == before.keys()
             for kernel, factors in before.items():
                 assert all(map(torch.equal, factors, after["belly"][kernel]))
+
+
+def test_adapters_of_a_bundle_stay_if_its_manifest_does_not_name_them(bundle, change, tmp_path):
+    assert export(bundle, tmp_path / "models.json", f"belly={change}") == 0
+    entry = entry_beside(tmp_path / "new.pt")
+    bare = replace(entry, settings=replace(entry.settings, adapters={}))
+    assert adapter_for(bare, ["spleen"])[0] == "belly"
+    state = torch.load(change, weights_only=True)
+    state |= {"parent": entry.sha256, "anatomies": ["liver"]}
+    torch.save(state, tmp_path / "liver.pt")
+    model, adapters = model_with_adapters(bare, {"other": tmp_path / "liver.pt"}, 4, "new")
+    assert sorted(adapters) == ["belly", "other"]
+    assert model.settings.adapters == {"spleen": "belly", "liver": "other"}
 
 
 def test_a_bundle_of_float32_stays_so(change, tmp_path) -> None:
