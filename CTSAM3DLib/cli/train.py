@@ -233,8 +233,7 @@ def _run_adapter(args: argparse.Namespace) -> int:
             print(f"{share:.0%}: iteration {learner.iteration}, loss {loss:.3f}", flush=True)
 
     name, adapter = adapter_for(entry, names)
-    if name and learner.iteration == 0:
-        learner.begin_with(adapter)
+    if name and learner.begin_with(adapter):
         print(f"begins with the adapter {name} of the bundle", flush=True)
     print(f"starting at iteration {learner.iteration}", flush=True)
     learner.run(progress=tell)

@@ -50,11 +50,16 @@ class AdapterLearner(Learner):
     ) -> None:
         super().__init__(network, network, settings, scans, [], config, run_dir, **options)
 
-    def begin_with(self, adapter: Adapter) -> None:
-        """Begin with an adapter in place of no change; a run that goes on keeps its weights."""
-        if self.iteration == 0:
-            self.put(self.start)  # a state that was saved here stands with it
-            self.put(list(adapted(self.student, adapter).segmenter.parameters()))
+    def begin_with(self, adapter: Adapter) -> bool:
+        """Begin with an adapter in place of no change; False: a run that goes on keeps its weights.
+
+        It may be called again where a state was saved before the first step.
+        """
+        if self.iteration:
+            return False
+        self.put(self.start)
+        self.put(list(adapted(self.student, adapter).segmenter.parameters()))
+        return True
 
     def write_change(self, parent_sha256: str) -> Path:
         """Write `CHANGE_FILE`: structures, change of each parameter, checksum of the bundle.
