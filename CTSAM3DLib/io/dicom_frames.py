@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,9 @@ _CHECKED_TAGS = [
     "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence", "GantryDetectorTilt",
     "InConcatenationNumber", "InConcatenationTotalNumber", "PixelRepresentation",
-    "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence",
 ]  # fmt: skip
+_HU_CODES = {"[hnsf'U]", "HU"}  # Of UCUM, and as some programs write it
 # What slices of one scan have in common; of these the acquisition and its times alone may change on
 # the way.
 _MARKS = {
@@ -204,7 +205,7 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         return dataset
 
     orientation = _numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
-    measures, rescale = group("PixelMeasuresSequence"), group("PixelValueTransformationSequence")
+    measures, rescale = group("PixelMeasuresSequence"), _rescale(dataset, group)
     count = int(dataset.get("NumberOfFrames") or 1)
     places, content = group("PlanePositionSequence"), group("FrameContentSequence")
     # One position of a whole file says nothing about its other frames.
@@ -257,6 +258,21 @@ def _frame(file: Path, dataset: Any, number: int) -> Frame:
         is_inverted=shown == "MONOCHROME1",
         padding=tuple(sorted(slope * value + intercept for value in _padding(dataset))),
     )
+
+
+def _rescale(dataset: Any, group: Callable[[str], Any]) -> Any:
+    """Return what has slope and intercept; where nothing has, a Real World Value Mapping to HU."""
+    item = group("PixelValueTransformationSequence")
+    if any(_numbers(item, f"Rescale{name}", 1) for name in ("Slope", "Intercept")):
+        return item
+    mapping = group("RealWorldValueMappingSequence")
+    if mapping is dataset:
+        mapping = next(iter(dataset.get("RealWorldValueMappingSequence") or ()), {})
+    units = mapping.get("MeasurementUnitsCodeSequence") or ()
+    if not any(str(unit.get("CodeValue")) in _HU_CODES for unit in units):
+        return item
+    names = ("Slope", "Intercept")
+    return {f"Rescale{name}": mapping.get(f"RealWorldValue{name}") for name in names}
 
 
 def _marks(dataset: Any, number: int) -> dict[str, str]:

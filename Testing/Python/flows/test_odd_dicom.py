@@ -206,6 +206,26 @@ FRAMES: dict[str, tuple[Callable[[Dataset], object], dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize(("unit", "expected"), [("[hnsf'U]", -1000), ("1", 24)])
+def test_a_mapping_to_hu_stands_for_a_missing_rescale(
+    tmp_path: Path, is_shared: bool, unit: str, expected: int
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        mapping, code = Dataset(), Dataset()
+        code.CodeValue = unit
+        mapping.MeasurementUnitsCodeSequence = [code]
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 1.0, -1024.0
+        groups = dataset.SharedFunctionalGroupsSequence[0]
+        del groups.PixelValueTransformationSequence
+        place = groups if is_shared else dataset
+        place.RealWorldValueMappingSequence = [mapping]
+        dataset.PixelData = np.full(120, 24, np.int16).tobytes()
+
+    volume = read_volume(enhanced(tmp_path, edit))
+    assert np.unique(volume.array_kji).tolist() == [expected]
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_a_frame_that_does_not_fit_is_refused(tmp_path: Path, name: str) -> None:
     edit, options, message = FRAMES[name]
