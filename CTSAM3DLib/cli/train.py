@@ -14,6 +14,7 @@ from CTSAM3DLib.cli.process import keep_freed_memory
 from CTSAM3DLib.io.outputs import check_replaceable
 from CTSAM3DLib.io.safe_write import check_writable
 from CTSAM3DLib.io.terminology import find
+from CTSAM3DLib.models.folder import locked_folder
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,13 +78,14 @@ def main(argv: list[str] | None = None) -> int:
             )
     _add_adapter(commands)
     args = parser.parse_args(argv)
-    if args.command == "adapter":
-        return _run_adapter(args)
     if args.command == "run":
         problem = _problem(args)
         if problem:
             parser.error(problem)
-    return _run(args) if args.command in ("run", "cross-patch") else _write(args)
+    if args.command in ("pack", "cut"):
+        return _write(args)
+    with locked_folder(args.run_dir, wait_s=0.0):
+        return _run_adapter(args) if args.command == "adapter" else _run(args)
 
 
 def _add_adapter(commands: Any) -> None:

@@ -17,6 +17,7 @@ from CTSAM3DLib.bundles.predictor import TorchPredictor
 from CTSAM3DLib.cli.main import main
 from CTSAM3DLib.cli.models import describe
 from CTSAM3DLib.models.calibration import calibration_of
+from CTSAM3DLib.models.folder import locked_folder
 from CTSAM3DLib.models.manifest import entry_beside
 from CTSAM3DLib.models.store import resolve_model
 from CTSAM3DLib.models.tuning import tuned, voxel_size_mm
@@ -178,3 +179,14 @@ def test_a_bundle_of_float32_stays_so(change, tmp_path) -> None:
     weights = torch.jit.load(str(target.parent / "new.pt")).state_dict()
     for name, value in made.state_dict().items():
         assert torch.equal(weights[name], value), name
+
+
+def test_two_trainings_in_one_folder_are_refused(data, bundle, tmp_path, capsys) -> None:
+    adapter = ["adapter", str(data), str(tmp_path), "--structures", "spleen"]
+    run = ["run", str(data), str(tmp_path), "--iterations", "1"]
+    cross_patch = ["cross-patch", *run[1:]]
+    for words in ([*adapter, "--start-from", str(bundle)], run, cross_patch):
+        with locked_folder(tmp_path):
+            assert main(["train", *words]) == 2
+        assert f"another run is changing {tmp_path}" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
