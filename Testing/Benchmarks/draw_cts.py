@@ -1,17 +1,19 @@
 """Draw CTs from label maps, where no CT has labels of an anatomy: cases for ``train adapter``.
 
     PYTHONPATH=. python Testing/Benchmarks/draw_cts.py DATA OUT --structures iliac_artery_left
-        iliac_artery_right [--each 7]
+        iliac_artery_right [--each 7] [--maps totalsegdataset]
 
 DATA holds ``labels_only``; each label map there that has one of the structures is drawn some times
 round them, as `synthesise_typical` draws, with more contrast in the vessels than in the tissue
-round them, and with noise. OUT gets a folder a drawing, of the training split.
+round them, and with noise. OUT gets a folder a drawing, of the training split; folders of real CTs
+can be put beside them, so that an adapter learns from both.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -47,13 +49,15 @@ def main() -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("--structures", nargs="+", required=True)
     parser.add_argument("--each", type=int, default=7)
+    parser.add_argument("--maps", default="", help="regular expression that occurs in their names")
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     for number, folder in enumerate(sorted((args.data / "labels_only").glob("*"))):
         names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
         values = [int(v) for v, name in names.items() if name in args.structures]
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        if not values or meta.get("split") != "train":
+        is_wanted = re.search(args.maps, folder.name) and meta.get("split") == "train"
+        if not values or not is_wanted:
             continue
         image = sitk.ReadImage(str(folder / "labels.nii.gz"))
         labels = sitk.GetArrayFromImage(image)

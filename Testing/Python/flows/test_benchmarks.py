@@ -87,14 +87,14 @@ def test_cts_are_drawn_where_their_labels_say(tmp_path):
     image.SetSpacing((1.5, 1.5, 1.5))
     image.SetDirection((-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
     image.SetOrigin((30.0, -20.0, 7.0))
-    names = {"vessel": {"1": "iliac_artery_left", "2": "gluteus_maximus_left"}, "none": {}}
-    for case, known in names.items():
+    named = {"1": "iliac_artery_left", "2": "gluteus_maximus_left"}
+    for case, known in {"vessel": named, "none": {}, "other": named}.items():
         folder = tmp_path / "data" / "labels_only" / case
         folder.mkdir(parents=True)
         sitk.WriteImage(image, str(folder / "labels.nii.gz"))
         (folder / "labels.json").write_text(json.dumps(known))
         (folder / "meta.json").write_text('{"split": "train"}')
-    options = ("--structures", "iliac_artery_left", "--each", "2")
+    options = ("--structures", "iliac_artery_left", "--each", "2", "--maps", "vess|none")
     run("draw_cts.py", str(tmp_path / "data"), str(tmp_path / "drawn"), *options)
     cases = sorted((tmp_path / "drawn" / "ct").iterdir())
     assert [case.name for case in cases] == ["vessel_0", "vessel_1"]
