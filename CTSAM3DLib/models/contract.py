@@ -53,6 +53,8 @@ class ModelSettings:
     calibrated_as: str = ""  # Model whose calibration holds for this one as well
     # Adapter of the decoder by anatomy, for those that have one; see `tuning.adapter_of`
     adapters: Mapping[str, str] = field(default_factory=dict)
+    # Anatomies that lead to others where ``grow="auto"`` follows them; see `tuning.is_followed`
+    not_followed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
@@ -108,6 +110,7 @@ class ModelSettings:
                     str(name): str(adapter)
                     for name, adapter in dict(values.get("adapters", {})).items()
                 },
+                not_followed=tuple(str(name) for name in list(values.get("not_followed", []))),
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error

@@ -1,4 +1,4 @@
-"""What was measured for a model after its training: sizes of voxels, and weights of rules."""
+"""What was measured for a model after its training: sizes of voxels, weights of rules, growing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def tuned(settings: ModelSettings) -> ModelSettings:
     """Return the settings of a model with what the resource file says for its id and version.
 
     What the settings say themselves goes first. The numbers are in ``voxel-sizes.md``,
-    ``intensities.md`` and ``opposite.md`` of ``Testing/Benchmarks/results``. Raises BundleError if
-    the file is damaged.
+    ``intensities.md``, ``opposite.md`` and ``growing.md`` of ``Testing/Benchmarks/results``. Raises
+    BundleError if the file is damaged.
 
     Examples
     --------
@@ -40,6 +40,7 @@ def tuned(settings: ModelSettings) -> ModelSettings:
             voxel_sizes_mm=settings.voxel_sizes_mm or row["voxel_sizes_mm"],
             intensity_weight=settings.intensity_weight or row["intensity_weight"],
             opposite_weight=settings.opposite_weight or row["opposite_weight"],
+            not_followed=settings.not_followed or row["not_followed"],
         )
     except BundleError as error:
         raise BundleError(f"{resource_path(TUNING_FILE)}: {error}") from error
@@ -85,6 +86,19 @@ def adapter_of(settings: ModelSettings, name: str = "") -> str:
     return _of(settings.adapters, name, "")
 
 
+def is_followed(settings: ModelSettings, name: str = "") -> bool:
+    """Tell whether ``grow="auto"`` follows a structure by its name, as in `find`; mostly it does.
+
+    Examples
+    --------
+    >>> settings = ModelSettings("mine", 64, (1.5, 4.0), 2.0, ((-125.0, 225.0),))
+    >>> settings = replace(settings, not_followed=("femur_left",))
+    >>> is_followed(settings, "Left femur"), is_followed(settings, "aorta"), is_followed(settings)
+    (False, True, True)
+    """
+    return not _of(dict.fromkeys(tuned(settings).not_followed, True), name, False)
+
+
 def _of(own: Mapping[str, T], name: str, usual: T) -> T:
     """Return what a mapping by anatomies has for a name."""
     anatomy = find(name) if own and name else None
@@ -105,6 +119,7 @@ def _rows() -> Mapping[tuple[str, int], Mapping[str, Any]]:
                 },
                 "intensity_weight": float(row["intensity_weight"]),
                 "opposite_weight": float(row["opposite_weight"]),
+                "not_followed": tuple(str(name) for name in row["not_followed"]),
             }
             for row in json.loads(path.read_text(encoding="utf-8"))["models"]
         }

@@ -15,7 +15,7 @@ from CTSAM3DLib.geometry.grid import Geometry, model_grid
 from CTSAM3DLib.geometry.resampling import extract_patch
 from CTSAM3DLib.geometry.volume import Volume
 from CTSAM3DLib.models.contract import Embedding, Predictor
-from CTSAM3DLib.models.tuning import adapter_of
+from CTSAM3DLib.models.tuning import adapter_of, is_followed
 from CTSAM3DLib.session.patches import choose_spacing_mm
 
 OTHER_SHARE = 4
@@ -57,6 +57,7 @@ class PatchEncoder:
         self.max_patches = max_patches
         self.is_for_all = is_for_all
         self.adapter = ""
+        self.is_followed = True
         self._kept: OrderedDict[BoundingBox, Embedding] = OrderedDict()
         self._others: dict[float, PatchEncoder] = {}
         self._usual = self
@@ -87,18 +88,18 @@ class PatchEncoder:
             other = PatchEncoder(self.volume, grid, self.predictor, kept, self.is_for_all)
             other._usual = self._usual
             self._others[spacing_mm] = other
-        return self._others[spacing_mm]._with_adapter(self.adapter)
+        return self._others[spacing_mm]._with(self.adapter, self.is_followed)
 
     def for_anatomy(self, name: str) -> PatchEncoder:
-        """Return the encoder with the voxels and the adapter that suit a structure best.
+        """Return the encoder with voxels, adapter and growing that suit a structure best.
 
-        Encoders that differ in the adapter alone share their embeddings.
+        Encoders that differ in adapter and growing alone share their embeddings.
         """
         settings, encoder = self.predictor.settings, self._usual
         if not self.is_for_all:
             spacing_mm = choose_spacing_mm(self.volume.geometry, settings, anatomy=name)
             encoder = encoder.with_voxels_of(spacing_mm)
-        return encoder._with_adapter(adapter_of(settings, name))
+        return encoder._with(adapter_of(settings, name), is_followed(settings, name))
 
     def image(self, patch: BoundingBox) -> NDArray[np.float32]:
         """Return what the model sees of the volume in a patch: HU, float32 (D, H, W); not kept.
@@ -131,9 +132,9 @@ class PatchEncoder:
             return self.predictor.decode(*asked)
         return self.predictor.decode(*asked, adapter=self.adapter)
 
-    def _with_adapter(self, adapter: str) -> PatchEncoder:
-        if adapter == self.adapter:
+    def _with(self, adapter: str, is_followed: bool) -> PatchEncoder:
+        if (adapter, is_followed) == (self.adapter, self.is_followed):
             return self
         other = copy(self)  # the cache is the same
-        other.adapter = adapter
+        other.adapter, other.is_followed = adapter, is_followed
         return other

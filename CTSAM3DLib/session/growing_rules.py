@@ -14,7 +14,8 @@ class GrowMode(str, Enum):
     ``off``
         Nothing: one prompt, one patch.
     ``auto``
-        From the tips of the answer on, as far as two answers of the model for a tip agree.
+        From the tips of the answer on, as far as two answers of the model for a tip agree; not for
+        anatomies where that is known to lead to others (`tuning.is_followed`).
     ``frontier``
         The patches beyond the open faces are decoded, and so on to the end of the structure.
     ``coarse``

@@ -332,7 +332,8 @@ class InteractiveSession:
         if self._grow in (GrowMode.FRONTIER, GrowMode.COARSE):
             return grown_state(self._encoder, state, prompt, None, *hooks, self._grow)
         alone = answered_alone(self._encoder, state, prompt)
-        if not self._grow or air_notices(self.volume, [prompt]):  # a slip is not followed
+        is_followed = self._grow and self._encoder.is_followed
+        if not is_followed or air_notices(self.volume, [prompt]):  # a slip is not followed
             return alone
         return followed(self._encoder, alone, None, *hooks)
 

@@ -52,6 +52,7 @@ class BallPredictor:
     intensity_weight: float = 0.0
     opposite_weight: float = 0.0
     adapters: dict[str, str] = field(default_factory=dict)
+    not_followed: tuple[str, ...] = ()
     encoded: list[NDArray[np.float32]] = field(default_factory=list)
     decoded: list[DecodeCall] = field(default_factory=list)
     fail_next: Exception | None = None
@@ -68,6 +69,7 @@ class BallPredictor:
             intensity_weight=self.intensity_weight,
             opposite_weight=self.opposite_weight,
             adapters=self.adapters,
+            not_followed=self.not_followed,
         )
 
     @property

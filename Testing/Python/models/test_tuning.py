@@ -11,7 +11,7 @@ from CTSAM3DLib.errors import BundleError
 from CTSAM3DLib.io.terminology import anatomies
 from CTSAM3DLib.models.contract import ModelSettings
 from CTSAM3DLib.models.store import resolve_model
-from CTSAM3DLib.models.tuning import TUNING_FILE, tuned, voxel_size_mm
+from CTSAM3DLib.models.tuning import TUNING_FILE, is_followed, tuned, voxel_size_mm
 from CTSAM3DLib.resources import resource_path
 
 MINE = ModelSettings("mine", 64, (1.5, 4.0), 2.5, ((-125.0, 225.0),))
@@ -28,6 +28,7 @@ def test_the_table_names_anatomies_once_and_what_the_model_was_trained_for(bundl
         names = [name for names in row["voxel_sizes_mm"].values() for name in names]
         assert len(names) == len(set(names))
         assert set(names) <= set(anatomies())
+        assert set(row["not_followed"]) <= set(anatomies())
     assert tuned(bundled).voxel_sizes_mm
     assert tuned(bundled).intensity_weight > 0
     assert tuned(bundled).opposite_weight > 0
@@ -52,10 +53,13 @@ def test_the_table_is_for_one_model_alone(bundled) -> None:
 
 def test_what_a_model_says_itself_goes_before_the_table(bundled) -> None:
     weights = {"intensity_weight": 0.25, "opposite_weight": 0.5}
-    own = tuned(replace(bundled, voxel_sizes_mm={"spleen": 3.5}, **weights))
+    own = replace(bundled, voxel_sizes_mm={"spleen": 3.5}, not_followed=("colon",), **weights)
+    own = tuned(own)
     assert voxel_size_mm(own, "Spleen") == 3.5
     assert voxel_size_mm(own, "hip_left") == bundled.default_spacing_mm
     assert (own.intensity_weight, own.opposite_weight) == (0.25, 0.5)
+    assert not is_followed(own, "Colon")
+    assert is_followed(own, "femur_left")
 
 
 def test_a_table_that_does_not_fit_the_model_is_named(bundled) -> None:
@@ -71,10 +75,10 @@ def test_a_model_that_comes_from_another_sees_as_that_does(bundled) -> None:
 
 def test_tuning_is_kept_in_json() -> None:
     weights = {"intensity_weight": 1.5, "opposite_weight": 1.0}
-    own = replace(MINE, voxel_sizes_mm={"spleen": 3.5}, **weights)
+    own = replace(MINE, voxel_sizes_mm={"spleen": 3.5}, not_followed=("colon",), **weights)
     stored = json.loads(json.dumps(own.to_dict()))
     assert ModelSettings.from_dict(stored) == own
-    for name in ("voxel_sizes_mm", *weights):  # a bundle of before
+    for name in ("voxel_sizes_mm", "not_followed", *weights):  # a bundle of before
         del stored[name]
     assert ModelSettings.from_dict(stored) == MINE
 

@@ -61,6 +61,20 @@ def test_a_slip_into_the_air_round_the_body_is_not_followed_and_the_next_point_i
     assert overlap(session.mask, truth.mask_kji) > 0.9
 
 
+@pytest.mark.parametrize("mode", ["auto", "frontier"])
+def test_what_leads_to_others_is_not_followed_by_itself(mode) -> None:
+    truth = long_tube()
+    predictor = ComponentPredictor(not_followed=("femur_left",))
+    session = InteractiveSession.for_volume(truth.volume, predictor, max_patches=99, grow=mode)
+    masks = {}
+    for name in ("Left femur", "Right femur"):
+        named = session.for_another_structure([MIDDLE], anatomy=name)
+        masks[name] = overlap(named.mask, truth.mask_kji)
+    again = session.for_another_structure(anatomy="Left femur").for_another_structure([MIDDLE])
+    assert masks["Right femur"] == overlap(again.mask, truth.mask_kji) > 0.9
+    assert (masks["Left femur"] < 0.5) == (mode == "auto")
+
+
 # What is added --------------------------------------------------------------------------------
 
 
