@@ -67,13 +67,14 @@ def model_from_checkpoint(
 
 
 def model_with_adapters(
-    entry: ModelEntry, changes: Mapping[str, Path], rank: int, model_id: str
+    entry: ModelEntry, changes: Mapping[str, Path], rank: int, model_id: str, share: float = 1.0
 ) -> tuple[Any, dict[str, Adapter]]:
     """Return the model of a bundle, as it stands, with settings that name adapters; and these.
 
     `changes` are the ``adapter.pt`` of training runs from this bundle, by the name of the adapter;
-    `rank` is theirs. Adapters that the bundle has already are kept for anatomies that no file has,
-    unless one of the files takes their name; so is what was measured for it, such as sizes of
+    `rank` is theirs, `share` how much of each is taken: a part may hold better on other bodies
+    (arXiv 2109.01903). Adapters that the bundle has already are kept for anatomies that no file
+    has, unless one of the files takes their name; so is what was measured for it, such as sizes of
     voxels. Raises CheckpointError: a file is none, was trained from another bundle or has learnt
     nothing, or two of them have an anatomy in common; BundleError as `loaded_bundle`.
     """
@@ -85,7 +86,7 @@ def model_with_adapters(
         if twice:
             raise CheckpointError(f"{path}: {', '.join(twice)} has an adapter already")
         owner.update(dict.fromkeys(anatomies, name))
-        adapters[name] = low_rank(change, rank)
+        adapters[name] = low_rank({key: share * value for key, value in change.items()}, rank)
         if not adapters[name]:
             raise CheckpointError(f"{path} changes nothing: train it for longer")
     before = TorchPredictor(entry.path, "cpu")

@@ -41,7 +41,12 @@ def main(argv: list[str] | None = None) -> int:
         help="last.pt of another run from the same first weights, or the bundle with these: the "
         "mean of all is exported",
     )
-    parser.add_argument("--share", type=_share, help="of the first in that mean; default: equal")
+    parser.add_argument(
+        "--share",
+        type=_share,
+        help="of the first in that mean, default: equal; with --adapter: of what adapters have "
+        "learnt, default: all",
+    )
     parser.add_argument(
         "--cross-patch", type=Path, help="last.pt of a cross-patch run, or a bundle with one"
     )
@@ -64,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         "--card", type=Path, required=True, help="JSON: licence, training_data[, quality]"
     )
     args = parser.parse_args(argv)
-    if args.share is not None and not args.average_with:
-        parser.error("--share is that of the first in a mean: expected --average-with as well")
+    if args.share is not None and not (args.average_with or args.adapter):
+        parser.error("--share is that of a mean or of adapters: expected one of them as well")
     if args.adapter:
         problem = _problem(args)
         if problem:
@@ -106,7 +111,8 @@ def _with_adapters(args: argparse.Namespace) -> int:
             f"{target} is the bundle to begin with: expected another folder or --id, so that it "
             "is kept"
         )
-    model, adapters = model_with_adapters(entry, dict(args.adapter), args.rank, args.id)
+    changes, share = dict(args.adapter), args.share or 1.0
+    model, adapters = model_with_adapters(entry, changes, args.rank, args.id, share)
     half = next(iter(model.parameters())).dtype == torch.float16
     if entry.variant:
         card["variant"] = entry.variant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +25,16 @@ from CTSAM3DLib.models.tuning import tuned, voxel_size_mm
 from CTSAM3DLib.network.build import build_lite
 from CTSAM3DLib.network.lite import LiteConfig
 
+PRODUCT = {1: "...->...", 2: "kr,ko->ro"}  # of the factors of a change, by their number
 
-def export(source: Path, target: Path, *adapters: str) -> int:
+
+def export(source: Path, target: Path, *adapters: str, words: Sequence[str] = ()) -> int:
     card = target.parent / "card.json"
     card.write_text('{"licence": "MIT", "training_data": [{"name": "balls", "licence": "MIT"}]}')
     options = [part for adapter in adapters for part in ("--adapter", adapter)]
-    return main(["export", str(source), str(target), "--id", "new", "--card", str(card), *options])
+    return main(
+        ["export", str(source), str(target), "--id", "new", "--card", str(card), *options, *words]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,21 @@ def test_what_was_measured_for_the_bundle_holds_for_that_with_adapters(change, t
     same, _ = model_with_adapters(parent, {"a": tmp_path / "adapter.pt"}, 3, parent.model_id)
     assert same.settings.adapters["spleen"] == "a"
     assert same.settings == replace(parent.settings, adapters=same.settings.adapters)
+
+
+def test_a_share_of_what_was_learnt_is_taken(bundle, change, tmp_path) -> None:
+    whole, part = tmp_path / "whole" / "models.json", tmp_path / "part" / "models.json"
+    for target in (whole, part):
+        target.parent.mkdir()
+        words = [] if target is whole else ["--share", "0.25"]
+        assert export(bundle, target, f"belly={change}", words=words) == 0
+    belly = [
+        TorchPredictor(one.parent / "new.pt", "cpu").adapters["belly"] for one in (whole, part)
+    ]
+    for name, factors in belly[0].items():
+        full, quarter = (torch.einsum(PRODUCT[len(f)], *f) for f in (factors, belly[1][name]))
+        assert full.norm() > 0
+        assert (0.25 * full - quarter).norm() < 0.02 * full.norm()
 
 
 def test_adapters_that_the_bundle_has_stay_for_other_anatomies(bundle, data, tmp_path, capsys):
