@@ -266,7 +266,7 @@ class EffectOptions:
         self.growBox = qt.QCheckBox(_("Find the rest of the structure by itself"))
         self.growBox.toolTip = _(
             "Looks further after the first click, once its own part is shown. "
-            "The next click does not wait for it."
+            "The next click does not wait for it. Femurs are left out: click along them."
         )
         self.overwriteBox = qt.QCheckBox(_("Overwrite other segments"))
         self.overwriteBox.toolTip = _(

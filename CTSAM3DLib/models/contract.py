@@ -110,12 +110,19 @@ class ModelSettings:
                     str(name): str(adapter)
                     for name, adapter in dict(values.get("adapters", {})).items()
                 },
-                not_followed=tuple(str(name) for name in list(values.get("not_followed", []))),
+                not_followed=_names(values.get("not_followed", [])),
             )
         except KeyError as error:
             raise BundleError(f"model settings lack the entry {error}") from error
         except (TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"model settings have an entry of the wrong type: {error}") from error
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    """Return a list of names; a text, which is a list of letters as well, is none."""
+    if isinstance(values, str):
+        raise TypeError(f"expected a list of names, got {values!r}")
+    return tuple(str(name) for name in values)
 
 
 @runtime_checkable

@@ -100,3 +100,9 @@ def test_a_size_beyond_the_range_is_refused(size) -> None:
 def test_something_else_in_place_of_sizes_is_refused(wrong) -> None:
     with pytest.raises(BundleError, match="wrong type"):
         ModelSettings.from_dict({**MINE.to_dict(), "voxel_sizes_mm": wrong})
+
+
+@pytest.mark.parametrize("wrong", ["femur_left", 3.5, None])
+def test_something_else_in_place_of_a_list_of_names_is_refused(wrong) -> None:
+    with pytest.raises(BundleError, match="wrong type"):
+        ModelSettings.from_dict({**MINE.to_dict(), "not_followed": wrong})
