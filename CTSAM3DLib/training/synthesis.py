@@ -1,8 +1,8 @@
 """CT made from label patches.
 
 `synthesise` draws any contrast between any two neighbours. `synthesise_typical` uses the HU that
-each anatomy has in a real scan. It draws a contrast phase for each patch; bone has a cortex,
-hollow organs a wall and gas, lungs have vessels, organs lie in fat and the body in air.
+each anatomy has in a real scan. It draws a contrast phase for each patch; bone has a cortex, lungs
+have vessels and fissures, hollow organs a wall and gas, organs lie in fat and the body in air.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def synthesise_typical(
     inside = index > 0
     spacing_mm = spacing_mm.view(-1, 1, 1, 1)
     hu = torch.where(inside & (kind == BONE), _bone(shell, spacing_mm, generator), hu)
-    hu = torch.where(inside & (kind == LUNG), _lung(labels, generator), hu)
+    hu = torch.where(inside & (kind == LUNG), _lung(index, kind == LUNG, generator), hu)
     hu = torch.where(inside & (kind == AIRWAY), torch.full_like(hu, AIR_HU), hu)
     hu = torch.where(inside & (kind == HOLLOW) & ~shell, _content(index, generator), hu)
     hu = torch.where(inside, hu, _ground(inside, spacing_mm, generator))
@@ -169,8 +169,13 @@ def _means(table: TissueTable, generator: torch.Generator) -> Tensor:
 
 def _shell(labels: Tensor) -> Tensor:
     """Voxels with a neighbour of another value, the faces of the patch not counted."""
-    values = F.pad(labels.float()[:, None], [1] * 6, mode="replicate")[:, 0]
-    return highest_around(values) != -highest_around(-values)
+    values = labels.float()
+    return _around(values) != -_around(-values)
+
+
+def _around(values: Tensor) -> Tensor:
+    """`highest_around` of as many voxels, the faces of the patch not counted."""
+    return highest_around(F.pad(values[:, None], [1] * 6, mode="replicate")[:, 0])
 
 
 def highest_around(values: Tensor) -> Tensor:
@@ -182,17 +187,24 @@ def highest_around(values: Tensor) -> Tensor:
 
 
 def _bone(shell: Tensor, spacing_mm: Tensor, generator: torch.Generator) -> Tensor:
-    spongy = 190.0 + 60.0 * normal(shell, generator) + 50.0 * _field(shell, 14, 15, generator)
-    # A cortex of some 1.5 mm fills part of a coarse voxel only.
+    marrow = uniform(shell, 60.0, 280.0, generator) + 60.0 * _field(shell, 3, 7, generator)
+    spongy = marrow + 60.0 * normal(shell, generator) + 50.0 * _field(shell, 14, 15, generator)
+    # A cortex of some 1.5 mm fills part of a coarse voxel only; that of a shaft is thicker.
     dense = uniform(shell, 350.0, 900.0, generator) * (1.5 / spacing_mm).clamp_max(1.0) + 100.0
-    return torch.where(shell, dense.clamp_min(200.0), spongy)
+    thick = _field(shell, 3, 6, generator) > uniform(shell, -0.5, 2.0, generator)
+    second = _around(shell.float()) > 0
+    return torch.where(shell | (second & thick), dense.clamp_min(200.0), spongy)
 
 
-def _lung(labels: Tensor, generator: torch.Generator) -> Tensor:
-    finest = min(24, *labels.shape[1:])
-    vessels = _field(labels, finest, finest + 1, generator)
-    air = -850.0 + 35.0 * normal(labels, generator) + 12.0 * _field(labels, 8, 9, generator)
-    return torch.where(vessels > uniform(labels, 1.6, 2.2, generator), 20.0, air)
+def _lung(index: Tensor, lung: Tensor, generator: torch.Generator) -> Tensor:
+    finest = min(24, *index.shape[1:])
+    vessels = _field(index, finest, finest + 1, generator)
+    air = -850.0 + 35.0 * normal(index, generator) + 12.0 * _field(index, 8, 9, generator)
+    # A fissure parts two lobes.
+    highest, lowest = (_around(torch.where(lung, sign * index, -256.0)) for sign in (1.0, -1.0))
+    fissure = lung & (highest != -lowest)
+    air = air + torch.where(fissure, uniform(index, 0.0, 300.0, generator), 0.0)
+    return torch.where(vessels > uniform(index, 1.6, 2.2, generator), 20.0, air)
 
 
 def _content(index: Tensor, generator: torch.Generator) -> Tensor:

@@ -89,6 +89,36 @@ def test_the_body_ends_in_air_and_organs_lie_in_fat():
     assert -140.0 < float(between.median()) < 80.0
 
 
+def sheets(name, other):
+    """Mean HU of each sheet across two blocks of twelve sheets that touch, in forty drawings."""
+    labels = torch.zeros(1, 32, 24, 24)
+    labels[:, 4:16], labels[:, 16:28] = 1, 2
+    table = TissueTable.of([tissue_table({"1": name, "2": other})], torch.device("cpu"))
+    drawn = [
+        synthesise_typical(labels, table, torch.tensor([1.5]), torch.Generator().manual_seed(seed))
+        for seed in range(40)
+    ]
+    return torch.stack([hu[0, 4:28, 6:18, 6:18].mean((1, 2)) for hu in drawn])
+
+
+def test_a_fissure_parts_two_lobes_and_nothing_parts_one():
+    two = sheets("lung_upper_lobe_left", "lung_lower_lobe_left")
+    excess = two[:, 11:13].mean(1) - two[:, [8, 15]].mean(1)
+    assert 40.0 < excess.mean() < 250.0
+    assert excess.min() > -30.0  # in some it is not seen
+    assert excess.max() > 120.0
+    with_liver = sheets("lung_upper_lobe_left", "liver")
+    assert abs(float((with_liver[:, 8] - with_liver[:, 5]).mean())) < 30.0
+
+
+def test_a_cortex_is_thicker_in_some_places():
+    hu = sheets("femur_left", "liver")
+    first, second, deep = hu[:, 0], hu[:, 1], hu[:, 5]
+    share = ((second - deep) / (first - deep))[first - deep > 150.0]
+    assert share.max() > 0.9
+    assert share.min() < 0.6
+
+
 def test_the_seed_decides():
     assert torch.equal(made(1), made(1))
     assert not torch.equal(made(1), made(2))
