@@ -7,6 +7,7 @@ import ctypes
 import gc
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -30,6 +31,10 @@ gc.disable()  # until all is imported: a quarter of the time of that was spent i
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# What a shell starts in the background ignores Ctrl+C, and so does all that it starts itself.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What the product remembers of its user is not that of whoever runs the tests.
 _DATA_FOLDER = tempfile.TemporaryDirectory(prefix="ctsam3d-tests-", ignore_cleanup_errors=True)
